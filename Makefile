@@ -1,0 +1,37 @@
+# `make run` starts Leadhook on this machine, `make test` proves it. Both need Python 3.11 or newer, make and git only.
+.DEFAULT_GOAL := help
+.PHONY: help run test check format lock
+MAKEFLAGS += --no-print-directory
+
+help: ## list these targets
+	@awk -F ':.*## ' '/^[a-z]+:.*## /{printf "make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+run: ## start everything on this machine; Ctrl-C stops it
+	@sh scripts/install.sh requirements.txt
+	@exec .venv/bin/python -m webapp.run
+
+test: ## run everything CI runs: lint, types, templates, all tests on SQLite and PostgreSQL
+	@sh scripts/install.sh requirements.txt requirements-test.txt
+	@sh scripts/test.sh
+
+check: ## lint, types and templates only
+	@sh scripts/install.sh requirements.txt requirements-test.txt
+	.venv/bin/ruff check .
+	.venv/bin/ruff format --check .
+	.venv/bin/mypy
+	.venv/bin/djlint --quiet --lint webapp/templates
+
+format: ## put code into the house format
+	@sh scripts/install.sh requirements.txt requirements-test.txt
+	.venv/bin/ruff check --fix .
+	.venv/bin/ruff format .
+
+# The pins, for every Python from 3.11 up and every platform, with the hashes of all their files; no index is named.
+LOCK = .venv-lock/bin/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --upgrade \
+	--no-emit-index-url --no-emit-find-links --no-header --no-annotate
+
+lock: ## pin the newest packages that pyproject.toml allows
+	@python3 -m venv .venv-lock
+	@.venv-lock/bin/python -m pip install --quiet --upgrade uv
+	@$(LOCK) pyproject.toml --output-file requirements.txt
+	@$(LOCK) --group pyproject.toml:test --constraint requirements.txt --output-file requirements-test.txt

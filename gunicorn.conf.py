@@ -1,0 +1,21 @@
+"""Read by gunicorn where it is started in this directory: `gunicorn 'webapp:create_app()'`. Its command line wins."""
+
+import sys
+
+from webapp.config import Config, ConfigError
+
+try:
+    _config = Config.load()
+except ConfigError as error:  # here, so that it is said once and not by each worker with a traceback
+    sys.exit(str(error))
+
+bind = f"127.0.0.1:{_config.port}"
+workers = 2
+preload_app = True  # importing takes two seconds of a processor, forking none
+worker_class = "gthread"
+threads = 16
+timeout = 60
+graceful_timeout = 15
+loglevel = "warning"
+forwarded_allow_ips = ""  # TRUSTED_PROXIES alone decides what X-Forwarded-* is worth
+control_socket_disable = True

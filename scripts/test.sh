@@ -1,0 +1,54 @@
+#!/bin/sh
+# All checks and all tests, as CI runs them. As root it installs by apt what the tests need beside Python; where it
+# cannot, it says which tests are left out and how to get them, and with CI=true that is a failure.
+set -eu
+cd "$(dirname "$0")/.."
+
+have() {
+  case $1 in
+    postgresql) command -v postgres >/dev/null || ls /usr/lib/postgresql/*/bin/postgres >/dev/null 2>&1 ;;
+    chromium) command -v chromium >/dev/null ;;
+    fonts-liberation) ls /usr/share/fonts/truetype/liberation*/*.ttf >/dev/null 2>&1 ;;
+    nodejs) command -v node >/dev/null ;;
+    php-cli) command -v php >/dev/null ;;
+  esac
+}
+
+missing() {
+  for package in postgresql chromium fonts-liberation nodejs php-cli; do
+    have "$package" || printf '%s ' "$package"
+  done
+}
+
+wanted=$(missing)
+if [ -n "$wanted" ] && [ "$(id -u)" = 0 ] && command -v apt-get >/dev/null; then
+  echo "Installing by apt, for the tests: $wanted"
+  export DEBIAN_FRONTEND=noninteractive
+  # shellcheck disable=SC2086  # a list of packages
+  { apt-get -qq update && apt-get -qq install -y --no-install-recommends $wanted; } >/dev/null || echo "apt-get failed." >&2
+fi
+
+left_out=$(missing)
+start_at=$(date +%s)
+set --
+for package in $left_out; do
+  case $package in
+    postgresql) echo "Left out: every test on PostgreSQL. Install PostgreSQL to run them." ;;
+    chromium) echo "Left out: the tests in a browser. Install Chromium to run them." && set -- "$@" --ignore=tests/browser ;;
+    nodejs) echo "Left out: the tests of the Node.js receiver. Install Node.js to run them." ;;
+    php-cli) echo "Left out: the tests of the PHP receiver. Install PHP (command line) to run them." ;;
+    fonts-liberation) echo "Without the Liberation fonts pages look different in pictures; no test is left out." ;;
+  esac
+done
+if [ -n "$left_out" ]; then
+  echo "On Debian or Ubuntu: apt install $left_out"
+  [ "${CI:-}" != true ] || { echo "In CI no test may be left out." >&2 && exit 1; }
+fi
+
+make check
+.venv/bin/pytest -n 2 "$@"
+if have postgresql; then
+  echo "Once more on PostgreSQL: all that touches the database."
+  LEADHOOK_TEST_DATABASE=postgresql .venv/bin/pytest -n 2 tests/services tests/blueprints tests/journeys
+fi
+echo "All of it took $(($(date +%s) - start_at)) seconds."

@@ -1,0 +1,171 @@
+"""My User Profile, API Keys."""
+
+import re
+
+import pytest
+from flask import Flask
+from flask.testing import FlaskClient
+
+from webapp.encryption import decrypt
+from webapp.extensions import db
+from webapp.models import ApiKey, Authentication, Interface, Role, User
+from webapp.services import api_keys, interfaces
+from webapp.transaction import transaction
+
+SECRET = re.compile(r'<code id="secret">([^<]+)</code>')
+
+
+def save(client: FlaskClient, name: str = "CRM production", kind: str = "shared", **more: str) -> tuple[int, str]:
+    answer = client.post("/profile/api-keys/new", data={"type": kind, "name": name, **more})
+    return answer.status_code, answer.text
+
+
+def only_key() -> ApiKey:
+    return db.session.query(ApiKey).one()
+
+
+def test_an_empty_list_says_the_next_step(signed_in: FlaskClient) -> None:
+    page = signed_in.get("/profile/api-keys").text
+    assert "No keys yet" in page
+    assert page.count("New</a>") == 1
+
+
+def test_new_asks_for_type_access_and_name(signed_in: FlaskClient) -> None:
+    page = signed_in.get("/profile/api-keys/new").text
+    for words in (
+        ">Shared Token<",
+        ">API Key<",
+        'value="shared" checked',
+        "when-api",
+        ">Name</label>",
+        ">Save</button>",
+    ):
+        assert words in page
+
+
+def test_a_shared_token_is_shown_once_and_never_again(signed_in: FlaskClient, owner: User) -> None:
+    answer = signed_in.post("/profile/api-keys/new", data={"type": "shared", "name": "CRM production"})
+    assert answer.status_code == 200
+    assert answer.headers["Cache-Control"] == "no-store"
+    (secret,) = SECRET.findall(answer.text)
+    assert "Copy</button>" in answer.text
+    key = only_key()
+    assert decrypt(key.secret_encrypted or b"") == secret
+    for path in ("/profile/api-keys", "/profile/api-keys/new", f"/profile/api-keys/{key.public_id}/revoke"):
+        assert secret not in signed_in.get(path).text
+    assert key.created_by_id == owner.id
+    session = signed_in.get_cookie("leadhook")
+    assert session
+    assert secret not in session.value
+
+
+@pytest.mark.parametrize(("access", "prefix"), [("private", "lhk_"), ("public", "lhp_")])
+def test_an_api_key_is_private_or_public(signed_in: FlaskClient, access: str, prefix: str) -> None:
+    code, page = save(signed_in, "Nightly export", "api", access=access)
+    assert code == 200
+    (secret,) = SECRET.findall(page)
+    assert secret.startswith(prefix)
+    assert only_key().secret_hash == api_keys.digest(secret)
+
+
+def test_a_second_click_makes_no_second_key_and_says_so(signed_in: FlaskClient) -> None:
+    save(signed_in)
+    code, page = save(signed_in)
+    assert code == 422
+    assert "There is a key named “CRM production” already." in page
+    assert only_key()
+
+
+@pytest.mark.parametrize(
+    "sent",
+    [
+        {"type": "shared", "name": ""},
+        {"type": "shared", "name": "x" * 101},
+        {"type": "shared", "name": "a\x00b"},
+        {"type": "shared", "name": "a\r\nb"},
+        {"type": "nonsense", "name": "CRM"},
+        {"type": "api", "access": "root", "name": "CRM"},
+        {"name": "\u200b"},
+    ],
+)
+def test_bad_input_makes_no_key(signed_in: FlaskClient, sent: dict[str, str]) -> None:
+    answer = signed_in.post("/profile/api-keys/new", data=sent)
+    assert answer.status_code == 422
+    assert "field-error" in answer.text
+    assert db.session.query(ApiKey).count() == 0
+
+
+@pytest.mark.parametrize("name", ["🔑 Clés", "مفتاح", '<script>alert("x")</script>'])
+def test_any_name_is_shown_as_it_was_typed(signed_in: FlaskClient, name: str) -> None:
+    assert save(signed_in, name)[0] == 200
+    page = signed_in.get("/profile/api-keys").text
+    assert "<script>alert" not in page
+    assert only_key().name == name
+
+
+def test_the_list_shows_what_each_is_and_who_uses_it(signed_in: FlaskClient, interface: Interface) -> None:
+    save(signed_in)
+    save(signed_in, "Website counter", "api", access="public")
+    key = db.session.query(ApiKey).filter_by(name="CRM production").one()
+    with transaction():
+        interfaces.update_lead_generation(
+            interface, url=None, authentication=Authentication.SHARED_TOKEN, shared_token=key.public_id
+        )
+    page = signed_in.get("/profile/api-keys").text
+    for words in ("CRM production", key.hint, "Shared Token", "Contact sales", "API Key", "REST, public", "Never"):
+        assert words in page
+
+
+def test_a_key_is_revoked_from_the_dialog_or_the_page_of_the_same_words(signed_in: FlaskClient) -> None:
+    save(signed_in)
+    key = only_key()
+    words = "Nothing that uses it works any more. This cannot be undone."
+    assert words in signed_in.get("/profile/api-keys").text
+    assert words in signed_in.get(f"/profile/api-keys/{key.public_id}/revoke").text
+    for _ in range(2):  # a double click
+        answer = signed_in.post(f"/profile/api-keys/{key.public_id}/revoke")
+        assert (answer.status_code, answer.location) == (303, "/profile/api-keys")
+    page = signed_in.get("/profile/api-keys").text
+    assert "“CRM production” is revoked." in page
+    assert key.hint not in page
+
+
+def test_a_token_in_use_is_kept_and_its_interface_named(signed_in: FlaskClient, interface: Interface) -> None:
+    save(signed_in)
+    key = only_key()
+    with transaction():
+        interfaces.update_lead_generation(
+            interface, url=None, authentication=Authentication.SHARED_TOKEN, shared_token=key.public_id
+        )
+    assert "Contact sales" in signed_in.get(f"/profile/api-keys/{key.public_id}/revoke").text
+    answer = signed_in.post(f"/profile/api-keys/{key.public_id}/revoke")
+    assert answer.status_code == 422
+    assert "It was not revoked" in answer.text
+    assert "Contact sales" in answer.text
+    db.session.refresh(key)
+    assert key.revoked_at is None
+
+
+def test_a_strangers_key_is_not_found(signed_in: FlaskClient, stranger: FlaskClient) -> None:
+    save(signed_in)
+    path = f"/profile/api-keys/{only_key().public_id}/revoke"
+    assert stranger.get(path).status_code == 404
+    assert stranger.post(path).status_code == 404
+    assert "CRM production" not in stranger.get("/profile/api-keys").text
+    assert signed_in.post("/profile/api-keys/key_%00/revoke").status_code == 404
+    assert only_key().revoked_at is None
+
+
+@pytest.mark.parametrize(("role", "code"), [(Role.ADMIN, 200), (Role.EDITOR, 403), (Role.LEADS_ONLY, 403)])
+def test_keys_are_for_owner_and_admin(app: Flask, signed_in: FlaskClient, owner: User, role: Role, code: int) -> None:
+    with transaction():
+        owner.role = role
+    answers = [signed_in.get("/profile/api-keys"), signed_in.get("/profile/api-keys/new")]
+    assert [answer.status_code for answer in answers] == [code] * 2
+    assert save(signed_in)[0] == code
+    assert db.session.query(ApiKey).count() == (code == 200)
+
+
+def test_signed_out_there_are_no_keys(client: FlaskClient) -> None:
+    for answer in (client.get("/profile/api-keys"), client.post("/profile/api-keys/new")):
+        assert answer.status_code == 303

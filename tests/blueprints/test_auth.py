@@ -1,0 +1,138 @@
+"""Sign-in and sign-out."""
+
+import pytest
+from flask import Flask
+from flask.testing import FlaskClient
+
+from tests.conftest import PASSWORD, AppMaker
+from webapp.models import User
+from webapp.services import users
+from webapp.transaction import transaction
+
+RIGHT = {"email": "alice@example.com", "password": PASSWORD}
+WRONG = {"email": "alice@example.com", "password": "wrong"}
+
+
+def test_the_page_asks_for_email_and_password(client: FlaskClient) -> None:
+    page = client.get("/login")
+    assert page.status_code == 200
+    for words in (">Email</label>", ">Password</label>", "Stay signed in", ">Sign in</button>"):
+        assert words in page.text
+
+
+def test_everything_else_leads_to_it_and_back(client: FlaskClient, owner: User) -> None:
+    away = client.get("/interfaces?q=sales")
+    assert away.status_code == 303
+    assert away.location == "/login?next=/interfaces?q%3Dsales"
+    back = client.post(away.location, data=RIGHT)
+    assert (back.status_code, back.location) == (303, "/interfaces?q=sales")
+    assert client.get("/interfaces").status_code == 200
+
+
+def test_email_is_taken_in_any_case_and_with_spaces(client: FlaskClient, owner: User) -> None:
+    assert client.post("/login", data={**RIGHT, "email": "  Alice@Example.COM "}).status_code == 303
+
+
+@pytest.mark.parametrize(
+    "elsewhere",
+    ["https://evil.example/", "//evil.example/", "/\\evil.example", "/\t/evil.example", "javascript:alert(1)", ""],
+)
+def test_next_leads_to_no_other_site(client: FlaskClient, owner: User, elsewhere: str) -> None:
+    answer = client.post("/login", query_string={"next": elsewhere}, data=RIGHT)
+    assert (answer.status_code, answer.location) == (303, "/")
+
+
+def test_unknown_address_and_wrong_password_get_the_same_page(client: FlaskClient, owner: User) -> None:
+    wrong = client.post("/login", data=WRONG)
+    unknown = client.post("/login", data={"email": "nobody@example.com", "password": "wrong"})
+    assert wrong.status_code == unknown.status_code == 422
+    assert "This email and password do not belong together." in wrong.text
+    assert wrong.text == unknown.text.replace("nobody@example.com", "alice@example.com")
+    assert 'value="wrong"' not in wrong.text
+
+
+@pytest.mark.parametrize("sent", [{}, {"email": "x"}, {"email": "\x00", "password": "\x00"}, {"email": "🎣" * 5000}])
+def test_bad_input_is_answered_with_the_form(client: FlaskClient, owner: User, sent: dict[str, str]) -> None:
+    assert client.post("/login", data=sent).status_code == 422
+
+
+def test_ten_wrong_tries_end_in_429_with_words_and_when_to_come_back(client: FlaskClient, owner: User) -> None:
+    for _ in range(10):
+        assert client.post("/login", data=WRONG).status_code == 422
+    answer = client.post("/login", data=RIGHT)
+    assert answer.status_code == 429
+    assert "Too many attempts to sign in. Try again in 15 minutes." in answer.text
+    assert ">Sign in</button>" in answer.text
+    assert 0 < int(answer.headers["Retry-After"]) <= 900
+    elsewhere = client.post("/login", data=RIGHT, environ_base={"REMOTE_ADDR": "198.51.100.7"})
+    assert elsewhere.status_code == 303, "the owner is not locked out by others"
+
+
+def test_an_unknown_address_is_limited_just_the_same(client: FlaskClient, owner: User) -> None:
+    unknown = {"email": "nobody@example.com", "password": "wrong"}
+    assert [client.post("/login", data=unknown).status_code for _ in range(11)] == [422] * 10 + [429]
+
+
+def test_one_address_cannot_try_account_after_account(client: FlaskClient, owner: User) -> None:
+    codes = [
+        client.post("/login", data={"email": f"user{number}@example.com", "password": "wrong"}).status_code
+        for number in range(51)
+    ]
+    assert codes == [422] * 50 + [429]
+
+
+def test_one_account_cannot_be_tried_from_address_after_address(client: FlaskClient, owner: User) -> None:
+    codes = [
+        client.post("/login", data=WRONG, environ_base={"REMOTE_ADDR": f"2001:db8:0:{number:x}::1"}).status_code
+        for number in range(101)
+    ]
+    assert codes == [422] * 100 + [429]
+
+
+def test_signing_in_often_is_not_limited(client: FlaskClient, owner: User) -> None:
+    assert {client.post("/login", data=RIGHT).status_code for _ in range(15)} == {303}
+
+
+def test_without_redis_tries_are_counted_all_the_same(make_app: AppMaker) -> None:
+    app = make_app(REDIS_URL="unix:///nonexistent/valkey.sock")
+    codes = [app.test_client().post("/login", data=WRONG).status_code for _ in range(11)]
+    assert codes == [422] * 10 + [429]
+
+
+def test_staying_signed_in_is_a_choice(app: Flask, owner: User) -> None:
+    without, staying = app.test_client(), app.test_client()
+    without.post("/login", data=RIGHT)
+    staying.post("/login", data={**RIGHT, "remember": "y"})
+    assert without.get_cookie("leadhook-remember") is None
+    cookie = staying.get_cookie("leadhook-remember")
+    assert cookie
+    assert cookie.http_only
+    assert cookie.same_site == "Lax"
+    staying.delete_cookie("leadhook")
+    assert staying.get("/interfaces").status_code == 200
+
+
+def test_the_start_page_is_the_interfaces(signed_in: FlaskClient) -> None:
+    assert signed_in.get("/").location == "/interfaces"
+    assert signed_in.get("/login").location == "/"
+
+
+def test_signing_out_is_a_post_and_ends_the_session(signed_in: FlaskClient) -> None:
+    assert signed_in.get("/logout").status_code == 405
+    answer = signed_in.post("/logout")
+    assert (answer.status_code, answer.location) == (303, "/login")
+    assert signed_in.get("/interfaces").status_code == 303
+
+
+def test_a_session_ends_when_the_password_changes(signed_in: FlaskClient, owner: User) -> None:
+    with transaction():
+        users.change_password(owner.id, PASSWORD, "another good one")
+    assert signed_in.get("/interfaces").status_code == 303
+
+
+def test_the_form_cannot_be_forged(make_app: AppMaker) -> None:
+    app = make_app(csrf=True)
+    client = app.test_client()
+    assert client.post("/login", data=RIGHT).status_code == 400
+    evil = {"Sec-Fetch-Site": "cross-site"}
+    assert client.post("/login", data=RIGHT, headers=evil).status_code in (400, 403)

@@ -1,0 +1,111 @@
+"""The guide for receivers: open, true to this installation's settings, and with samples that are the files that run."""
+
+import html
+import re
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import time_machine
+from flask import Flask
+from flask.testing import FlaskClient
+from standardwebhooks import Webhook
+
+from webapp.blueprints.docs import RECEIVERS, example, listed, roughly, span
+from webapp.highlight import coloured
+
+
+def text_of(page: str) -> str:
+    """What a reader sees of a page."""
+    return " ".join(html.unescape(re.sub(r"<[^>]+>", "", page)).split())
+
+
+@pytest.mark.parametrize("path", ["/docs/webhooks", "/docs/error-reports"])
+def test_the_guides_are_open_to_everyone(path: str, client: FlaskClient, signed_in: FlaskClient) -> None:
+    for reader in (client, signed_in):
+        assert reader.get(path).status_code == 200
+
+
+def test_a_reader_who_is_not_signed_in_is_offered_to_and_sees_no_navigation(client: FlaskClient) -> None:
+    page = client.get("/docs/webhooks").text
+    assert "Sign in" in page
+    assert "My User Profile</span>" not in page
+
+
+def test_a_reader_who_is_signed_in_keeps_the_navigation(signed_in: FlaskClient) -> None:
+    page = signed_in.get("/docs/webhooks").text
+    assert "My User Profile</span>" in page
+    assert page.count('id="main"') == 1
+
+
+@pytest.mark.parametrize("name", ["receiver.py", "receiver.mjs", "receiver.php", "library.py", "library.mjs"])
+def test_it_shows_the_very_files_that_the_tests_run(name: str, client: FlaskClient) -> None:
+    page = client.get("/docs/webhooks").text
+    shown = [html.unescape(re.sub(r"<[^>]+>", "", code)) for code in re.findall(r"<pre><code>(.*?)</code>", page, re.S)]
+    assert (RECEIVERS / name).read_text().strip() in shown
+
+
+def test_every_header_part_and_promise_is_named(client: FlaskClient) -> None:
+    seen = text_of(client.get("/docs/webhooks").text)
+    for words in (
+        *("webhook-id", "webhook-timestamp", "webhook-signature", "{id}.{timestamp}.{body}", "whsec_"),
+        *("lead.created", "lead.test", "lead.fields", "consents", "click_ids", "interface", "source"),
+        *("200 to 299", "Redirects are never followed", "Retry-After", "410", "999", "5 minutes"),
+        *(
+            "5 s, 5 min, 30 min, 2 h, 5 h, 10 h and 10 h: 7 more tries over 28 hours",
+            "within 5 s",
+            "within 15 s in all",
+        ),
+    ):
+        assert words in seen, words
+
+
+def test_the_times_are_those_of_this_installation(make_app: Callable[..., Flask]) -> None:
+    app = make_app(RETRY_SCHEDULE="90,0.5", WEBHOOK_CONNECT_TIMEOUT="2.5", WEBHOOK_DEADLINE="60")
+    seen = text_of(app.test_client().get("/docs/webhooks").text)
+    assert "1 min 30 s and 0.5 s: 2 more tries over 90 seconds" in seen
+    assert "within 2.5 s" in seen
+    assert "within 1 min in all" in seen
+
+
+def test_links_within_the_page_lead_somewhere(client: FlaskClient) -> None:
+    page = client.get("/docs/webhooks").text
+    anchors = re.findall(r'href="#([^"]+)"', page)
+    assert len(anchors) > 5
+    assert [anchor for anchor in anchors if f'id="{anchor}"' not in page] == []
+
+
+def test_the_example_verifies_with_the_library_that_receivers_use() -> None:
+    sent = example()
+    headers = {
+        "webhook-id": sent["id"],
+        "webhook-timestamp": str(sent["timestamp"]),
+        "webhook-signature": sent["signature"],
+    }
+    with time_machine.travel(sent["timestamp"]):
+        lead = Webhook(sent["token"]).verify(sent["body"], headers)["data"]["lead"]
+    assert lead["fields"]["message"] == "Hello from Zürich"
+
+
+def test_waits_read_as_people_say_them() -> None:
+    assert [span(seconds) for seconds in (5, 300, 5400, 36000, 90, 0.5, 172800)] == [
+        *("5 s", "5 min", "1 h 30 min", "10 h", "1 min 30 s", "0.5 s", "48 h")
+    ]
+    assert [roughly(seconds) for seconds in (1, 5, 119, 120, 5400, 99305, 300000, 0.5)] == [
+        *("1 second", "5 seconds", "119 seconds", "2 minutes", "90 minutes", "28 hours", "3 days", "0 seconds")
+    ]
+    assert [listed(words) for words in (["a"], ["a", "b"], ["a", "b", "c"])] == ["a", "a and b", "a, b and c"]
+
+
+@pytest.mark.parametrize("language", ["python", "node", "php", "json", "http"])
+def test_colours_change_no_character_and_let_no_markup_through(language: str) -> None:
+    code = '# "a" <script>alert(1)</script> &amp; \'b\' // {"k": [1, -2.5e3, true]} `${x}` """\n/* <b> */ host: y\n"\\"'
+    out = str(coloured(code, language))
+    assert html.unescape(re.sub(r'</?span(?: class="[ksnc]")?>', "", out)) == code
+    assert set(re.findall(r"<(\w+)", out)) <= {"span"}
+
+
+def test_the_readme_of_the_receivers_points_to_files_that_exist() -> None:
+    readme = Path(__file__).parents[2] / "docs" / "receivers" / "README.md"
+    for link in re.findall(r"\]\(([^)]+)\)", readme.read_text()):
+        assert (readme.parent / link).is_file()

@@ -1,0 +1,121 @@
+"""A real Chromium before a real site, one of each for all browser tests of a run."""
+
+import shutil
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+from flask import Flask
+from playwright.sync_api import Browser, Page, sync_playwright
+
+from tests.conftest import KEYS, PASSWORD
+from tests.support.postgres import Postgres
+from tests.support.receiver import Receiver
+from tests.support.site import Site, running_site
+from tests.support.valkey import Valkey, running_valkey
+from webapp import create_app
+from webapp.config import Config
+from webapp.extensions import db
+from webapp.services import users
+from webapp.transaction import transaction
+
+CHROMIUM = "/usr/bin/chromium"
+SWITCHES = [
+    "--no-sandbox",
+    "--disable-quic",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+    "--no-first-run",
+]
+EMAIL = "alice@example.com"
+
+
+@pytest.fixture(scope="session")
+def site_valkey() -> Iterator[Valkey]:
+    """The site's own: other tests empty theirs."""
+    with tempfile.TemporaryDirectory(prefix="leadhook-site-") as directory, running_valkey(Path(directory)) as valkey:
+        yield valkey
+
+
+@pytest.fixture(scope="session")
+def site_app(
+    template_database: str, postgres: Postgres | None, site_valkey: Valkey, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Flask]:
+    """An app on the site's database, for a test to look into it; with its owner."""
+    home = tmp_path_factory.mktemp("site")
+    environ = {**KEYS, "LEADHOOK_HOME": str(home), "REDIS_URL": site_valkey.url}
+    environ |= {"WEBHOOK_ALLOWED_NETWORKS": "127.0.0.0/8,::1/128", "FORM_RATE_LIMIT": ""}
+    if postgres:
+        postgres.execute(f"CREATE DATABASE site TEMPLATE {template_database}")
+        environ["DATABASE_URL"] = postgres.url("site")
+    else:
+        shutil.copy(template_database, home / "leadhook.sqlite3")
+    app = create_app(Config.load(environ))
+    app.config["ENVIRON"] = environ
+    with app.app_context():
+        with transaction():
+            users.create_owner(EMAIL, PASSWORD, "Brightwater Solar")
+        yield app
+        db.session.remove()
+        db.engine.dispose()
+
+
+@pytest.fixture(scope="session")
+def site(site_app: Flask) -> Iterator[Site]:
+    with running_site(site_app.config["ENVIRON"]) as site:
+        yield site
+
+
+@pytest.fixture(scope="session")
+def chromium() -> Iterator[Browser]:
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=SWITCHES)
+        yield browser
+        browser.close()
+
+
+@pytest.fixture
+def page(chromium: Browser, site: Site) -> Iterator[Page]:
+    """A window of 1280 × 800; any script error or refusal by the Content-Security-Policy fails the test."""
+    with _window(chromium, site, javascript=True) as page:
+        yield page
+
+
+@pytest.fixture
+def page_without_javascript(chromium: Browser, site: Site) -> Iterator[Page]:
+    with _window(chromium, site, javascript=False) as page:
+        yield page
+
+
+@contextmanager
+def _window(chromium: Browser, site: Site, javascript: bool) -> Iterator[Page]:
+    context = chromium.new_context(
+        base_url=site.url, viewport={"width": 1280, "height": 800}, java_script_enabled=javascript
+    )
+    context.set_default_timeout(15_000)
+    page = context.new_page()
+    errors: list[str] = []
+    page.on("pageerror", lambda error: errors.append(str(error)))
+    page.on("console", lambda message: errors.append(message.text) if message.type == "error" else None)
+    yield page
+    context.close()
+    # A 422 or 404 that a test provokes is logged by the browser, too; scripts and policy are what matters here.
+    assert [error for error in errors if "status of 4" not in error] == []
+
+
+def sign_in(page: Page) -> None:
+    """As a person does it, by the labels."""
+    page.goto("/login")
+    page.get_by_label("Email").fill(EMAIL)
+    page.get_by_label("Password").fill(PASSWORD)
+    page.get_by_role("button", name="Sign in").click()
+    page.wait_for_url("**/interfaces")
+
+
+@pytest.fixture
+def receiver() -> Iterator[Receiver]:
+    with Receiver() as receiver:
+        yield receiver

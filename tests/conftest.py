@@ -1,0 +1,178 @@
+"""What every test may ask for. The suite runs on SQLite, and with LEADHOOK_TEST_DATABASE=postgresql on that."""
+
+import contextvars
+import os
+import shutil
+import tempfile
+import uuid
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from cryptography.fernet import Fernet
+from flask import Flask, has_app_context
+from flask.testing import FlaskClient
+from flask_migrate import upgrade
+from redis import Redis
+from tests.support.receiver import Receiver
+
+from tests.support.postgres import Postgres, running_postgres
+from tests.support.valkey import Valkey, running_valkey
+from webapp import create_app
+from webapp.config import Config
+from webapp.extensions import db, queues
+from webapp.models import Interface, User
+from webapp.services import interfaces, users
+from webapp.transaction import transaction
+
+ON_POSTGRESQL = os.environ.get("LEADHOOK_TEST_DATABASE") == "postgresql"
+PASSWORD = "correct horse battery"
+KEYS = {"SECRET_KEY": "only for tests, at least 16", "ENCRYPTION_KEYS": Fernet.generate_key().decode()}
+
+AppMaker = Callable[..., Flask]
+
+
+class Browser(FlaskClient):
+    """A client whose requests run in a context of their own, as in a server: no session shared with the test's."""
+
+    def open(self, *args: Any, **kwargs: Any) -> Any:
+        if has_app_context():
+            db.session.rollback()  # the test's own transaction must neither block the request nor hide its work
+        return contextvars.Context().run(super().open, *args, **kwargs)
+
+
+@pytest.fixture(scope="session")
+def valkey(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Valkey]:
+    """A Valkey that must be up again when a test that stops it is over."""
+    # Not below pytest's own directory: a unix socket's path is at most 107 bytes long.
+    directory = Path(tempfile.mkdtemp(prefix="leadhook-valkey-"))
+    with running_valkey(directory) as valkey:
+        yield valkey
+    shutil.rmtree(directory, ignore_errors=True)
+
+
+@pytest.fixture
+def valkey_url(valkey: Valkey) -> str:
+    return valkey.url
+
+
+@pytest.fixture(scope="session")
+def postgres() -> Iterator[Postgres | None]:
+    if not ON_POSTGRESQL:
+        yield None
+        return
+    with running_postgres() as server:
+        yield server
+
+
+@pytest.fixture(scope="session")
+def template_database(postgres: Postgres | None, tmp_path_factory: pytest.TempPathFactory, valkey: Valkey) -> str:
+    """A migrated database that each test gets a copy of: its name on PostgreSQL, its path on SQLite."""
+    home = tmp_path_factory.mktemp("template")
+    environ = {**KEYS, "LEADHOOK_HOME": str(home), "REDIS_URL": valkey.url}
+    if postgres:
+        postgres.execute("CREATE DATABASE template_leadhook")
+        environ["DATABASE_URL"] = postgres.url("template_leadhook")
+    app = create_app(Config.load(environ))
+    with app.app_context():
+        upgrade()
+        db.engine.dispose()
+    return "template_leadhook" if postgres else str(home / "leadhook.sqlite3")
+
+
+@pytest.fixture
+def make_app(template_database: str, postgres: Postgres | None, valkey: Valkey, tmp_path: Path) -> Iterator[AppMaker]:
+    """Makes apps on one fresh migrated database and an empty Valkey; keyword arguments are environment names."""
+    valkey_is_up(valkey)
+    environ = {**KEYS, "LEADHOOK_HOME": str(tmp_path), "REDIS_URL": valkey.url}
+    environ["WEBHOOK_ALLOWED_NETWORKS"] = "127.0.0.0/8,::1/128"
+    name = f"test_{uuid.uuid4().hex}"
+    if postgres:
+        postgres.execute(f"CREATE DATABASE {name} TEMPLATE {template_database}")
+        environ["DATABASE_URL"] = postgres.url(name)
+    else:
+        shutil.copy(template_database, tmp_path / "leadhook.sqlite3")
+    made: list[Flask] = []
+
+    def make(csrf: bool = False, **more: str) -> Flask:
+        app = create_app(Config.load({**environ, **more}))
+        app.test_client_class = Browser
+        app.config.update(TESTING=True, WTF_CSRF_ENABLED=csrf, ENVIRON={**environ, **more})
+        made.append(app)
+        return app
+
+    yield make
+    for app in made:
+        with app.app_context():
+            db.session.remove()
+            db.engine.dispose()
+        if sender := app.extensions.get("leadhook_sender"):
+            sender.close()
+        queues.redis.close()
+    if postgres:
+        postgres.execute(f"DROP DATABASE {name} WITH (FORCE)")
+
+
+def valkey_is_up(valkey: Valkey) -> None:
+    """An empty Valkey, started again if a test stopped it."""
+    if valkey.process is None:
+        valkey.start()
+    with Redis.from_url(valkey.url) as client:
+        client.flushall()
+
+
+@pytest.fixture
+def app(make_app: AppMaker) -> Iterator[Flask]:
+    """An app, its context pushed, so that a test may call services at once."""
+    app = make_app()
+    with app.app_context():
+        yield app
+
+
+@pytest.fixture
+def client(app: Flask) -> FlaskClient:
+    """A browser nobody has signed in with."""
+    return app.test_client()
+
+
+@pytest.fixture
+def owner(app: Flask) -> User:
+    """The first owner, who is the operator, too."""
+    with transaction():
+        return users.create_owner("alice@example.com", PASSWORD, "Brightwater Solar")
+
+
+@pytest.fixture
+def interface(owner: User) -> Interface:
+    """The owner's interface "Contact sales": four fields, a webhook without a URL."""
+    with transaction():
+        return interfaces.create(owner.account_id, "Contact sales")
+
+
+@pytest.fixture
+def signed_in(app: Flask, owner: User) -> FlaskClient:
+    """A browser the owner has signed in with."""
+    return sign_in(app, "alice@example.com")
+
+
+@pytest.fixture
+def stranger(app: Flask, owner: User) -> FlaskClient:
+    """A browser the owner of another account has signed in with; must see nothing of ours."""
+    with transaction():
+        users.create_owner("charlie@example.org", PASSWORD, "Charlie's Cars")
+    return sign_in(app, "charlie@example.org")
+
+
+def sign_in(app: Flask, email: str) -> FlaskClient:
+    client = app.test_client()
+    answer = client.post("/login", data={"email": email, "password": PASSWORD})
+    assert answer.status_code == 303, answer.text
+    return client
+
+
+@pytest.fixture
+def receiver() -> Iterator[Receiver]:
+    """A real HTTP server on loopback that keeps what it receives."""
+    with Receiver() as receiver:
+        yield receiver

@@ -1,0 +1,80 @@
+"""Every route is owned by a test, and is behind sign-in unless it is listed here."""
+
+import re
+
+import pytest
+from flask import Flask
+from werkzeug.routing import Rule
+
+from tests.support.tree import python_files
+from webapp.security import SAFE_METHODS
+
+PUBLIC = {
+    "auth.sign_in",
+    "docs.error_report",
+    "docs.error_reports",
+    "docs.webhooks",
+    "health.alive",
+    "health.metrics",  # the operator's, or this machine's: it looks for itself
+    "health.ready",
+    "lead_form.show",
+    "lead_form.submit",
+    "lead_form.thank_you",
+}
+CROSS_SITE = {"lead_form.submit"}
+FOREIGN = ("static", "rq_dashboard.")  # Flask's, and rq-dashboard's behind our own guard
+
+
+def own_rules(app: Flask) -> list[Rule]:
+    return [rule for rule in app.url_map.iter_rules() if not rule.endpoint.startswith(FOREIGN)]
+
+
+def marked(app: Flask, mark: str) -> set[str]:
+    return {name for name, view in app.view_functions.items() if getattr(view, mark, False)}
+
+
+def test_the_public_routes_are_those_listed(app: Flask) -> None:
+    assert marked(app, "is_public") == PUBLIC
+    assert marked(app, "is_cross_site") == CROSS_SITE
+
+
+def test_everything_else_asks_a_stranger_to_sign_in(app: Flask) -> None:
+    client = app.test_client()
+    for rule in app.url_map.iter_rules():
+        if rule.endpoint in PUBLIC or rule.endpoint == "static":
+            continue
+        path = filled(rule)
+        for method in (rule.methods or set()) - {"OPTIONS", "HEAD"}:
+            answer = client.open(path, method=method)
+            assert answer.status_code == 303, f"{method} {path}: {answer.status_code}"
+            assert answer.location.startswith("/login"), f"{method} {path}: {answer.location}"
+
+
+def filled(rule: Rule) -> str:
+    """An address of the rule: 1 for what must be a number, x for the rest."""
+    path = re.sub(r"<int[^>]*>", "1", str(rule))
+    return re.sub(r"<[^>]*>", "x", path)
+
+
+def test_a_get_never_shares_its_endpoint_with_what_changes_something_else(app: Flask) -> None:
+    """Forms post to the address they stand at; everything else that changes something has an address of its own."""
+    for rule in own_rules(app):
+        methods = (rule.methods or set()) - {"HEAD", "OPTIONS"}
+        assert methods <= {"GET", "POST"}, rule
+        assert methods & SAFE_METHODS or methods == {"POST"}, rule
+
+
+@pytest.fixture(scope="module")
+def test_texts() -> str:
+    return "\n".join(path.read_text() for path in python_files("tests") if path.parent.name != "house")
+
+
+def test_every_route_is_owned_by_a_test(app: Flask, test_texts: str) -> None:
+    """By its endpoint or by its address, in which tests put what they like for the variable parts."""
+    unowned = []
+    for rule in own_rules(app):
+        parts = re.split(r"<[^>]*>", str(rule))
+        address = r"[^/\"'\s]+".join(re.escape(part) for part in parts)
+        if f'"{rule.endpoint}"' not in test_texts and not re.search(address + r"(?=[\"'?#\s])", test_texts):
+            unowned.append(f"{rule.endpoint} {rule}")
+    assert unowned == []

@@ -1,0 +1,92 @@
+"""Operator commands: one line of JSON last on stdout, or a sentence on stderr and exit code 1."""
+
+import json
+import socket
+from pathlib import Path
+
+from flask import Flask
+from sqlalchemy import select
+
+from tests.conftest import AppMaker
+from webapp.extensions import db
+from webapp.models import Interface, User
+
+
+def run(app: Flask, *arguments: str) -> dict[str, object]:
+    """What a command printed, which must be one line of JSON and nothing on stderr."""
+    result = app.test_cli_runner().invoke(args=arguments)
+    assert result.exit_code == 0, result.stderr
+    assert result.stderr == ""
+    [line] = result.stdout.splitlines()
+    answer = json.loads(line)
+    assert isinstance(answer, dict)
+    return answer
+
+
+def refused(app: Flask, *arguments: str) -> str:
+    """The one sentence on stderr of a command that must exit 1 and print nothing."""
+    result = app.test_cli_runner().invoke(args=arguments)
+    assert (result.exit_code, result.stdout) == (1, "")
+    [line] = result.stderr.splitlines()
+    return str(line)
+
+
+def test_create_owner_prints_a_random_password_and_never_a_given_one(app: Flask) -> None:
+    first = run(app, "create-owner", "--email", "Ann@example.com")
+    assert first == {**first, "email": "ann@example.com", "account": "example.com", "operator": True}
+    assert len(str(first["password"])) > 12
+    arguments = ("--email", "bob@example.org", "--password", "correct horse battery", "--account", "Bob's")
+    second = run(app, "create-owner", *arguments)
+    assert second == {**second, "account": "Bob's", "operator": False, "password": None}
+
+
+def test_create_owner_refuses_in_a_sentence(app: Flask, owner: User) -> None:
+    assert "already" in refused(app, "create-owner", "--email", owner.email)
+    assert refused(app, "create-owner", "--email", "nobody").endswith(".")
+    assert "8 characters" in refused(app, "create-owner", "--email", "bob@example.org", "--password", "short")
+
+
+def test_create_interface_prints_what_the_contract_says(app: Flask, owner: User) -> None:
+    url = "https://crm.example.com/leads"
+    first = run(app, "create-interface", "--name", "Sales", "--webhook-url", url, "--shared-token", "CRM")
+    assert list(first) == ["id", "form_url", "shared_token"]
+    assert first["form_url"] == f"http://127.0.0.1:8000/f/{first['id']}"
+    assert str(first["shared_token"]).startswith("whsec_")
+    second = run(app, "create-interface", "--name", "Support", "--shared-token", "CRM", "--no-retries")
+    assert second["shared_token"] is None
+    assert run(app, "create-interface", "--name", "Plain")["shared_token"] is None
+    webhook = db.session.scalars(select(Interface).where(Interface.public_id == second["id"])).one().webhook
+    assert (webhook.url, webhook.automatic_retries) == (None, False)
+
+
+def test_create_interface_refuses_in_a_sentence(app: Flask, owner: User) -> None:
+    assert "https://" in refused(app, "create-interface", "--name", "A", "--webhook-url", "ftp://a.example")
+    assert refused(app, "create-interface", "--name", " ").endswith(".")
+
+
+def test_commands_say_when_there_is_no_owner_yet(app: Flask) -> None:
+    assert "create-owner" in refused(app, "create-interface", "--name", "A")
+    assert "create-owner" in refused(app, "create-api-key", "--name", "A")
+
+
+def test_create_api_key_prints_the_key_once(app: Flask, owner: User) -> None:
+    key = run(app, "create-api-key", "--name", "Server")
+    assert list(key) == ["id", "name", "key"]
+    assert str(key["key"]).startswith("lhk_")
+    assert str(run(app, "create-api-key", "--name", "Site", "--public")["key"]).startswith("lhp_")
+    assert "already" in refused(app, "create-api-key", "--name", "Server")
+
+
+def test_receive_refuses_a_token_that_does_not_exist(app: Flask, owner: User) -> None:
+    assert "no Shared Token" in refused(app, "receive", "--port", "1", "--shared-token", "none")
+
+
+def test_commands_say_when_the_database_is_not_migrated(make_app: AppMaker, tmp_path: Path) -> None:
+    app = make_app(DATABASE_URL=f"sqlite:///{tmp_path}/empty.sqlite3")
+    assert "db upgrade" in refused(app, "create-api-key", "--name", "A")
+
+
+def test_receive_says_when_its_port_is_taken(app: Flask) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = str(taken.getsockname()[1])
+        assert port in refused(app, "receive", "--port", port)

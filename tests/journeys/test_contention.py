@@ -1,0 +1,65 @@
+"""SQLite with several writers: nobody ever meets `database is locked`."""
+
+import threading
+import time
+
+from flask import Flask
+
+from tests.conftest import sign_in
+from tests.support.factories import ADA, point_at
+from tests.support.receiver import Receiver
+from webapp.delivery import lanes
+from webapp.extensions import db
+from webapp.models import Interface
+from webapp.services import leads
+from webapp.transaction import transaction
+
+SECONDS = 4.0
+
+
+def test_two_writers_in_a_loop_beside_pages_and_forms_never_meet_a_lock(
+    app: Flask, interface: Interface, receiver: Receiver
+) -> None:
+    point_at(interface, receiver.url)
+    interface_id, public_id, webhook_id = interface.id, interface.public_id, interface.webhook.id
+    db.session.rollback()
+    ends_at = time.monotonic() + SECONDS
+    errors: list[BaseException] = []
+    rounds = {"capture": 0, "drain": 0, "pages": 0}
+
+    def loop(name: str, deed: object) -> None:
+        try:
+            with app.app_context():
+                while time.monotonic() < ends_at:
+                    deed()  # type: ignore[operator]
+                    rounds[name] += 1
+        except BaseException as error:  # a thread's error must fail the test
+            errors.append(error)
+
+    def capture() -> None:
+        with transaction():
+            leads.capture(db.session.get_one(Interface, interface_id), ADA, {})
+        db.session.remove()
+
+    def drain() -> None:
+        lanes.drain(webhook_id)
+
+    browser = sign_in(app, "alice@example.com")
+
+    def pages() -> None:
+        for path in ("/interfaces", "/leads", f"/interfaces/{public_id}/edit/lead-generation", f"/f/{public_id}"):
+            assert browser.get(path).status_code == 200
+        assert browser.post(f"/f/{public_id}", data=ADA).status_code in (200, 303, 429)
+        settings = {"webhook_url": receiver.url, "authentication": "none", "parallel_requests": "1"}
+        assert browser.post(f"/interfaces/{public_id}/edit/lead-generation", data=settings).status_code in (303, 422)
+
+    threads = [
+        threading.Thread(target=loop, args=(name, deed))
+        for name, deed in (("capture", capture), ("drain", drain), ("capture", capture), ("pages", pages))
+    ]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert errors == []
+    assert all(number > 3 for number in rounds.values()), rounds

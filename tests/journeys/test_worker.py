@@ -1,0 +1,145 @@
+"""worker.py as a process: what it delivers, what it survives, how it ends."""
+
+import os
+import signal
+import time
+
+from redis.exceptions import RedisError
+from rq.worker import Worker
+
+from tests.journeys.conftest import Workers
+from tests.support.factories import delivery_of, point_at, submit
+from tests.support.receiver import Receiver, answering
+from tests.support.valkey import Valkey
+from tests.support.waiting import wait_until
+from webapp.extensions import db, queues
+from webapp.models import DeliveryState, Interface, Lane
+from webapp.transaction import transaction
+
+
+def serving() -> set[str]:
+    """The queues that a registered worker serves, as the dashboard would show them."""
+    try:
+        return {name for worker in Worker.all(connection=queues.redis) for name in worker.queue_names()}
+    except RedisError:
+        return set()
+
+
+def wait_for_workers() -> None:
+    wait_until(lambda: serving() == {"fast", "slow", "mail"}, "a worker for each queue", timeout=60)
+
+
+def test_a_lead_reaches_its_receiver_without_anybody_asking(
+    interface: Interface, receiver: Receiver, workers: Workers
+) -> None:
+    point_at(interface, receiver.url)
+    workers.start()
+    wait_for_workers()
+    lead = submit(interface)
+    receiver.wait_for(1)
+    wait_until(lambda: delivery_of(lead).state == DeliveryState.DELIVERED, "the record")
+
+
+def test_a_lead_submitted_while_valkey_is_down_is_delivered_within_10_s_of_its_return(
+    interface: Interface, receiver: Receiver, workers: Workers, valkey: Valkey
+) -> None:
+    point_at(interface, receiver.url)
+    workers.start()
+    wait_for_workers()
+    valkey.stop()
+    lead = submit(interface)
+    assert delivery_of(lead).state == DeliveryState.PENDING
+    valkey.start()
+    back_at = time.monotonic()
+    receiver.wait_for(1, timeout=10)
+    assert time.monotonic() - back_at < 10
+    wait_for_workers()
+
+
+def test_after_flushall_leads_are_delivered_and_the_workers_show_again(
+    interface: Interface, receiver: Receiver, workers: Workers
+) -> None:
+    point_at(interface, receiver.url)
+    workers.start()
+    wait_for_workers()
+    queues.redis.flushall()
+    submit(interface)
+    receiver.wait_for(1)
+    wait_for_workers()
+
+
+def test_what_a_flushall_swallowed_is_rung_by_the_sweep(
+    interface: Interface, receiver: Receiver, workers: Workers
+) -> None:
+    point_at(interface, receiver.url)
+    submit(interface)
+    queues.redis.flushall()  # before any worker runs: the ring is gone, the row is not
+    workers.start()
+    receiver.wait_for(1, timeout=30)
+
+
+def test_on_sigterm_what_is_in_flight_is_finished_recorded_and_let_go(
+    interface: Interface, receiver: Receiver, workers: Workers
+) -> None:
+    point_at(interface, receiver.url)
+    receiver.queue(answering(200, delay=1))
+    process = workers.start()
+    wait_for_workers()
+    sent = [submit(interface) for _ in range(5)]
+    receiver.wait_for(1)
+    process.terminate()
+    assert process.wait(timeout=20) == 0
+    assert len(receiver.requests) == 1
+    assert delivery_of(sent[0]).state == DeliveryState.DELIVERED
+    assert db.session.get_one(Lane, interface.webhook.id).lease_until == 0
+    db.session.rollback()
+    workers.start()
+    receiver.wait_for(5, timeout=30)
+    assert len({request.headers["webhook-id"] for request in receiver.requests}) == 5
+
+
+def test_a_killed_worker_process_is_started_again(
+    interface: Interface, receiver: Receiver, workers: Workers
+) -> None:
+    point_at(interface, receiver.url)
+    workers.start()
+    wait_for_workers()
+    [fast] = [worker for worker in Worker.all(connection=queues.redis) if worker.queue_names() == ["fast"]]
+    assert fast.pid is not None
+    os.kill(fast.pid, signal.SIGKILL)
+    submit(interface)
+    receiver.wait_for(1, timeout=30)
+
+
+def test_the_processes_end_with_a_killed_supervisor(workers: Workers) -> None:
+    process = workers.start()
+    wait_for_workers()
+    pids = [worker.pid for worker in Worker.all(connection=queues.redis)]
+    process.kill()
+    process.wait()
+    wait_until(lambda: not any(_runs(pid) for pid in pids), "the children to end")
+
+
+def _runs(pid: int | None) -> bool:
+    try:
+        os.kill(pid or 0, 0)
+    except ProcessLookupError:
+        return False
+    try:
+        with open(f"/proc/{pid}/stat") as stat:
+            return stat.read().rpartition(")")[2].split()[0] != "Z"  # ended, and nobody has asked how
+    except FileNotFoundError:
+        return False
+
+
+def test_a_drain_that_stops_hands_the_rest_to_the_next_worker(
+    interface: Interface, receiver: Receiver, workers: Workers
+) -> None:
+    point_at(interface, receiver.url)
+    with transaction():
+        db.session.get_one(Lane, interface.webhook.id).abandoned = True
+    sent = [submit(interface) for _ in range(40)]
+    workers.start()
+    receiver.wait_for(40, timeout=30)
+    wait_until(lambda: all(delivery_of(lead).state == DeliveryState.DELIVERED for lead in sent), "the records")
+    assert len(receiver.requests) == 40

@@ -1,0 +1,236 @@
+"""Error reports: of what, and when."""
+
+import threading
+from collections.abc import Iterator
+
+import pytest
+from flask import Flask
+from sqlalchemy import update
+
+from tests.conftest import AppMaker
+from tests.support.factories import point_at
+from tests.support.receiver import Receiver
+from tests.support.reporting import drain, end_window, fail, kinds, make_retries_due, send_mail, told, window_of
+from tests.support.smtp import MailServer
+from webapp.extensions import db
+from webapp.models import (
+    Interface,
+    Lane,
+    WebhookState,
+)
+from webapp.services import leads, reports
+from webapp.transaction import transaction
+
+
+@pytest.fixture
+def server() -> Iterator[MailServer]:
+    with MailServer() as server:
+        yield server
+
+
+@pytest.fixture
+def app(make_app: AppMaker, server: MailServer) -> Iterator[Flask]:
+    app = make_app(**server.environ, REPORT_WINDOW="600,3600,21600")
+    with app.app_context():
+        yield app
+
+
+@pytest.fixture
+def failing(interface: Interface, receiver: Receiver) -> Interface:
+    """An interface whose receiver answers 503."""
+    point_at(interface, receiver.url)
+    receiver.answer(status=503, body=b"Service Unavailable: upstream is restarting")
+    return interface
+
+
+def test_later_failures_wait_for_the_end_of_a_window_that_grows(failing: Interface, server: MailServer) -> None:
+    fail(failing)
+    send_mail()
+    for window in (600, 3600, 21600, 21600):
+        assert window_of(failing) == window
+        before = len(server.received)
+        fail(failing, 2)
+        send_mail()
+        assert len(server.received) == before
+        end_window(failing)
+        send_mail()
+        assert len(server.received) == before + 1
+    assert told() == [("failed", 1), *[("failed", 2)] * 4]
+    assert server.subjects[-1] == "Webhook failing: Contact sales, 2 leads"
+    assert "next 6 hours" in server.received[-1].text.replace("\n", " ")
+
+
+def test_a_delivery_that_keeps_failing_is_told_once(failing: Interface, server: MailServer) -> None:
+    fail(failing)
+    send_mail()
+    for _ in range(3):
+        make_retries_due()
+        drain(failing)
+        end_window(failing)
+        send_mail()
+    assert told() == [("failed", 1)]
+    assert window_of(failing) == 600  # still open, and no longer
+
+
+def test_a_delivery_that_exhausts_its_retries_is_told_once_as_given_up(
+    make_app: AppMaker, failing: Interface, server: MailServer
+) -> None:
+    interface_id = failing.id
+    db.session.rollback()
+    with make_app(**server.environ, RETRY_SCHEDULE="5,300").app_context():
+        interface = db.session.get_one(Interface, interface_id)
+        [public_id] = fail(interface)
+        send_mail()
+        for _ in range(3):
+            make_retries_due()
+            drain(interface)
+        end_window(interface)
+        send_mail()
+        assert told() == [("failed", 1), ("gave_up", 1)]
+    assert server.subjects == ["Webhook failing: Contact sales, 1 lead", "Webhook gave up: Contact sales, 1 lead"]
+    assert public_id in server.received[1].text
+    assert "press Retry Webhook" in server.received[1].text.replace("\n", " ")
+
+
+def test_recovery_is_told_after_a_window_with_answers_and_no_failure(
+    failing: Interface, receiver: Receiver, server: MailServer
+) -> None:
+    fail(failing)
+    send_mail()
+    receiver.answer(status=200)
+    fail(failing, 2)
+    send_mail()
+    assert kinds() == ["failed"]  # the window is not over
+    end_window(failing)
+    send_mail()
+    assert kinds() == ["failed", "recovered"]
+    assert server.subjects[-1] == "Webhook recovered: Contact sales"
+    assert window_of(failing) is None
+    receiver.answer(status=500)
+    fail(failing)
+    send_mail()
+    assert kinds() == ["failed", "recovered", "failed"]  # after quiet: at once
+    assert window_of(failing) == 600
+
+
+def test_a_window_without_any_traffic_stays_open(failing: Interface, server: MailServer) -> None:
+    fail(failing)
+    send_mail()
+    with transaction():
+        db.session.execute(update(Lane).values(failures=0, failing_since=None))
+    for _ in range(2):
+        end_window(failing)
+        send_mail()
+        assert window_of(failing) == 600
+    assert kinds() == ["failed"]
+
+
+def test_a_flapping_receiver_is_told_of_at_the_end_of_windows_only(
+    failing: Interface, receiver: Receiver, server: MailServer
+) -> None:
+    fail(failing)
+    send_mail()
+    for status in (200, 500, 200, 500, 200):
+        receiver.answer(status=status)
+        fail(failing)
+        send_mail()
+    assert kinds() == ["failed"]
+    end_window(failing)
+    send_mail()
+    assert told() == [("failed", 1), ("failed", 2)]
+
+
+def test_what_was_delivered_meanwhile_is_marked(failing: Interface, receiver: Receiver, server: MailServer) -> None:
+    fail(failing)
+    send_mail()
+    fail(failing)
+    receiver.answer(status=200)
+    make_retries_due()
+    drain(failing)
+    end_window(failing)
+    send_mail()
+    text = server.received[-1].text.replace("\n", " ")
+    assert "Delivered since" in text
+    assert "been delivered since. There is nothing left to do." in text
+
+
+def test_a_failed_retry_by_hand_and_a_failed_test_start_no_report(failing: Interface, receiver: Receiver) -> None:
+    receiver.answer(status=200)
+    [public_id] = fail(failing)
+    receiver.answer(status=500)
+    with transaction():
+        leads.retry(failing.account_id, [public_id], 1)
+    drain(failing)
+    send_mail()
+    assert kinds() == []
+    assert window_of(failing) is None
+
+
+def test_a_pause_is_told_at_once_with_its_reason(failing: Interface, receiver: Receiver, server: MailServer) -> None:
+    fail(failing)
+    send_mail()
+    receiver.answer(status=410)
+    fail(failing)
+    send_mail()
+    assert kinds() == ["failed", "failed", "paused"]
+    paused = server.received[-1]
+    assert paused.message["Subject"] == "Webhook paused: Contact sales"
+    assert "The receiver answered 410 Gone" in paused.text.replace("\n", " ")
+    assert f"/interfaces/{failing.public_id}/edit/lead-generation" in paused.html
+
+
+def test_a_pause_for_another_reason_is_told_by_note_paused(failing: Interface, server: MailServer) -> None:
+    with transaction():
+        reports.note_paused(failing.webhook, "Its Shared Token was revoked.")
+    send_mail()
+    assert kinds() == ["paused"]
+    assert "Its Shared Token was revoked." in server.received[0].text
+
+
+def test_reports_of_a_deleted_interface_end(failing: Interface) -> None:
+    fail(failing)
+    send_mail()
+    with transaction():
+        failing.webhook.state = WebhookState.ARCHIVED
+    end_window(failing)
+    send_mail()
+    assert window_of(failing) is None
+    assert kinds() == ["failed"]
+
+
+def test_two_jobs_at_once_tell_nothing_twice(app: Flask, failing: Interface, server: MailServer) -> None:
+    fail(failing, 5)
+    db.session.rollback()
+    together = threading.Barrier(3)
+    written: list[int] = []
+
+    def job() -> None:
+        with app.app_context():
+            together.wait()
+            written.append(reports.compile_due())
+
+    jobs = [threading.Thread(target=job) for _ in range(3)]
+    for each in jobs:
+        each.start()
+    for each in jobs:
+        each.join()
+    assert sorted(written) == [0, 0, 1]
+    assert told() == [("failed", 5)]
+
+
+def test_one_webhooks_trouble_does_not_silence_the_others(
+    failing: Interface, monkeypatch: pytest.MonkeyPatch, server: MailServer
+) -> None:
+    fail(failing)
+    compile_one = reports._compile
+
+    def troubled(webhook_id: int) -> int:
+        if webhook_id == -1:
+            raise RuntimeError("a bug")
+        return compile_one(webhook_id)
+
+    webhook_id = failing.webhook.id
+    db.session.rollback()
+    monkeypatch.setattr(reports, "_compile", troubled)
+    monkeypatch.setattr(reports, "_due_webhooks", lambda: [-1, webhook_id])
+    assert reports.compile_due() == 1

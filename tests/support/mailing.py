@@ -1,0 +1,37 @@
+"""Mails as tests look at them, and the time until one goes again."""
+
+from typing import Any
+
+from sqlalchemy import select, update
+
+from tests.support.factories import ADA
+from webapp.clock import now_sql
+from webapp.extensions import db
+from webapp.models import Interface, Mail
+from webapp.transaction import transaction
+
+
+def notify(interface: Interface, *addresses: str) -> Interface:
+    with transaction():
+        interface.notification_emails = list(addresses)
+    return interface
+
+
+def the_mail() -> Mail:
+    db.session.rollback()
+    return db.session.scalars(select(Mail).execution_options(populate_existing=True)).one()
+
+
+def wait_of(mail: Mail) -> float:
+    """Seconds until a mail is due, by the database's clock."""
+    return mail.due_at - db.session.execute(select(now_sql())).scalar_one()
+
+
+def make_due(**values: Any) -> None:
+    with transaction():
+        db.session.execute(update(Mail).values(due_at=0.0, **values))
+
+
+def fields(**changed: str) -> dict[str, str]:
+    """What Ada submitted, but for what was changed."""
+    return ADA | changed

@@ -1,0 +1,239 @@
+"""The environment is read once; every mistake is reported, all of them at once, in words for whoever set it."""
+
+import os
+import stat
+from ipaddress import ip_network
+from pathlib import Path
+from typing import Any
+
+import pytest
+from cryptography.fernet import Fernet
+
+from webapp.config import UNIX_SOCKET_LIMIT, Config, ConfigError, valkey_socket
+
+KEY = Fernet.generate_key().decode()
+ON_SERVERS = {
+    "DATABASE_URL": "postgresql+psycopg://leadhook:pa%2Fss@db/leadhook",
+    "REDIS_URL": "rediss://:pa%2Fss@redis:6379/1",
+    "SECRET_KEY": "sixteen characters",
+    "ENCRYPTION_KEYS": KEY,
+}
+
+
+def load(home: Path, **environ: str) -> Config:
+    return Config.load({"LEADHOOK_HOME": str(home), **environ})
+
+
+def mistakes(home: Path, **environ: str) -> list[str]:
+    with pytest.raises(ConfigError) as raised:
+        load(home, **environ)
+    first, *lines = str(raised.value).splitlines()
+    assert first == "Leadhook cannot start:"
+    return [line.removeprefix("- ") for line in lines]
+
+
+def test_nothing_has_to_be_set(tmp_path: Path) -> None:
+    config = load(tmp_path)
+
+    assert (config.port, config.receiver_port, config.public_url) == (8000, 8001, "http://127.0.0.1:8000")
+    assert config.database_url == f"sqlite:///{tmp_path}/leadhook.sqlite3"
+    assert config.redis_url == f"unix://{tmp_path}/valkey.sock"
+    assert config.embedded_redis
+    assert config.owner_email == "owner@example.com"
+    assert config.owner_password is None
+    assert config.mail_server is None
+    assert config.mail_default_sender == "leadhook@localhost"
+    assert (config.allowed_networks, config.allowed_networks_given) == ((), False)
+    assert (config.connect_timeout, config.deadline) == (5, 15)
+    assert config.retry_schedule == (5, 300, 1800, 7200, 18000, 36000, 36000)
+    assert config.report_window == (600, 3600, 21600, 86400)
+    assert config.form_rate_limit == "30 per minute"
+    assert (config.worker_processes, config.worker_slots) == (os.cpu_count(), 128)
+
+
+def test_the_other_defaults_follow_the_port_and_the_public_url(tmp_path: Path) -> None:
+    config = load(tmp_path, PORT="9000")
+    assert (config.receiver_port, config.public_url) == (9001, "http://127.0.0.1:9000")
+    assert load(tmp_path, PUBLIC_URL="https://leads.example.com/").public_url == "https://leads.example.com"
+    assert load(tmp_path, PUBLIC_URL="https://leads.example.com").mail_default_sender == "leadhook@leads.example.com"
+
+
+def test_all_mistakes_are_reported_at_once(tmp_path: Path) -> None:
+    found = mistakes(
+        tmp_path,
+        PORT="http",
+        TRUSTED_PROXIES="-1",
+        PUBLIC_URL="leads.example.com",
+        WEBHOOK_ALLOWED_NETWORKS="10.0.0.0/8, 10.0.0.1/8",
+        RETRY_SCHEDULE="5, soon",
+        FORM_RATE_LIMIT="many",
+        WORKER_SLOTS="0",
+        MAIL_USE_TLS="maybe",
+        REDIS_URL="localhost",
+    )
+
+    names = [mistake.partition(":")[0] for mistake in found]
+    assert names == [
+        *("PORT", "PUBLIC_URL", "TRUSTED_PROXIES", "REDIS_URL", "MAIL_USE_TLS", "WEBHOOK_ALLOWED_NETWORKS"),
+        *("RETRY_SCHEDULE", "FORM_RATE_LIMIT", "WORKER_SLOTS", "SECRET_KEY", "ENCRYPTION_KEYS"),
+    ]
+    assert not list(tmp_path.iterdir()), "a start that fails leaves nothing behind"
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        *(("PORT", value) for value in ("0", "65536", "80.5", "eighty", "٣٣", "-1", "9" * 5000)),
+        ("RECEIVER_PORT", "8000"),
+        *(("TRUSTED_PROXIES", value) for value in ("one", "1.5", "-1")),
+        *(("PUBLIC_URL", value) for value in ("example.com", "ftp://example.com", "https://", "http://[::1")),
+        *(("PUBLIC_URL", value) for value in ("https://a/?b", "https://a/b", "https://me@a", "http://a:99999")),
+        *(("DATABASE_URL", value) for value in ("postgres://a/b", "mysql://a/b", "sqlite://", "sqlite:///")),
+        *(("DATABASE_URL", value) for value in ("postgresql+psycopg://a:b/c", "postgresql+psycopg://a")),
+        *(("REDIS_URL", value) for value in ("localhost:6379", "redis://a:b", "redis://a:99999", "http://a")),
+        *(("OWNER_EMAIL", value) for value in ("owner", "owner@", "a b@example.com", "Ann <a@example.com>")),
+        *(("MAIL_PORT", value) for value in ("smtp", "0")),
+        *(("MAIL_USE_SSL", value) for value in ("2", "ja")),
+        *(("MAIL_DEFAULT_SENDER", value) for value in ("nobody", "Leadhook", "Leadhook <nobody>")),
+        *(("WEBHOOK_ALLOWED_NETWORKS", value) for value in ("localhost", "10.0.0.0/33", "10.0.0.1/8", "::1/129")),
+        *(("WEBHOOK_CONNECT_TIMEOUT", value) for value in ("0", "-1", "nan", "inf", "five", "16")),
+        *(("WEBHOOK_DEADLINE", value) for value in ("0", "1e9")),
+        *(("RETRY_SCHEDULE", value) for value in ("5,", ",", "5;300", "5,-1", "5,nan")),
+        *(("REPORT_WINDOW", value) for value in ("0", "x")),
+        *(("FORM_RATE_LIMIT", value) for value in ("thirty", "30", "per minute")),
+        *((name, value) for name in ("WORKER_PROCESSES", "WORKER_SLOTS") for value in ("0", "x", "1.5")),
+        ("WEBHOOK_CA_FILE", "/nowhere/ca.pem"),
+        ("SECRET_KEY", "short"),
+        *(("ENCRYPTION_KEYS", value) for value in ("short", f"{KEY},x", "é" * 44, ",")),
+    ],
+)
+def test_a_bad_value_is_named(tmp_path: Path, name: str, value: str) -> None:
+    given = {**ON_SERVERS, name: value}
+    found = mistakes(tmp_path, **given)
+    assert len(found) == 1, found
+    assert found[0].startswith(f"{name}: "), found
+
+
+@pytest.mark.parametrize("name", ["DATABASE_URL", "REDIS_URL", "ENCRYPTION_KEYS", "SECRET_KEY"])
+def test_a_mistake_quotes_no_secret(tmp_path: Path, name: str) -> None:
+    secret = "hunter2:" if name.endswith("URL") else "hunter2"
+    value = {"DATABASE_URL": "postgresql+psycopg://u:hunter2@h:x/n", "REDIS_URL": "redis://:hunter2@h:x/0"}.get(name)
+    assert secret not in "".join(mistakes(tmp_path, **{**ON_SERVERS, name: value or "hunter2"}))
+
+
+def test_a_config_that_is_printed_shows_no_secret(tmp_path: Path) -> None:
+    config = load(tmp_path, **ON_SERVERS, OWNER_PASSWORD="hunter2", MAIL_PASSWORD="hunter3")
+    for secret in (ON_SERVERS["SECRET_KEY"], KEY, "pa%2Fss", "hunter"):
+        assert secret not in f"{config} {config!r}"
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "read"),
+    [
+        ("MAIL_USE_TLS", "Yes", True),
+        ("MAIL_USE_TLS", "0", False),
+        ("WEBHOOK_DEADLINE", " 20 ", 20.0),
+        ("RETRY_SCHEDULE", "1, 2.5", (1.0, 2.5)),
+        ("FORM_RATE_LIMIT", "5 per second; 100 per day", "5 per second; 100 per day"),
+        ("OWNER_EMAIL", "Ann@Example.COM", "ann@example.com"),
+        ("MAIL_DEFAULT_SENDER", "Leads <leads@example.com>", "Leads <leads@example.com>"),
+        ("PUBLIC_URL", "http://[::1]:8000", "http://[::1]:8000"),
+        ("REDIS_URL", "unix:///run/redis.sock?db=3", "unix:///run/redis.sock?db=3"),
+    ],
+)
+def test_a_good_value_is_read(tmp_path: Path, name: str, value: str, read: Any) -> None:
+    assert getattr(load(tmp_path, **{**ON_SERVERS, name: value}), name.lower().replace("webhook_", "")) == read
+
+
+def test_networks_that_are_set_are_all_there_are(tmp_path: Path) -> None:
+    config = load(tmp_path, WEBHOOK_ALLOWED_NETWORKS="10.0.0.0/8, fd00::/8")
+    assert config.allowed_networks == (ip_network("10.0.0.0/8"), ip_network("fd00::/8"))
+    nothing = load(tmp_path, WEBHOOK_ALLOWED_NETWORKS="")
+    assert (nothing.allowed_networks, nothing.allowed_networks_given) == ((), True)
+
+
+def test_an_empty_rate_limit_turns_it_off(tmp_path: Path) -> None:
+    assert load(tmp_path, FORM_RATE_LIMIT="").form_rate_limit == ""
+
+
+def test_an_empty_value_counts_as_none(tmp_path: Path) -> None:
+    config = load(tmp_path, PORT="", PUBLIC_URL=" ", REDIS_URL="", DATABASE_URL="", OWNER_PASSWORD="", SECRET_KEY="")
+    assert config == load(tmp_path)
+
+
+def test_a_name_ending_in_file_reads_a_secret_from_that_file(tmp_path: Path) -> None:
+    (tmp_path / "password").write_text("from a file\n")
+    given = {"OWNER_PASSWORD_FILE": str(tmp_path / "password")}
+    assert load(tmp_path, **given).owner_password == "from a file"
+    assert load(tmp_path, OWNER_PASSWORD="", **given).owner_password == "from a file"
+    assert load(tmp_path, OWNER_PASSWORD="given", **given).owner_password == "given"
+
+
+def test_a_secret_file_that_cannot_be_read_is_a_mistake(tmp_path: Path) -> None:
+    (tmp_path / "binary").write_bytes(b"\xff\xfe")
+    assert mistakes(tmp_path, MAIL_PASSWORD_FILE=str(tmp_path / "none")) == [
+        f"MAIL_PASSWORD_FILE: {tmp_path}/none cannot be read (No such file or directory)"
+    ]
+    assert len(mistakes(tmp_path, REDIS_URL_FILE=str(tmp_path / "binary"))) == 1
+
+
+def test_keys_are_made_once_kept_and_only_ours_to_read(tmp_path: Path) -> None:
+    first, second = load(tmp_path / "home"), load(tmp_path / "home")
+    assert (first.secret_key, first.encryption_keys) == (second.secret_key, second.encryption_keys)
+    for name in ("secret_key", "encryption_keys"):
+        assert stat.S_IMODE((tmp_path / "home" / name).stat().st_mode) == 0o600
+    assert sorted(path.name for path in (tmp_path / "home").iterdir()) == ["encryption_keys", "secret_key"]
+
+
+@pytest.mark.parametrize("name", ["DATABASE_URL", "REDIS_URL"])
+def test_keys_must_be_given_where_there_is_more_than_this_machine(tmp_path: Path, name: str) -> None:
+    found = mistakes(tmp_path / "home", **{name: ON_SERVERS[name]})
+    assert [mistake.partition(":")[0] for mistake in found] == ["SECRET_KEY", "ENCRYPTION_KEYS"]
+    assert not (tmp_path / "home").exists()
+
+
+def test_several_encryption_keys_keep_their_order(tmp_path: Path) -> None:
+    older = Fernet.generate_key().decode()
+    assert load(tmp_path, ENCRYPTION_KEYS=f"{KEY}, {older}").encryption_keys == (KEY, older)
+
+
+def test_a_home_that_cannot_be_written_is_a_mistake(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    assert mistakes(tmp_path / "file") == [f"LEADHOOK_HOME: {tmp_path}/file cannot be used (File exists)"]
+
+
+def test_a_short_deadline_shortens_the_time_for_connecting(tmp_path: Path) -> None:
+    assert load(tmp_path, WEBHOOK_DEADLINE="2").connect_timeout == 2
+    assert mistakes(tmp_path, WEBHOOK_DEADLINE="2", WEBHOOK_CONNECT_TIMEOUT="3") == [
+        "WEBHOOK_CONNECT_TIMEOUT: cannot be longer than WEBHOOK_DEADLINE"
+    ]
+
+
+def test_tls_and_ssl_exclude_each_other(tmp_path: Path) -> None:
+    found = mistakes(tmp_path, MAIL_USE_TLS="1", MAIL_USE_SSL="1")
+    assert found == ["MAIL_USE_TLS, MAIL_USE_SSL: only one of them can be on"]
+
+
+def test_a_redis_of_ones_own_on_a_unix_socket_is_not_the_embedded_one(tmp_path: Path) -> None:
+    assert not load(tmp_path, **{**ON_SERVERS, "REDIS_URL": "unix:///run/redis.sock"}).embedded_redis
+
+
+def test_the_environment_wins_over_the_dotenv_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / ".env").write_text(f"LEADHOOK_HOME={tmp_path}\nPORT=8100\nRECEIVER_PORT=8200\n")
+    monkeypatch.setenv("PORT", "8300")
+    monkeypatch.delenv("RECEIVER_PORT", raising=False)
+    config = Config.load(dotenv=str(tmp_path / ".env"))
+    assert (config.port, config.receiver_port, config.home) == (8300, 8200, tmp_path)
+
+
+def test_a_relative_home_is_made_absolute(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert load(Path("some where")).home == tmp_path / "some where"
+
+
+def test_the_socket_of_a_home_with_a_long_path_lies_elsewhere(tmp_path: Path) -> None:
+    long = tmp_path / ("x" * 120)
+    assert len(os.fsencode(valkey_socket(long))) <= UNIX_SOCKET_LIMIT
+    assert valkey_socket(long) == valkey_socket(long)
+    assert valkey_socket(long) != valkey_socket(tmp_path / ("y" * 120))
+    assert valkey_socket(Path("/var/leadhook")) == Path("/var/leadhook/valkey.sock")

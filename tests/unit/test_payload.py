@@ -1,0 +1,90 @@
+"""The payload is a promise: its shape, its bytes."""
+
+import json
+from datetime import UTC, datetime, timedelta, timezone
+
+import pytest
+
+from webapp.webhooks.payload import lead_payload
+
+RECEIVED_AT = datetime(2026, 11, 23, 8, 0, 0, 123456, tzinfo=UTC)
+
+
+def payload(**changes: object) -> bytes:
+    values: dict[str, object] = {
+        "event": "lead.created",
+        "lead_id": "lead_01k",
+        "received_at": RECEIVED_AT,
+        "fields": {"name": "Ada Lovelace", "email": "ada@example.com", "phone": "", "message": None},
+        "interface_id": "if_8Kx2",
+        "interface_name": "Contact sales",
+        "source": {"page_url": "https://example.com/contact", "utm": {"source": "newsletter"}, "ip": "203.0.113.7"},
+        "consents": [],
+    }
+    return lead_payload(**{**values, **changes})
+
+
+def test_the_payload_is_exactly_what_receivers_were_promised():
+    assert payload() == (
+        b'{"type":"lead.created","timestamp":"2026-11-23T08:00:00.123Z","data":{'
+        b'"lead":{"id":"lead_01k","received_at":"2026-11-23T08:00:00.123Z","test":false,'
+        b'"fields":{"name":"Ada Lovelace","email":"ada@example.com","phone":"","message":null}},'
+        b'"interface":{"id":"if_8Kx2","name":"Contact sales"},'
+        b'"source":{"page_url":"https://example.com/contact","page_title":null,"referrer":null,'
+        b'"utm":{"source":"newsletter","medium":null,"campaign":null,"term":null,"content":null},'
+        b'"click_ids":{},"ip":"203.0.113.7","user_agent":null},'
+        b'"consents":[]}}'
+    )
+
+
+def test_a_test_says_so():
+    test = json.loads(payload(event="lead.test"))
+    assert test["type"] == "lead.test"
+    assert test["data"]["lead"]["test"] is True
+
+
+@pytest.mark.parametrize("source", [{}, {"utm": None, "click_ids": None}])
+def test_an_unknown_source_keeps_its_shape(source):
+    assert json.loads(payload(source=source))["data"]["source"] == {
+        "page_url": None,
+        "page_title": None,
+        "referrer": None,
+        "utm": {"source": None, "medium": None, "campaign": None, "term": None, "content": None},
+        "click_ids": {},
+        "ip": None,
+        "user_agent": None,
+    }
+
+
+def test_click_ids_and_consents_are_passed_on():
+    data = json.loads(payload(source={"click_ids": {"gclid": "x"}}, consents=[{"text": "Yes", "given": True}]))["data"]
+    assert data["source"]["click_ids"] == {"gclid": "x"}
+    assert data["consents"] == [{"text": "Yes", "given": True}]
+
+
+def test_letters_of_all_scripts_travel_as_utf8_and_not_as_escapes():
+    body = payload(fields={"name": "Zoë 山田 🚀"})
+    assert "Zoë 山田 🚀".encode() in body
+
+
+def test_half_a_surrogate_pair_is_replaced_and_two_halves_are_joined():
+    fields = json.loads(payload(fields={"name": "a\ud83d b", "mood": "\ud83d\ude80"}))["data"]["lead"]["fields"]
+    assert fields == {"name": "a� b", "mood": "🚀"}
+
+
+def test_times_are_utc_with_milliseconds_wherever_they_come_from():
+    there = timezone(timedelta(hours=5, minutes=30))
+    body = json.loads(payload(received_at=datetime(2026, 11, 23, 13, 30, tzinfo=there)))
+    assert body["timestamp"] == body["data"]["lead"]["received_at"] == "2026-11-23T08:00:00.000Z"
+
+
+def test_a_time_without_a_zone_is_refused():
+    with pytest.raises(ValueError, match="time zone"):
+        payload(received_at=RECEIVED_AT.replace(tzinfo=None))
+
+
+def test_what_is_not_json_is_refused_rather_than_sent():
+    with pytest.raises(ValueError):
+        payload(fields={"amount": float("nan")})
+    with pytest.raises(TypeError):
+        payload(fields={"amount": object()})

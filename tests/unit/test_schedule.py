@@ -1,0 +1,77 @@
+"""A retry is never early, never much too late, and never before the receiver asked for it."""
+
+from datetime import UTC, datetime, timedelta
+from email.utils import format_datetime
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from webapp.webhooks.schedule import MAX_RETRY_AFTER, next_delay, seconds_to_wait
+
+SCHEDULE = (5.0, 300.0, 1800.0, 7200.0, 18000.0, 36000.0, 36000.0)
+jitters = st.floats(0, 1, exclude_max=True)
+tries = st.integers(1, len(SCHEDULE))
+waits = st.none() | st.floats(allow_nan=True)
+
+
+@given(tries, waits, jitters)
+def test_a_retry_is_never_early_and_at_most_a_tenth_late(failed_tries, retry_after, jitter):
+    base = SCHEDULE[failed_tries - 1]
+    delay = next_delay(SCHEDULE, failed_tries, retry_after, lambda: jitter)
+    assert base <= delay <= 1.1 * max(base, MAX_RETRY_AFTER)
+    if retry_after is None:
+        assert delay <= 1.1 * base
+
+
+@given(tries, st.floats(0, 1e9), jitters)
+def test_retry_after_is_respected_up_to_a_day(failed_tries, retry_after, jitter):
+    delay = next_delay(SCHEDULE, failed_tries, retry_after, lambda: jitter)
+    assert delay >= min(retry_after, MAX_RETRY_AFTER)
+
+
+@given(st.integers(len(SCHEDULE) + 1), waits)
+def test_an_exhausted_schedule_gives_up_whatever_the_receiver_asks(failed_tries, retry_after):
+    assert next_delay(SCHEDULE, failed_tries, retry_after) is None
+
+
+def test_each_failed_try_has_its_wait():
+    waits = [next_delay(SCHEDULE, number, None, lambda: 0.0) for number in range(1, 9)]
+    assert waits == [*SCHEDULE, None]
+
+
+def test_without_a_schedule_nothing_is_retried():
+    assert next_delay((), 1, 60) is None
+
+
+def test_leads_that_failed_together_do_not_return_together():
+    assert len({next_delay(SCHEDULE, 2, None) for _ in range(20)}) > 1
+
+
+def test_no_failed_try_has_no_next_one():
+    with pytest.raises(ValueError):
+        next_delay(SCHEDULE, 0, None)
+
+
+@pytest.mark.parametrize(("text", "seconds"), [("0", 0), ("120", 120), ("86401", 86400), ("9" * 5000, 86400)])
+def test_retry_after_in_seconds(text, seconds):
+    assert seconds_to_wait(text) == seconds
+
+
+def test_retry_after_as_a_date():
+    now = datetime.now(UTC)
+    assert 50 < seconds_to_wait(format_datetime(now + timedelta(seconds=60), usegmt=True)) <= 60
+    assert seconds_to_wait(format_datetime(now - timedelta(seconds=60), usegmt=True)) == 0
+    assert seconds_to_wait(format_datetime(now + timedelta(days=9), usegmt=True)) == 86400
+    assert seconds_to_wait("Wed, 21 Oct 2015 07:28:00 -0000") == 0
+
+
+@pytest.mark.parametrize("text", ["", "soon", "-5", "1.5", "٣", "Wed, 99 Foo 20155 07:28:00 GMT", "0, 0", "," * 99])
+def test_retry_after_that_is_neither_is_left_out(text):
+    assert seconds_to_wait(text) is None
+
+
+@given(st.text(max_size=80))
+def test_no_retry_after_breaks_anything(text):
+    seconds = seconds_to_wait(text)
+    assert seconds is None or 0 <= seconds <= MAX_RETRY_AFTER

@@ -1,0 +1,91 @@
+"""Leadhook, a self-hosted lead-capture server with signed webhooks. `create_app` is where the parts meet."""
+
+from pathlib import Path
+from typing import Any
+
+from flask import Flask
+from sqlalchemy.engine import make_url
+from werkzeug.middleware.proxy_fix import ProxyFix
+
+from webapp import blueprints, cli, errors, filters, htmx, log, security, transaction
+from webapp.config import Config
+from webapp.extensions import csrf, db, limiter, login, mail, migrate, queues
+
+__version__ = "1.0.0"
+
+MAX_BODY = 1024 * 1024  # bytes of a request; a form post has a smaller limit of its own
+
+
+def create_app(config: Config | None = None, *, synchronous: str = "FULL", pool_size: int = 10) -> Flask:
+    """The WSGI application.
+
+    `synchronous` is SQLite's: FULL where leads are captured, so that an accepted one survives a power cut. A worker
+    passes NORMAL: what it could lose is the record of tries, which are then made again. `pool_size` is how many
+    database connections a process may hold.
+    """
+    config = config or Config.load()
+    config.home.mkdir(parents=True, exist_ok=True)
+    app = Flask("webapp", root_path=str(Path(__file__).parent), instance_path=str(config.home))
+    app.config.from_mapping(_flask_config(config, synchronous, pool_size))
+    app.extensions["leadhook"] = config
+    if config.trusted_proxies:
+        hops = config.trusted_proxies
+        app.wsgi_app = ProxyFix(app.wsgi_app, x_for=hops, x_proto=hops, x_host=hops)  # type: ignore[method-assign]
+
+    log.configure()
+    db.init_app(app)
+    transaction.bind(app)
+    migrate.init_app(app, db, directory=str(Path(__file__).parent / "migrations"), render_as_batch=True)
+    csrf.init_app(app)
+    login.init_app(app)
+    mail.init_app(app)
+    queues.init_app(config)
+    limiter.init_app(app)
+    for part in (security, errors, filters, htmx, blueprints, cli):
+        part.init_app(app)
+    return app
+
+
+def _flask_config(config: Config, synchronous: str, pool_size: int) -> dict[str, Any]:
+    https = config.public_url.startswith("https://")
+    return {
+        "SECRET_KEY": config.secret_key,
+        "MAX_CONTENT_LENGTH": MAX_BODY,
+        "MAX_FORM_MEMORY_SIZE": MAX_BODY,
+        "MAX_FORM_PARTS": 500,
+        "SESSION_COOKIE_NAME": "__Host-leadhook" if https else "leadhook",
+        "SESSION_COOKIE_SECURE": https,
+        "SESSION_COOKIE_HTTPONLY": True,
+        "SESSION_COOKIE_SAMESITE": "Lax",
+        "REMEMBER_COOKIE_NAME": "__Host-leadhook-remember" if https else "leadhook-remember",
+        "REMEMBER_COOKIE_SECURE": https,
+        "REMEMBER_COOKIE_HTTPONLY": True,
+        "REMEMBER_COOKIE_SAMESITE": "Lax",
+        "REMEMBER_COOKIE_DURATION": 30 * 24 * 3600,
+        "WTF_CSRF_TIME_LIMIT": None,  # as long as the session: a form left open over lunch is not refused
+        "WTF_CSRF_SSL_STRICT": False,  # Sec-Fetch-Site is checked instead (security.py), which needs no referrer
+        "SQLALCHEMY_DATABASE_URI": config.database_url,
+        "SQLALCHEMY_ENGINE_OPTIONS": _engine_options(config.database_url, pool_size),
+        "SQLITE_SYNCHRONOUS": synchronous,
+        "RATELIMIT_STORAGE_URI": config.redis_url.replace("unix://", "redis+unix://"),
+        "RATELIMIT_STORAGE_OPTIONS": {"socket_timeout": 0.2, "socket_connect_timeout": 0.2},
+        "RATELIMIT_STRATEGY": "moving-window",
+        "RATELIMIT_IN_MEMORY_FALLBACK_ENABLED": True,  # without Redis each process counts for itself
+        "MAIL_SERVER": config.mail_server or "",
+        "MAIL_PORT": config.mail_port,
+        "MAIL_USE_TLS": config.mail_use_tls,
+        "MAIL_USE_SSL": config.mail_use_ssl,
+        "MAIL_USERNAME": config.mail_username,
+        "MAIL_PASSWORD": config.mail_password,
+        "MAIL_DEFAULT_SENDER": config.mail_default_sender,
+    }
+
+
+def _engine_options(database_url: str, pool_size: int) -> dict[str, Any]:
+    options: dict[str, Any] = {"pool_size": pool_size, "max_overflow": pool_size, "pool_timeout": 30}
+    options["hide_parameters"] = True  # an error's text goes into logs, a visitor's data must not
+    if make_url(database_url).get_backend_name() == "postgresql":
+        # A transaction that lost its client must not hold a lane's row for ever.
+        options["connect_args"] = {"options": "-c idle_in_transaction_session_timeout=60s -c timezone=utc"}
+        options["pool_pre_ping"] = True
+    return options

@@ -1,0 +1,66 @@
+"""My User Profile, API Keys: the list, New, the secret once, Revoke."""
+
+from flask import Blueprint, flash, redirect, render_template, url_for
+from werkzeug.wrappers import Response
+
+from webapp.forms.api_key import ApiKeyForm
+from webapp.forms.rules import add_refusal
+from webapp.models import KeyAccess
+from webapp.security import account_id, roles, signed_in
+from webapp.services import api_keys
+from webapp.services.errors import Refused
+from webapp.transaction import transaction
+
+blueprint = Blueprint("api_keys", __name__, url_prefix="/profile/api-keys")
+
+guard = roles("owner", "admin")
+
+
+@blueprint.get("")
+@guard
+def index() -> str:
+    scope = account_id()
+    return render_template("api_keys/index.html", keys=api_keys.live(scope), used_by=api_keys.used_by(scope))
+
+
+@blueprint.route("/new", methods=["GET", "POST"])
+@guard
+def new() -> str | tuple[str, int]:
+    """Answers a post with the secret itself: it is stored nowhere on the way, and reloading cannot show it again."""
+    form = ApiKeyForm()
+    if not form.validate_on_submit():
+        return render_template("api_keys/new.html", form=form), 422 if form.is_submitted() else 200
+    user = signed_in()
+    try:
+        with transaction():
+            if form.type.data == "shared":
+                key, secret = api_keys.create_shared_token(user.account_id, user.id, form.name.data)
+            else:
+                access = KeyAccess(form.access.data)
+                key, secret = api_keys.create_api_key(user.account_id, user.id, form.name.data, access)
+    except Refused as refusal:
+        add_refusal(form, refusal)
+        return render_template("api_keys/new.html", form=form), 422
+    return render_template("api_keys/created.html", key=key, secret=secret)
+
+
+@blueprint.get("/<public_id>/revoke")
+@guard
+def confirm_revoke(public_id: str) -> str:
+    """The dialog's words as a page, for browsers without JavaScript."""
+    key = api_keys.get(account_id(), public_id)
+    return render_template("api_keys/revoke.html", key=key, users=api_keys.interfaces_using(key))
+
+
+@blueprint.post("/<public_id>/revoke")
+@guard
+def revoke(public_id: str) -> Response | tuple[str, int]:
+    key = api_keys.get(account_id(), public_id)
+    try:
+        with transaction():
+            api_keys.revoke(key)
+    except Refused as refusal:
+        users = api_keys.interfaces_using(key)
+        return render_template("api_keys/revoke.html", key=key, users=users, refusal=str(refusal)), 422
+    flash(f"“{key.name}” is revoked.", "ok")
+    return redirect(url_for("api_keys.index"), 303)

@@ -1,0 +1,96 @@
+"""Sign-in and sign-out. Nothing here tells whether an address is a user's: same words, same limits, same time."""
+
+import hashlib
+import math
+import time
+from collections.abc import Callable
+from ipaddress import ip_address, ip_network
+from typing import Any, TypeVar
+
+from flask import Blueprint, Response, redirect, render_template, request, session, url_for
+from flask_login import current_user, login_user, logout_user
+from werkzeug.exceptions import TooManyRequests
+from werkzeug.wrappers import Response as BaseResponse
+
+from webapp.extensions import limiter
+from webapp.forms.sign_in import SignInForm
+from webapp.security import local_path, public
+from webapp.services import users
+from webapp.transaction import transaction
+
+blueprint = Blueprint("auth", __name__)
+
+V = TypeVar("V", bound=Callable[..., Any])
+
+
+def _account() -> str:
+    """The account as the limiter keeps it: no address of a person's in Redis."""
+    return hashlib.sha256(request.form.get("email", "").strip().lower().encode("utf-8", "replace")).hexdigest()
+
+
+def _network() -> str:
+    """The client's address; of IPv6 the /64, for whoever has one address has them all."""
+    address = ip_address(request.remote_addr or "0.0.0.0")  # noqa: S104 - a key, nothing is bound to it
+    return str(address) if address.version == 4 else str(ip_network((address, 64), strict=False))
+
+
+def _failed(response: Response) -> bool:
+    return response.status_code == 422
+
+
+# Failed tries only. The first limit is for somebody guessing, the second for many addresses guessing at one account,
+# the third for one address guessing at many. Others can lock an owner out only from several networks at once.
+LIMITS = (
+    ("10 per 15 minutes", lambda: f"{_account()} {_network()}"),
+    ("100 per hour", _account),
+    ("50 per 15 minutes", _network),
+)
+
+
+def _limited(view: V) -> V:
+    for limit, key in LIMITS:
+        view = limiter.limit(limit, key_func=key, methods=["POST"], deduct_when=_failed)(view)
+    return view
+
+
+@blueprint.route("/login", methods=["GET", "POST"])
+@public
+@_limited
+def sign_in() -> BaseResponse | str | tuple[str, int]:
+    target = local_path(request.args.get("next")) or url_for("interfaces.start")
+    form = SignInForm()
+    if request.method == "GET":
+        return redirect(target, 303) if current_user.is_authenticated else _page(form)
+    if form.validate():
+        with transaction():
+            user = users.authenticate(form.email.data, form.password.data)
+            if user:
+                session.clear()  # nothing of an earlier session, its CSRF token least of all, goes on in this one
+                login_user(user, remember=form.remember.data)
+        if user:
+            return redirect(target, 303)
+        form.form_errors = ["This email and password do not belong together."]
+    return _page(form), 422
+
+
+@blueprint.post("/logout")
+def sign_out() -> BaseResponse:
+    logout_user()
+    session.clear()
+    return redirect(url_for("auth.sign_in"), 303)
+
+
+@blueprint.errorhandler(429)
+def too_many(error: TooManyRequests) -> tuple[str, int]:
+    """The page again, with when to come back; Flask-Limiter adds Retry-After."""
+    limit = limiter.current_limit
+    minutes = max(math.ceil((limit.reset_at - time.time()) / 60), 1) if limit else 15
+    form = SignInForm()
+    form.form_errors = [
+        f"Too many attempts to sign in. Try again in {minutes} {'minute' if minutes == 1 else 'minutes'}."
+    ]
+    return _page(form), 429
+
+
+def _page(form: SignInForm) -> str:
+    return render_template("auth/sign_in.html", form=form, next=local_path(request.args.get("next")))

@@ -1,0 +1,122 @@
+"""The guide for those who receive webhooks, open to everyone: what comes, how to verify it, what happens on failure."""
+
+import base64
+import json
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+from flask import Blueprint, Response, abort, current_app, render_template
+
+from webapp.config import Config
+from webapp.frames import mail_html, with_frames
+from webapp.highlight import coloured
+from webapp.security import public
+from webapp.services import reports
+from webapp.webhooks.payload import lead_payload
+from webapp.webhooks.signing import PREFIX, sign
+
+# The very files that tests/journeys/test_receivers.py runs; read once, on start.
+RECEIVERS = Path(__file__).parents[1] / "templates" / "docs" / "receivers"
+SAMPLES = {
+    name: (RECEIVERS / name).read_text(encoding="utf-8")
+    for name in ("receiver.py", "receiver.mjs", "receiver.php", "library.py", "library.mjs")
+}
+UNITS = ((86400, "day"), (3600, "hour"), (60, "minute"), (1, "second"))
+SHORT_UNITS = ((3600, "h"), (60, "min"), (1, "s"))
+
+blueprint = Blueprint("docs", __name__)
+blueprint.add_app_template_filter(coloured, "coloured")
+
+
+@blueprint.get("/docs/webhooks")
+@public
+def webhooks() -> str:
+    config: Config = current_app.extensions["leadhook"]
+    schedule = config.retry_schedule
+    return render_template(
+        "docs/webhooks.html",
+        samples=SAMPLES,
+        example=example(),
+        connect_timeout=span(config.connect_timeout),
+        deadline=span(config.deadline),
+        retries=len(schedule),
+        waits=listed([span(wait) for wait in schedule]),
+        in_all=roughly(sum(schedule)),
+    )
+
+
+@blueprint.get("/docs/error-reports")
+@public
+def error_reports() -> Response:
+    windows = [span(window) for window in current_app.extensions["leadhook"].report_window]
+    return with_frames(
+        render_template("docs/error_reports.html", samples=reports.sample_reports(), windows=listed(windows))
+    )
+
+
+@blueprint.get("/docs/error-reports/<name>")
+@public
+def error_report(name: str) -> Response:
+    """The HTML of a sample, for its frame on that page."""
+    found = next((sample for sample in reports.sample_reports() if sample.name == name), None)
+    return mail_html((found or abort(404)).html)
+
+
+@cache
+def example() -> dict[str, Any]:
+    """One request as it would be sent, with a token made up for it: what a receiver's code can be checked against."""
+    token = PREFIX + base64.b64encode(b"for this example, and no other!!").decode()
+    message_id, at = "msg_01m83pph3v2r0yfay9n7db9hyk", datetime(2026, 11, 23, 8, 0, 0, 123000, tzinfo=UTC)
+    body = lead_payload(
+        event="lead.created",
+        lead_id="lead_01m83pph3v0019fd3g78e43pkn",
+        received_at=at,
+        fields={"name": "Ada Lovelace", "email": "ada@example.com", "phone": "", "message": "Hello from Zürich"},
+        interface_id="if_8Kx2vQ4mTzPa",
+        interface_name="Contact sales",
+        source={
+            "page_url": "https://example.com/contact",
+            "page_title": "Contact",
+            "utm": {"source": "newsletter"},
+            "ip": "203.0.113.7",
+            "user_agent": "Mozilla/5.0",
+        },
+        consents=(),
+    )
+    timestamp = int(at.timestamp())
+    return {
+        "token": token,
+        "id": message_id,
+        "timestamp": timestamp,
+        "signature": sign([token], message_id, timestamp, body),
+        "body": body.decode(),
+        "pretty": json.dumps(json.loads(body), indent=2, ensure_ascii=False),
+    }
+
+
+def span(seconds: float) -> str:
+    """A wait, exactly: 5 s, 1 min 30 s, 2 h, 0.5 s."""
+    if seconds != int(seconds):
+        return f"{seconds:g} s"
+    parts, rest = [], int(seconds)
+    for size, unit in SHORT_UNITS:
+        number, rest = divmod(rest, size)
+        if number:
+            parts.append(f"{number} {unit}")
+    return " ".join(parts)
+
+
+def roughly(seconds: float) -> str:
+    """A long time as people say it: 28 hours, 3 days, 2 minutes."""
+    size, unit = next((unit for unit in UNITS if seconds >= 2 * unit[0]), UNITS[-1])
+    number = round(seconds / size)
+    return f"{number} {unit}{'' if number == 1 else 's'}"
+
+
+def listed(words: Sequence[str]) -> str:
+    """a, b and c"""
+    *first, last = words
+    return f"{', '.join(first)} and {last}" if first else last

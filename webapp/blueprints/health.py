@@ -1,0 +1,43 @@
+"""For load balancers and monitoring: does the process answer, can it do its work, how much work is waiting."""
+
+from ipaddress import ip_address
+
+from flask import Blueprint, Response, abort, jsonify, request
+from flask_login import current_user
+from prometheus_client import CONTENT_TYPE_LATEST
+
+from webapp.security import public
+from webapp.services import health
+
+blueprint = Blueprint("health", __name__)
+
+
+@blueprint.get("/healthz")
+@public
+def alive() -> Response:
+    """The process answers; asks neither database nor Redis, so that their failure restarts no web process."""
+    return Response("ok\n", mimetype="text/plain")
+
+
+@blueprint.get("/readyz")
+@public
+def ready() -> tuple[Response, int]:
+    """200 while leads can be captured: the database answers and is migrated. Without Redis they still can."""
+    database, redis = health.database(), health.redis()
+    state = "unavailable" if database != "ok" else "degraded" if redis != "ok" else "ready"
+    return jsonify(status=state, database=database, redis=redis), 503 if database != "ok" else 200
+
+
+@blueprint.get("/metrics")
+@public
+def metrics() -> Response:
+    """For Prometheus: the operator, or a scraper on this machine; for others it does not exist."""
+    if not (_from_this_machine() or (current_user.is_authenticated and current_user.is_operator)):
+        abort(404)
+    return Response(health.exposition(), content_type=CONTENT_TYPE_LATEST)
+
+
+def _from_this_machine() -> bool:
+    """Whether the request was made here, and did not come through a proxy that nobody told us of."""
+    forwarded = any(name in request.headers for name in ("Forwarded", "X-Forwarded-For", "X-Real-IP", "Via"))
+    return not forwarded and ip_address(request.remote_addr or "0.0.0.0").is_loopback  # noqa: S104 - no address

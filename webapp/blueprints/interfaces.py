@@ -1,0 +1,211 @@
+"""Interfaces: the list, New, Edit with its tabs, the test lead, pause, resume, delete."""
+
+from datetime import timedelta
+from http import HTTPStatus
+
+from flask import Blueprint, current_app, flash, redirect, render_template, request, url_for
+from werkzeug.wrappers import Response
+
+from webapp import htmx, text
+from webapp.clock import utcnow
+from webapp.extensions import db
+from webapp.forms.interface import AUTHENTICATION, GeneralForm, LeadGenerationForm, NewInterfaceForm
+from webapp.forms.lead_form import LeadForm
+from webapp.forms.rules import add_refusal
+from webapp.models import ApiKey, Delivery, Interface, WebhookState
+from webapp.security import account_id, roles, signed_in
+from webapp.services import api_keys, interface_list, interfaces, leads, webhooks
+from webapp.services.errors import Refused
+from webapp.transaction import transaction
+
+blueprint = Blueprint("interfaces", __name__)
+
+guard = roles("owner", "admin", "editor")
+
+PATIENCE = timedelta(seconds=45)  # how long a page polls for a test's outcome: the longest try and some
+
+PHRASES = {status.value: status.phrase for status in HTTPStatus}
+
+
+@blueprint.get("/")
+def start() -> Response:
+    """Where a person begins: Interfaces, or Leads for those who see nothing else."""
+    return redirect(url_for("leads.index" if signed_in().role == "leads-only" else "interfaces.index"), 303)
+
+
+@blueprint.get("/interfaces")
+@guard
+def index() -> str:
+    asked = {name: request.args.get(name, "").strip() for name in ("q", "health", "before", "after")}
+    page = interface_list.page(account_id(), interface_list.Asked(**asked))
+    return render_template("interfaces/index.html", page=page, asked=asked, healths=list(interface_list.Health))
+
+
+@blueprint.route("/interfaces/new", methods=["GET", "POST"])
+@guard
+def new() -> Response | str | tuple[str, int]:
+    form = NewInterfaceForm()
+    if not form.validate_on_submit():
+        return render_template("interfaces/new.html", form=form), 422 if form.is_submitted() else 200
+    with transaction():
+        public_id = interfaces.create(account_id(), form.name.data).public_id
+    flash("Interface created. Say where its leads go under Lead Generation.", "ok")
+    return redirect(url_for("interfaces.general", public_id=public_id), 303)
+
+
+@blueprint.route("/interfaces/<public_id>/edit", methods=["GET", "POST"])
+@guard
+def general(public_id: str) -> Response | str | tuple[str, int]:
+    interface = interfaces.get(account_id(), public_id)
+    form = GeneralForm(obj=interface)
+    if not form.validate_on_submit():
+        return _tab("general", interface, form=form), 422 if form.is_submitted() else 200
+    with transaction():
+        interfaces.update_general(
+            interface, name=form.name.data, introduction=form.introduction.data, thank_you=form.thank_you.data
+        )
+    return _saved("general", public_id)
+
+
+@blueprint.get("/interfaces/<public_id>/edit/fields")
+@guard
+def fields(public_id: str) -> str:
+    interface = interfaces.get(account_id(), public_id)
+    return _tab("fields", interface, preview=LeadForm(interface.fields))
+
+
+@blueprint.route("/interfaces/<public_id>/edit/lead-generation", methods=["GET", "POST"])
+@guard
+def lead_generation(public_id: str) -> Response | str | tuple[str, int]:
+    interface = interfaces.get(account_id(), public_id)
+    form = LeadGenerationForm.of(interface, api_keys.shared_tokens(interface.account_id))
+    if not form.validate_on_submit():
+        return _lead_generation(interface, form), 422 if form.is_submitted() else 200
+    try:
+        with transaction():
+            released = interfaces.update_lead_generation(
+                interface,
+                url=form.webhook_url.data,
+                authentication=AUTHENTICATION[form.authentication.data],
+                shared_token=form.shared_token.data,
+                notification_emails=text.addresses(form.notification_emails.data or ""),
+                report_emails=text.addresses(form.report_emails.data or ""),
+                automatic_retries=form.automatic_retries.data,
+                parallel_requests=form.parallel_requests.data,
+            )
+    except Refused as refusal:
+        add_refusal(form, refusal)
+        return _lead_generation(interface, form), 422
+    return _saved("lead_generation", public_id, _leads("{} on hold {} sent now.", released))
+
+
+@blueprint.get("/interfaces/<public_id>/edit/embed")
+@guard
+def embed(public_id: str) -> str:
+    interface = interfaces.get(account_id(), public_id)
+    return _tab("embed", interface, address=interfaces.form_url(interface), preview=LeadForm(interface.fields))
+
+
+@blueprint.post("/interfaces/<public_id>/tests")
+@guard
+def test(public_id: str) -> Response | str | tuple[str, int]:
+    """Sends a test lead by the saved settings. The page then asks for its outcome until there is one."""
+    interface = interfaces.get(account_id(), public_id)
+    try:
+        with transaction():
+            message_id = leads.send_test(interface, signed_in().id).message_id
+    except Refused as refusal:
+        if htmx.asked():
+            return render_template("interfaces/_test.html", interface=interface, refusal=str(refusal)), 422
+        form = LeadGenerationForm.of(interface, api_keys.shared_tokens(interface.account_id))
+        return _lead_generation(interface, form, refusal=str(refusal)), 422
+    if htmx.asked():
+        return _outcome("interfaces/_test.html", interface, interfaces.test_delivery(interface, message_id))
+    return redirect(url_for("interfaces.test_outcome", public_id=public_id, message_id=message_id), 303)
+
+
+@blueprint.get("/interfaces/<public_id>/tests/<message_id>")
+@guard
+def test_outcome(public_id: str, message_id: str) -> str:
+    interface = interfaces.get(account_id(), public_id)
+    delivery = interfaces.test_delivery(interface, message_id)
+    return _outcome("interfaces/_test.html" if htmx.asked() else "interfaces/test.html", interface, delivery)
+
+
+@blueprint.post("/interfaces/<public_id>/pause")
+@guard
+def pause(public_id: str) -> Response:
+    interface = interfaces.get(account_id(), public_id)
+    with transaction():
+        webhooks.pause(interface.webhook, f"Paused by {signed_in().label}.")
+    flash("The webhook is paused. New leads are kept and held.", "ok")
+    return redirect(url_for("interfaces.lead_generation", public_id=public_id), 303)
+
+
+@blueprint.post("/interfaces/<public_id>/resume")
+@guard
+def resume(public_id: str) -> Response:
+    interface = interfaces.get(account_id(), public_id)
+    with transaction():
+        released = webhooks.resume(interface.webhook) if interface.webhook.state == WebhookState.PAUSED else 0
+    flash(f"The webhook sends again. {_leads('{} on hold {} sent now.', released)}".strip(), "ok")
+    return redirect(url_for("interfaces.lead_generation", public_id=public_id), 303)
+
+
+@blueprint.get("/interfaces/<public_id>/delete")
+@guard
+def confirm_delete(public_id: str) -> str:
+    """The dialog's words as a page, for browsers without JavaScript."""
+    interface = interfaces.get(account_id(), public_id)
+    return render_template("interfaces/delete.html", interface=interface, **_losses(interface))
+
+
+@blueprint.post("/interfaces/<public_id>/delete")
+@guard
+def delete(public_id: str) -> Response:
+    interface = interfaces.get(account_id(), public_id)
+    name = interface.name
+    with transaction():
+        cancelled = interfaces.archive(interface)
+    flash(f"“{name}” is deleted. {_leads('{} that waited to be sent {} cancelled.', cancelled)}".strip(), "ok")
+    return redirect(url_for("interfaces.index"), 303)
+
+
+def _lead_generation(interface: Interface, form: LeadGenerationForm, refusal: str | None = None) -> str:
+    schedule = current_app.extensions["leadhook"].retry_schedule
+    return _tab("lead_generation", interface, form=form, schedule=schedule, refusal=refusal)
+
+
+def _tab(name: str, interface: Interface, **context: object) -> str:
+    return render_template(
+        f"interfaces/{name}.html",
+        interface=interface,
+        health=interface_list.health(interface),
+        **_losses(interface),
+        **context,
+    )
+
+
+def _losses(interface: Interface) -> dict[str, int]:
+    """What the dialog and the page that confirm a deletion tell."""
+    return {"waiting": interfaces.waiting(interface), "lead_count": interfaces.lead_count(interface)}
+
+
+def _saved(tab: str, public_id: str, more: str = "") -> Response:
+    flash(f"Saved. {more}".strip(), "ok")
+    return redirect(url_for(f"interfaces.{tab}", public_id=public_id), 303)
+
+
+def _leads(sentence: str, number: int) -> str:
+    """The sentence with "1 lead" and "is", or "3 leads" and "are"; nothing for none."""
+    subject, verb = ("1 lead", "is") if number == 1 else (f"{number:,} leads", "are")
+    return sentence.format(subject, verb) if number else ""
+
+
+def _outcome(template: str, interface: Interface, delivery: Delivery) -> str:
+    attempt = delivery.attempts[0] if delivery.attempts else None
+    token = db.session.get(ApiKey, attempt.signed_with_id) if attempt and attempt.signed_with_id else None
+    waits = delivery.status == "Queued"
+    late = waits and utcnow() - delivery.lead.received_at > PATIENCE
+    context = {"attempt": attempt, "token": token, "waits": waits, "late": late, "phrase": PHRASES}
+    return render_template(template, interface=interface, delivery=delivery, **context)

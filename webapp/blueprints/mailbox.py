@@ -1,0 +1,76 @@
+"""Mailbox: the mails of an account, for its owner and admins; where no SMTP server is configured, their only place."""
+
+from collections.abc import Callable
+from functools import wraps
+from typing import TypeVar, cast
+
+from flask import Blueprint, Response, abort, current_app, render_template, request
+
+from webapp.frames import mail_html, with_frames
+from webapp.models import Mail, MailState
+from webapp.security import signed_in
+from webapp.services import mailbox
+
+blueprint = Blueprint("mailbox", __name__)
+
+V = TypeVar("V", bound=Callable[..., object])
+
+MAIL_ID = f"<int(max={mailbox.LARGEST_ID}):mail_id>"
+
+
+def readers_only(view: V) -> V:
+    """For owners and admins; for others there is no mailbox."""
+
+    @wraps(view)
+    def guarded(*args: object, **kwargs: object) -> object:
+        if not mailbox.may_read(signed_in()):
+            abort(404)
+        return view(*args, **kwargs)
+
+    return cast(V, guarded)
+
+
+@blueprint.get("/mailbox")
+@readers_only
+def index() -> str:
+    """A page of the mails that the URL asks for."""
+    user, q, state = signed_in(), request.args.get("q", "").strip(), _state()
+    page = mailbox.page(user, q, state, before=_cursor("before"), after=_cursor("after"))
+    return render_template(
+        "mailbox/index.html",
+        page=page,
+        q=q,
+        state=state,
+        any_mail=bool(page.mails) or mailbox.any_readable(user),
+        states=[(each.value, Mail(state=each).status) for each in MailState],
+        smtp=_sends(),
+    )
+
+
+@blueprint.get(f"/mailbox/{MAIL_ID}")
+@readers_only
+def show(mail_id: int) -> Response:
+    """One mail: its headers, its text, its HTML in a frame."""
+    mail = mailbox.get(signed_in(), mail_id)
+    return with_frames(render_template("mailbox/show.html", mail=mail, smtp=_sends()))
+
+
+@blueprint.get(f"/mailbox/{MAIL_ID}/html")
+@readers_only
+def html(mail_id: int) -> Response:
+    """The HTML of a mail, for the frame of its page."""
+    return mail_html(mailbox.get(signed_in(), mail_id).body_html)
+
+
+def _state() -> MailState | None:
+    word = request.args.get("state", "")
+    return MailState(word) if word in list(MailState) else None
+
+
+def _cursor(name: str) -> int:
+    word = request.args.get(name, "")
+    return int(word) if word.isascii() and word.isdigit() and len(word) < 19 else 0
+
+
+def _sends() -> bool:
+    return bool(current_app.extensions["leadhook"].mail_server)

@@ -1,0 +1,64 @@
+"""My User Profile: who is signed in, and their password."""
+
+from flask import Blueprint, current_app, flash, redirect, render_template, request, url_for
+from flask_login import login_user
+from werkzeug.wrappers import Response
+
+from webapp.extensions import limiter
+from webapp.forms.profile import NameForm, PasswordForm
+from webapp.forms.rules import add_refusal
+from webapp.security import signed_in
+from webapp.services import users
+from webapp.services.errors import Refused
+from webapp.transaction import transaction
+
+blueprint = Blueprint("profile", __name__, url_prefix="/profile")
+
+TOO_MANY = "The current password was wrong too often. Try again in a quarter of an hour."
+
+
+@blueprint.get("")
+def show() -> str:
+    return _page()
+
+
+@blueprint.post("")
+def rename() -> Response | tuple[str, int]:
+    form = NameForm()
+    if not form.validate():
+        return _page(name=form), 422
+    with transaction():
+        users.rename(signed_in(), form.name.data)
+    flash("Saved.", "ok")
+    return redirect(url_for("profile.show"), 303)
+
+
+@blueprint.post("/password")
+@limiter.limit(  # type: ignore[untyped-decorator]
+    "10 per 15 minutes",
+    key_func=lambda: f"password of {signed_in().id}",
+    deduct_when=lambda response: response.status_code == 422,
+    error_message=TOO_MANY,
+)
+def change_password() -> Response | tuple[str, int]:
+    """Every other session ends with the old password; this one goes on, as long as it would have."""
+    form = PasswordForm()
+    stays = current_app.config["REMEMBER_COOKIE_NAME"] in request.cookies
+    user_id = signed_in().id
+    if not form.validate():
+        return _page(password=form), 422
+    try:
+        with transaction():
+            user = users.change_password(user_id, form.current.data, form.new.data)
+            login_user(user, remember=stays)
+    except Refused as refusal:
+        add_refusal(form, refusal)
+        return _page(password=form), 422
+    flash("Your password is changed. Other sessions are signed out.", "ok")
+    return redirect(url_for("profile.show"), 303)
+
+
+def _page(name: NameForm | None = None, password: PasswordForm | None = None) -> str:
+    user = signed_in()
+    name = name or NameForm(formdata=None, name=user.name)
+    return render_template("profile/show.html", user=user, name=name, password=password or PasswordForm(formdata=None))

@@ -1,0 +1,214 @@
+"""Lanes: ring, take, drain. The database is the queue and the lane's row its lock; Redis is only the bell.
+
+No ring is lost: *ring* sets a marker and enqueues a job only if it was not set; the *job* clears the marker, then takes
+the lane; at its *end* it lets the lane go, commits, and only then looks once more; *capture* rings after its commit.
+Whatever commits before the lane is let go is seen by the last look, whatever comes after finds it free. What a crash or
+a Redis outage swallows, the sweep rings again within seconds.
+"""
+
+import secrets
+import time
+from collections.abc import Callable
+
+import structlog
+from flask import current_app
+from redis.exceptions import RedisError
+from sqlalchemy import Connection, bindparam, null, select, update
+from sqlalchemy.exc import DBAPIError
+
+from webapp.clock import now_sql
+from webapp.delivery import ledger, record, sending, states
+from webapp.delivery.ledger import Batch
+from webapp.delivery.queues import FAST, MAIL, SLOW
+from webapp.delivery.record import Sent
+from webapp.extensions import db, queues
+from webapp.models import Lane
+from webapp.transaction import reading
+
+log = structlog.get_logger()
+
+SLICE = 2.0  # seconds a lane is drained before others have their turn
+LEASE_MARGIN = 15.0  # seconds: what recording may take on top of the longest batch
+MARKER_SECONDS = 3600
+FAILURE_TTL = 86400
+RECORD_PAUSES = (0.05, 0.1, 0.2, 0.5, 1.0)  # seconds between tries to record, the last repeating
+
+
+def lease() -> float:
+    """Seconds a lane is held: longer than the longest batch (slice + deadline) by construction."""
+    return float(SLICE + current_app.extensions["leadhook"].deadline + LEASE_MARGIN)
+
+
+# Ring ----------------------------------------------------------------------------------------------------------------
+
+
+def ring(webhook_id: int, slow: bool = False) -> None:
+    """Sees to it that a job will drain this lane; harmless if one waits already, or if Redis is away."""
+    _ring(str(webhook_id), SLOW if slow else FAST, "webapp.jobs.drain", webhook_id)
+
+
+def ring_mail() -> None:
+    """Sees to it that a job will send what mail is due."""
+    _ring("mail", MAIL, "webapp.jobs.send_mail")
+
+
+def _ring(name: str, queue: str, job: str, *arguments: int) -> None:
+    if queues.resting:
+        return
+    try:
+        if queues.redis.set(_marker(name), 1, nx=True, ex=MARKER_SECONDS):
+            enqueue(name, queue, job, *arguments)
+    except RedisError as error:
+        queues.failed()
+        log.warning("the bell could not be rung, the sweep will", lane=name, error=type(error).__name__)
+
+
+def enqueue(name: str, queue: str, job: str, *arguments: int) -> None:
+    """Puts a job into a queue; its id begins with the lane's name, by which the sweep knows that it waits."""
+    job_id = f"{name}-{secrets.token_hex(6)}"
+    queues.get(queue).enqueue(job, *arguments, job_id=job_id, job_timeout=-1, result_ttl=0, failure_ttl=FAILURE_TTL)
+
+
+def mark(name: str) -> None:
+    """Sets a marker whether or not it is there, as the sweep does, which knows that no job waits."""
+    queues.redis.set(_marker(name), 1, ex=MARKER_SECONDS)
+
+
+def unmark(name: str) -> None:
+    """Says that a job has begun: a ring from now on needs another one."""
+    try:
+        queues.redis.delete(_marker(name))
+    except RedisError:
+        queues.failed()  # the marker stays, and rings are swallowed, until the sweep, which does not trust it
+
+
+def _marker(name: str) -> str:
+    return f"leadhook:rung:{name}"
+
+
+_LANE = select(Lane.slow_since).where(Lane.webhook_id == bindparam("webhook_id"))
+
+
+def ring_unless_held(webhook_id: int) -> None:
+    """Rings after a commit, unless a drain is under way: its last look will see what was committed."""
+    with reading(), db.engine.connect() as connection:
+        free = connection.execute(_LANE.where(~ledger.held(lease())), {"webhook_id": webhook_id}).one_or_none()
+    if free is not None:
+        ring(webhook_id, slow=free.slow_since is not None)
+
+
+# Take ----------------------------------------------------------------------------------------------------------------
+
+
+class Hold:
+    """A lane that is ours: the token proves it, until `ends_at` (monotonic) for certain."""
+
+    def __init__(self, webhook_id: int, token: str, careful: bool) -> None:
+        self.webhook_id = webhook_id
+        self.token = token
+        self.careful = careful  # somebody died holding it: one row a batch until one is recorded
+        self.renewed()
+
+    def renewed(self) -> None:
+        self.ends_at = time.monotonic() + lease()
+
+
+def take(connection: Connection, webhook_id: int) -> Hold | None:
+    """Takes a lane that nobody holds; None if somebody does. The caller commits."""
+    token = secrets.token_hex(8)
+    free = update(Lane).where(Lane.webhook_id == webhook_id, ~ledger.held(lease()))
+    taken = free.values(token=token, lease_until=now_sql() + lease(), abandoned=Lane.lease_until > 0)
+    row = connection.execute(taken.returning(Lane.abandoned)).one_or_none()
+    return Hold(webhook_id, token, careful=bool(row.abandoned)) if row else None
+
+
+def let_go(connection: Connection, hold: Hold) -> None:
+    """Frees a lane, if it is still ours."""
+    ours = update(Lane).where(Lane.webhook_id == hold.webhook_id, Lane.token == hold.token)
+    connection.execute(ours.values(token=null(), lease_until=0.0))
+
+
+# Drain ---------------------------------------------------------------------------------------------------------------
+
+
+def drain(webhook_id: int, stopping: Callable[[], bool] = lambda: False) -> None:
+    """Sends what is due for one webhook until nothing is, its slice is over or `stopping()`; then rings if more is."""
+    unmark(str(webhook_id))
+    slice_ends_at = time.monotonic() + SLICE
+
+    def turn_is_over() -> bool:
+        return stopping() or time.monotonic() >= slice_ends_at
+
+    if stopping():
+        ring(webhook_id)  # somebody else's, then
+        return
+    hold, batch = _take_batch(webhook_id)
+    if hold is None:
+        return
+    while batch is not None:
+        sent, more = sending.Sending(batch, turn_is_over), False
+        try:
+            sent.run()
+            more = not (turn_is_over() or sent.ended)
+        finally:
+            batch = _record(hold, batch, sent, more)
+    with reading(), db.engine.connect() as connection:
+        due, slow = ledger.last_look(connection, webhook_id)
+    if due:
+        ring(webhook_id, slow)
+
+
+def _take_batch(webhook_id: int) -> tuple[Hold | None, Batch | None]:
+    with db.engine.begin() as connection:
+        hold = take(connection, webhook_id)
+        if hold is None:
+            return None, None
+        batch = ledger.batch(connection, webhook_id, limit=1 if hold.careful else ledger.BATCH)
+        if batch is None:
+            let_go(connection, hold)
+        return hold, batch
+
+
+def _record(hold: Hold, batch: Batch, sent: sending.Sending, more: bool) -> Batch | None:
+    """Records a batch and selects the next, again and again while the lease lasts; None: the lane is let go or lost."""
+    for number in range(10_000):
+        try:
+            return _record_once(hold, batch, sent, more)
+        except DBAPIError as error:
+            pause = RECORD_PAUSES[min(number, len(RECORD_PAUSES) - 1)]
+            if time.monotonic() + pause > hold.ends_at:
+                raise
+            log.warning("recording failed, trying again", webhook=hold.webhook_id, error=type(error.orig).__name__)
+            time.sleep(pause)
+    raise AssertionError("unreachable")
+
+
+def _record_once(hold: Hold, batch: Batch, sent: sending.Sending, more: bool) -> Batch | None:
+    target, tries = batch.target, sent.tries
+    with db.engine.begin() as connection:
+        lane = record.fence(connection, hold.webhook_id, hold.token, lease(), tries)
+        record.attempts(connection, target, tries)
+        if lane is None:
+            log.warning("the lane was lost before recording", webhook=hold.webhook_id)
+            return None
+        report_due = _move_on(connection, batch, sent, lane)
+        following = ledger.batch(connection, hold.webhook_id) if more else None
+        if following is None:
+            let_go(connection, hold)
+    hold.renewed()
+    if report_due:
+        ring_mail()
+    return following
+
+
+def _move_on(connection: Connection, batch: Batch, sent: sending.Sending, lane: object) -> bool:
+    """Moves the deliveries of a batch; whether a report is due because of it."""
+    target = batch.target
+    retries = current_app.extensions["leadhook"].retry_schedule if target.automatic_retries else ()
+    moves: list[tuple[Sent, record.Move]] = [(one, record.move(one, retries)) for one in sent.tries]
+    record.deliveries(connection, moves)
+    record.unsendable(connection, sent.unsendable)
+    reason = record.pause_reason(lane, sent.tries)
+    if reason:
+        states.pause(connection, target.webhook_id, reason)
+    return record.to_report(connection, target.webhook_id, moves, paused=reason is not None)

@@ -1,0 +1,153 @@
+"""What is due, and what became of it. Every statement here runs in a transaction that its caller opened.
+
+*Due* is one predicate, in three parts that have an index each: clicked (a manual retry or a test waits for its one
+try), fresh (never tried), again (its next automatic try has come). The same words serve the batch, the last look after
+a drain and the sweep, for a look that counts what the batch refuses would ring for ever.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+from sqlalchemy import Connection, Row, Subquery, and_, bindparam, exists, literal, or_, select, text, union_all
+
+from webapp.clock import now_sql
+from webapp.models import ApiKey, Delivery, Lane, Webhook, WebhookState
+
+BATCH = 20
+CLICKED_SHARE = 5  # of a batch at most, so that retrying 50,000 never starves a new lead
+FRESH_SHARE = 15  # with the clicked ones, while old ones wait to be tried again
+
+# Written as SQL with literals: SQLite uses a partial index only where the query repeats its condition word for word.
+CLICKED = text("deliveries.retry_at IS NOT NULL")
+FRESH = text("deliveries.state = 'pending' AND deliveries.tries = 0")
+AGAIN = text("deliveries.state = 'pending' AND deliveries.tries > 0")
+UNCLICKED = text("deliveries.retry_at IS NULL")
+
+ACTIVE = Webhook.state == WebhookState.ACTIVE
+
+
+class Due(NamedTuple):
+    """A delivery as selected for sending; `retry_at` is the click it answers, None for an automatic try."""
+
+    id: int
+    message_id: str
+    payload: bytes
+    test: bool
+    state: str
+    tries: int
+    retry_at: float | None
+    retried_by_id: int | None
+
+
+@dataclass(frozen=True)
+class Target:
+    """A webhook's settings, read in the transaction that selects the batch they are for."""
+
+    webhook_id: int
+    url: str | None
+    signed: bool
+    token_id: int | None
+    token_encrypted: bytes | None  # None where the token was revoked or never chosen
+    automatic_retries: bool
+    parallel_requests: int
+
+
+class Batch(NamedTuple):
+    target: Target
+    rows: Sequence[Due]
+
+
+_COLUMNS = [getattr(Delivery, name) for name in Due._fields]
+
+
+def _part(order: Any, limit: int, *conditions: Any) -> Subquery:
+    of_webhook = Delivery.webhook_id == bindparam("webhook_id")
+    return select(*_COLUMNS).where(of_webhook, *conditions).order_by(order).limit(limit).subquery()
+
+
+def _parts() -> Any:
+    clicked = _part(Delivery.retry_at, CLICKED_SHARE, CLICKED)
+    fresh = _part(Delivery.id, BATCH, FRESH, UNCLICKED)
+    again = _part(Delivery.due_at, BATCH, AGAIN, UNCLICKED, Delivery.due_at <= now_sql())
+    return union_all(*(select(literal(rank), part) for rank, part in enumerate((clicked, fresh, again))))
+
+
+_DUE = _parts()
+_TARGET = (
+    select(
+        Webhook.id,
+        Webhook.url,
+        Webhook.authentication,
+        Webhook.shared_token_id,
+        Webhook.automatic_retries,
+        Webhook.parallel_requests,
+        ApiKey.secret_encrypted,
+    )
+    .outerjoin(ApiKey, and_(ApiKey.id == Webhook.shared_token_id, ApiKey.revoked_at.is_(None)))
+    .where(Webhook.id == bindparam("webhook_id"), ACTIVE)
+)
+
+
+def batch(connection: Connection, webhook_id: int, limit: int = BATCH) -> Batch | None:
+    """What is due for a webhook, at most `limit` in the order of sending, with its settings; None where nothing is."""
+    settings = connection.execute(_TARGET, {"webhook_id": webhook_id}).one_or_none()
+    if settings is None:
+        return None
+    rows = _shares(connection.execute(_DUE, {"webhook_id": webhook_id}).all())[:limit]
+    if not rows:
+        return None
+    target = Target(
+        webhook_id=webhook_id,
+        url=settings.url,
+        signed=settings.authentication == "shared_token",
+        token_id=settings.shared_token_id,
+        token_encrypted=settings.secret_encrypted,
+        automatic_retries=settings.automatic_retries,
+        parallel_requests=settings.parallel_requests,
+    )
+    return Batch(target, rows)
+
+
+def _shares(found: Sequence[Row[Any]]) -> list[Due]:
+    """Clicked ones, then fresh ones to their share, then old ones; fresh ones again where room is left."""
+    ranked: tuple[list[Due], list[Due], list[Due]] = ([], [], [])
+    for row in found:
+        ranked[row[0]].append(Due._make(row[1:]))
+    clicked, fresh, again = ranked
+    share = FRESH_SHARE - len(clicked)
+    rows = clicked + fresh[:share] + again
+    return (rows[:BATCH] + fresh[share:])[:BATCH]
+
+
+def is_due(webhook: Any = Webhook.id) -> Any:
+    """The predicate as SQL, for a webhook's row: whether any delivery of it is due. Ask only of active webhooks."""
+    of_webhook = Delivery.webhook_id == webhook
+    return or_(
+        exists().where(of_webhook, CLICKED),
+        exists().where(of_webhook, FRESH),
+        exists().where(of_webhook, AGAIN, Delivery.due_at <= now_sql()),
+    )
+
+
+def held(lease: float) -> Any:
+    """Whether a lane is held, as SQL: its lease ends between now and now + `lease` seconds.
+
+    The upper bound is for clocks that are set back: a lease from the future locks nothing.
+    """
+    return and_(Lane.lease_until > now_sql(), Lane.lease_until <= now_sql() + lease)
+
+
+_LAST_LOOK = select(Lane.slow_since).join(Webhook).where(Lane.webhook_id == bindparam("webhook_id"), ACTIVE, is_due())
+
+
+def last_look(connection: Connection, webhook_id: int) -> tuple[bool, bool]:
+    """Whether anything is due for a webhook, and whether its lane is slow."""
+    lane = connection.execute(_LAST_LOOK, {"webhook_id": webhook_id}).one_or_none()
+    return lane is not None, lane is not None and lane.slow_since is not None
+
+
+def due_lanes(connection: Connection, lease: float) -> Sequence[tuple[int, bool]]:
+    """The free lanes with due deliveries, for the sweep: webhook id, and whether the lane is slow."""
+    lanes = select(Lane.webhook_id, Lane.slow_since.is_not(None)).join(Webhook).where(ACTIVE, ~held(lease), is_due())
+    return [(webhook_id, slow) for webhook_id, slow in connection.execute(lanes)]

@@ -1,0 +1,50 @@
+"""The RQ queues, bound to an app's Redis. Redis is only the bell: nothing here is the sole copy of anything."""
+
+import time
+from typing import TYPE_CHECKING
+
+from redis import Redis
+from redis.backoff import NoBackoff
+from redis.retry import Retry
+from rq import Queue
+from rq.serializers import JSONSerializer
+
+if TYPE_CHECKING:
+    from webapp.config import Config
+
+FAST, SLOW, MAIL = "fast", "slow", "mail"
+NAMES = (FAST, SLOW, MAIL)
+
+WEB_TIMEOUT = 0.2  # seconds a request may wait for Redis
+REST = 2.0  # seconds without Redis after it failed to answer
+
+
+class Queues:
+    """The connection and the queues by name; `resting` while Redis was lately found away."""
+
+    redis: "Redis"
+
+    def __init__(self) -> None:
+        self._failed_at = -REST
+
+    def init_app(self, config: "Config") -> None:
+        # Retries are the sweep's business: a ring that fails is rung again, a request does not wait for it.
+        self.redis = Redis.from_url(
+            config.redis_url,
+            socket_timeout=WEB_TIMEOUT,
+            socket_connect_timeout=WEB_TIMEOUT,
+            retry=Retry(NoBackoff(), 0),
+        )
+
+    def get(self, name: str) -> Queue:
+        """The queue called `name`; ids only as arguments, so JSON serves."""
+        return Queue(name, connection=self.redis, serializer=JSONSerializer)
+
+    @property
+    def resting(self) -> bool:
+        """Whether Redis failed less than two seconds ago and is better left alone."""
+        return time.monotonic() - self._failed_at < REST
+
+    def failed(self) -> None:
+        """Redis did not answer: rest."""
+        self._failed_at = time.monotonic()

@@ -1,0 +1,219 @@
+"""Recording a batch: attempts, the deliveries moved on, the lane's health, what is to be reported. One transaction.
+
+The lane's row is updated first, where the token is still ours: under that row's lock nothing else moves these
+deliveries. Where the token is not ours any more, somebody took the lane after our lease ended: the attempts are kept,
+for they were made, and nothing newer is overwritten.
+"""
+
+from collections.abc import Sequence
+from datetime import datetime
+from typing import Any, NamedTuple
+
+from sqlalchemy import Connection, bindparam, case, func, literal, null, or_, update
+from sqlalchemy.dialects import postgresql, sqlite
+
+from webapp.clock import now_sql
+from webapp.delivery.ledger import Due, Target
+from webapp.models import Attempt, Delivery, DeliveryState, Lane, Reason, ReportEntry, ReportKind, Webhook
+from webapp.webhooks.outcome import ErrorKind, Outcome
+from webapp.webhooks.schedule import next_delay
+
+EXCERPT = 500  # characters of the last response kept with the delivery, for the Leads page
+GONE = 410
+GIVE_UP_AFTER = 5 * 86400.0  # seconds of failures only, and
+GIVE_UP_TRIES = 10  # at least so many of them, before a webhook is paused
+
+
+class Sent(NamedTuple):
+    """One try: the id made before it, when it began, and what came of it."""
+
+    due: Due
+    attempt_id: str
+    started_at: datetime
+    timestamp: int
+    outcome: Outcome
+
+
+class Unsendable(NamedTuple):
+    """A delivery that could not be sent at all, and why: it is Held, never sent unsigned."""
+
+    due: Due
+    reason: str
+
+
+class Move(NamedTuple):
+    """Where a delivery goes after a try. `delay`: seconds to the next automatic one; None with keep_due False: none."""
+
+    state: DeliveryState
+    tries: int
+    keep_due: bool
+    delay: float | None
+    gave_up: bool
+
+
+def move(sent: Sent, retries: Sequence[float]) -> Move:
+    """The next state of a delivery. `retries` are the waits of its schedule, empty where retries are off.
+
+    A click is one try: it leaves the automatic schedule and its count as they are.
+    """
+    due, outcome = sent.due, sent.outcome
+    clicked = due.retry_at is not None
+    tries = due.tries if clicked else due.tries + 1
+    if outcome.delivered:
+        return Move(DeliveryState.DELIVERED, tries, keep_due=False, delay=None, gave_up=False)
+    if clicked:
+        waits = due.state == DeliveryState.PENDING and not due.test
+        return Move(DeliveryState(due.state) if waits else DeliveryState.FAILED, tries, waits, None, gave_up=False)
+    final = outcome.code == GONE or outcome.error == ErrorKind.BLOCKED_ADDRESS
+    delay = None if final else next_delay(retries, tries, outcome.retry_after)
+    if delay is None:
+        gave_up = bool(retries) and not final
+        return Move(DeliveryState.FAILED, tries, keep_due=False, delay=None, gave_up=gave_up)
+    return Move(DeliveryState.PENDING, tries, keep_due=False, delay=delay, gave_up=False)
+
+
+def fence(connection: Connection, webhook_id: int, token: str, lease: float, sent: Sequence[Sent]) -> Any:
+    """Renews the lease and writes the lane's health, if the lane is still ours; None if not.
+
+    Tests tell nothing of a webhook's health. Only automatic tries count as failures: a click says nothing about time.
+    """
+    real = [one for one in sent if not one.due.test]
+    failures = [one for one in real if not one.outcome.delivered and one.due.retry_at is None]
+    values: dict[str, Any] = {"lease_until": now_sql() + lease, "abandoned": False}
+    if any(one.outcome.error == ErrorKind.TIMEOUT for one in real):
+        values["slow_since"] = func.coalesce(Lane.slow_since, now_sql())
+    elif any(one.outcome.error is None or one.outcome.code < 999 for one in real):
+        values["slow_since"] = null()
+    if any(one.outcome.delivered for one in real):
+        values |= {"succeeded_at": now_sql(), "failures": 0, "failing_since": null()}
+    elif failures:
+        values |= {
+            "failures": Lane.failures + len(failures),
+            "failing_since": func.coalesce(Lane.failing_since, now_sql()),
+        }
+    ours = update(Lane).where(Lane.webhook_id == webhook_id, Lane.token == token).values(values)
+    spent = (now_sql() - Lane.failing_since).label("failing_for")
+    return connection.execute(ours.returning(Lane.failures, spent)).one_or_none()
+
+
+def _ignoring_repeats(connection: Connection, model: type[Any]) -> Any:
+    dialect = postgresql if connection.dialect.name == "postgresql" else sqlite
+    return dialect.insert(model).on_conflict_do_nothing()
+
+
+def attempts(connection: Connection, target: Target, sent: Sequence[Sent]) -> None:
+    """Inserts one row a try; a row that is there already, by its id, stays."""
+    if sent:
+        connection.execute(_ignoring_repeats(connection, Attempt), [_attempt(target, one) for one in sent])
+
+
+def _attempt(target: Target, sent: Sent) -> dict[str, Any]:
+    due, outcome = sent.due, sent.outcome
+    reason = Reason.TEST if due.test else Reason.RETRY if due.retry_at is not None else Reason.AUTOMATIC
+    return {
+        "id": sent.attempt_id,
+        "delivery_id": due.id,
+        "reason": reason,
+        "user_id": None if due.retry_at is None else due.retried_by_id,
+        "started_at": sent.started_at,
+        "url": target.url,
+        "timestamp": sent.timestamp,
+        "signed_with_id": target.token_id if target.signed else None,
+        "code": outcome.code,
+        "error": outcome.error,
+        "response": outcome.body,
+        "truncated": outcome.truncated,
+        "response_headers": [list(pair) for pair in outcome.headers],
+        "duration_ms": outcome.duration_ms,
+    }
+
+
+# A cancelled delivery stays cancelled. `retry_at` is cleared only if it is the click that was answered: one that came
+# while this try was under way waits for its own.
+_MOVE = (
+    update(Delivery)
+    .where(Delivery.id == bindparam("delivery"))
+    .values(
+        state=case((Delivery.state == DeliveryState.CANCELLED, Delivery.state), else_=bindparam("new_state")),
+        state_reason="",
+        tries=bindparam("new_tries"),
+        due_at=case(
+            (bindparam("keep_due"), Delivery.due_at),
+            else_=now_sql() + bindparam("delay", type_=Delivery.due_at.type),
+        ),
+        retry_at=case(
+            (Delivery.retry_at == bindparam("picked", type_=Delivery.retry_at.type), null()), else_=Delivery.retry_at
+        ),
+        last_code=bindparam("code"),
+        last_response=bindparam("response"),
+        last_error=bindparam("error"),
+        last_duration_ms=bindparam("duration_ms"),
+        last_at=bindparam("at"),
+    )
+)
+
+
+def deliveries(connection: Connection, moves: Sequence[tuple[Sent, Move]]) -> None:
+    """Moves deliveries on, and copies the answer to where the Leads page reads it."""
+    rows = [
+        {
+            "delivery": sent.due.id,
+            "new_state": goes.state,
+            "new_tries": goes.tries,
+            "keep_due": goes.keep_due,
+            "delay": goes.delay,
+            "picked": sent.due.retry_at,
+            "code": sent.outcome.code,
+            "response": sent.outcome.body[:EXCERPT],
+            "error": sent.outcome.error,
+            "duration_ms": sent.outcome.duration_ms,
+            "at": sent.started_at,
+        }
+        for sent, goes in moves
+    ]
+    if rows:
+        connection.execute(_MOVE, rows)
+
+
+def unsendable(connection: Connection, rows: Sequence[Unsendable]) -> None:
+    """Holds what could not be sent, with the reason; a click on it is answered by that."""
+    for due, reason in rows:
+        delivery = update(Delivery).where(Delivery.id == due.id)
+        kept = or_(Delivery.state == DeliveryState.CANCELLED, literal(due.state == DeliveryState.DELIVERED))
+        connection.execute(
+            delivery.values(
+                state=case((kept, Delivery.state), else_=DeliveryState.HELD.value), state_reason=reason, retry_at=null()
+            )
+        )
+
+
+def to_report(connection: Connection, webhook_id: int, moves: Sequence[tuple[Sent, Move]], paused: bool) -> bool:
+    """Writes what the owner is to be told, once a delivery and kind; whether a report is due because of it.
+
+    While a window is open its end decides; a pause does not wait for it.
+    """
+    failed = [(sent, goes) for sent, goes in moves if sent.due.retry_at is None and not sent.outcome.delivered]
+    if not failed:
+        return False
+    told = [(ReportKind.FAILED, sent) for sent, _ in failed]
+    told += [(ReportKind.GAVE_UP, sent) for sent, goes in failed if goes.gave_up]
+    if paused:
+        told.append((ReportKind.PAUSED, failed[-1][0]))
+    rows = [
+        {"webhook_id": webhook_id, "delivery_id": sent.due.id, "attempt_id": sent.attempt_id, "kind": kind}
+        for kind, sent in told
+    ]
+    connection.execute(_ignoring_repeats(connection, ReportEntry), rows)
+    now_due = update(Webhook).where(Webhook.id == webhook_id).values(report_due_at=now_sql())
+    if not paused:
+        now_due = now_due.where(Webhook.report_due_at.is_(None))
+    return connection.execute(now_due).rowcount > 0
+
+
+def pause_reason(lane: Any, sent: Sequence[Sent]) -> str | None:
+    """Why a webhook is to be paused after these tries, in words; None: it goes on."""
+    if any(one.outcome.code == GONE and not one.due.test for one in sent):
+        return "The receiver answered 410 Gone: it wants no more leads at this address."
+    if lane.failures >= GIVE_UP_TRIES and lane.failing_for is not None and lane.failing_for > GIVE_UP_AFTER:
+        return "Every try has failed for more than five days."
+    return None

@@ -1,0 +1,46 @@
+"""Bulk changes of a webhook's deliveries. Each locks the lane's row first, so that no result is recorded in between."""
+
+from sqlalchemy import Connection, case, null, update
+
+from webapp.clock import now_sql, utcnow
+from webapp.models import Delivery, DeliveryState, Lane, Webhook, WebhookState
+
+PENDING = Delivery.state == DeliveryState.PENDING
+
+
+def lock_lane(connection: Connection, webhook_id: int) -> None:
+    """Holds the lane's row until the transaction ends; an UPDATE, which locks on both databases."""
+    connection.execute(update(Lane).where(Lane.webhook_id == webhook_id).values(webhook_id=webhook_id))
+
+
+def pause(connection: Connection, webhook_id: int, reason: str) -> None:
+    """Pauses an active webhook and holds what was to be sent, clicks included. The lane's row must be locked."""
+    active = update(Webhook).where(Webhook.id == webhook_id, Webhook.state == WebhookState.ACTIVE)
+    connection.execute(active.values(state=WebhookState.PAUSED, state_reason=reason[:500], state_changed_at=utcnow()))
+    hold(connection, webhook_id)
+
+
+def hold(connection: Connection, webhook_id: int) -> int:
+    """Holds everything that waits to be sent; a test, which nobody waits for any more, fails. Returns how many."""
+    of_webhook = update(Delivery).where(Delivery.webhook_id == webhook_id)
+    connection.execute(of_webhook.where(Delivery.retry_at.is_not(None)).values(retry_at=null()))
+    held = case((Delivery.test, DeliveryState.FAILED.value), else_=DeliveryState.HELD.value)
+    reason = "The webhook is paused."
+    return connection.execute(of_webhook.where(PENDING).values(state=held, state_reason=reason)).rowcount
+
+
+def release(connection: Connection, webhook_id: int) -> int:
+    """Makes held deliveries due again, oldest first; returns how many."""
+    of_webhook = update(Delivery).where(Delivery.webhook_id == webhook_id, Delivery.state == DeliveryState.HELD)
+    return connection.execute(
+        of_webhook.values(state=DeliveryState.PENDING, state_reason="", due_at=now_sql())
+    ).rowcount
+
+
+def cancel(connection: Connection, webhook_id: int) -> int:
+    """Ends everything that waits for an archived webhook; returns how many."""
+    of_webhook = update(Delivery).where(Delivery.webhook_id == webhook_id)
+    connection.execute(of_webhook.where(Delivery.retry_at.is_not(None)).values(retry_at=null()))
+    waiting = of_webhook.where(Delivery.state.in_([DeliveryState.PENDING, DeliveryState.HELD]))
+    reason = "The interface was deleted."
+    return connection.execute(waiting.values(state=DeliveryState.CANCELLED, state_reason=reason)).rowcount

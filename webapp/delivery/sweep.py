@@ -1,0 +1,92 @@
+"""The sweep: rings what nobody rang. One sweeper at a time among all hosts, by a lease row in the database.
+
+It does not trust markers: it reads which jobs wait, and rings every free lane with due deliveries that is not among
+them. So a lost ring, `FLUSHALL`, a Redis outage or a killed worker costs seconds, never a lead.
+"""
+
+import secrets
+from collections.abc import Sequence
+
+from redis.exceptions import RedisError
+from sqlalchemy import Connection, exists, insert, or_, select, update
+from sqlalchemy.exc import IntegrityError
+
+from webapp.clock import now_sql
+from webapp.delivery import lanes, ledger, states
+from webapp.delivery.queues import FAST, MAIL, NAMES, SLOW
+from webapp.extensions import db, queues
+from webapp.models import Delivery, Mail, MailState, Sweeper, Webhook, WebhookState
+from webapp.transaction import reading
+
+EVERY = 2.0  # seconds
+LEASE = 10.0
+
+
+class Sweep:
+    """The sweeper of one supervisor; `once()` does nothing while another one holds the lease."""
+
+    def __init__(self) -> None:
+        self.token = secrets.token_hex(8)
+
+    def once(self) -> None:
+        """One sweep: settles what slipped past a pause or a deletion, then rings lanes and mail."""
+        if not self._lead():
+            return
+        with reading(), db.engine.connect() as connection:
+            stray = _stray(connection)
+        for webhook_id, state in stray:
+            with db.engine.begin() as connection:
+                states.lock_lane(connection, webhook_id)
+                settle = states.hold if state == WebhookState.PAUSED else states.cancel
+                settle(connection, webhook_id)
+        with reading(), db.engine.connect() as connection:
+            due = ledger.due_lanes(connection, lanes.lease())
+            mail = _mail_is_due(connection)
+        self._ring(due, mail)
+
+    def _ring(self, due: Sequence[tuple[int, bool]], mail: bool) -> None:
+        try:
+            waiting = {job_id.rpartition("-")[0] for name in NAMES for job_id in queues.get(name).get_job_ids()}
+            for webhook_id, slow in due:
+                if str(webhook_id) not in waiting:
+                    lanes.mark(str(webhook_id))
+                    lanes.enqueue(str(webhook_id), SLOW if slow else FAST, "webapp.jobs.drain", webhook_id)
+            if mail and "mail" not in waiting:
+                lanes.mark("mail")
+                lanes.enqueue("mail", MAIL, "webapp.jobs.send_mail")
+        except RedisError:
+            queues.failed()
+
+    def _lead(self) -> bool:
+        until = Sweeper.lease_until
+        free = or_(Sweeper.token == self.token, until <= now_sql(), until > now_sql() + LEASE)
+        take = update(Sweeper).where(Sweeper.id == 1, free).values(token=self.token, lease_until=now_sql() + LEASE)
+        with db.engine.begin() as connection:
+            if connection.execute(take).rowcount:
+                return True
+            if connection.execute(select(Sweeper.id)).one_or_none():
+                return False
+        try:
+            with db.engine.begin() as connection:
+                connection.execute(insert(Sweeper).values(id=1, token=self.token, lease_until=now_sql() + LEASE))
+        except IntegrityError:
+            return False
+        return True
+
+    def resign(self) -> None:
+        """Lets another sweeper begin at once."""
+        with db.engine.begin() as connection:
+            connection.execute(update(Sweeper).where(Sweeper.token == self.token).values(lease_until=0.0))
+
+
+def _stray(connection: Connection) -> list[tuple[int, WebhookState]]:
+    """Webhooks that send nothing, with deliveries that wait to be sent: a capture slipped past the change."""
+    waits = exists().where(Delivery.webhook_id == Webhook.id, or_(ledger.FRESH, ledger.AGAIN, ledger.CLICKED))
+    stopped = select(Webhook.id, Webhook.state).where(Webhook.state != WebhookState.ACTIVE, waits)
+    return [(webhook_id, state) for webhook_id, state in connection.execute(stopped)]
+
+
+def _mail_is_due(connection: Connection) -> bool:
+    mail = exists().where(Mail.state == MailState.DUE, Mail.due_at <= now_sql())
+    report = exists().where(Webhook.report_due_at <= now_sql())
+    return bool(connection.execute(select(or_(mail, report))).scalar_one())

@@ -1,0 +1,24 @@
+"""Shared Tokens at rest: MultiFernet, keys from ENCRYPTION_KEYS, the newest encrypts, any of them decrypts."""
+
+from cryptography.fernet import Fernet, InvalidToken, MultiFernet
+from flask import current_app
+
+
+class CannotDecrypt(Exception):
+    """None of ENCRYPTION_KEYS opens this secret."""
+
+
+def _fernet() -> MultiFernet:
+    return MultiFernet([Fernet(key) for key in current_app.extensions["leadhook"].encryption_keys])
+
+
+def encrypt(secret: str) -> bytes:
+    return _fernet().encrypt(secret.encode())
+
+
+def decrypt(encrypted: bytes) -> str:
+    """The secret; CannotDecrypt if it was encrypted under a key that is no longer given."""
+    try:
+        return _fernet().decrypt(encrypted).decode()
+    except InvalidToken:
+        raise CannotDecrypt from None

@@ -1,0 +1,53 @@
+"""Error pages, and the same errors as JSON where JSON was asked for: sentences for the person who can act on them."""
+
+import structlog
+from flask import Flask, Response, jsonify, render_template, request
+from flask_wtf.csrf import CSRFError
+from werkzeug.exceptions import HTTPException
+
+from webapp.extensions import db
+from webapp.ids import ulid
+
+log = structlog.get_logger()
+
+
+def init_app(app: Flask) -> None:
+    app.register_error_handler(CSRFError, _csrf)
+    app.register_error_handler(HTTPException, _http)
+    app.register_error_handler(Exception, _crash)
+
+
+def wants_json() -> bool:
+    """Whether the client prefers JSON to a page."""
+    best = request.accept_mimetypes.best_match(["text/html", "application/json"], default="text/html")
+    return best == "application/json"
+
+
+def _csrf(error: CSRFError) -> tuple[str, int]:
+    words = "This page was open for too long or came from elsewhere. Nothing was changed: go back, reload, try again."
+    return render_template("errors/error.html", title="Please try that again", text=words), 400
+
+
+def _http(error: HTTPException) -> Response | tuple[str | Response, int]:
+    code = error.code or 500
+    if wants_json():
+        response = jsonify(error=error.description)
+        response.status_code = code
+    elif code == 404:
+        response = Response(render_template("errors/404.html"), 404)
+    else:
+        response = Response(render_template("errors/error.html", title=error.name, text=error.description), code)
+    for name, value in error.get_headers():
+        if name.lower() not in ("content-type", "content-length"):
+            response.headers[name] = value
+    return response
+
+
+def _crash(error: Exception) -> tuple[str | Response, int]:
+    """500 needs no database and no session; its id stands in the log beside the traceback."""
+    db.session.rollback()
+    request_id = f"req_{ulid()}"
+    log.error("request failed", request_id=request_id, endpoint=request.endpoint, exc_info=error)
+    if wants_json():
+        return jsonify(error="Something went wrong on our side.", request_id=request_id), 500
+    return render_template("errors/500.html", request_id=request_id), 500

@@ -1,0 +1,30 @@
+"""What the parts share, created here and bound in `create_app`."""
+
+from typing import Any
+
+from flask_limiter import Limiter
+from flask_login import LoginManager
+from flask_mail import Mail
+from flask_migrate import Migrate
+from flask_sqlalchemy import SQLAlchemy
+from flask_wtf.csrf import CSRFProtect
+
+from webapp.delivery.queues import Queues
+from webapp.models.base import Base
+
+# The models stand on a plain DeclarativeBase, which mypy understands; Flask-SQLAlchemy is given its metadata.
+db = SQLAlchemy(metadata=Base.metadata)
+migrate = Migrate()
+csrf = CSRFProtect()
+login = LoginManager()
+mail = Mail()
+queues = Queues()
+
+
+def _client_address() -> str:
+    from flask import request
+
+    return request.remote_addr or "unknown"
+
+
+limiter: Any = Limiter(key_func=_client_address, headers_enabled=True)

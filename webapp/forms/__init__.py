@@ -1,0 +1,1 @@
+"""Flask-WTF forms; those of interfaces are built from their fields."""

@@ -1,0 +1,77 @@
+"""Validators that say why in a sentence, and keep in the control what the service will keep."""
+
+from typing import Any
+
+from flask_wtf import FlaskForm
+from wtforms import Field
+from wtforms.validators import StopValidation
+
+from webapp import text
+from webapp.services.errors import Refused
+from webapp.webhooks.addresses import check_url
+
+
+class Line:
+    """One line of text; see `webapp.text.line`. `what` begins the sentence that refuses it."""
+
+    def __init__(self, what: str, limit: int, required: bool = True) -> None:
+        self.what, self.limit, self.required = what, limit, required
+        self.field_flags: dict[str, Any] = {"maxlength": limit, **({"required": True} if required else {})}
+
+    def __call__(self, form: FlaskForm, field: Field) -> None:
+        try:
+            field.data = text.line(field.data or "", self.what, self.limit, self.required)
+        except ValueError as error:
+            raise StopValidation(str(error)) from None
+
+
+class Lines:
+    """Several lines of text; see `webapp.text.lines`."""
+
+    def __init__(self, what: str, limit: int) -> None:
+        self.what, self.limit = what, limit
+        self.field_flags = {"maxlength": limit}
+
+    def __call__(self, form: FlaskForm, field: Field) -> None:
+        try:
+            field.data = text.lines(field.data or "", self.what, self.limit)
+        except ValueError as error:
+            raise StopValidation(str(error)) from None
+
+
+class Given:
+    """Refuses an empty control with `sentence`; looks at nothing else, for a password may begin with a space."""
+
+    field_flags = {"required": True}  # noqa: RUF012 - WTForms' own name
+
+    def __init__(self, sentence: str) -> None:
+        self.sentence = sentence
+
+    def __call__(self, form: FlaskForm, field: Field) -> None:
+        if not field.data:
+            raise StopValidation(self.sentence)
+
+
+def addresses(form: FlaskForm, field: Field) -> None:
+    """E-mail addresses separated by commas."""
+    try:
+        text.addresses(field.data or "")
+    except ValueError as error:
+        raise StopValidation(str(error)) from None
+
+
+def webhook_url(form: FlaskForm, field: Field) -> None:
+    """A URL that a webhook can have, or none; looks nothing up."""
+    field.data = (field.data or "").strip()
+    fault = check_url(field.data) if field.data else None
+    if fault:
+        raise StopValidation(fault.rstrip(".") + ".")
+
+
+def add_refusal(form: FlaskForm, refusal: Refused) -> None:
+    """Puts what a service refused beside the control it is about, or on top of the form."""
+    control = form[refusal.field] if refusal.field and refusal.field in form else None
+    if control is None:
+        form.form_errors = [*form.form_errors, str(refusal)]
+    else:
+        control.errors = [*control.errors, str(refusal)]

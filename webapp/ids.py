@@ -1,0 +1,43 @@
+"""Public ids: what addresses, payloads and people call a row by."""
+
+import secrets
+import time
+
+CROCKFORD = "0123456789abcdefghjkmnpqrstvwxyz"
+BASE62 = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
+
+
+def ulid() -> str:
+    """26 characters that sort by time: 48 bits of milliseconds, 80 of chance (the ULID layout, in lower case)."""
+    number = (time.time_ns() // 1_000_000) << 80 | secrets.randbits(80)
+    return "".join(CROCKFORD[number >> shift & 31] for shift in range(125, -1, -5))
+
+
+def lead_id() -> str:
+    return f"lead_{ulid()}"
+
+
+def message_id() -> str:
+    """The `webhook-id` of a delivery, the same for every try of it."""
+    return f"msg_{ulid()}"
+
+
+def attempt_id() -> str:
+    return f"att_{ulid()}"
+
+
+def interface_id() -> str:
+    """Short, for it stands in snippets that people paste."""
+    return f"if_{_token(12)}"
+
+
+def webhook_id() -> str:
+    return f"wh_{_token(12)}"
+
+
+def key_id() -> str:
+    return f"key_{_token(12)}"
+
+
+def _token(length: int) -> str:
+    return "".join(secrets.choice(BASE62) for _ in range(length))

@@ -1,0 +1,16 @@
+"""Every function a worker may run: ids only as arguments, safe to run twice and late."""
+
+from webapp.delivery import lanes, worker
+from webapp.services import mails, reports
+
+
+def drain(webhook_id: int) -> None:
+    """Sends what is due for one webhook."""
+    lanes.drain(webhook_id, stopping=worker.is_stopping)
+
+
+def send_mail() -> None:
+    """Writes the reports that are due, then hands due mail to SMTP."""
+    lanes.unmark("mail")
+    reports.compile_due()
+    mails.deliver_due()

@@ -1,0 +1,42 @@
+"""The nouns, one a file."""
+
+from webapp.models.account import Account
+from webapp.models.api_key import ApiKey, KeyAccess, KeyType
+from webapp.models.base import Base
+from webapp.models.delivery import Attempt, Delivery, DeliveryState, Reason
+from webapp.models.interface import Field, FieldType, Interface
+from webapp.models.lead import Lead, LeadLogEntry
+from webapp.models.mail import Mail, MailState
+from webapp.models.report import Report, ReportEntry, ReportKind
+from webapp.models.sweeper import Sweeper
+from webapp.models.user import Role, User
+from webapp.models.webhook import Authentication, Lane, Webhook, WebhookState
+
+__all__ = [
+    "Account",
+    "ApiKey",
+    "Attempt",
+    "Authentication",
+    "Base",
+    "Delivery",
+    "DeliveryState",
+    "Field",
+    "FieldType",
+    "Interface",
+    "KeyAccess",
+    "KeyType",
+    "Lane",
+    "Lead",
+    "LeadLogEntry",
+    "Mail",
+    "MailState",
+    "Reason",
+    "Report",
+    "ReportEntry",
+    "ReportKind",
+    "Role",
+    "Sweeper",
+    "User",
+    "Webhook",
+    "WebhookState",
+]

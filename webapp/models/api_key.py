@@ -1,0 +1,49 @@
+"""A row of the API Keys page: a Shared Token signs webhooks, an API Key opens the REST API."""
+
+from datetime import datetime
+from enum import StrEnum
+
+from sqlalchemy import CheckConstraint, ForeignKey, String
+from sqlalchemy.orm import Mapped, mapped_column
+
+from webapp.clock import utcnow
+from webapp.ids import key_id
+from webapp.models.account import Account
+from webapp.models.base import Base, BigId, enum_column, partial_index
+from webapp.models.user import User
+
+
+class KeyType(StrEnum):
+    SHARED_TOKEN = "shared_token"
+    API_KEY = "api_key"
+
+
+class KeyAccess(StrEnum):
+    PRIVATE = "private"
+    PUBLIC = "public"
+
+
+class ApiKey(Base):
+    """A Shared Token must be recoverable to sign, so it is kept encrypted; an API Key is kept as its SHA-256."""
+
+    __tablename__ = "api_keys"
+    __table_args__ = (
+        partial_index("uq_api_keys_live_name", "account_id", "name", unique=True, where="revoked_at IS NULL"),
+        CheckConstraint("(type = 'shared_token') = (secret_encrypted IS NOT NULL)", name="token_is_encrypted"),
+        CheckConstraint("(type = 'api_key') = (secret_hash IS NOT NULL)", name="key_is_hashed"),
+        CheckConstraint("(type = 'api_key') = (access IS NOT NULL)", name="key_has_access"),
+    )
+
+    id: Mapped[int] = mapped_column(BigId, primary_key=True)
+    public_id: Mapped[str] = mapped_column(String(40), unique=True, default=key_id)
+    account_id: Mapped[int] = mapped_column(ForeignKey(Account.id), index=True)
+    type: Mapped[KeyType] = enum_column(KeyType)
+    access: Mapped[KeyAccess | None] = enum_column(KeyAccess)
+    name: Mapped[str] = mapped_column(String(100))
+    hint: Mapped[str] = mapped_column(String(40))  # enough to tell it by: whsec_…q7Rd
+    secret_encrypted: Mapped[bytes | None]
+    secret_hash: Mapped[str | None] = mapped_column(String(64), unique=True)
+    created_by_id: Mapped[int | None] = mapped_column(ForeignKey(User.id))
+    created_at: Mapped[datetime] = mapped_column(default=utcnow)
+    last_used_at: Mapped[datetime | None]
+    revoked_at: Mapped[datetime | None]

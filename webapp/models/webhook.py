@@ -1,0 +1,80 @@
+"""Where an interface's leads are pushed, and the lane its deliveries drive on."""
+
+from datetime import datetime
+from enum import StrEnum
+from typing import TYPE_CHECKING
+
+from sqlalchemy import CheckConstraint, ForeignKey, String
+from sqlalchemy.orm import Mapped, mapped_column, relationship
+
+from webapp.clock import utcnow
+from webapp.ids import webhook_id
+from webapp.models.account import Account
+from webapp.models.api_key import ApiKey
+from webapp.models.base import Base, BigId, enum_column, partial_index
+
+if TYPE_CHECKING:
+    from webapp.models.interface import Interface
+
+
+class WebhookState(StrEnum):
+    ACTIVE = "active"
+    PAUSED = "paused"
+    ARCHIVED = "archived"
+
+
+class Authentication(StrEnum):
+    NONE = "none"
+    SHARED_TOKEN = "shared_token"
+
+
+class Webhook(Base):
+    """URL, authentication, retries, state. One per interface for now; without a URL its leads are only kept."""
+
+    __tablename__ = "webhooks"
+    __table_args__ = (
+        partial_index("ix_webhooks_report_due", "report_due_at", where="report_due_at IS NOT NULL"),
+        CheckConstraint("parallel_requests BETWEEN 1 AND 16", name="parallel_requests"),
+    )
+
+    id: Mapped[int] = mapped_column(BigId, primary_key=True)
+    public_id: Mapped[str] = mapped_column(String(40), unique=True, default=webhook_id)
+    account_id: Mapped[int] = mapped_column(ForeignKey(Account.id))
+    interface_id: Mapped[int] = mapped_column(ForeignKey("interfaces.id"), index=True)
+    url: Mapped[str | None] = mapped_column(String(2048))
+    authentication: Mapped[Authentication] = enum_column(Authentication, default=Authentication.NONE)
+    shared_token_id: Mapped[int | None] = mapped_column(ForeignKey(ApiKey.id), index=True)
+    automatic_retries: Mapped[bool] = mapped_column(default=True)
+    parallel_requests: Mapped[int] = mapped_column(default=1)
+    state: Mapped[WebhookState] = enum_column(WebhookState, default=WebhookState.ACTIVE)
+    state_reason: Mapped[str] = mapped_column(String(500), default="")  # in words, shown beside Paused
+    state_changed_at: Mapped[datetime] = mapped_column(default=utcnow)
+    # Error reports: while a window is open, failures wait for its end (epoch seconds); step says how long the next is.
+    report_due_at: Mapped[float | None]
+    report_window_opened_at: Mapped[float | None]
+    report_step: Mapped[int] = mapped_column(default=0)
+
+    interface: Mapped["Interface"] = relationship(back_populates="webhooks")
+    shared_token: Mapped[ApiKey | None] = relationship()
+    lane: Mapped["Lane"] = relationship(back_populates="webhook")
+
+
+class Lane(Base):
+    """All due deliveries of one webhook, and the lock on them: who holds the token owns what is due.
+
+    This row is hot (updated with every batch): nothing in it is indexed, so that PostgreSQL updates it in place.
+    `lease_until` is epoch seconds by the database's clock, 0 when let go.
+    """
+
+    __tablename__ = "lanes"
+
+    webhook_id: Mapped[int] = mapped_column(ForeignKey(Webhook.id), primary_key=True)
+    token: Mapped[str | None] = mapped_column(String(40))
+    lease_until: Mapped[float] = mapped_column(default=0.0)
+    abandoned: Mapped[bool] = mapped_column(default=False)  # the holder before this one never let go
+    slow_since: Mapped[float | None]  # its drain met a time-out: rung on `slow` until it answers again
+    failures: Mapped[int] = mapped_column(default=0)  # failed tries since the last success or resume
+    failing_since: Mapped[float | None]
+    succeeded_at: Mapped[float | None]
+
+    webhook: Mapped[Webhook] = relationship(back_populates="lane")

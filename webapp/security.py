@@ -1,0 +1,133 @@
+"""Sign-in, who may see what, and the headers of every response.
+
+Nothing is open by default: a view is behind sign-in unless it carries `@public`.
+"""
+
+from collections.abc import Callable
+from functools import wraps
+from typing import Any, TypeVar, cast
+
+from flask import Flask, Response, abort, current_app, redirect, request, url_for
+from flask_login import current_user
+from werkzeug.wrappers import Response as BaseResponse
+
+from webapp.extensions import db, login
+from webapp.models import User
+
+V = TypeVar("V", bound=Callable[..., Any])
+
+CSP = (
+    "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; font-src 'self'; connect-src 'self'; "
+    "form-action 'self'; base-uri 'none'; frame-ancestors 'none'"
+)
+SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS"})
+
+
+def public(view: V) -> V:
+    """Marks a view that needs no sign-in."""
+    view.is_public = True  # type: ignore[attr-defined]
+    return view
+
+
+def cross_site(view: V) -> V:
+    """Marks a view that other sites may post to: it uses no cookie, so there is nothing to forge."""
+    view.is_cross_site = True  # type: ignore[attr-defined]
+    return view
+
+
+def operator_only(view: V) -> V:
+    """For what belongs to the installation and not to an account; for others it does not exist."""
+
+    @wraps(view)
+    def guarded(*args: Any, **kwargs: Any) -> Any:
+        if not signed_in().is_operator:
+            abort(404)
+        return view(*args, **kwargs)
+
+    return cast(V, guarded)
+
+
+def roles(*names: str) -> Callable[[V], V]:
+    """For users with one of these roles only; others are told so."""
+
+    def guard(view: V) -> V:
+        @wraps(view)
+        def guarded(*args: Any, **kwargs: Any) -> Any:
+            if signed_in().role not in names:
+                abort(403, "Your role does not allow this. Ask the owner of your account.")
+            return view(*args, **kwargs)
+
+        return cast(V, guarded)
+
+    return guard
+
+
+def signed_in() -> User:
+    """The user of this request; the guard has seen to it that there is one."""
+    return cast(User, current_user._get_current_object())
+
+
+def account_id() -> int:
+    """The account that every query of this request is scoped by."""
+    return signed_in().account_id
+
+
+def init_app(app: Flask) -> None:
+    login.session_protection = None  # it would sign out a phone that changes networks; the cookie is HttpOnly
+    app.before_request(_refuse_cross_site)
+    app.before_request(_require_sign_in)
+    app.after_request(_headers)
+
+
+@login.user_loader  # type: ignore[untyped-decorator]
+def _load_user(key: str) -> User | None:
+    """The user of a session key made by `User.get_id`; None once a change of password ended that session."""
+    user_id, _, version = key.partition(".")
+    user = db.session.get(User, int(user_id)) if user_id.isdigit() else None
+    return user if user and str(user.session_version) == version else None
+
+
+def _view_has(mark: str) -> bool:
+    view = current_app.view_functions.get(request.endpoint or "")
+    return getattr(view, mark, False) is True
+
+
+def _refuse_cross_site() -> None:
+    """A second layer over CSRF tokens: a browser says by itself when another site makes it post."""
+    if request.method in SAFE_METHODS or _view_has("is_cross_site"):
+        return
+    if request.headers.get("Sec-Fetch-Site", "same-origin") not in ("same-origin", "none"):
+        abort(403, "This request came from another site, so nothing was changed.")
+
+
+def _require_sign_in() -> BaseResponse | None:
+    if request.endpoint is None or request.endpoint == "static" or _view_has("is_public"):
+        return None
+    if current_user.is_authenticated:
+        return None
+    here = request.full_path.rstrip("?") if request.method in SAFE_METHODS else None
+    target = url_for("auth.sign_in", next=here if here != "/" else None)
+    if request.headers.get("HX-Request") == "true":  # a redirect would be swapped into the row that asked
+        return Response(status=401, headers={"HX-Redirect": target})
+    return redirect(target, 303)
+
+
+def _headers(response: Response) -> Response:
+    headers = response.headers
+    headers.setdefault("Content-Security-Policy", CSP)
+    headers.setdefault("X-Content-Type-Options", "nosniff")
+    headers.setdefault("Referrer-Policy", "same-origin")
+    headers.setdefault("Permissions-Policy", "camera=(), geolocation=(), microphone=()")
+    headers.setdefault("Cross-Origin-Opener-Policy", "same-origin")
+    if current_app.config["SESSION_COOKIE_SECURE"]:
+        headers.setdefault("Strict-Transport-Security", "max-age=31536000")
+    if request.endpoint != "static" and not _view_has("is_cross_site"):
+        headers.setdefault("Cache-Control", "no-store")
+    return response
+
+
+def local_path(target: str | None) -> str | None:
+    """`target` if it is a path of this site, so that `next` cannot lead elsewhere; else None."""
+    if not target or not target.startswith("/") or target.startswith(("//", "/\\")):
+        return None
+    return None if any(ord(character) < 32 or character == "\\" for character in target) else target

@@ -1,0 +1,1 @@
+"""What the product does: functions; no request, no response, no commit."""

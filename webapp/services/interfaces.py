@@ -1,0 +1,165 @@
+"""Interfaces: make, change, delete. A webhook and its lane are made with an interface and stay with it."""
+
+from collections.abc import Sequence
+
+from flask import current_app
+from sqlalchemy import func, select
+from werkzeug.exceptions import NotFound
+
+from webapp import text
+from webapp.clock import utcnow
+from webapp.delivery import ledger, states
+from webapp.extensions import db
+from webapp.models import (
+    ApiKey,
+    Authentication,
+    Delivery,
+    Field,
+    FieldType,
+    Interface,
+    KeyType,
+    Lane,
+    Lead,
+    Webhook,
+    WebhookState,
+)
+from webapp.services import interface_list, webhooks
+from webapp.services.errors import Refused, refusing
+from webapp.webhooks.addresses import check_url
+
+MAX_NAME = 200
+MAX_PARALLEL_REQUESTS = 16
+
+
+def default_fields() -> list[Field]:
+    """The questions a new interface asks."""
+    name = Field(position=1, key="name", label="Name", type=FieldType.TEXT, required=True, autocomplete="name")
+    email = Field(position=2, key="email", label="Email", type=FieldType.EMAIL, required=True, autocomplete="email")
+    phone = Field(position=3, key="phone", label="Phone", type=FieldType.PHONE, autocomplete="tel")
+    message = Field(position=4, key="message", label="Message", type=FieldType.LONG_TEXT, required=True)
+    return [name, email, phone, message]
+
+
+def get(account_id: int, public_id: str) -> Interface:
+    """The account's interface; NotFound for a deleted one and for any other."""
+    live = select(Interface).where(Interface.public_id == public_id, Interface.archived_at.is_(None))
+    found = db.session.scalar(live.where(Interface.account_id == account_id))
+    if found is None:
+        raise NotFound
+    return found
+
+
+def create(account_id: int, name: str) -> Interface:
+    """A new interface with the default fields and a webhook without a URL; Refused for a name that cannot be kept."""
+    with refusing("name"):
+        name = text.line(name, "The name", MAX_NAME)
+    interface = Interface(account_id=account_id, name=name, fields=default_fields())
+    interface.webhooks.append(Webhook(account_id=account_id, lane=Lane()))
+    db.session.add(interface)
+    db.session.flush()
+    return interface
+
+
+def update_general(interface: Interface, *, name: str, introduction: str, thank_you: str) -> None:
+    """What visitors read. An empty thank-you message becomes the one every interface begins with."""
+    with refusing("name"):
+        interface.name = text.line(name, "The name", MAX_NAME)
+    with refusing("introduction"):
+        interface.introduction = text.lines(introduction, "The introduction", 1000)
+    with refusing("thank_you"):
+        default = Interface.__table__.c.thank_you.default.arg
+        interface.thank_you = text.lines(thank_you, "The thank-you message", 1000) or default
+    interface.updated_at = utcnow()
+
+
+def update_lead_generation(
+    interface: Interface,
+    *,
+    url: str | None,
+    authentication: Authentication,
+    shared_token: str | None,
+    notification_emails: Sequence[str] = (),
+    report_emails: Sequence[str] = (),
+    automatic_retries: bool = True,
+    parallel_requests: int = 1,
+) -> int:
+    """Where leads go, and who is told. `shared_token` is the public id of a live token of the account.
+
+    Deliveries that were held for want of a URL or a token are due again; returns how many. Refused, with nothing
+    changed, for a URL that cannot be one, a signature without a token, too many parallel requests.
+    """
+    webhook = interface.webhook
+    states.lock_lane(db.session.connection(), webhook.id)  # before its other rows, as the engine does
+    db.session.refresh(webhook)
+    fault = check_url(url) if url else None
+    if fault:
+        raise Refused(f"{fault.rstrip('.')}.", "webhook_url")
+    if not 1 <= parallel_requests <= MAX_PARALLEL_REQUESTS:
+        raise Refused(f"Parallel requests is a whole number from 1 to {MAX_PARALLEL_REQUESTS}.", "parallel_requests")
+    signs = authentication == Authentication.SHARED_TOKEN
+    webhook.shared_token = _live_token(interface.account_id, shared_token) if signs else None
+    webhook.url, webhook.authentication = url or None, authentication
+    webhook.automatic_retries, webhook.parallel_requests = automatic_retries, parallel_requests
+    interface.notification_emails, interface.report_emails = list(notification_emails), list(report_emails)
+    interface.updated_at = utcnow()
+    db.session.flush()
+    return webhooks.release_held(webhook)
+
+
+def archive(interface: Interface) -> int:
+    """Deletes an interface for good: its form answers 404, what waits to be sent is cancelled, its leads stay.
+
+    Returns how many deliveries were cancelled; a second time does nothing.
+    """
+    webhook = interface.webhook
+    connection = db.session.connection()
+    states.lock_lane(connection, webhook.id)
+    db.session.refresh(interface)
+    if interface.archived_at:
+        return 0
+    webhook.state, webhook.state_reason, webhook.state_changed_at = WebhookState.ARCHIVED, "", utcnow()
+    interface.archived_at = utcnow()
+    db.session.flush()
+    return states.cancel(connection, webhook.id)
+
+
+def waiting(interface: Interface) -> int:
+    """How many leads wait to be sent, held ones too: those that deleting the interface cancels."""
+    of_webhook = select(func.count()).where(Delivery.webhook_id == interface.webhook.id, ~Delivery.test)
+    parts = [of_webhook.where(part).scalar_subquery() for part in (ledger.FRESH, ledger.AGAIN, interface_list.HELD)]
+    return db.session.scalar(select(sum(parts[1:], parts[0]))) or 0
+
+
+def lead_count(interface: Interface, limit: int = 1000) -> int:
+    """How many leads it has brought, tests aside; more than `limit` are counted as one more."""
+    some = select(Lead.id).where(Lead.interface_id == interface.id, ~Lead.test).limit(limit + 1)
+    return db.session.scalar(select(func.count()).select_from(some.subquery())) or 0
+
+
+def test_delivery(interface: Interface, message_id: str) -> Delivery:
+    """The test of this interface with that message id; NotFound for what is no test of it."""
+    of_interface = select(Delivery).join(Lead).where(Lead.interface_id == interface.id, Delivery.test)
+    found = db.session.scalar(of_interface.where(Delivery.message_id == message_id))
+    if found is None:
+        raise NotFound
+    return found
+
+
+def form_url(interface: Interface) -> str:
+    """The address of its form, as visitors reach it."""
+    return f"{current_app.extensions['leadhook'].public_url}/f/{interface.public_id}"
+
+
+def _live_token(account_id: int, public_id: str | None) -> ApiKey:
+    if not public_id:
+        raise Refused("A signature needs a Shared Token: choose one, or make one with New.", "shared_token")
+    query = select(ApiKey).where(
+        ApiKey.account_id == account_id,
+        ApiKey.public_id == public_id,
+        ApiKey.type == KeyType.SHARED_TOKEN,
+        ApiKey.revoked_at.is_(None),
+    )
+    token = db.session.scalar(query.with_for_update())  # nobody may revoke it before this is saved
+    if token is None:
+        raise Refused("This Shared Token does not exist any more. Choose another.", "shared_token")
+    return token

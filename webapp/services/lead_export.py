@@ -1,0 +1,80 @@
+"""Leads as CSV, as many as match, a few hundred in memory at a time."""
+
+import csv
+import io
+import re
+from collections.abc import Iterable, Iterator, Sequence
+from typing import Any
+
+from sqlalchemy import Row, Select, func, select
+
+from webapp.extensions import db
+from webapp.models import Delivery, Field, Interface, Lead
+from webapp.services.lead_list import WORD, Filter, key, matching
+from webapp.services.submissions import CLICK_IDS
+from webapp.transaction import release
+from webapp.webhooks.payload import UTM
+
+BATCH = 500
+BOM = "\ufeff"  # without it Excel reads UTF-8 as something else
+FIRST = ("Lead", "Received (UTC)", "Interface", "Webhook Status", "Response code", "Webhook Response", "Test")
+LAST = ("page_url", "page_title", "referrer", *(f"utm_{name}" for name in UTM), *CLICK_IDS, "ip", "user_agent")
+
+_FORMULA = ("=", "+", "-", "@", "\t", "\r", "\n")
+_E164 = re.compile(r"\+[1-9][0-9]{6,14}")
+
+
+def lines(wanted: Filter) -> Iterator[str]:
+    """The file in pieces: every lead that matches, newest first. No transaction is open between the pieces."""
+    keys = _field_keys(wanted)
+    release()
+    yield BOM + _text([[*FIRST, *keys, *LAST]])
+    query, older = _query(wanted), None
+    while True:
+        batch = db.session.execute(query if older is None else query.where(key(wanted) < older)).all()
+        release()
+        yield _text(_cells(row, keys) for row in batch)
+        if len(batch) < BATCH:
+            return
+        older = batch[-1].id
+
+
+def cell(value: object) -> str:
+    """A value as a cell that no spreadsheet takes for a formula; a phone number in E.164 stays one."""
+    text = "" if value is None else str(value)
+    return f"'{text}" if text.startswith(_FORMULA) and not _E164.fullmatch(text) else text
+
+
+def _text(rows: Iterable[Iterable[object]]) -> str:
+    page = io.StringIO()
+    csv.writer(page).writerows([cell(value) for value in row] for row in rows)
+    return page.getvalue()
+
+
+def _query(wanted: Filter) -> Select[Any]:
+    answer = (WORD.label("status"), Delivery.last_code, Delivery.last_response)
+    columns = (Lead.id, Lead.public_id, Lead.received_at, Lead.test, Lead.fields, Lead.source, Interface.name, *answer)
+    query = matching(select(*columns).join(Interface, Lead.interface_id == Interface.id), wanted)
+    if not wanted.status:
+        query = query.outerjoin(Delivery, Delivery.lead_id == Lead.id)
+    return query.order_by(key(wanted).desc()).limit(BATCH)
+
+
+def _field_keys(wanted: Filter) -> list[str]:
+    """The keys of the answers, in the order of the forms."""
+    position, first = func.min(Field.position), func.min(Field.id)
+    keys = select(Field.key).join(Interface).where(Interface.account_id == wanted.account_id).group_by(Field.key)
+    if wanted.interface:
+        keys = keys.where(Interface.public_id == wanted.interface)
+    return list(db.session.scalars(keys.order_by(position, first)))
+
+
+def _cells(row: Row[Any], keys: Sequence[str]) -> Iterator[object]:
+    received = row.received_at.strftime("%Y-%m-%d %H:%M:%S")
+    yield from (row.public_id, received, row.name, row.status, row.last_code, row.last_response)
+    yield "yes" if row.test else ""
+    yield from (row.fields.get(key) for key in keys)
+    source = row.source
+    flat = {**source, **{f"utm_{name}": value for name, value in (source.get("utm") or {}).items()}}
+    flat |= source.get("click_ids") or {}
+    yield from (flat.get(name) for name in LAST)

@@ -1,0 +1,189 @@
+"""Leads: captured, sent again, tested. A lead and its delivery are rows of one transaction; the ring comes after it."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any, Literal
+
+from sqlalchemy import select, update
+from werkzeug.exceptions import NotFound
+
+from webapp.clock import now_sql, utcnow
+from webapp.delivery import lanes
+from webapp.extensions import db
+from webapp.ids import lead_id
+from webapp.models import (
+    Delivery,
+    DeliveryState,
+    FieldType,
+    Interface,
+    Lead,
+    LeadLogEntry,
+    Webhook,
+    WebhookState,
+)
+from webapp.services import interfaces, mails
+from webapp.services.errors import Refused
+from webapp.transaction import after_commit
+from webapp.webhooks.payload import lead_payload
+
+SAMPLES = {
+    FieldType.TEXT: "Ada Lovelace",
+    FieldType.EMAIL: "ada@example.com",
+    FieldType.PHONE: "+15550100",
+    FieldType.LONG_TEXT: "This is a test lead, sent from Leadhook.",
+}
+
+
+def get(account_id: int, public_id: str) -> Lead:
+    """The account's lead; NotFound for any other."""
+    lead = db.session.scalar(select(Lead).where(Lead.account_id == account_id, Lead.public_id == public_id))
+    if lead is None:
+        raise NotFound
+    return lead
+
+
+def capture(
+    interface: Interface, fields: Mapping[str, str], source: Mapping[str, Any], consents: Sequence[Any] = ()
+) -> Lead:
+    """Keeps a submission, promises its delivery and writes its notification. `fields` holds every declared key."""
+    lead = _keep(interface, fields, source, consents)
+    webhook = interface.webhook
+    if webhook.url:
+        _promise(lead, interface, webhook, "lead.created")
+    if interface.notification_emails:
+        mails.write(
+            "lead_notification",
+            recipients=interface.notification_emails,
+            account_id=interface.account_id,
+            reply_to=lead.email or None,
+            lead_id=lead.id,
+            lead=lead,
+            interface=interface,
+        )
+    return lead
+
+
+def _keep(
+    interface: Interface,
+    fields: Mapping[str, str],
+    source: Mapping[str, Any],
+    consents: Sequence[Any] = (),
+    test: bool = False,
+) -> Lead:
+    lead = Lead(
+        public_id=lead_id(),
+        account_id=interface.account_id,
+        interface=interface,
+        received_at=utcnow(),
+        test=test,
+        name=_first(interface, fields, FieldType.TEXT)[:500],
+        email=_first(interface, fields, FieldType.EMAIL)[:320],
+        fields=dict(fields),
+        source=dict(source),
+        consents=list(consents),
+    )
+    db.session.add(lead)
+    db.session.flush()
+    return lead
+
+
+def _first(interface: Interface, fields: Mapping[str, str], kind: FieldType) -> str:
+    """What was put into the first field of a kind: the name or address that people look the lead up by."""
+    return next((fields.get(field.key) or "" for field in interface.fields if field.type == kind), "")
+
+
+def _promise(
+    lead: Lead, interface: Interface, webhook: Webhook, event: Literal["lead.created", "lead.test"]
+) -> Delivery:
+    """The delivery of a lead, its payload frozen now; rung after the commit."""
+    payload = lead_payload(
+        event=event,
+        lead_id=lead.public_id,
+        received_at=lead.received_at,
+        fields=lead.fields,
+        interface_id=interface.public_id,
+        interface_name=interface.name,
+        source=lead.source,
+        consents=lead.consents,
+    )
+    test = event == "lead.test"
+    held = webhook.state == WebhookState.PAUSED
+    delivery = Delivery(
+        account_id=lead.account_id,
+        lead=lead,
+        webhook_id=webhook.id,
+        payload=payload,
+        test=test,
+        state=DeliveryState.HELD if held else DeliveryState.PENDING,
+        state_reason="The webhook is paused." if held else "",
+        due_at=None if test else now_sql(),
+        retry_at=now_sql() if test else None,
+    )
+    db.session.add(delivery)
+    webhook_id = webhook.id
+    if not held:
+        after_commit(lambda: lanes.ring_unless_held(webhook_id))
+    return delivery
+
+
+def send_test(interface: Interface, user_id: int) -> Delivery:
+    """Sends a lead marked as a test, with every field of the form, through the worker like any other; no mail goes out.
+
+    Poll the delivery by its message_id: its status is Queued until the one try is over.
+    """
+    webhook = interface.webhook
+    if not webhook.url:
+        raise Refused("Save a Lead Webhook URL first: there is nowhere to send a test to.", "webhook_url")
+    if webhook.state == WebhookState.PAUSED:
+        raise Refused("This webhook is paused. Resume it, then send a test lead.")
+    fields = {field.key: SAMPLES[field.type] for field in interface.fields}
+    source = {"page_url": interfaces.form_url(interface)}
+    lead = _keep(interface, fields, source, test=True)
+    delivery = _promise(lead, interface, webhook, "lead.test")
+    delivery.retried_by_id = user_id
+    db.session.flush()
+    return delivery
+
+
+def retryable(lead: Lead) -> str | None:
+    """Why Retry Webhook cannot be pressed, as a sentence; None if it can."""
+    webhook = lead.interface.webhook
+    delivery = lead.delivery
+    if lead.interface.archived_at:
+        return "Its interface was deleted."
+    if not webhook.url:
+        return "Its interface has no Lead Webhook URL."
+    if webhook.state == WebhookState.PAUSED:
+        return "The webhook is paused. It goes out when the webhook is resumed."
+    if delivery and delivery.status == "Queued":
+        return "It is being sent right now."
+    return None
+
+
+def retry(account_id: int, public_ids: Sequence[str], user_id: int) -> int:
+    """Sends leads once more: the same bytes and webhook-id, a fresh timestamp and signature, the current URL and token.
+
+    Returns how many were queued; one that is under way already, or cannot be sent, counts 0. NotFound if any is not
+    the account's. A lead that had no webhook gets its delivery now.
+    """
+    wanted = set(public_ids)
+    scope = select(Lead).where(Lead.account_id == account_id, Lead.public_id.in_(wanted)).order_by(Lead.id)
+    found = db.session.scalars(scope).all()
+    if len(found) != len(wanted):
+        raise NotFound
+    queued = [lead for lead in found if retryable(lead) is None and _click(lead, user_id)]
+    db.session.add_all(LeadLogEntry(lead_id=lead.id, action="resentwebhook", user_id=user_id) for lead in queued)
+    for webhook_id in {lead.interface.webhook.id for lead in queued}:
+        after_commit(lambda webhook_id=webhook_id: lanes.ring_unless_held(webhook_id))  # type: ignore[misc]
+    return len(queued)
+
+
+def _click(lead: Lead, user_id: int) -> bool:
+    """Sets the click where there is none, in one UPDATE, so that of two clicks one sends; whether this one did."""
+    delivery = lead.delivery
+    if delivery is None:
+        _promise(lead, lead.interface, lead.interface.webhook, "lead.created").retried_by_id = user_id
+        return True
+    free = (Delivery.id == delivery.id, Delivery.retry_at.is_(None), Delivery.state != DeliveryState.CANCELLED)
+    click = update(Delivery).where(*free).values(retry_at=now_sql(), retried_by_id=user_id)
+    clicked = click.returning(Delivery.id).execution_options(synchronize_session="fetch")
+    return db.session.scalar(clicked) is not None

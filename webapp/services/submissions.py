@@ -1,0 +1,88 @@
+"""What comes before a lead is captured: the interface it is for, text made clean, and where the visitor came from."""
+
+import re
+from collections.abc import Mapping
+from typing import Any
+from urllib.parse import parse_qsl, urlsplit
+
+from sqlalchemy import select
+from sqlalchemy.orm import joinedload
+from werkzeug.exceptions import NotFound
+
+from webapp.extensions import db
+from webapp.models import Interface, Webhook
+from webapp.webhooks.payload import UTM
+
+CLICK_IDS = ("gclid", "gbraid", "wbraid", "dclid", "fbclid", "msclkid", "ttclid", "twclid", "li_fat_id")
+PLACES = ("page_url", "page_title", "referrer")
+TRACKED = (*PLACES, *(f"utm_{name}" for name in UTM), *CLICK_IDS)
+MAX_URL = 2048
+MAX_TEXT = 300
+
+_NEWLINES = re.compile(r"\r\n|[\r\x0b\x0c\x1c-\x1e\x85\u2028\u2029]")
+_CONTROLS = re.compile(r"[\x00-\x08\x0e-\x1f\x7f-\x9f]")
+
+
+def interface(public_id: str) -> Interface:
+    """The interface of that id, its fields, webhook and account in the same SELECT; NotFound where it was deleted."""
+    if not (public_id.isascii() and public_id.isprintable()):
+        raise NotFound
+    parts = (joinedload(Interface.fields), joinedload(Interface.webhooks).joinedload(Webhook.lane))
+    wanted = select(Interface).where(Interface.public_id == public_id, Interface.archived_at.is_(None))
+    found = db.session.execute(wanted.options(*parts, joinedload(Interface.account, innerjoin=True)))
+    row = found.unique().scalar_one_or_none()
+    if row is None:
+        raise NotFound
+    return row
+
+
+def clean(text: str, multiline: bool = False) -> str:
+    """`text` without NUL (which PostgreSQL refuses), other controls and halves of surrogate pairs, and trimmed.
+
+    Newlines become \\n, or a space where one line is meant. What emoji and right-to-left scripts need stays.
+    """
+    text = text.encode("utf-16-le", "surrogatepass").decode("utf-16-le", "replace")
+    text = _CONTROLS.sub("", _NEWLINES.sub("\n", text))
+    return text.strip() if multiline else " ".join(text.split())
+
+
+def tracked(
+    sent: Mapping[str, object], query: Mapping[str, str], page: str | None, referrer: str | None
+) -> dict[str, str]:
+    """What is known of the way a visitor came, by name (TRACKED), only what is known.
+
+    What was sent with the answers counts first, then the form's own query, then the query of the page it stands on.
+    `page` and `referrer` are what the browser said, for want of better.
+    """
+    places = {"page_url": page, "referrer": referrer}
+    known = {name: _text(name, sent.get(name)) or _text(name, query.get(name)) for name in PLACES}
+    known |= {name: _text(name, places.get(name)) for name in places if not known[name]}
+    on_page = dict(parse_qsl(urlsplit(known["page_url"]).query)) if known["page_url"] else {}
+    for name in TRACKED[len(PLACES) :]:
+        known[name] = _text(name, sent.get(name)) or _text(name, query.get(name)) or _text(name, on_page.get(name))
+    return {name: value for name, value in known.items() if value}
+
+
+def source(known: Mapping[str, str], ip: str | None, user_agent: str | None) -> dict[str, Any]:
+    """A lead's source in the shape of the payload; `known` as `tracked` returns it."""
+    return {
+        **{name: known.get(name) for name in PLACES},
+        "utm": {name: known.get(f"utm_{name}") for name in UTM},
+        "click_ids": {name: known[name] for name in CLICK_IDS if name in known},
+        "ip": ip,
+        "user_agent": clean(user_agent or "")[:MAX_URL] or None,
+    }
+
+
+def _text(name: str, value: object) -> str:
+    """The value cleaned and cut to length; empty for what is no text, or no address of a page where one is meant."""
+    if not isinstance(value, str):
+        return ""
+    if name not in ("page_url", "referrer"):
+        return clean(value)[:MAX_TEXT]
+    address = clean(value)[:MAX_URL]
+    try:
+        parts = urlsplit(address)
+    except ValueError:  # a bracket without its other half
+        return ""
+    return address if parts.scheme in ("http", "https") and parts.netloc else ""

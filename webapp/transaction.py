@@ -1,0 +1,95 @@
+"""The unit of work: one transaction, and what must wait for its commit.
+
+On SQLite a session that reads first and writes later meets `database is locked` at once, because a lock is never
+upgraded while somebody else writes. So the kind of a transaction is chosen before its first statement: requests that
+only read begin deferred, everything else (other methods, jobs, commands) begins IMMEDIATE.
+"""
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
+from typing import Any
+
+from flask import Flask, has_request_context, request
+from sqlalchemy import Connection, Engine, event
+
+from webapp.extensions import db
+
+READING_METHODS = frozenset({"GET", "HEAD", "OPTIONS"})
+
+_reading: ContextVar[bool] = ContextVar("leadhook_reading", default=False)
+_waiting: ContextVar[list[Callable[[], object]] | None] = ContextVar("leadhook_after_commit", default=None)
+
+
+@contextmanager
+def transaction() -> Iterator[None]:
+    """Commits the session when the block ends, rolls back when it raises, then runs what `after_commit` gathered.
+
+    A block inside another joins it: only the outermost commits.
+    """
+    if _waiting.get() is not None:
+        yield
+        return
+    waiting: list[Callable[[], object]] = []
+    token = _waiting.set(waiting)
+    try:
+        yield
+        db.session.commit()
+    except BaseException:
+        db.session.rollback()
+        raise
+    finally:
+        _waiting.reset(token)
+    for deed in waiting:
+        deed()
+
+
+def after_commit(deed: Callable[[], object]) -> None:
+    """Runs `deed` once the transaction at hand has been committed; never if it is rolled back."""
+    waiting = _waiting.get()
+    if waiting is None:
+        raise RuntimeError("after_commit() needs a transaction() around it")
+    waiting.append(deed)
+
+
+@contextmanager
+def reading() -> Iterator[None]:
+    """Within the block, transactions that begin on SQLite begin deferred: for what reads, and must not wait."""
+    token = _reading.set(True)
+    try:
+        yield
+    finally:
+        _reading.reset(token)
+
+
+def release() -> None:
+    """Ends the transaction at hand without writing, so that slow work (a password hash) holds no lock."""
+    db.session.rollback()
+
+
+def _only_reads() -> bool:
+    return _reading.get() or (has_request_context() and request.method in READING_METHODS)
+
+
+def bind(app: Flask) -> None:
+    """Hands SQLite its BEGIN and its pragmas, PostgreSQL its guards."""
+    with app.app_context():
+        engine = db.engine
+    if engine.dialect.name == "sqlite":
+        _bind_sqlite(engine, synchronous=app.config["SQLITE_SYNCHRONOUS"])
+
+
+def _bind_sqlite(engine: Engine, synchronous: str) -> None:
+    @event.listens_for(engine, "connect")
+    def connect(dbapi_connection: Any, record: Any) -> None:
+        dbapi_connection.isolation_level = None  # or sqlite3 begins by itself, and always deferred
+        cursor = dbapi_connection.cursor()
+        cursor.execute("PRAGMA busy_timeout = 30000")
+        cursor.execute("PRAGMA journal_mode = WAL")
+        cursor.execute(f"PRAGMA synchronous = {synchronous}")
+        cursor.execute("PRAGMA foreign_keys = ON")
+        cursor.close()
+
+    @event.listens_for(engine, "begin")
+    def begin(connection: Connection) -> None:
+        connection.exec_driver_sql("BEGIN" if _only_reads() else "BEGIN IMMEDIATE")

@@ -1,0 +1,60 @@
+"""What went wrong where no answer came, told apart, in words for people."""
+
+import logging
+import socket
+import ssl
+
+from webapp.webhooks.addresses import BlockedAddress, UnusableURL
+from webapp.webhooks.outcome import BadAnswer, ErrorKind
+
+log = logging.getLogger(__name__)
+
+
+def explain(error: Exception, host: str, port: int) -> tuple[ErrorKind, str]:
+    """The kind of a failure, and a sentence about it; `host` and `port` are the receiver's."""
+    if isinstance(error, TimeoutError):
+        ours = len(error.args) == 1  # the kernel's own come with a number
+        return ErrorKind.TIMEOUT, str(error) if ours else f"Timed out: {host} port {port} went silent"
+    if isinstance(error, UnusableURL):
+        return ErrorKind.UNREACHABLE, str(error)
+    if isinstance(error, BlockedAddress):
+        return ErrorKind.BLOCKED_ADDRESS, str(error)
+    if isinstance(error, BadAnswer):
+        return ErrorKind.BAD_RESPONSE, f"{host} {error}"
+    if isinstance(error, socket.gaierror):
+        again = error.errno == socket.EAI_AGAIN
+        return ErrorKind.DNS, f"The name {host} {'could not be looked up just now' if again else 'does not resolve'}"
+    if isinstance(error, ssl.SSLError):
+        return ErrorKind.TLS, _explain_tls(error, host, port)
+    if isinstance(error, ConnectionRefusedError):
+        return ErrorKind.REFUSED, f"Connection refused by {host} port {port}"
+    if isinstance(error, ConnectionError):
+        return ErrorKind.RESET, f"{host} port {port} closed the connection without a complete answer"
+    if isinstance(error, OSError):
+        return ErrorKind.UNREACHABLE, f"No way to {host} port {port}: {error.strerror or type(error).__name__}"
+    log.error("A webhook could not be sent", exc_info=error)
+    return ErrorKind.BAD_RESPONSE, f"The request to {host} failed: {type(error).__name__}"
+
+
+_CERTIFICATE_FAULTS = {
+    9: "is not valid yet",
+    10: "has expired",
+    18: "is self-signed, so nothing vouches for it",
+    19: "comes from an unknown authority",
+    20: "comes from an unknown authority",
+    21: "comes from an unknown authority",
+    23: "has been revoked",
+    62: "is made out to another name",
+    64: "is made out to another address",
+}  # by OpenSSL's X509_V_ERR_ numbers
+
+
+def _explain_tls(error: ssl.SSLError, host: str, port: int) -> str:
+    if isinstance(error, ssl.SSLCertVerificationError):
+        fault = _CERTIFICATE_FAULTS.get(error.verify_code) or f"cannot be trusted: {error.verify_message}"
+        return f"The certificate of {host} {fault}"
+    if isinstance(error, ssl.SSLEOFError):
+        return f"{host} port {port} closed the connection while encryption was being set up"
+    if error.reason in ("WRONG_VERSION_NUMBER", "RECORD_LAYER_FAILURE", "HTTP_REQUEST", "PACKET_LENGTH_TOO_LONG"):
+        return f"{host} port {port} does not speak TLS"
+    return f"The encrypted connection to {host} failed: {(error.reason or 'unknown reason').replace('_', ' ').lower()}"
