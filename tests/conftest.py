@@ -15,9 +15,9 @@ from flask import Flask, has_app_context
 from flask.testing import FlaskClient
 from flask_migrate import upgrade
 from redis import Redis
-from tests.support.receiver import Receiver
 
 from tests.support.postgres import Postgres, running_postgres
+from tests.support.receiver import Receiver
 from tests.support.valkey import Valkey, running_valkey
 from webapp import create_app
 from webapp.config import Config

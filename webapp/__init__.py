@@ -24,7 +24,7 @@ def create_app(config: Config | None = None, *, synchronous: str = "FULL", pool_
     database connections a process may hold.
     """
     config = config or Config.load()
-    config.home.mkdir(parents=True, exist_ok=True)
+    config.home.mkdir(mode=0o700, parents=True, exist_ok=True)
     app = Flask("webapp", root_path=str(Path(__file__).parent), instance_path=str(config.home))
     app.config.from_mapping(_flask_config(config, synchronous, pool_size))
     app.extensions["leadhook"] = config

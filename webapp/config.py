@@ -196,7 +196,7 @@ def valkey_socket(home: Path) -> Path:
 
 def _kept(path: Path, make: Callable[[], str]) -> str:
     """The secret kept at `path`, made now (mode 600) if there is none; safe with several processes starting at once."""
-    path.parent.mkdir(parents=True, exist_ok=True)
+    path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
     draft = path.with_name(f"{path.name}.{os.getpid()}")
     if not path.exists():
         with open(os.open(draft, os.O_CREAT | os.O_WRONLY | os.O_TRUNC, 0o600), "w") as file:

@@ -153,7 +153,7 @@ def _answers(port: int) -> bool:
 def _only_one(config: Config) -> IO[str]:
     """Holds LEADHOOK_HOME for this process, for as long as it lives."""
     try:
-        config.home.mkdir(parents=True, exist_ok=True)
+        config.home.mkdir(mode=0o700, parents=True, exist_ok=True)
         lock = open(config.home / "run.lock", "a+")  # noqa: SIM115 - the caller's to close
     except OSError as error:
         raise CannotStart(f"LEADHOOK_HOME: {config.home} cannot be written ({error.strerror}).") from None

@@ -74,6 +74,7 @@ def account_id() -> int:
 
 def init_app(app: Flask) -> None:
     login.session_protection = None  # it would sign out a phone that changes networks; the cookie is HttpOnly
+    app.before_request(_refuse_nul)
     app.before_request(_refuse_cross_site)
     app.before_request(_require_sign_in)
     app.after_request(_headers)
@@ -90,6 +91,12 @@ def _load_user(key: str) -> User | None:
 def _view_has(mark: str) -> bool:
     view = current_app.view_functions.get(request.endpoint or "")
     return getattr(view, mark, False) is True
+
+
+def _refuse_nul() -> None:
+    """An address with NUL in it is nothing's, and PostgreSQL would not even look for it."""
+    if "\0" in request.path:
+        abort(404)
 
 
 def _refuse_cross_site() -> None:

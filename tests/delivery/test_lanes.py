@@ -13,8 +13,17 @@ from tests.support.receiver import Line, Receiver, answering, hanging
 from webapp.clock import now_sql
 from webapp.delivery import lanes, ledger
 from webapp.extensions import db, queues
-from webapp.models import Attempt, Delivery, DeliveryState, Interface, Lane, ReportEntry, ReportKind, Webhook
-from webapp.models import WebhookState
+from webapp.models import (
+    Attempt,
+    Delivery,
+    DeliveryState,
+    Interface,
+    Lane,
+    ReportEntry,
+    ReportKind,
+    Webhook,
+    WebhookState,
+)
 from webapp.services import leads, webhooks
 from webapp.transaction import transaction
 
@@ -50,6 +59,15 @@ def test_a_signed_lead_verifies_with_the_standard_library(pointed: Interface, re
     request = receiver.requests[0]
     verified = Verifier(secret).verify(request.body, request.headers)
     assert verified["data"]["lead"]["fields"] == ADA
+
+
+def test_a_token_shows_when_it_was_last_used(pointed: Interface, receiver: Receiver) -> None:
+    token, _ = sign(pointed)
+    assert token.last_used_at is None
+    submit(pointed)
+    drain(pointed)
+    db.session.rollback()
+    assert token.last_used_at is not None
 
 
 def test_an_unsigned_lead_has_an_id_and_a_timestamp_but_no_signature(pointed: Interface, receiver: Receiver) -> None:

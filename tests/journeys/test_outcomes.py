@@ -41,7 +41,7 @@ class World:
             return interfaces.create(owner.account_id, "Contact sales")
 
     def deliver(self, url: str) -> tuple[int, str]:
-        """Submits a lead to a webhook at `url`, drains its lane and sends what mail is due; the stored code and words."""
+        """Submits a lead to a webhook at `url`, drains its lane, sends what mail is due; the stored code and words."""
         with self.app.app_context():
             interface = self.interface()
             point_at(interface, url)
@@ -71,7 +71,7 @@ def world(make_app: AppMaker, smtp: MailServer, authority: Authority) -> World:
 
 def assert_reported(smtp: MailServer, code: int, words: str) -> None:
     """One mail to the owner, and the lead's code and words stand in it."""
-    [mail] = [mail for mail in smtp.received if "failing" in mail.subject.lower()]
+    [mail] = [mail for mail in smtp.received if "failing" in str(mail.message["Subject"]).lower()]
     assert mail.recipients == ["alice@example.com"]
     flat = " ".join(mail.text.split())
     assert str(code) in flat

@@ -98,9 +98,7 @@ def test_on_sigterm_what_is_in_flight_is_finished_recorded_and_let_go(
     assert len({request.headers["webhook-id"] for request in receiver.requests}) == 5
 
 
-def test_a_killed_worker_process_is_started_again(
-    interface: Interface, receiver: Receiver, workers: Workers
-) -> None:
+def test_a_killed_worker_process_is_started_again(interface: Interface, receiver: Receiver, workers: Workers) -> None:
     point_at(interface, receiver.url)
     workers.start()
     wait_for_workers()

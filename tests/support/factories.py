@@ -33,8 +33,7 @@ def sign(interface: Interface) -> tuple[ApiKey, str]:
 def submit(interface: Interface, fields: Mapping[str, str] = ADA) -> Lead:
     """Captures a lead as a submitted form would, and ends the transaction."""
     with transaction():
-        lead = leads.capture(db.session.get_one(Interface, interface.id), fields, {})
-    return lead
+        return leads.capture(db.session.get_one(Interface, interface.id), fields, {})
 
 
 def delivery_of(lead: Lead) -> Delivery:

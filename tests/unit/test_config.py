@@ -237,3 +237,8 @@ def test_the_socket_of_a_home_with_a_long_path_lies_elsewhere(tmp_path: Path) ->
     assert valkey_socket(long) == valkey_socket(long)
     assert valkey_socket(long) != valkey_socket(tmp_path / ("y" * 120))
     assert valkey_socket(Path("/var/leadhook")) == Path("/var/leadhook/valkey.sock")
+
+
+def test_a_home_that_is_made_is_nobody_elses_to_look_into(tmp_path: Path) -> None:
+    load(tmp_path / "home")
+    assert stat.S_IMODE((tmp_path / "home").stat().st_mode) == 0o700

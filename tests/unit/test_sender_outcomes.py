@@ -15,8 +15,8 @@ from hypothesis import strategies as st
 from tests.support.receiver import Receiver, answering, closing, free_port, raw, resetting
 from tests.support.tls import Authority
 from webapp.webhooks import sender as sender_module
-from webapp.webhooks.outcome import BadAnswer, ErrorKind, Outcome, read_reply
 from webapp.webhooks.connections import Connection
+from webapp.webhooks.outcome import BadAnswer, ErrorKind, Outcome, read_reply
 from webapp.webhooks.sender import Limits, Sender
 
 LOOPBACK = (ip_network("127.0.0.0/8"), ip_network("::1/128"))

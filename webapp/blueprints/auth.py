@@ -84,7 +84,7 @@ def sign_out() -> BaseResponse:
 def too_many(error: TooManyRequests) -> tuple[str, int]:
     """The page again, with when to come back; Flask-Limiter adds Retry-After."""
     limit = limiter.current_limit
-    minutes = max(math.ceil((limit.reset_at - time.time()) / 60), 1) if limit else 15
+    minutes = max(math.ceil((int(limit.reset_at - time.time()) - 1) / 60), 1) if limit else 15
     form = SignInForm()
     form.form_errors = [
         f"Too many attempts to sign in. Try again in {minutes} {'minute' if minutes == 1 else 'minutes'}."

@@ -207,6 +207,7 @@ def _move_on(connection: Connection, batch: Batch, sent: sending.Sending, lane: 
     retries = current_app.extensions["leadhook"].retry_schedule if target.automatic_retries else ()
     moves: list[tuple[Sent, record.Move]] = [(one, record.move(one, retries)) for one in sent.tries]
     record.deliveries(connection, moves)
+    record.token_used(connection, target, sent.tries)
     record.unsendable(connection, sent.unsendable)
     reason = record.pause_reason(lane, sent.tries)
     if reason:

@@ -7,6 +7,7 @@ a drain and the sweep, for a look that counts what the batch refuses would ring 
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Any, NamedTuple
 
 from sqlalchemy import Connection, Row, Subquery, and_, bindparam, exists, literal, or_, select, text, union_all
@@ -49,6 +50,7 @@ class Target:
     signed: bool
     token_id: int | None
     token_encrypted: bytes | None  # None where the token was revoked or never chosen
+    token_used_at: datetime | None
     automatic_retries: bool
     parallel_requests: int
 
@@ -83,6 +85,7 @@ _TARGET = (
         Webhook.automatic_retries,
         Webhook.parallel_requests,
         ApiKey.secret_encrypted,
+        ApiKey.last_used_at,
     )
     .outerjoin(ApiKey, and_(ApiKey.id == Webhook.shared_token_id, ApiKey.revoked_at.is_(None)))
     .where(Webhook.id == bindparam("webhook_id"), ACTIVE)
@@ -103,6 +106,7 @@ def batch(connection: Connection, webhook_id: int, limit: int = BATCH) -> Batch 
         signed=settings.authentication == "shared_token",
         token_id=settings.shared_token_id,
         token_encrypted=settings.secret_encrypted,
+        token_used_at=settings.last_used_at,
         automatic_retries=settings.automatic_retries,
         parallel_requests=settings.parallel_requests,
     )

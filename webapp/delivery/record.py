@@ -6,7 +6,7 @@ for they were made, and nothing newer is overwritten.
 """
 
 from collections.abc import Sequence
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any, NamedTuple
 
 from sqlalchemy import Connection, bindparam, case, func, literal, null, or_, update
@@ -14,12 +14,13 @@ from sqlalchemy.dialects import postgresql, sqlite
 
 from webapp.clock import now_sql
 from webapp.delivery.ledger import Due, Target
-from webapp.models import Attempt, Delivery, DeliveryState, Lane, Reason, ReportEntry, ReportKind, Webhook
+from webapp.models import ApiKey, Attempt, Delivery, DeliveryState, Lane, Reason, ReportEntry, ReportKind, Webhook
 from webapp.webhooks.outcome import ErrorKind, Outcome
 from webapp.webhooks.schedule import next_delay
 
 EXCERPT = 500  # characters of the last response kept with the delivery, for the Leads page
 GONE = 410
+USED_PRECISION = timedelta(minutes=1)
 GIVE_UP_AFTER = 5 * 86400.0  # seconds of failures only, and
 GIVE_UP_TRIES = 10  # at least so many of them, before a webhook is paused
 
@@ -126,6 +127,15 @@ def _attempt(target: Target, sent: Sent) -> dict[str, Any]:
         "response_headers": [list(pair) for pair in outcome.headers],
         "duration_ms": outcome.duration_ms,
     }
+
+
+def token_used(connection: Connection, target: Target, sent: Sequence[Sent]) -> None:
+    """Writes when a Shared Token last signed; to the minute, for its row is shared by all webhooks that use it."""
+    if not (target.signed and sent):
+        return
+    at = sent[-1].started_at
+    if target.token_used_at is None or at - target.token_used_at > USED_PRECISION:
+        connection.execute(update(ApiKey).where(ApiKey.id == target.token_id).values(last_used_at=at))
 
 
 # A cancelled delivery stays cancelled. `retry_at` is cleared only if it is the click that was answered: one that came

@@ -1,0 +1,75 @@
+"""Every page in light and dark, on a desk and on a phone: no axe violation, nothing that scrolls sideways."""
+
+import pytest
+from axe_playwright_python.sync_playwright import Axe
+from flask import Flask
+from playwright.sync_api import Browser
+from sqlalchemy import select
+
+from tests.browser.conftest import EMAIL, sign_in
+from tests.support.factories import delivery_of, point_at, sign, submit
+from tests.support.receiver import Receiver
+from tests.support.site import Site
+from tests.support.waiting import wait_until
+from webapp.extensions import db
+from webapp.models import Mail, User
+from webapp.services import interfaces
+from webapp.transaction import transaction
+
+WIDTHS = (1280, 390)
+
+
+@pytest.fixture(scope="module")
+def addresses(site_app: Flask, site: Site) -> list[str]:
+    """An address for each page, with something to see on it."""
+    with Receiver() as receiver:
+        receiver.answer(status=500, body=b'{"error": "the database is away"}')
+        with transaction():
+            owner = db.session.scalars(select(User).where(User.email == EMAIL)).one()
+            interface = interfaces.create(owner.account_id, "Every page")
+            interface.notification_emails = ["sales@example.com"]
+        point_at(interface, receiver.url)
+        sign(interface)
+        lead = submit(interface)
+        wait_until(lambda: delivery_of(lead).last_code == 500, "the first try")
+        edit = f"/interfaces/{interface.public_id}"
+        mail_id = db.session.scalars(select(Mail.id).limit(1)).one()
+        leads = ["/leads", "/leads?q=nobody", "/leads?status=retrying", f"/leads/{lead.public_id}"]
+        db.session.rollback()
+        tabs = [f"{edit}/edit{tab}" for tab in ("", "/fields", "/lead-generation", "/embed")]
+        profile = ["/profile", "/profile/api-keys", "/profile/api-keys/new"]
+        form = f"/f/{interface.public_id}"
+        db.session.rollback()
+    others = ["/interfaces", "/interfaces/new", f"{edit}/delete", "/mailbox", f"/mailbox/{mail_id}", "/no-such-page"]
+    return [*others, *tabs, *leads, *profile, form, f"{form}/thank-you", "/docs/webhooks", "/docs/error-reports"]
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_no_page_has_an_axe_violation_or_scrolls_sideways(
+    chromium: Browser, site: Site, addresses: list[str], scheme: str
+) -> None:
+    found: list[str] = []
+    for width in WIDTHS:
+        context = chromium.new_context(
+            base_url=site.url,
+            viewport={"width": width, "height": 800},
+            color_scheme=scheme,  # type: ignore[arg-type]
+        )
+        page = context.new_page()
+        page.goto("/login")
+        found += [f"/login {width}: {violation}" for violation in _violations(page)]
+        sign_in(page)
+        for address in addresses:
+            page.goto(address)
+            found += [f"{address} {width}: {violation}" for violation in _violations(page)]
+        context.close()
+    assert found == []
+
+
+def _violations(page: object) -> list[str]:
+    """What is wrong with the page before us, a line each."""
+    results = Axe().run(page).response["violations"]
+    wrong = [f"{one['id']} at {one['nodes'][0]['html'][:150]}" for one in results]
+    if page.evaluate("document.documentElement.scrollWidth > innerWidth"):  # type: ignore[attr-defined]
+        wrong.append("scrolls sideways")
+    return wrong
