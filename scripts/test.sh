@@ -49,6 +49,6 @@ make check
 .venv/bin/pytest -n 2 "$@"
 if have postgresql; then
   echo "Once more on PostgreSQL: all that touches the database."
-  LEADHOOK_TEST_DATABASE=postgresql .venv/bin/pytest -n 2 tests/services tests/blueprints tests/journeys
+  LEADHOOK_TEST_DATABASE=postgresql .venv/bin/pytest -n 2 tests/delivery tests/services tests/blueprints tests/journeys
 fi
 echo "All of it took $(($(date +%s) - start_at)) seconds."
