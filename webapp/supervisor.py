@@ -53,7 +53,8 @@ class Supervisor:
     def listen(self) -> None:
         """From now on SIGTERM, SIGHUP and Ctrl-C ask for the end; a second Ctrl-C ends it at once."""
         for number in (signal.SIGTERM, *FROM_TERMINAL):
-            signal.signal(number, self._asked)
+            if number != signal.SIGHUP or signal.getsignal(number) != signal.SIG_IGN:  # nohup is meant
+                signal.signal(number, self._asked)
 
     def _asked(self, number: int, frame: FrameType | None) -> None:
         # make passes a group's SIGTERM on, so that it comes twice: only an impatient Ctrl-C counts again.

@@ -2,6 +2,7 @@
 
 import os
 import stat
+from base64 import urlsafe_b64encode
 from ipaddress import ip_network
 from pathlib import Path
 from typing import Any
@@ -11,7 +12,7 @@ from cryptography.fernet import Fernet
 
 from webapp.config import UNIX_SOCKET_LIMIT, Config, ConfigError, valkey_socket
 
-KEY = Fernet.generate_key().decode()
+KEY = urlsafe_b64encode(bytes(32)).decode()  # the same in every process, for it stands in the ids of tests
 ON_SERVERS = {
     "DATABASE_URL": "postgresql+psycopg://leadhook:pa%2Fss@db/leadhook",
     "REDIS_URL": "rediss://:pa%2Fss@redis:6379/1",
