@@ -11,6 +11,7 @@ from flask import current_app
 from webapp.clock import utcnow
 from webapp.delivery.ledger import Batch, Due
 from webapp.delivery.record import GONE, Sent, Unsendable
+from webapp.delivery.slots import waiting
 from webapp.encryption import CannotDecrypt, decrypt
 from webapp.ids import attempt_id
 from webapp.webhooks.outcome import NO_ANSWER, ErrorKind, Outcome
@@ -94,7 +95,8 @@ class Sending:
             }
             if signer:
                 headers["webhook-signature"] = signer.sign(due.message_id, timestamp, due.payload)
-            outcome = self._send(target.webhook_id, target.url or "", due.payload, headers)
+            with waiting():
+                outcome = self._send(target.webhook_id, target.url or "", due.payload, headers)
         except Exception as error:  # whatever it is, it is this try's outcome and not the end of the batch
             log.error("a try failed in our own code", message=due.message_id, exc_info=error)
             words = f"Leadhook could not send this ({type(error).__name__}); the server's log says more."

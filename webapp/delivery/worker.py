@@ -1,13 +1,11 @@
 """An RQ worker with many slots: jobs are dequeued in the main thread and performed on a pool of threads.
 
-Slots are for waiting on sockets, not for computing. RQ's own job time-out cannot interrupt a thread; the sender's
-deadline is the guard instead.
+RQ's own job time-out cannot interrupt a thread; the sender's deadline is the guard instead.
 """
 
 import contextlib
 import signal
 import threading
-from concurrent.futures import Future, ThreadPoolExecutor, wait
 from typing import Any
 
 import structlog
@@ -21,6 +19,8 @@ from rq.job import Job
 from rq.serializers import JSONSerializer
 from rq.timeouts import BaseDeathPenalty
 from rq.worker.base import BaseWorker
+
+from webapp.delivery.slots import Slots
 
 log = structlog.get_logger()
 
@@ -45,59 +45,32 @@ class NoTimeout(BaseDeathPenalty):
         pass
 
 
-class Slots:
-    """The threads of a process, shared by the workers it starts one after another when Redis comes and goes."""
-
-    def __init__(self, app: Flask, count: int) -> None:
-        self.app = app
-        self._free = threading.Semaphore(count)
-        self._pool = ThreadPoolExecutor(count, thread_name_prefix="slot")
-        self._busy: set[Future[None]] = set()
-
-    def perform(self, worker: "ThreadedWorker", job: Job, queue: Queue, execution: Execution) -> None:
-        """Performs a job on a slot, and returns once another one is free (or the process is stopping)."""
-        self._free.acquire()
-        future = self._pool.submit(self._perform, worker, job, queue, execution)
-        self._busy.add(future)
-        future.add_done_callback(self._ended)
-        while not self._free.acquire(timeout=0.5):
-            if is_stopping():
-                return
-        self._free.release()
-
-    def _perform(self, worker: "ThreadedWorker", job: Job, queue: Queue, execution: Execution) -> None:
-        try:
-            with self.app.app_context():
-                worker.perform_job(job, queue, execution)
-        except RedisError as error:
-            log.warning("Redis went away during a job", job=job.id, error=type(error).__name__)
-        finally:
-            worker.executions.pop(execution.id, None)
-
-    def _ended(self, future: Future[None]) -> None:
-        self._busy.discard(future)
-        self._free.release()
-
-    def drained(self, within: float) -> bool:
-        """Waits for what is in flight, at most `within` seconds; whether all of it has ended."""
-        return not wait(list(self._busy), timeout=within).not_done
-
-
 class ThreadedWorker(BaseWorker):
     """Performs jobs on `slots`; ends when the process is told to, or when Redis goes away."""
 
     death_penalty_class = NoTimeout
     max_connection_wait_time = RECONNECT
 
-    def __init__(self, queue: Queue, slots: Slots) -> None:
+    def __init__(self, app: Flask, queue: Queue, slots: Slots) -> None:
         super().__init__([queue], connection=queue.connection, serializer=queue.serializer, worker_ttl=TTL)
+        self.app = app
         self.slots = slots
         self.log_job_description = False
         self._dequeuing = False
 
     def execute_job(self, job: Job, queue: Queue) -> None:
-        """Hands a job to a slot, and returns once another one is free."""
-        self.slots.perform(self, job, queue, self.prepare_execution(job))
+        """Hands a job to a slot, and returns once there is room for another one."""
+        execution = self.prepare_execution(job)
+        self.slots.begin(lambda: self._perform(job, queue, execution))
+
+    def _perform(self, job: Job, queue: Queue, execution: Execution) -> None:
+        try:
+            with self.app.app_context():
+                self.perform_job(job, queue, execution)
+        except RedisError as error:
+            log.warning("Redis went away during a job", job=job.id, error=type(error).__name__)
+        finally:
+            self.executions.pop(execution.id, None)
 
     def dequeue_job_and_maintain_ttl(self, timeout: int | None, max_idle_time: int | None = None) -> Any:
         self._dequeuing = True
@@ -145,12 +118,12 @@ def serve(app: Flask, queue_name: str, slots_count: int) -> bool:
     A Redis that goes away ends a worker but not the process: another one is started until Redis is back.
     """
     config = app.extensions["leadhook"]
-    slots = Slots(app, slots_count)
+    slots = Slots(slots_count, is_stopping)
     connection = Redis.from_url(config.redis_url)  # not the web's: RQ sets time-outs of its own on it
     while not is_stopping():
         queue = Queue(queue_name, connection=connection, serializer=JSONSerializer)
         try:
-            ThreadedWorker(queue, slots).work(logging_level="WARNING")
+            ThreadedWorker(app, queue, slots).work(logging_level="WARNING")
         except RedisError as error:
             log.warning("Redis cannot be reached, trying again", error=type(error).__name__)
         _stopping.wait(RECONNECT / 2)
