@@ -1,0 +1,98 @@
+"""Slots: how many jobs a process begins while others compute, wait or hang."""
+
+import threading
+from collections.abc import Iterator
+
+import pytest
+
+from webapp.delivery import slots
+from webapp.delivery.slots import ACTIVE, Slots, waiting
+
+
+class Jobs:
+    """Jobs that run until they are let end, and a thread that begins one after another."""
+
+    def __init__(self) -> None:
+        self.begun = 0
+        self.over = threading.Event()
+        self._changed = threading.Condition()
+
+    def computing(self) -> None:
+        self._count()
+        self.over.wait()
+
+    def waiting(self) -> None:
+        with waiting():
+            self._count()
+            self.over.wait()
+
+    def _count(self) -> None:
+        with self._changed:
+            self.begun += 1
+            self._changed.notify_all()
+
+    def wait_for(self, number: int) -> bool:
+        with self._changed:
+            return self._changed.wait_for(lambda: self.begun >= number, timeout=10)
+
+
+@pytest.fixture
+def jobs() -> Iterator[Jobs]:
+    jobs = Jobs()
+    yield jobs
+    jobs.over.set()
+
+
+def begin(pool: Slots, jobs: Jobs, job: str, number: int) -> threading.Thread:
+    """Begins `number` jobs from a thread, which is held up as the worker's main thread would be."""
+
+    def run() -> None:
+        for _ in range(number):
+            pool.begin(getattr(jobs, job))
+
+    thread = threading.Thread(target=run)
+    thread.start()
+    return thread
+
+
+def test_few_jobs_compute_at_a_time(jobs: Jobs) -> None:
+    pool = Slots(128)
+    thread = begin(pool, jobs, "computing", ACTIVE + 1)
+    assert jobs.wait_for(ACTIVE)
+    thread.join(timeout=0.3)
+    assert thread.is_alive()  # held up: nobody waits, so nobody makes room
+    assert jobs.begun == ACTIVE
+    jobs.over.set()
+    thread.join(timeout=10)
+    assert jobs.wait_for(ACTIVE + 1)
+    assert pool.drained(within=10)
+
+
+def test_jobs_that_wait_make_room_for_others_up_to_the_slots(jobs: Jobs, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(slots, "HANGS_AFTER", 1000.0)
+    pool = Slots(20)
+    thread = begin(pool, jobs, "waiting", 21)
+    assert jobs.wait_for(20)
+    thread.join(timeout=0.3)
+    assert jobs.begun == 20
+    jobs.over.set()
+    thread.join(timeout=10)
+    assert pool.drained(within=10)
+
+
+def test_jobs_that_hang_take_up_no_slots(jobs: Jobs, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(slots, "HANGS_AFTER", 0.05)
+    pool = Slots(10)
+    thread = begin(pool, jobs, "waiting", 40)
+    assert jobs.wait_for(40)
+    jobs.over.set()
+    thread.join(timeout=10)
+    assert pool.drained(within=10)
+
+
+def test_what_is_in_flight_is_waited_for_no_longer_than_allowed(jobs: Jobs) -> None:
+    pool = Slots(4)
+    pool.begin(jobs.computing)
+    assert not pool.drained(within=0.05)
+    jobs.over.set()
+    assert pool.drained(within=10)
