@@ -1,13 +1,14 @@
 """python worker.py [--processes N] [--slots M] [--queues a,b]: the threaded RQ workers, and the sweep.
 
-The supervisor starts one process a queue (N of them for `fast`), starts again those that die, and sweeps. All end with
-it: SIGTERM or Ctrl-C lets what is in flight finish and be recorded, within the webhook deadline and five seconds.
+The supervisor forks one process a queue (N of them for `fast`) and one that sweeps, and starts again those that die. It
+opens no connection and starts no thread itself, so that it can fork at any time, and what it imported is shared by all.
+All end with it: SIGTERM or Ctrl-C lets what is in flight finish and be recorded, within the webhook deadline and five
+seconds.
 """
 
 import argparse
 import os
 import signal
-import subprocess
 import sys
 import threading
 import time
@@ -25,6 +26,7 @@ log = structlog.get_logger()
 
 POOL_SIZE = 10  # database connections of a process: slots are threads, and hold one only to take and to record
 RESTART_PAUSE = 1.0  # seconds before a process that died is started again
+SWEEP = "sweep"
 
 
 def main() -> int:
@@ -35,8 +37,6 @@ def main() -> int:
         print(error, file=sys.stderr)  # noqa: T201 - for whoever started it
         return 1
     slots = arguments.slots or config.worker_slots
-    if arguments.serve:
-        return _serve(config, arguments.serve, slots)
     return Supervisor(config, arguments.processes or config.worker_processes, slots, arguments.queues).run()
 
 
@@ -45,7 +45,6 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--processes", type=_positive, help="processes for the queue `fast` (WORKER_PROCESSES)")
     parser.add_argument("--slots", type=_positive, help="jobs a process performs at once (WORKER_SLOTS)")
     parser.add_argument("--queues", type=_queues, default=NAMES, help="the queues to serve, by default fast,slow,mail")
-    parser.add_argument("--serve", choices=NAMES, help=argparse.SUPPRESS)
     return parser.parse_args()
 
 
@@ -62,84 +61,99 @@ def _queues(text: str) -> tuple[str, ...]:
     return names
 
 
-def _serve(config: Config, queue: str, slots: int) -> int:
-    """One child: performs one queue's jobs until told to stop, or until the supervisor is gone."""
-    for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, worker.stop)
-    threading.Thread(target=_end_with_parent, daemon=True).start()
-    app = create_app(config, synchronous="NORMAL", pool_size=POOL_SIZE)
-    finished = worker.serve(app, queue, slots)
-    sys.stderr.flush()
-    # A send that outlived its deadline must not hold the exit; the lane's lease sees to the lead.
-    os._exit(0 if finished else 1)
-
-
-def _end_with_parent() -> None:
-    """The supervisor holds the other end of stdin and never writes: its end is ours."""
-    sys.stdin.buffer.read()
-    os.kill(os.getpid(), signal.SIGTERM)
-
-
 class Supervisor:
-    """Keeps the processes running, and sweeps in a thread of its own."""
+    """Keeps the processes running: `running` holds what each does, by pid."""
 
     def __init__(self, config: Config, processes: int, slots: int, queues: tuple[str, ...]) -> None:
         self.config = config
         self.slots = slots
-        self.wanted = [queue for queue in queues for _ in range(processes if queue == FAST else 1)]
-        self.stopping = threading.Event()
-        self.running: list[tuple[str, subprocess.Popen[bytes]]] = []
+        self.wanted = [queue for queue in queues for _ in range(processes if queue == FAST else 1)] + [SWEEP]
+        self.running: dict[int, str] = {}
+        self.stopping = False
+        self.lifeline = os.pipe()  # its other end closes with us, however we end, and so the children learn of it
 
     def run(self) -> int:
         for number in (signal.SIGTERM, signal.SIGINT):
-            signal.signal(number, lambda *_: self.stopping.set())
-        self.running = [(queue, self._start(queue)) for queue in self.wanted]
-        sweeping = threading.Thread(target=self._sweep, daemon=True)
-        sweeping.start()
+            signal.signal(number, self._request_stop)
+        for role in self.wanted:
+            self._start(role)
         log.info("workers started", queues=",".join(self.wanted), slots=self.slots)
-        while not self.stopping.wait(0.5):
-            self.running = [(queue, self._alive(queue, process)) for queue, process in self.running]
-        code = self._stop()
-        sweeping.join(timeout=2)
-        return code
+        while not self.stopping:
+            for role, code in self._ended():
+                log.warning("a worker process died and is started again", role=role, code=code)
+                time.sleep(RESTART_PAUSE)
+                if not self.stopping:
+                    self._start(role)
+            time.sleep(0.1)
+        return self._stop()
 
-    def _start(self, queue: str) -> subprocess.Popen[bytes]:
-        command = [sys.executable, os.path.abspath(__file__), "--serve", queue, "--slots", str(self.slots)]
-        # A group of its own would hide it from Ctrl-C; its stdin is how it learns that we are gone.
-        return subprocess.Popen(command, stdin=subprocess.PIPE)  # noqa: S603 - our own program
+    def _request_stop(self, *_: object) -> None:
+        self.stopping = True
 
-    def _alive(self, queue: str, process: subprocess.Popen[bytes]) -> subprocess.Popen[bytes]:
-        code = process.poll()
-        if code is None:
-            return process
-        log.warning("a worker process died and is started again", queue=queue, code=code)
-        self.stopping.wait(RESTART_PAUSE)
-        return process if self.stopping.is_set() else self._start(queue)
+    def _start(self, role: str) -> None:
+        sys.stderr.flush()
+        pid = os.fork()
+        if pid:
+            self.running[pid] = role
+            return
+        code = 1
+        try:
+            os.close(self.lifeline[1])
+            code = self._work(role)
+        finally:
+            sys.stderr.flush()
+            # A send that outlived its deadline must not hold the exit; the lane's lease sees to the lead.
+            os._exit(code)
+
+    def _work(self, role: str) -> int:
+        """What a child does until it is told to stop, or until the supervisor is gone; its exit code."""
+        for number in (signal.SIGTERM, signal.SIGINT):
+            signal.signal(number, worker.stop)
+        threading.Thread(target=self._end_with_parent, daemon=True).start()
+        app = create_app(self.config, synchronous="NORMAL", pool_size=POOL_SIZE if role != SWEEP else 1)
+        if role != SWEEP:
+            return 0 if worker.serve(app, role, self.slots) else 1
+        with app.app_context():
+            _sweep()
+        return 0
+
+    def _end_with_parent(self) -> None:
+        os.read(self.lifeline[0], 1)  # nobody ever writes
+        os.kill(os.getpid(), signal.SIGTERM)
+
+    def _ended(self) -> list[tuple[str, int]]:
+        """The roles of children that ended since the last call, with their exit codes."""
+        ended = []
+        while self.running:
+            pid, status = os.waitpid(-1, os.WNOHANG)
+            if pid == 0:
+                break
+            ended.append((self.running.pop(pid), os.waitstatus_to_exitcode(status)))
+        return ended
 
     def _stop(self) -> int:
-        for _, process in self.running:
-            process.terminate()
+        """Ends the children; 0 if all of them ended well and in time."""
+        for pid in self.running:
+            os.kill(pid, signal.SIGTERM)
         ends_at = time.monotonic() + self.config.deadline + 5
-        code = 0
-        for queue, process in self.running:
-            try:
-                code = max(code, abs(process.wait(timeout=max(0.1, ends_at - time.monotonic()))))
-            except subprocess.TimeoutExpired:
-                log.warning("a worker process did not end in time and is killed", queue=queue)
-                process.kill()
-                code = 1
-        return code
+        codes = [0]
+        while self.running and time.monotonic() < ends_at:
+            codes += [code for _, code in self._ended()]
+            time.sleep(0.02)
+        for pid, role in self.running.items():
+            log.warning("a worker process did not end in time and is killed", role=role)
+            os.kill(pid, signal.SIGKILL)
+        return 1 if any(codes) or self.running else 0
 
-    def _sweep(self) -> None:
-        app = create_app(self.config, synchronous="NORMAL", pool_size=2)
-        sweep = Sweep()
-        with app.app_context():
-            while not self.stopping.wait(EVERY):
-                try:
-                    sweep.once()
-                except SQLAlchemyError as error:
-                    log.warning("a sweep failed", error=type(error).__name__)
-            sweep.resign()
+
+def _sweep() -> None:
+    sweep = Sweep()
+    while not worker.stopped_within(EVERY):
+        try:
+            sweep.once()
+        except SQLAlchemyError as error:
+            log.warning("a sweep failed", error=type(error).__name__)
+    sweep.resign()
 
 
 if __name__ == "__main__":

@@ -100,6 +100,31 @@ def test_a_token_whose_key_is_lost_holds_leads(app: Flask, pointed: Interface, r
     assert receiver.requests == []
 
 
+def test_a_test_that_cannot_be_signed_fails_and_never_goes_out_later(pointed: Interface, receiver: Receiver) -> None:
+    token, _ = sign(pointed)
+    with transaction():
+        kept, token.secret_encrypted = token.secret_encrypted, b"not of our keys"
+        delivery = leads.send_test(db.session.get_one(Interface, pointed.id), _owner_id(pointed))
+    drain(pointed)
+    db.session.refresh(delivery)
+    assert (delivery.status, delivery.state_reason[:16]) == ("Failed", "The Shared Token")
+    with transaction():
+        token.secret_encrypted = kept
+        assert webhooks.release_held(pointed.webhook) == 0
+    drain(pointed)
+    assert receiver.requests == []
+
+
+def test_a_worker_that_stops_passes_a_slow_lane_on_to_the_slow_queue(pointed: Interface) -> None:
+    submit(pointed)
+    with transaction():
+        db.session.execute(update(Lane).values(slow_since=now_sql()))
+        webhook_id = pointed.webhook.id
+    queues.redis.flushall()
+    lanes.drain(webhook_id, stopping=lambda: True)
+    assert [len(queues.get(name).get_job_ids()) for name in ("fast", "slow")] == [0, 1]
+
+
 def test_first_attempts_start_in_the_order_of_capture(pointed: Interface, receiver: Receiver) -> None:
     sent = [submit(pointed).public_id for _ in range(30)]
     drain(pointed)

@@ -6,7 +6,8 @@ from tests.support.factories import delivery_of, point_at, submit
 from tests.support.receiver import Receiver
 from tests.support.valkey import Valkey
 from webapp.clock import now_sql
-from webapp.delivery import lanes
+from webapp.delivery import lanes, states
+from webapp.delivery import sweep as sweep_module
 from webapp.delivery.sweep import Sweep
 from webapp.extensions import db, queues
 from webapp.models import Delivery, DeliveryState, Interface, Lane, Webhook, WebhookState
@@ -107,6 +108,34 @@ def test_what_slipped_past_a_pause_is_held_and_past_a_deletion_cancelled(interfa
         db.session.execute(update(Delivery).values(state=DeliveryState.PENDING))
     sweeper.once()
     assert delivery_of(lead).state == DeliveryState.CANCELLED
+
+
+def test_what_was_held_past_a_deletion_is_cancelled_and_past_a_resume_goes_out(interface: Interface) -> None:
+    point_at(interface, "http://127.0.0.1:9/")
+    lead = submit(interface)
+    sweeper = Sweep()
+    with transaction():  # captured as held, while somebody resumed
+        db.session.execute(update(Delivery).values(state=DeliveryState.HELD, state_reason=states.PAUSED_REASON))
+    sweeper.once()
+    assert delivery_of(lead).state == DeliveryState.PENDING
+    with transaction():
+        db.session.execute(update(Delivery).values(state=DeliveryState.HELD, state_reason="The token was revoked."))
+    sweeper.once()
+    assert delivery_of(lead).state == DeliveryState.HELD
+    with transaction():
+        db.session.execute(update(Webhook).values(state=WebhookState.ARCHIVED))
+    sweeper.once()
+    assert delivery_of(lead).state == DeliveryState.CANCELLED
+
+
+def test_a_webhook_resumed_while_the_sweep_looks_is_not_held_again(interface: Interface) -> None:
+    point_at(interface, "http://127.0.0.1:9/")
+    lead = submit(interface)
+    webhook_id = interface.webhook.id
+    db.session.rollback()
+    with db.engine.begin() as connection:  # it looked while the webhook was paused
+        sweep_module._settle(connection, webhook_id)
+    assert delivery_of(lead).state == DeliveryState.PENDING
 
 
 def test_a_lead_is_kept_when_valkey_is_down_and_rung_when_it_is_back(interface: Interface, valkey: Valkey) -> None:

@@ -140,7 +140,7 @@ def drain(webhook_id: int, stopping: Callable[[], bool] = lambda: False) -> None
         return stopping() or time.monotonic() >= slice_ends_at
 
     if stopping():
-        ring(webhook_id)  # somebody else's, then
+        ring_unless_held(webhook_id)  # somebody else's, then
         return
     hold, batch = _take_batch(webhook_id)
     if hold is None:

@@ -186,14 +186,14 @@ def deliveries(connection: Connection, moves: Sequence[tuple[Sent, Move]]) -> No
 
 
 def unsendable(connection: Connection, rows: Sequence[Unsendable]) -> None:
-    """Holds what could not be sent, with the reason; a click on it is answered by that."""
+    """Holds what could not be sent, with the reason; a click on it is answered by that. A test, which nobody waits for
+    once it could not be sent, fails instead: held, it would go out later as if it were a lead."""
     for due, reason in rows:
         delivery = update(Delivery).where(Delivery.id == due.id)
         kept = or_(Delivery.state == DeliveryState.CANCELLED, literal(due.state == DeliveryState.DELIVERED))
+        held = DeliveryState.FAILED if due.test else DeliveryState.HELD
         connection.execute(
-            delivery.values(
-                state=case((kept, Delivery.state), else_=DeliveryState.HELD.value), state_reason=reason, retry_at=null()
-            )
+            delivery.values(state=case((kept, Delivery.state), else_=held.value), state_reason=reason, retry_at=null())
         )
 
 

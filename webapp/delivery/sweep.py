@@ -8,7 +8,7 @@ import secrets
 from collections.abc import Sequence
 
 from redis.exceptions import RedisError
-from sqlalchemy import Connection, exists, insert, or_, select, update
+from sqlalchemy import Connection, and_, exists, insert, or_, select, update
 from sqlalchemy.exc import IntegrityError
 
 from webapp.clock import now_sql
@@ -34,11 +34,9 @@ class Sweep:
             return
         with reading(), db.engine.connect() as connection:
             stray = _stray(connection)
-        for webhook_id, state in stray:
+        for webhook_id in stray:
             with db.engine.begin() as connection:
-                states.lock_lane(connection, webhook_id)
-                settle = states.hold if state == WebhookState.PAUSED else states.cancel
-                settle(connection, webhook_id)
+                _settle(connection, webhook_id)
         with reading(), db.engine.connect() as connection:
             due = ledger.due_lanes(connection, lanes.lease())
             mail = _mail_is_due(connection)
@@ -79,11 +77,34 @@ class Sweep:
             connection.execute(update(Sweeper).where(Sweeper.token == self.token).values(lease_until=0.0))
 
 
-def _stray(connection: Connection) -> list[tuple[int, WebhookState]]:
-    """Webhooks that send nothing, with deliveries that wait to be sent: a capture slipped past the change."""
-    waits = exists().where(Delivery.webhook_id == Webhook.id, or_(ledger.FRESH, ledger.AGAIN, ledger.CLICKED))
-    stopped = select(Webhook.id, Webhook.state).where(Webhook.state != WebhookState.ACTIVE, waits)
-    return [(webhook_id, state) for webhook_id, state in connection.execute(stopped)]
+def _stray(connection: Connection) -> Sequence[int]:
+    """Webhooks with deliveries in a state that theirs does not allow: a capture, or a result, slipped past its change.
+
+    What waits though the webhook is paused or deleted, what is held though it is deleted, or for a pause that is over.
+    """
+    of_webhook = Delivery.webhook_id == Webhook.id
+    waits = exists().where(of_webhook, or_(ledger.FRESH, ledger.AGAIN, ledger.CLICKED))
+    held = exists().where(of_webhook, states.HELD)
+    paused = exists().where(of_webhook, states.HELD, Delivery.state_reason == states.PAUSED_REASON)
+    state = Webhook.state
+    wrong = or_(
+        and_(state != WebhookState.ACTIVE, waits),
+        and_(state == WebhookState.ARCHIVED, held),
+        and_(state == WebhookState.ACTIVE, paused),
+    )
+    return connection.scalars(select(Webhook.id).where(wrong)).all()
+
+
+def _settle(connection: Connection, webhook_id: int) -> None:
+    """Puts them right, by the state the webhook has under the lock: it may have been resumed since it was looked at."""
+    states.lock_lane(connection, webhook_id)
+    state = connection.scalars(select(Webhook.state).where(Webhook.id == webhook_id)).one()
+    settle = {
+        WebhookState.ACTIVE: states.release,
+        WebhookState.PAUSED: states.hold,
+        WebhookState.ARCHIVED: states.cancel,
+    }
+    settle[state](connection, webhook_id)
 
 
 def _mail_is_due(connection: Connection) -> bool:

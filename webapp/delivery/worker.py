@@ -130,6 +130,11 @@ def serve(app: Flask, queue_name: str, slots_count: int) -> bool:
     return slots.drained(within=config.deadline + 4)
 
 
+def stopped_within(seconds: float) -> bool:
+    """Waits; whether the process was told to end meanwhile."""
+    return _stopping.wait(seconds)
+
+
 def stop(*_: Any) -> None:
     """Tells this process to end, from a signal that comes while no worker runs."""
     _stopping.set()

@@ -10,9 +10,9 @@ from enum import StrEnum
 from typing import Any
 
 from sqlalchemy import ColumnElement, Select, and_, case, func, or_, select
-from sqlalchemy import text as sql_text
 
 from webapp.clock import utcnow
+from webapp.delivery import states
 from webapp.extensions import db
 from webapp.models import Delivery, DeliveryState, Interface, Lane, Lead, Webhook, WebhookState
 
@@ -30,8 +30,6 @@ class Health(StrEnum):
     NOT_TESTED = "Not tested"
 
 
-# A literal, for SQLite uses a partial index only where the query repeats its condition word for word.
-HELD = sql_text("deliveries.state = 'held'")
 # A test tells the lane nothing, but whoever sent one with success has tested.
 _TESTED = (
     select(Delivery.id)
@@ -185,5 +183,5 @@ def _leads_a_day(account_id: int) -> dict[int, list[int]]:
 
 def _held(webhook_ids: Sequence[int]) -> dict[int, int]:
     query = select(Delivery.webhook_id, func.count()).group_by(Delivery.webhook_id)
-    found = db.session.execute(query.where(Delivery.webhook_id.in_(webhook_ids), HELD))
+    found = db.session.execute(query.where(Delivery.webhook_id.in_(webhook_ids), states.HELD))
     return dict(found.all())

@@ -23,7 +23,7 @@ from webapp.models import (
     Webhook,
     WebhookState,
 )
-from webapp.services import interface_list, webhooks
+from webapp.services import webhooks
 from webapp.services.errors import Refused, refusing
 from webapp.webhooks.addresses import check_url
 
@@ -126,7 +126,7 @@ def archive(interface: Interface) -> int:
 def waiting(interface: Interface) -> int:
     """How many leads wait to be sent, held ones too: those that deleting the interface cancels."""
     of_webhook = select(func.count()).where(Delivery.webhook_id == interface.webhook.id, ~Delivery.test)
-    parts = [of_webhook.where(part).scalar_subquery() for part in (ledger.FRESH, ledger.AGAIN, interface_list.HELD)]
+    parts = [of_webhook.where(part).scalar_subquery() for part in (ledger.FRESH, ledger.AGAIN, states.HELD)]
     return db.session.scalar(select(sum(parts[1:], parts[0]))) or 0
 
 

@@ -3,11 +3,12 @@
 from collections.abc import Mapping, Sequence
 from typing import Any, Literal
 
-from sqlalchemy import select, update
+from sqlalchemy import ColumnElement, select, update
+from sqlalchemy.orm import joinedload, selectinload
 from werkzeug.exceptions import NotFound
 
 from webapp.clock import now_sql, utcnow
-from webapp.delivery import lanes
+from webapp.delivery import lanes, states
 from webapp.extensions import db
 from webapp.ids import lead_id
 from webapp.models import (
@@ -114,7 +115,7 @@ def _promise(
         payload=payload,
         test=test,
         state=DeliveryState.HELD if held else DeliveryState.PENDING,
-        state_reason="The webhook is paused." if held else "",
+        state_reason=states.PAUSED_REASON if held else "",
         due_at=None if test else now_sql(),
         retry_at=now_sql() if test else None,
     )
@@ -166,8 +167,10 @@ def retry(account_id: int, public_ids: Sequence[str], user_id: int) -> int:
     the account's. A lead that had no webhook gets its delivery now.
     """
     wanted = set(public_ids)
-    scope = select(Lead).where(Lead.account_id == account_id, Lead.public_id.in_(wanted)).order_by(Lead.id)
-    found = db.session.scalars(scope).all()
+    scope = Lead.account_id == account_id, Lead.public_id.in_(wanted)
+    _lock_lanes(*scope)
+    rows = select(Lead).where(*scope).order_by(Lead.id).options(*_with_webhook())
+    found = db.session.scalars(rows.execution_options(populate_existing=True)).all()
     if len(found) != len(wanted):
         raise NotFound
     queued = [lead for lead in found if retryable(lead) is None and _click(lead, user_id)]
@@ -175,6 +178,22 @@ def retry(account_id: int, public_ids: Sequence[str], user_id: int) -> int:
     for webhook_id in {lead.interface.webhook.id for lead in queued}:
         after_commit(lambda webhook_id=webhook_id: lanes.ring_unless_held(webhook_id))  # type: ignore[misc]
     return len(queued)
+
+
+def _lock_lanes(*scope: ColumnElement[bool]) -> None:
+    """Locks the lanes of these leads, as every change of many deliveries does: what is read after that is what is.
+
+    Else a batch recorded meanwhile could wait for us and we for it, and two clicks both find a lead without a delivery.
+    """
+    of_leads = select(Webhook.id).join(Lead, Lead.interface_id == Webhook.interface_id).where(*scope).distinct()
+    connection = db.session.connection()
+    for webhook_id in sorted(connection.scalars(of_leads)):
+        states.lock_lane(connection, webhook_id)
+
+
+def _with_webhook() -> tuple[Any, ...]:
+    webhook = joinedload(Lead.interface, innerjoin=True).selectinload(Interface.webhooks)
+    return webhook, selectinload(Lead.deliveries).defer(Delivery.payload)
 
 
 def _click(lead: Lead, user_id: int) -> bool:
