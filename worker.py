@@ -100,6 +100,8 @@ class Supervisor:
         try:
             os.close(self.lifeline[1])
             code = self._work(role)
+        except Exception as error:  # said here, for the exit below says nothing
+            log.error("a worker process failed", role=role, exc_info=error)
         finally:
             sys.stderr.flush()
             # A send that outlived its deadline must not hold the exit; the lane's lease sees to the lead.
@@ -109,6 +111,8 @@ class Supervisor:
         """What a child does until it is told to stop, or until the supervisor is gone; its exit code."""
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, worker.stop)
+        if self.stopping:  # told before it could be
+            return 0
         threading.Thread(target=self._end_with_parent, daemon=True).start()
         app = create_app(self.config, synchronous="NORMAL", pool_size=POOL_SIZE if role != SWEEP else 1)
         if role != SWEEP:

@@ -89,6 +89,12 @@ def test_one_account_cannot_be_tried_from_address_after_address(client: FlaskCli
     assert codes == [422] * 100 + [429]
 
 
+@pytest.mark.parametrize("address", ["unknown", "203.0.113.7:51234", "2001:db8::1", ""])
+def test_whatever_a_proxy_says_of_the_client_people_can_sign_in(make_app: AppMaker, address: str) -> None:
+    client = make_app(TRUSTED_PROXIES="1").test_client()
+    assert client.post("/login", data=WRONG, headers={"X-Forwarded-For": address}).status_code == 422
+
+
 def test_signing_in_often_is_not_limited(client: FlaskClient, owner: User) -> None:
     assert {client.post("/login", data=RIGHT).status_code for _ in range(15)} == {303}
 

@@ -37,7 +37,15 @@ except supervisor.Stopped:
 def start(*arguments: str) -> tuple["subprocess.Popen[str]", int]:
     """The parent, and the pid of its child."""
     command = [*arguments[:1], sys.executable, "-c", PARENT, *arguments[1:]]
-    parent = subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, text=True, start_new_session=True)
+    parent = subprocess.Popen(
+        command,
+        cwd=ROOT,
+        stdout=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+        # The tests may run under nohup themselves, and what is ignored is inherited.
+        preexec_fn=lambda: signal.signal(signal.SIGHUP, signal.SIG_DFL),
+    )
     assert parent.stdout
     return parent, int(parent.stdout.readline())
 

@@ -30,7 +30,10 @@ def _account() -> str:
 
 def _network() -> str:
     """The client's address; of IPv6 the /64, for whoever has one address has them all."""
-    address = ip_address(request.remote_addr or "0.0.0.0")  # noqa: S104 - a key, nothing is bound to it
+    try:
+        address = ip_address(request.remote_addr or "")
+    except ValueError:  # a unix socket has none, and some proxies say "unknown", or add a port
+        return request.remote_addr or "unknown"
     return str(address) if address.version == 4 else str(ip_network((address, 64), strict=False))
 
 

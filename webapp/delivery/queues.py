@@ -23,9 +23,7 @@ class Queues:
     """The connection and the queues by name; `resting` while Redis was lately found away."""
 
     redis: "Redis"
-
-    def __init__(self) -> None:
-        self._failed_at = -REST
+    _failed_at: float
 
     def init_app(self, config: "Config") -> None:
         # Retries are the sweep's business: a ring that fails is rung again, a request does not wait for it.
@@ -35,6 +33,7 @@ class Queues:
             socket_connect_timeout=WEB_TIMEOUT,
             retry=Retry(NoBackoff(), 0),
         )
+        self._failed_at = -REST
 
     def get(self, name: str) -> Queue:
         """The queue called `name`; ids only as arguments, so JSON serves."""
