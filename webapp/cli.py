@@ -1,5 +1,6 @@
 """Operator commands. Those that print JSON print one line of it, last on stdout; refused input exits 1, a sentence."""
 
+import functools
 import json
 import secrets
 from collections.abc import Iterator, Mapping
@@ -42,7 +43,20 @@ def _operator() -> User:
     return operator
 
 
-@click.command("create-owner")
+class _Command(click.Command):
+    """A command whose wrong options are refused as wrong input is: exit code 1, one sentence."""
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        try:
+            return super().parse_args(ctx, args)
+        except click.UsageError as error:
+            raise click.ClickException(error.format_message()) from None
+
+
+_command = functools.partial(click.command, cls=_Command)
+
+
+@_command("create-owner")
 @click.option("--email", required=True, help="Who signs in.")
 @click.option("--password", help="By default a random one, printed.")
 @click.option("--account", help="The account's name; by default what follows the @.")
@@ -57,7 +71,7 @@ def create_owner(email: str, password: str | None, account: str | None) -> None:
     _print({**answer, "password": None if given else password})
 
 
-@click.command("create-interface")
+@_command("create-interface")
 @click.option("--name", required=True, help="What it is called on the Interfaces page.")
 @click.option("--webhook-url", help="Where its leads are pushed.")
 @click.option("--shared-token", help="The name of the Shared Token that signs; made if there is none.")
@@ -73,7 +87,7 @@ def create_interface(name: str, webhook_url: str | None, shared_token: str | Non
     _print(answer)
 
 
-@click.command("create-api-key")
+@_command("create-api-key")
 @click.option("--name", required=True, help="What it is called on the API Keys page.")
 @click.option("--public", is_flag=True, help="For browsers: it may only submit leads.")
 @with_appcontext
@@ -86,7 +100,7 @@ def create_api_key(name: str, public: bool) -> None:
     _print(answer)
 
 
-@click.command("receive")
+@_command("receive")
 @click.option("--port", default=9000, type=click.IntRange(1, 65535), show_default=True)
 @click.option("--shared-token", help="Verify with the token of this name only; by default with any that exists.")
 @click.option(

@@ -24,7 +24,7 @@ from webapp.models import (
     Webhook,
     WebhookState,
 )
-from webapp.services import leads, webhooks
+from webapp.services import leads, reports, webhooks
 from webapp.transaction import transaction
 
 
@@ -217,6 +217,24 @@ def test_five_days_of_failures_only_pause_a_webhook(pointed: Interface, receiver
     drain(pointed)
     assert db.session.scalars(select(Webhook.state)).one() == WebhookState.PAUSED
     assert ReportKind.PAUSED in db.session.scalars(select(ReportEntry.kind)).all()
+
+
+def test_a_410_is_told_of_whoever_asked_and_each_time(pointed: Interface, receiver: Receiver) -> None:
+    lead = submit(pointed)
+    drain(pointed)
+    receiver.answer(status=410)
+    for _ in range(2):
+        with transaction():
+            leads.retry(lead.account_id, [lead.public_id], _owner_id(pointed))
+        drain(pointed)
+        [entry] = db.session.scalars(select(ReportEntry)).all()
+        assert (entry.kind, entry.report_id) == (ReportKind.PAUSED, None)
+        db.session.rollback()
+        reports.compile_due()
+        db.session.expire_all()
+        assert entry.report_id is not None
+        with transaction():
+            webhooks.resume(pointed.webhook)
 
 
 @pytest.mark.parametrize(("failures", "days"), [(8, 6), (50, 4)])

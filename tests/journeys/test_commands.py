@@ -90,3 +90,7 @@ def test_receive_says_when_its_port_is_taken(app: Flask) -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = str(taken.getsockname()[1])
         assert port in refused(app, "receive", "--port", port)
+
+
+def test_a_missing_option_is_refused_like_any_wrong_input(app: Flask) -> None:
+    assert "--email" in refused(app, "create-owner")

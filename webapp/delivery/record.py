@@ -97,9 +97,13 @@ def fence(connection: Connection, webhook_id: int, token: str, lease: float, sen
     return connection.execute(ours.returning(Lane.failures, spent)).one_or_none()
 
 
+def _insert(connection: Connection, model: type[Any]) -> Any:
+    """An INSERT that knows ON CONFLICT, which both databases write alike and SQLAlchemy does not."""
+    return (postgresql if connection.dialect.name == "postgresql" else sqlite).insert(model)
+
+
 def _ignoring_repeats(connection: Connection, model: type[Any]) -> Any:
-    dialect = postgresql if connection.dialect.name == "postgresql" else sqlite
-    return dialect.insert(model).on_conflict_do_nothing()
+    return _insert(connection, model).on_conflict_do_nothing()
 
 
 def attempts(connection: Connection, target: Target, sent: Sequence[Sent]) -> None:
@@ -200,24 +204,32 @@ def unsendable(connection: Connection, rows: Sequence[Unsendable]) -> None:
 def to_report(connection: Connection, webhook_id: int, moves: Sequence[tuple[Sent, Move]], paused: bool) -> bool:
     """Writes what the owner is to be told, once a delivery and kind; whether a report is due because of it.
 
-    While a window is open its end decides; a pause does not wait for it.
+    While a window is open its end decides; a pause does not wait for it, and is told whatever caused it.
     """
     failed = [(sent, goes) for sent, goes in moves if sent.due.retry_at is None and not sent.outcome.delivered]
-    if not failed:
-        return False
-    told = [(ReportKind.FAILED, sent) for sent, _ in failed]
-    told += [(ReportKind.GAVE_UP, sent) for sent, goes in failed if goes.gave_up]
-    if paused:
-        told.append((ReportKind.PAUSED, failed[-1][0]))
-    rows = [
-        {"webhook_id": webhook_id, "delivery_id": sent.due.id, "attempt_id": sent.attempt_id, "kind": kind}
-        for kind, sent in told
-    ]
-    connection.execute(_ignoring_repeats(connection, ReportEntry), rows)
+    told = [_entry(webhook_id, sent, ReportKind.FAILED) for sent, _ in failed]
+    told += [_entry(webhook_id, sent, ReportKind.GAVE_UP) for sent, goes in failed if goes.gave_up]
+    if told:
+        connection.execute(_ignoring_repeats(connection, ReportEntry), told)
     now_due = update(Webhook).where(Webhook.id == webhook_id).values(report_due_at=now_sql())
-    if not paused:
+    if paused:
+        _tell_pause(connection, _entry(webhook_id, moves[-1][0], ReportKind.PAUSED))
+    elif told:
         now_due = now_due.where(Webhook.report_due_at.is_(None))
+    else:
+        return False
     return connection.execute(now_due).rowcount > 0
+
+
+def _entry(webhook_id: int, sent: Sent, kind: ReportKind) -> dict[str, Any]:
+    return {"webhook_id": webhook_id, "delivery_id": sent.due.id, "attempt_id": sent.attempt_id, "kind": kind}
+
+
+def _tell_pause(connection: Connection, entry: dict[str, Any]) -> None:
+    """A webhook that the same delivery pauses once more, after a resume, is told of once more."""
+    paused = _insert(connection, ReportEntry).values(entry)
+    again = {"attempt_id": paused.excluded.attempt_id, "report_id": None}
+    connection.execute(paused.on_conflict_do_update(index_elements=["delivery_id", "kind"], set_=again))
 
 
 def pause_reason(lane: Any, sent: Sequence[Sent]) -> str | None:

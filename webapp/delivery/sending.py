@@ -3,6 +3,7 @@
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import AbstractContextManager, nullcontext
 from threading import Lock
 
 import structlog
@@ -63,9 +64,10 @@ class Sending:
         self._send = sender().send
         if target.parallel_requests == 1:
             for due in self.batch.rows:
-                self._try(due, signer)
+                self._try(due, signer, waiting)
             return
-        with ThreadPoolExecutor(target.parallel_requests) as pool:
+        # Its threads are no slots: it is this one that waits, for all of them.
+        with waiting(), ThreadPoolExecutor(target.parallel_requests) as pool:
             list(pool.map(lambda due: self._try(due, signer), self.batch.rows))
 
     def _signer(self) -> Signer | None:
@@ -81,7 +83,9 @@ class Sending:
         except CannotDecrypt:
             raise _CannotSign("The Shared Token cannot be decrypted: ENCRYPTION_KEYS lacks its key.") from None
 
-    def _try(self, due: Due, signer: Signer | None) -> None:
+    def _try(
+        self, due: Due, signer: Signer | None, around: Callable[[], AbstractContextManager[None]] = nullcontext
+    ) -> None:
         if self._begun and (self.ended or self._turn_is_over()):
             return
         self._begun = True
@@ -95,7 +99,7 @@ class Sending:
             }
             if signer:
                 headers["webhook-signature"] = signer.sign(due.message_id, timestamp, due.payload)
-            with waiting():
+            with around():
                 outcome = self._send(target.webhook_id, target.url or "", due.payload, headers)
         except Exception as error:  # whatever it is, it is this try's outcome and not the end of the batch
             log.error("a try failed in our own code", message=due.message_id, exc_info=error)
