@@ -55,12 +55,18 @@ def site_app(
         shutil.copy(template_database, home / "leadhook.sqlite3")
     app = create_app(Config.load(environ))
     app.config["ENVIRON"] = environ
+    with app.app_context(), transaction():
+        users.create_owner(EMAIL, PASSWORD, "Brightwater Solar")
+    yield app
     with app.app_context():
-        with transaction():
-            users.create_owner(EMAIL, PASSWORD, "Brightwater Solar")
-        yield app
-        db.session.remove()
         db.engine.dispose()
+
+
+@pytest.fixture(autouse=True)
+def _in_the_site(site_app: Flask) -> Iterator[None]:
+    """Lets a test look into the site's database; not for the session, or other tests would look into it, too."""
+    with site_app.app_context():
+        yield
 
 
 @pytest.fixture(scope="session")

@@ -22,7 +22,7 @@ WIDTHS = (1280, 390)
 @pytest.fixture(scope="module")
 def addresses(site_app: Flask, site: Site) -> list[str]:
     """An address for each page, with something to see on it."""
-    with Receiver() as receiver:
+    with site_app.app_context(), Receiver() as receiver:
         receiver.answer(status=500, body=b'{"error": "the database is away"}')
         with transaction():
             owner = db.session.scalars(select(User).where(User.email == EMAIL)).one()
