@@ -13,4 +13,4 @@ def send_mail() -> None:
     """Writes the reports that are due, then hands due mail to SMTP."""
     lanes.unmark("mail")
     reports.compile_due()
-    mails.deliver_due()
+    mails.deliver_due(stopping=worker.is_stopping)

@@ -123,8 +123,8 @@ def log_told(mail_id: int, kind: str, lead_id: int | None, recipients: list[str]
     db.session.execute(insert(LeadLogEntry).from_select(["lead_id", "at", "action", "detail"], leads))
 
 
-def deliver_due() -> None:
-    """Hands due mails to the SMTP server, oldest first, for ten seconds; rings again if more is due.
+def deliver_due(stopping: Callable[[], bool] = lambda: False) -> None:
+    """Hands due mails to the SMTP server, oldest first, for ten seconds or until `stopping()`; rings if more is due.
 
     What the server refuses for now is tried again after 30 s, 2 min, 10 min, then hourly for three days.
     """
@@ -133,10 +133,14 @@ def deliver_due() -> None:
             db.session.execute(update(Mail).where(_due()).values(state=MailState.KEPT))
         return
     ends_at = time.monotonic() + SLICE
-    while time.monotonic() < ends_at and _any_due():
+
+    def time_is_left() -> bool:
+        return not stopping() and time.monotonic() < ends_at
+
+    while time_is_left() and _any_due():
         try:
             with smtp.Connection(current_app.extensions["mail"]) as connection:
-                _send_over(connection, lambda: time.monotonic() < ends_at)
+                _send_over(connection, time_is_left)
         except smtp.CannotConnect as error:
             log.warning("the mail server cannot be reached", error=str(error))
             with transaction():
