@@ -1,6 +1,6 @@
 # `make run` starts Leadhook on this machine, `make test` proves it. Both need Python 3.11 or newer, make and git only.
 .DEFAULT_GOAL := help
-.PHONY: help run test check format lock
+.PHONY: help run test check format bench soak lock
 MAKEFLAGS += --no-print-directory
 
 help: ## list these targets
@@ -25,6 +25,14 @@ format: ## put code into the house format
 	@sh scripts/install.sh requirements.txt requirements-test.txt
 	.venv/bin/ruff check --fix .
 	.venv/bin/ruff format .
+
+bench: ## measure it beside its peers and limits, 45 minutes; ARGS=--quick for a look, see docs/benchmarks.md
+	@sh scripts/install.sh requirements.txt requirements-bench.txt
+	@.venv/bin/python -m tests.bench $(ARGS)
+
+soak: ## break everything it stands on for half an hour; ARGS="--seed N --database postgresql", see docs/reliability.md
+	@sh scripts/install.sh requirements.txt requirements-test.txt
+	@.venv/bin/python -m tests.fault $(ARGS)
 
 # The pins, for every Python from 3.11 up and every platform, with the hashes of all their files; no index is named.
 LOCK = .venv-lock/bin/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --upgrade \

@@ -46,7 +46,8 @@ if [ -n "$left_out" ]; then
 fi
 
 make check
-.venv/bin/pytest -n 2 --dist worksteal "$@"
+# tests/fault takes processes down at random and is run by itself so far: docs/reliability.md
+.venv/bin/pytest -n 2 --dist worksteal --ignore=tests/fault "$@"
 if have postgresql; then
   echo "Once more on PostgreSQL: all that touches the database."
   LEADHOOK_TEST_DATABASE=postgresql .venv/bin/pytest -n 2 --dist worksteal tests/delivery tests/services tests/blueprints tests/journeys \

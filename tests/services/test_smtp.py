@@ -178,6 +178,17 @@ def test_no_transaction_is_open_while_the_server_is_spoken_to(
         delivering.join()
 
 
+def test_who_is_told_to_stop_finishes_the_mail_in_hand_and_begins_no_other(
+    notifying: Interface, server: MailServer
+) -> None:
+    for _ in range(3):
+        submit(notifying)
+    mails.deliver_due(stopping=lambda: bool(server.received))
+    assert len(server.received) == 1
+    mails.deliver_due()
+    assert len(server.received) == 3
+
+
 def test_a_mail_accepted_by_a_server_that_then_vanished_goes_again_under_the_same_message_id(
     notifying: Interface, server: MailServer
 ) -> None:

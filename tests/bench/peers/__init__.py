@@ -1,0 +1,1 @@
+"""What one would otherwise write: each as a competent developer would, doing the same work as Leadhook does."""

@@ -1,0 +1,67 @@
+"""An SMTP server that goes away, comes back, and hangs up after it accepted a mail."""
+
+import time
+from asyncio import WriteTransport
+from typing import NamedTuple
+from weakref import WeakSet
+
+from aiosmtpd.smtp import SMTP, Envelope, Session
+
+from tests.fault.ports import steady_port
+from tests.support.smtp import MailServer, _Controller
+
+
+class Accepted(NamedTuple):
+    """A mail as SMTP accepted it; `dropped`: the connection was cut before the sender could learn of it."""
+
+    message_id: str
+    subject: str
+    at: float
+    dropped: bool
+
+
+class Mailbox(MailServer):
+    """`stop` and `start` as often as wanted, on one port; `drops` cuts the connection after each acceptance."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.accepted: list[Accepted] = []
+        self._port = steady_port()
+        self._controller = _Controller(self, hostname=self.host, port=self._port)
+        self._runs = False
+        self._talking: WeakSet[SMTP] = WeakSet()
+
+    @property
+    def port(self) -> int:
+        return self._port
+
+    def start(self) -> None:
+        if not self._runs:
+            self._controller = _Controller(self, hostname=self.host, port=self._port, ready_timeout=20)
+            self._controller.start()
+            self._runs = True
+
+    def stop(self) -> None:
+        """Ends all conversations, wherever they are, and takes no more."""
+        if self._runs:
+            self._controller.loop.call_soon_threadsafe(self._hang_up)
+            self._controller.stop()
+            self._runs = False
+
+    def _hang_up(self) -> None:
+        for server in list(self._talking):
+            if isinstance(server.transport, WriteTransport):
+                server.transport.abort()
+
+    async def handle_EHLO(  # noqa: N802
+        self, server: SMTP, session: Session, envelope: Envelope, hostname: str, responses: list[str]
+    ) -> list[str]:
+        self._talking.add(server)
+        return await super().handle_EHLO(server, session, envelope, hostname, responses)
+
+    async def handle_DATA(self, server: SMTP, session: Session, envelope: Envelope) -> str:  # noqa: N802
+        dropped = self.drops
+        answer = await super().handle_DATA(server, session, envelope)
+        message = self.received.pop().message
+        self.accepted.append(Accepted(message["Message-ID"], message["Subject"], time.time(), dropped))
+        return answer

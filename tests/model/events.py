@@ -1,0 +1,206 @@
+"""What happens beside the jobs: requests to the web, the sweep, time that passes, and faults."""
+
+from collections.abc import Iterator
+
+from tests.model import jobs
+from tests.model.protocol import (
+    DEAD,
+    HOOK,
+    LANE,
+    RETRIES,
+    RUN_OUT,
+    Actor,
+    Delivery,
+    Errand,
+    Rules,
+    State,
+    Worse,
+    any_due,
+    at_rest,
+    committed,
+    held,
+    is_due,
+    locked,
+    visible,
+    wrote,
+)
+
+INSIDE = frozenset({"insert", "change", "commit"})
+
+
+def _put(state: State, index: int, errand: Errand) -> State:
+    return state._replace(errands=(*state.errands[:index], errand, *state.errands[index + 1 :]))
+
+
+def errand(state: State, rules: Rules, index: int) -> Iterator[State]:
+    """Every state that one step of this request can lead to."""
+    one = state.errands[index]
+    if one.at == "begin" and index and state.errands[index - 1] == one:
+        return  # alike: the one before it goes first
+    for following in _ERRANDS[one.at](state, rules, index, one):
+        if not rules.postgresql and following.errands[index].at in INSIDE:
+            yield from errand(following, rules, index)
+        else:
+            yield following
+
+
+def _begin(state: State, rules: Rules, index: int, errand: Errand) -> Iterator[State]:
+    if errand.kind != "capture":
+        if not locked(state, LANE, ("errands", index)):  # every change of many deliveries locks the lane's row first
+            yield _put(state, index, errand._replace(at="change", writes=((LANE, None),)))
+    elif rules.worse is Worse.RINGS_EARLY:
+        yield _put(state, index, errand._replace(at="ring"))
+    elif rules.worse is Worse.READS_LANE_EARLY:
+        yield _put(state, index, errand._replace(at="insert, held" if held(state) else "insert, free"))
+    else:  # the form of a deleted interface answers 404
+        yield _put(state, index, errand._replace(at="done" if state.archived else "insert"))
+
+
+def _insert(state: State, rules: Rules, index: int, errand: Errand) -> Iterator[State]:
+    """INSERT and COMMIT: the lead is there for everybody."""
+    at = {"insert": "look", "insert, free": "ring"}.get(errand.at, "done")
+    rows = list(state.deliveries)
+    rows[rows.index(Delivery())] = Delivery("pending")
+    yield _put(state._replace(deliveries=tuple(rows)), index, errand._replace(at=at))
+
+
+def _change(state: State, rules: Rules, index: int, errand: Errand) -> Iterator[State]:
+    """Under the lock: a click where there is none, or the end of all that waits."""
+    actor: Actor = ("errands", index)
+    rows = visible(state, actor)
+    writes = errand.writes
+    if errand.kind == "archive":
+        writes = wrote(writes, HOOK, True)
+        for lead, row in enumerate(rows):
+            state_after = "cancelled" if row.state == "pending" else row.state
+            if row.state and (row.click or row.state != state_after):
+                writes = wrote(writes, lead, row._replace(state=state_after, click=0, due=False))
+    else:
+        lead = int(errand.kind.split()[1])
+        row = rows[lead]
+        queued = row.click if rules.worse is not Worse.CLICK_REPLACES else 0
+        queued = queued or (row.state == "pending" and row.tries == 0)
+        if queued or state.archived or row.state in ("", "cancelled"):
+            yield _put(state, index, errand._replace(at="done", writes=()))
+            return
+        if row.click and not state.sent[lead][RETRIES + row.click - 1]:
+            state = state._replace(broken="a click is lost")
+        writes = wrote(writes, lead, row._replace(click=errand.number))
+    yield _put(state, index, errand._replace(at="commit", writes=writes))
+
+
+def _commit(state: State, rules: Rules, index: int, errand: Errand) -> Iterator[State]:
+    at = "done" if errand.kind == "archive" else "look"
+    yield _put(committed(state, errand.writes), index, errand._replace(at=at, writes=()))
+
+
+def _look(state: State, rules: Rules, index: int, errand: Errand) -> Iterator[State]:
+    yield _put(state, index, errand._replace(at="done" if held(state) else "ring"))
+
+
+def _ring(state: State, rules: Rules, index: int, errand: Errand) -> Iterator[State]:
+    """SET NX the marker; where it stands already, the ring is swallowed."""
+    swallowed = state.marker and rules.worse is not Worse.NO_MARKER
+    at = _rung(rules) if swallowed else "enqueue"
+    yield _put(state._replace(marker=True), index, errand._replace(at=at))
+
+
+def _enqueue(state: State, rules: Rules, index: int, errand: Errand) -> Iterator[State]:
+    yield _put(state._replace(waiting=state.waiting + 1), index, errand._replace(at=_rung(rules)))
+
+
+def _rung(rules: Rules) -> str:
+    return "insert, late" if rules.worse is Worse.RINGS_EARLY else "done"
+
+
+_ERRANDS = {
+    "begin": _begin,
+    "insert": _insert,
+    "insert, held": _insert,
+    "insert, free": _insert,
+    "insert, late": _insert,
+    "change": _change,
+    "commit": _commit,
+    "look": _look,
+    "ring": _ring,
+    "enqueue": _enqueue,
+    "done": lambda *_: iter(()),
+}
+
+
+def sweep(state: State, rules: Rules) -> Iterator[State]:
+    """A step of the sweep: looks at the lane, then at the queue, then sets the marker, then enqueues."""
+    if not rules.sweeping:
+        return
+    if state.sweep == "":
+        stray = state.archived and any(map(is_due, state.deliveries))
+        if stray and not locked(state, LANE, ("sweep", 0)):
+            cancelled = [
+                row._replace(state="cancelled", click=0, due=False) if is_due(row) else row for row in state.deliveries
+            ]
+            yield state._replace(deliveries=tuple(cancelled))
+        elif any_due(state) and not held(state):
+            if at_rest(state):
+                yield state._replace(sweep="count")
+            elif state.left.sweeps:
+                left = state.left._replace(sweeps=state.left.sweeps - 1)
+                yield state._replace(sweep="count", left=left)
+    elif state.sweep == "count":
+        waits = state.waiting > 0 and rules.worse is not Worse.SWEEP_READS_NO_QUEUE
+        trusts = rules.worse is Worse.SWEEP_TRUSTS_MARKERS and state.marker
+        yield state._replace(sweep="" if waits or trusts else "mark")
+    elif state.sweep == "mark":
+        yield state._replace(sweep="enqueue", marker=True)
+    else:
+        yield state._replace(sweep="", waiting=state.waiting + 1)
+
+
+def time(state: State, rules: Rules) -> Iterator[tuple[tuple[str, int], State]]:
+    """The next automatic try's time comes; the lease of a dead holder runs out."""
+    for lead, row in enumerate(state.deliveries):
+        if row.state == "pending" and row.tries and not row.due and not locked(state, lead, ("time", 0)):
+            rows = (*state.deliveries[:lead], row._replace(due=True), *state.deliveries[lead + 1 :])
+            yield ("due", lead), state._replace(deliveries=rows)
+    alive = state.lane.token >= 0
+    if held(state) and (not alive or _too_short(state, rules)):
+        yield ("lease", 0), state._replace(lane=state.lane._replace(lease=RUN_OUT))
+
+
+def _too_short(state: State, rules: Rules) -> bool:
+    return rules.worse is Worse.SHORT_LEASE and state.jobs[state.lane.token].at == "send"
+
+
+def faults(state: State, rules: Rules) -> Iterator[tuple[tuple[str, int], State]]:
+    """What goes wrong, as often as is left."""
+    left = state.left
+    if left.kills:
+        yield from _kills(state._replace(left=left._replace(kills=left.kills - 1)), rules)
+    if left.stalls and held(state) and state.lane.token >= 0:
+        lane = state.lane._replace(lease=RUN_OUT)
+        spent = state._replace(left=left._replace(stalls=left.stalls - 1), lane=lane)
+        yield ("lease", 0), spent._replace(may_repeat=state.may_repeat + _at_risk(state, rules))
+    if left.redis and (state.marker or state.waiting):
+        spent = state._replace(left=left._replace(redis=left.redis - 1), marker=False)
+        yield ("lose the marker", 0), spent
+        yield ("flush", 0), spent._replace(waiting=0)
+
+
+def _at_risk(state: State, rules: Rules) -> int:
+    """How many sends the loss of the lane's hold may cost: one batch."""
+    return 1 if state.jobs[state.lane.token].careful else rules.batch
+
+
+def _kills(state: State, rules: Rules) -> Iterator[tuple[tuple[str, int], State]]:
+    for index, job in enumerate(state.jobs):
+        if not job.at:
+            continue
+        dead = jobs.put(state, index, jobs.IDLE)
+        if state.lane.token == index:
+            lost = _at_risk(state, rules) if held(state) else 0  # else it was counted when it stalled
+            dead = dead._replace(lane=state.lane._replace(token=DEAD), may_repeat=state.may_repeat + lost)
+        yield ("kill job", index), dead
+    for index, one in enumerate(state.errands):
+        if one.at in ("look", "ring", "enqueue"):
+            yield ("kill errand", index), _put(state, index, one._replace(at="done"))
+    if state.sweep == "enqueue":
+        yield ("kill sweep", 0), state._replace(sweep="")

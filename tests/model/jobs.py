@@ -1,0 +1,256 @@
+"""What a job does, step by step: `drain` of webapp/delivery/lanes.py, made worse where the rules say so."""
+
+from collections.abc import Iterator
+
+from tests.model.protocol import (
+    LANE,
+    LET_GO,
+    NOBODY,
+    RETRIES,
+    RUNNING,
+    Delivery,
+    Job,
+    Lane,
+    Row,
+    Rules,
+    State,
+    Worse,
+    any_due,
+    committed,
+    held,
+    is_due,
+    locked,
+    visible,
+    wrote,
+)
+
+IDLE = Job()
+# Between these and the step before them no transaction ends: on SQLite they are one step.
+INSIDE = frozenset({"select", "write", "renew", "select next", "let go", "commit", "commit, due", "commit, not due"})
+
+
+def put(state: State, index: int, job: Job) -> State:
+    return state._replace(jobs=(*state.jobs[:index], job, *state.jobs[index + 1 :]))
+
+
+def step(state: State, rules: Rules, index: int) -> Iterator[State]:
+    """Every state that one step of this job can lead to; none: it waits for a lock, or the slot is idle."""
+    job = state.jobs[index]
+    if not job.at:
+        return
+    for following in STEPS[job.at](state, rules, index, job):
+        if not rules.postgresql and following.jobs[index].at in INSIDE:
+            yield from step(following, rules, index)
+        else:
+            yield following
+
+
+def begin(state: State, rules: Rules) -> Iterator[State]:
+    """The next job of the queue gets a slot; which one makes no difference."""
+    if state.waiting and IDLE in state.jobs:
+        at = "take" if rules.worse in (Worse.MARKER_STAYS, Worse.MARKER_CLEARED_LATE) else "clear"
+        yield put(state._replace(waiting=state.waiting - 1), state.jobs.index(IDLE), Job(at))
+
+
+def _clear(state: State, rules: Rules, index: int, job: Job) -> Iterator[State]:
+    left = state.left
+    first = "select" if rules.worse is Worse.SELECTS_EARLY else "take"
+    yield put(state._replace(marker=False), index, job._replace(at=first))
+    if left.redis:
+        yield put(state._replace(left=left._replace(redis=left.redis - 1)), index, job._replace(at=first))
+    if left.stops:
+        stopping = state._replace(marker=False, left=left._replace(stops=left.stops - 1))
+        yield put(stopping, index, Job("pass on"))
+
+
+def _pass_on(state: State, rules: Rules, index: int, job: Job) -> Iterator[State]:
+    """A process that stops: somebody else's, then, unless the lane is held."""
+    yield put(state, index, IDLE if held(state) else Job("ring"))
+
+
+def _take(state: State, rules: Rules, index: int, job: Job) -> Iterator[State]:
+    """UPDATE lanes SET token, lease WHERE NOT held: looks at the row as committed, and again once it has its lock."""
+    if held(state):
+        insists = {Worse.JOB_INSISTS: Job("ring"), Worse.MARKER_CLEARED_LATE: Job("clear late")}
+        yield put(state, index, insists.get(rules.worse, IDLE))
+    elif not locked(state, LANE, ("jobs", index)):
+        at = "commit" if rules.worse is Worse.SELECTS_EARLY else "select"
+        taken = wrote(job.writes, LANE, Lane(index, RUNNING))
+        yield put(state, index, job._replace(at=at, careful=state.lane.lease != LET_GO, writes=taken))
+
+
+def _clear_late(state: State, rules: Rules, index: int, job: Job) -> Iterator[State]:
+    yield put(state._replace(marker=False), index, job._replace(at="send") if job.batch else IDLE)
+
+
+def _due(state: State, rules: Rules, index: int, limit: int) -> tuple[Row, ...]:
+    if state.archived:
+        return ()
+    limit = rules.leads if rules.worse is Worse.ENDLESS_BATCH else limit
+    rows = [Row(lead, row) for lead, row in enumerate(visible(state, ("jobs", index))) if is_due(row)]
+    return tuple(sorted(rows, key=lambda row: (not row.seen.click, row.seen.tries > 0))[:limit])
+
+
+def _select(state: State, rules: Rules, index: int, job: Job) -> Iterator[State]:
+    one = job.careful and rules.worse is not Worse.DEATH_FORGOTTEN
+    rows = _due(state, rules, index, 1 if one else rules.batch)
+    job = job._replace(following=rows)
+    if rules.worse is Worse.SELECTS_EARLY:
+        yield put(state, index, job._replace(at="take") if rows else Job("look"))
+        return
+    yield put(state, index, job._replace(at="commit" if rows else "let go"))
+
+
+def _send(state: State, rules: Rules, index: int, job: Job) -> Iterator[State]:
+    row = job.batch[len(job.answers)]
+    number = RETRIES + row.seen.click - 1 if row.seen.click else row.seen.tries
+    counts = list(state.sent[row.lead])
+    counts[number] += 1
+    sent = (*state.sent[: row.lead], tuple(counts), *state.sent[row.lead + 1 :])
+    for answer in (True, False) if rules.failing else (True,):
+        answers = (*job.answers, answer)
+        done = state._replace(sent=sent)
+        yield put(done, index, job._replace(at="fence", answers=answers))  # the last one, or the turn is over
+        if len(answers) < len(job.batch):
+            yield put(done, index, job._replace(answers=answers))
+
+
+def _fence(state: State, rules: Rules, index: int, job: Job) -> Iterator[State]:
+    """UPDATE lanes SET lease WHERE token = mine: nothing else is written where it is not."""
+    ours = state.lane.token == index
+    if rules.worse is Worse.NO_FENCE:
+        yield put(state, index, job._replace(at="write"))
+    elif not ours:
+        yield put(state, index, Job("look"))
+    elif rules.worse is Worse.FENCE_IN_UPDATE:
+        yield put(state, index, job._replace(at="write"))  # with what it saw when it began
+    elif not locked(state, LANE, ("jobs", index)):
+        writes = wrote(job.writes, LANE, Lane(index, RUNNING))
+        yield put(state, index, job._replace(at="write", writes=writes))
+
+
+def _write(state: State, rules: Rules, index: int, job: Job) -> Iterator[State]:
+    """UPDATE deliveries, as they are now: nobody writes them without the lock on the lane's row."""
+    actor = ("jobs", index)
+    writes, broken = job.writes, state.broken
+    for row, answer in zip(job.batch, job.answers, strict=False):
+        if locked(state, row.lead, actor):
+            return
+        now = visible(state, actor)[row.lead]
+        after = moved(now, row.seen, answer, rules)
+        writes = wrote(writes, row.lead, after)
+        broken = broken or _wrong(state, row, now, after)
+    fenced = any(key == LANE for key, _ in job.writes)
+    job = job._replace(writes=writes)
+    for at in ("select next", "let go") if fenced else ("renew",):
+        yield put(state._replace(broken=broken), index, job._replace(at=at))
+
+
+def moved(now: Delivery, seen: Delivery, answer: bool, rules: Rules) -> Delivery:
+    """A delivery after a try: record.move and the UPDATE of webapp/delivery/record.py."""
+    tries = seen.tries if seen.click else seen.tries + 1
+    if answer:
+        state, due = "delivered", False
+    elif seen.click:
+        state, due = (seen.state, now.due) if seen.state == "pending" else ("failed", False)
+    else:
+        state, due = ("pending" if tries < RETRIES else "failed"), False
+    if now.state == "cancelled" and rules.worse is not Worse.REVIVES:
+        state, due = now.state, False
+    answered = rules.worse is Worse.CLEARS_ANY_CLICK or now.click == seen.click
+    return Delivery(state, tries, due, 0 if answered else now.click, now.results + 1)
+
+
+def _wrong(state: State, row: Row, now: Delivery, after: Delivery) -> str:
+    if now.results != row.seen.results:
+        return "a newer state is overwritten"
+    if now.state == "cancelled" != after.state:
+        return "a cancelled delivery is revived"
+    if now.click and not after.click and not state.sent[row.lead][RETRIES + now.click - 1]:
+        return "a click is lost"
+    return ""
+
+
+def _renew(state: State, rules: Rules, index: int, job: Job) -> Iterator[State]:
+    """Without a fence before it: the lane is renewed at the end, where it is still ours."""
+    if state.lane.token != index:
+        yield put(state, index, job._replace(at="commit"))
+    elif not locked(state, LANE, ("jobs", index)):
+        for at in ("select next", "let go"):
+            writes = wrote(job.writes, LANE, Lane(index, RUNNING))
+            yield put(state, index, job._replace(at=at, writes=writes))
+
+
+def _select_next(state: State, rules: Rules, index: int, job: Job) -> Iterator[State]:
+    rows = _due(state, rules, index, rules.batch)
+    yield put(state, index, job._replace(following=rows, at="commit" if rows else "let go"))
+
+
+def _let_go(state: State, rules: Rules, index: int, job: Job) -> Iterator[State]:
+    at, writes = "commit", job.writes
+    if rules.worse is Worse.LOOKS_WITHIN:
+        at = "commit, due" if _due(state, rules, index, 1) else "commit, not due"
+    if rules.worse is not Worse.LOOKS_EARLY:
+        writes = wrote(writes, LANE, Lane(NOBODY, LET_GO))
+    yield put(state, index, job._replace(at=at, writes=writes))
+
+
+def _commit(state: State, rules: Rules, index: int, job: Job) -> Iterator[State]:
+    after = committed(state, job.writes)
+    over = {"commit, due": "ring", "commit, not due": ""}
+    at = "send" if job.following else "early look" if rules.worse is Worse.LOOKS_EARLY else over.get(job.at, "look")
+    if not job.batch and rules.worse is Worse.MARKER_CLEARED_LATE:
+        at, after = ("clear late", after) if job.following else (at, after._replace(marker=False))
+    yield put(after, index, Job(at, batch=job.following, careful=job.careful and not job.batch))
+    if job.batch and state.left.unsure:
+        again = tuple(row._replace(seen=row.seen._replace(results=row.seen.results + 1)) for row in job.batch)
+        left = state.left._replace(unsure=state.left.unsure - 1)
+        yield put(after._replace(left=left), index, Job("fence", batch=again, answers=job.answers))
+
+
+def _early_look(state: State, rules: Rules, index: int, job: Job) -> Iterator[State]:
+    yield put(state, index, Job("free, ring" if any_due(state) else "free"))
+
+
+def _free(state: State, rules: Rules, index: int, job: Job) -> Iterator[State]:
+    if not locked(state, LANE, ("jobs", index)):
+        ours = state.lane.token == index
+        lane = Lane(NOBODY, LET_GO) if ours else state.lane
+        yield put(state._replace(lane=lane), index, Job("ring") if job.at == "free, ring" else IDLE)
+
+
+def _look(state: State, rules: Rules, index: int, job: Job) -> Iterator[State]:
+    counted = any(map(is_due, state.deliveries)) if rules.worse is Worse.LOOK_COUNTS_REFUSED else 0
+    yield put(state, index, Job("ring") if counted or any_due(state) else IDLE)
+
+
+def _ring(state: State, rules: Rules, index: int, job: Job) -> Iterator[State]:
+    yield put(state._replace(marker=True), index, IDLE if state.marker else Job("enqueue"))
+
+
+def _enqueue(state: State, rules: Rules, index: int, job: Job) -> Iterator[State]:
+    yield put(state._replace(waiting=state.waiting + 1), index, IDLE)
+
+
+STEPS = {
+    "clear": _clear,
+    "pass on": _pass_on,
+    "take": _take,
+    "select": _select,
+    "send": _send,
+    "fence": _fence,
+    "write": _write,
+    "renew": _renew,
+    "select next": _select_next,
+    "let go": _let_go,
+    "commit": _commit,
+    "commit, due": _commit,
+    "commit, not due": _commit,
+    "early look": _early_look,
+    "free": _free,
+    "free, ring": _free,
+    "clear late": _clear_late,
+    "look": _look,
+    "ring": _ring,
+    "enqueue": _enqueue,
+}

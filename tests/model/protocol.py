@@ -1,0 +1,239 @@
+"""The delivery engine as a model: what the database and Redis hold, and what transactions see of one another.
+
+One webhook, a few leads, a few slots that perform jobs, one sweep. A state is a tuple of tuples, so that it can be
+hashed and every state that can be reached be looked at once. What a transaction writes stands in its actor's `writes`
+until its commit, and nobody else sees it; a row that stands there is locked for everybody else. On PostgreSQL (READ
+COMMITTED) every statement is a step of its own, and a SELECT sees what is committed at that moment; on SQLite (BEGIN
+IMMEDIATE) a transaction is one step.
+"""
+
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Any, NamedTuple
+
+NOBODY, DEAD = -1, -2  # tokens of a lane; from 0 on: the slot whose job holds it
+LET_GO, RUNNING, RUN_OUT = 0, 1, 2  # leases
+LANE, HOOK = -1, -2  # keys of rows that can be written; from 0 on: the delivery of that lead
+RETRIES = 2  # automatic tries of a delivery, the first among them
+
+
+class Worse(StrEnum):
+    """The one thing in which the protocol is made worse, to see that the search finds what it then breaks."""
+
+    NOTHING = "nothing"
+    LOOKS_EARLY = "the last look comes before the lane is let go"
+    LOOKS_WITHIN = "the last look is part of the transaction that lets the lane go"
+    LOOK_COUNTS_REFUSED = "the last look counts what a batch refuses"
+    RINGS_EARLY = "a capture rings before its commit"
+    READS_LANE_EARLY = "a capture reads the lane before its commit"
+    MARKER_STAYS = "a job does not clear the marker"
+    MARKER_CLEARED_LATE = "a job clears the marker after the take"
+    NO_MARKER = "a ring sets no marker"
+    JOB_INSISTS = "a job that finds the lane held rings again"
+    SELECTS_EARLY = "what is due is read before the lane is taken"
+    SHORT_LEASE = "a lease is shorter than its batch"
+    NO_FENCE = "a record does not ask whose the lane is"
+    FENCE_IN_UPDATE = "the fence is an EXISTS in the update of the deliveries"
+    ENDLESS_BATCH = "a batch has no bound"
+    DEATH_FORGOTTEN = "a holder's death is not remembered"
+    CLEARS_ANY_CLICK = "a record clears any click"
+    CLICK_REPLACES = "a click replaces one that waits"
+    REVIVES = "a result is written over a cancellation"
+    SWEEP_TRUSTS_MARKERS = "the sweep trusts markers"
+    SWEEP_READS_NO_QUEUE = "the sweep does not read the queue"
+
+
+class Delivery(NamedTuple):
+    """A delivery's row. `results`, not a column, counts what was recorded, by which an older result is known."""
+
+    state: str = ""  # not captured yet
+    tries: int = 0
+    due: bool = False  # whether the time of the next automatic try has come
+    click: int = 0  # `retry_at`: the number of the click that waits
+    results: int = 0
+
+
+class Lane(NamedTuple):
+    token: int = NOBODY
+    lease: int = LET_GO
+
+
+class Row(NamedTuple):
+    """A delivery as selected for sending."""
+
+    lead: int
+    seen: Delivery
+
+
+class Job(NamedTuple):
+    """A slot and what its job is about to do: `at` names the next step, "" is an idle slot."""
+
+    at: str = ""
+    batch: tuple[Row, ...] = ()
+    answers: tuple[bool, ...] = ()  # of the rows sent so far: whether the receiver took them
+    following: tuple[Row, ...] = ()  # selected, not committed yet
+    careful: bool = False  # the holder before died: one row a batch until one is recorded
+    writes: tuple[tuple[int, Any], ...] = ()
+
+
+class Errand(NamedTuple):
+    """A request to the web: a capture, a click on a lead, or the deletion of the interface."""
+
+    kind: str
+    number: int = 0  # of the click
+    at: str = "begin"
+    writes: tuple[tuple[int, Any], ...] = ()
+
+
+class Faults(NamedTuple):
+    """How many of each may still happen."""
+
+    kills: int = 0  # a worker, a request or the sweep ends at once, its transaction rolled back
+    stalls: int = 0  # a lease runs out while its holder is alive, to come back later
+    redis: int = 0  # FLUSHALL, a lost marker, or a call that Redis does not answer
+    unsure: int = 0  # a record that was committed, but the answer to its COMMIT is lost: it is made again
+    stops: int = 0  # SIGTERM: a job begins and passes its lane on
+    sweeps: int = 0  # no fault: sweeps that begin while something else moves; when nothing does, there is always one
+
+
+NO_FAULTS = Faults()
+
+
+class State(NamedTuple):
+    deliveries: tuple[Delivery, ...]
+    lane: Lane
+    archived: bool
+    marker: bool
+    waiting: int  # jobs in the queue
+    jobs: tuple[Job, ...]
+    errands: tuple[Errand, ...]
+    sweep: str  # its next step; "": it rests
+    left: Faults
+    # What only the checker knows:
+    sent: tuple[tuple[int, ...], ...]  # of each lead, how often each of its tries was sent: automatic ones, then clicks
+    may_repeat: int  # sends that a hold which was lost may cost
+    broken: str  # the promise that the last step broke, in words
+
+
+@dataclass(frozen=True)
+class Rules:
+    """What is explored: who acts, on what, with which faults."""
+
+    postgresql: bool = False
+    leads: int = 2
+    captured: tuple[Delivery, ...] = ()  # those that are there at the beginning
+    clicks: tuple[int, ...] = ()  # the leads that are clicked, by somebody each
+    archive: bool = False
+    slots: int = 2
+    batch: int = 2
+    faults: Faults = NO_FAULTS
+    sweeping: bool = False
+    failing: bool = True  # whether the receiver may refuse
+    most_waiting: int = 4  # jobs of the lane in the queue
+    worse: Worse = Worse.NOTHING
+
+    def initial(self) -> State:
+        captures = [Errand("capture")] * (self.leads - len(self.captured))
+        clicks = [Errand(f"click {lead}", number) for number, lead in enumerate(self.clicks, 1)]
+        return State(
+            deliveries=self.captured + (Delivery(),) * len(captures),
+            lane=Lane(),
+            archived=False,
+            marker=False,
+            waiting=0,
+            jobs=(Job(),) * self.slots,
+            errands=(*captures, *clicks, *([Errand("archive")] if self.archive else [])),
+            sweep="",
+            left=self.faults,
+            sent=((0,) * (RETRIES + len(self.clicks)),) * self.leads,
+            may_repeat=0,
+            broken="",
+        )
+
+
+Actor = tuple[str, int]  # "jobs" or "errands", and which of them; anybody else has no transaction
+
+
+def writes_of(state: State, actor: Actor) -> tuple[tuple[int, Any], ...]:
+    kind, index = actor
+    return state.jobs[index].writes if kind == "jobs" else state.errands[index].writes
+
+
+def locked(state: State, key: int, actor: Actor) -> bool:
+    """Whether somebody else's transaction has written this row, and not ended."""
+    kind, index = actor
+    everybody: tuple[tuple[str, tuple[Job | Errand, ...]], ...] = (("jobs", state.jobs), ("errands", state.errands))
+    for other, writers in everybody:
+        for number, writer in enumerate(writers):
+            if writer.writes and (number, other) != (index, kind) and any(key == row for row, _ in writer.writes):
+                return True
+    return False
+
+
+def visible(state: State, actor: Actor) -> tuple[Delivery, ...]:
+    """The deliveries as a SELECT of this actor sees them: what is committed, and its own."""
+    rows = list(state.deliveries)
+    for key, value in writes_of(state, actor):
+        if key >= 0:
+            rows[key] = value
+    return tuple(rows)
+
+
+def wrote(writes: tuple[tuple[int, Any], ...], key: int, value: Any) -> tuple[tuple[int, Any], ...]:
+    """These writes and one more; None as a value locks the row, and changes nothing."""
+    return (*((other, old) for other, old in writes if other != key), (key, value))
+
+
+def committed(state: State, writes: tuple[tuple[int, Any], ...]) -> State:
+    """The state after a commit of these writes."""
+    rows = list(state.deliveries)
+    for key, value in writes:
+        if value is None:
+            continue
+        if key == LANE:
+            state = state._replace(lane=value)
+        elif key == HOOK:
+            state = state._replace(archived=value)
+        else:
+            rows[key] = value
+    return state._replace(deliveries=tuple(rows))
+
+
+def is_due(delivery: Delivery) -> bool:
+    """The predicate *due*, of a webhook that is active: clicked, fresh, or its time has come."""
+    return delivery.click > 0 or (delivery.state == "pending" and (delivery.tries == 0 or delivery.due))
+
+
+def any_due(state: State) -> bool:
+    return not state.archived and any(map(is_due, state.deliveries))
+
+
+def held(state: State) -> bool:
+    return state.lane.lease == RUNNING
+
+
+def repeats(state: State) -> int:
+    """How many sends were one too many."""
+    return sum(count - 1 for counts in state.sent for count in counts if count > 1)
+
+
+def at_rest(state: State) -> bool:
+    """Whether nothing moves any more but time and the sweep."""
+    jobs_rest = not any(job.at for job in state.jobs)
+    return jobs_rest and not state.waiting and not state.sweep and all(one.at == "done" for one in state.errands)
+
+
+def alike(state: State) -> State:
+    """One state for all that differ only in which slot performs which job."""
+    if len(state.jobs) != 2 or state.jobs[0] <= state.jobs[1]:
+        return state
+    second, first = (job._replace(writes=_swapped(job.writes)) if job.writes else job for job in state.jobs)
+    return state._replace(jobs=(first, second), lane=_other(state.lane))
+
+
+def _other(lane: Lane) -> Lane:
+    return lane._replace(token=1 - lane.token) if lane.token >= 0 else lane
+
+
+def _swapped(writes: tuple[tuple[int, Any], ...]) -> tuple[tuple[int, Any], ...]:
+    return tuple((key, _other(value) if key == LANE else value) for key, value in writes)

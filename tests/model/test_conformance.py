@@ -1,0 +1,248 @@
+"""The real code does what the model does: random ways through the model are walked with it, and it must agree.
+
+The model is one of SQLite here, where a transaction is one step, so that threads need stop only between transactions.
+Agreed must be: which step comes next for whom, what every delivery, the lane, the marker and the queue hold, and how
+often the receiver was called.
+"""
+
+import random
+
+import pytest
+from flask import Flask
+from sqlalchemy import select, update
+
+from tests.conftest import ON_POSTGRESQL, AppMaker
+from tests.model import events, stage
+from tests.model.explorer import Label, moves
+from tests.model.protocol import LET_GO, RUN_OUT, RUNNING, Delivery, Faults, Rules, State
+from tests.support.factories import point_at, submit
+from webapp.clock import now_sql
+from webapp.delivery import lanes
+from webapp.delivery.sweep import Sweep
+from webapp.extensions import db, queues
+from webapp.models import Delivery as DeliveryRow
+from webapp.models import Interface, Lane, Lead, User
+from webapp.services import interfaces, leads
+from webapp.transaction import transaction
+
+FAILED = Delivery("failed", tries=2, results=2)
+FAULTS = Faults(kills=1, stalls=1, redis=1, stops=1, sweeps=1)
+RULES = {
+    "captures": Rules(leads=3, faults=FAULTS, sweeping=True),
+    "clicks": Rules(leads=2, captured=(FAILED,), clicks=(0, 0), faults=FAULTS, sweeping=True),
+    "a deletion": Rules(leads=2, archive=True, faults=FAULTS, sweeping=True),
+}
+LONGEST = 120  # steps of a way
+DRAWN, WAYS = 300, 4  # ways of a scenario: tried out in the model, and walked
+Way = list[tuple[Label, State]]
+
+
+def way(rules: Rules, chance: random.Random) -> Way:
+    """A way through the model until nothing moves any more."""
+    state, steps = rules.initial(), Way()
+    while len(steps) < LONGEST:
+        goes = list(moves(state, rules))
+        wrong = list(events.faults(state, rules))
+        if not goes:
+            break
+        label, state = chance.choice(wrong if wrong and chance.random() < 0.1 else goes)
+        steps.append((label, state))
+    return steps
+
+
+def met(rules: Rules, steps: Way) -> set[object]:
+    """What a way meets: the steps it takes, and what they depend on or change."""
+    before, found = rules.initial(), set[object]()
+    for (who, index), after in steps:
+        if who == "job":
+            job, then = before.jobs[index], after.jobs[index]
+            rows = [(row.seen.click, *before.deliveries[row.lead][:4], after.deliveries[row.lead]) for row in job.batch]
+            ours = before.lane.token == index
+            found.add((job.at, then.at, job.careful, ours, before.lane.lease, *(rows if job.at == "fence" else ())))
+        else:
+            found.add((who, before.lane.lease, before.marker, before.waiting, before.sweep, before.errands[-1]))
+        before = after
+    return found
+
+
+def chosen(rules: Rules) -> list[Way]:
+    """Of many ways, the few that together meet the most."""
+    chance = random.Random(20)
+    ways = [way(rules, chance) for _ in range(DRAWN)]
+    meets = [met(rules, steps) for steps in ways]
+    picked: list[Way] = []
+    for _ in range(WAYS):
+        best = max(range(DRAWN), key=lambda number: len(meets[number]))
+        picked.append(ways[best])
+        new = meets[best]
+        meets = [others - new for others in meets]
+    return picked
+
+
+class Walk:
+    """One way, walked by the real code on an interface of its own."""
+
+    def __init__(self, app: Flask, owner: User, rules: Rules, steps: Way) -> None:
+        self.app, self.rules, self.steps, self.number = app, rules, steps, 0
+        self.before = rules.initial()
+        self.receiver = app.extensions["leadhook_sender"] = stage.Receiver()
+        queues.redis.flushall()
+        with transaction():
+            self.user_id, self.account_id = owner.id, owner.account_id
+            interface = interfaces.create(self.account_id, "Contact sales")
+            self.interface_id, self.webhook_id = interface.id, interface.webhook.id
+        point_at(interface, "http://127.0.0.1:9/")
+        of_webhook = update(DeliveryRow).where(DeliveryRow.webhook_id == self.webhook_id)
+        for row in rules.captured:
+            submit(interface)
+            self.change(of_webhook.values(state=row.state, tries=row.tries))
+        queues.redis.flushall()
+        db.session.rollback()
+        self.jobs: dict[int, stage.Player] = {}
+        self.errands: dict[int, stage.Player] = {}
+        self.sweep: stage.Player | None = None
+
+    def walk(self) -> None:
+        try:
+            for number, (label, after) in enumerate(self.steps):
+                self.number = number
+                getattr(self, f"_{label[0].replace(' ', '_')}")(label[1], after)
+                assert self.real() == modelled(after), f"after {label}, step {self.number}"
+                self.before = after
+        finally:
+            for player in [*self.jobs.values(), *self.errands.values(), *([self.sweep] if self.sweep else [])]:
+                if player.gate:
+                    player.kill()
+            self.change(update(DeliveryRow).values(state="cancelled", retry_at=None))
+
+    def _begin(self, _: int, after: State) -> None:
+        [index] = [i for i, job in enumerate(after.jobs) if job != self.before.jobs[i]]
+        queues.redis.lpop(queues.get("fast").key)
+        player = self.jobs[index] = stage.job(self.app, self.webhook_id)
+        player.over = lambda: self.over(index, player)
+        player.step()
+
+    def over(self, index: int, player: stage.Player) -> bool:
+        """Whether the turn of this job is over, as the model has it: it asks before a take, a send, and a record."""
+        mine = [after.jobs[index] for label, after in self.steps[self.number :] if label == ("job", index)]
+        if player.gate == "clear":
+            return mine[0].at == "pass on"
+        if player.sending:
+            return mine[0].at == "fence"
+        return len(mine) < 2 or not mine[1].batch
+
+    def _job(self, index: int, after: State) -> None:
+        player, job = self.jobs[index], after.jobs[index]
+        player.answer = not job.answers or job.answers[-1]
+        player.skips = player.gate == "clear" and after.marker
+        player.step()
+        assert player.gate == {"pass on": "look"}.get(job.at, job.at), f"step {self.number}"
+
+    def _errand(self, index: int, after: State) -> None:
+        at = after.errands[index].at
+        if index not in self.errands:
+            kind = self.before.errands[index].kind
+            if kind == "capture" and self.before.archived:
+                return  # its form answers 404
+            self.errands[index] = stage.Player(self.app, lambda: self.request(kind))
+        player = self.errands[index]
+        player.step()
+        assert player.gate == {"done": ""}.get(at, at), f"step {self.number}"
+
+    def request(self, kind: str) -> None:
+        if kind == "capture":
+            submit(db.session.get_one(Interface, self.interface_id))
+            return
+        with transaction():
+            interface = db.session.get_one(Interface, self.interface_id)
+            if kind == "archive":
+                interfaces.archive(interface)
+                return
+            of_interface = select(Lead.public_id).where(Lead.interface_id == self.interface_id).order_by(Lead.id)
+            number = int(kind.split()[1])
+            leads.retry(self.account_id, db.session.scalars(of_interface).all()[number : number + 1], self.user_id)
+
+    def _sweep(self, _: int, after: State) -> None:
+        if self.sweep is None or not self.sweep.gate:
+            self.sweep = stage.Player(self.app, self.swept)
+        self.sweep.step()
+        assert self.sweep.gate == after.sweep, f"step {self.number}"
+
+    def swept(self) -> None:
+        sweeper = Sweep()
+        try:
+            sweeper.once()
+        finally:
+            sweeper.resign()
+
+    def _due(self, lead: int, _: State) -> None:
+        rows = select(DeliveryRow.id).where(DeliveryRow.webhook_id == self.webhook_id).order_by(DeliveryRow.id)
+        self.change(
+            update(DeliveryRow)
+            .where(DeliveryRow.id == rows.offset(lead).limit(1).scalar_subquery())
+            .values(due_at=float(lead))  # long ago; a batch takes them in the order of their times
+        )
+
+    def _lease(self, _: int, __: State) -> None:
+        self.change(update(Lane).where(Lane.webhook_id == self.webhook_id).values(lease_until=now_sql() - 1))
+
+    def change(self, statement: object) -> None:
+        with transaction():
+            db.session.execute(statement)  # type: ignore[call-overload]
+
+    def _kill_job(self, index: int, _: State) -> None:
+        self.jobs.pop(index).kill()
+
+    def _kill_errand(self, index: int, _: State) -> None:
+        self.errands.pop(index).kill()
+
+    def _kill_sweep(self, _: int, __: State) -> None:
+        assert self.sweep
+        self.sweep.kill()
+
+    def _lose_the_marker(self, _: int, __: State) -> None:
+        queues.redis.delete(lanes._marker(str(self.webhook_id)))
+
+    def _flush(self, _: int, __: State) -> None:
+        queues.redis.flushall()
+
+    def real(self) -> object:
+        """What the model tells apart, of the real database and Redis."""
+        now = now_sql()
+        of_webhook = DeliveryRow.webhook_id == self.webhook_id
+        columns = DeliveryRow.state, DeliveryRow.tries, DeliveryRow.retry_at.is_not(None), DeliveryRow.due_at <= now
+        with db.engine.connect() as connection:
+            rows = connection.execute(select(*columns).where(of_webhook).order_by(DeliveryRow.id)).all()
+            held = Lane.lease_until == 0, Lane.lease_until > now, Lane.token.is_not(None)
+            let_go, running, token = connection.execute(select(*held).where(Lane.webhook_id == self.webhook_id)).one()
+        deliveries = [
+            (str(s), tries, bool(click), bool(tries and s == "pending" and due)) for s, tries, click, due in rows
+        ]
+        lane = (bool(token), LET_GO if let_go else RUNNING if running else RUN_OUT)
+        marker = bool(queues.redis.exists(lanes._marker(str(self.webhook_id))))
+        waiting = sum(job_id.startswith(f"{self.webhook_id}-") for job_id in queues.get("fast").get_job_ids())
+        return deliveries, lane, marker, waiting, self.receiver.sends
+
+
+def modelled(state: State) -> object:
+    deliveries = [(row.state, row.tries, row.click > 0, row.due) for row in state.deliveries if row.state]
+    lane = (state.lane.token != -1, state.lane.lease)
+    return deliveries, lane, state.marker, state.waiting, sum(map(sum, state.sent))
+
+
+@pytest.mark.skipif(ON_POSTGRESQL, reason="this model is of SQLite")
+@pytest.mark.parametrize("rules", RULES.values(), ids=RULES.keys())
+def test_the_real_code_walks_the_models_ways(make_app: AppMaker, monkeypatch: pytest.MonkeyPatch, rules: Rules) -> None:
+    app = make_app(RETRY_SCHEDULE="3600")
+    with app.app_context():
+        owner = _owner()
+        stage.set_gates(monkeypatch)
+        for steps in chosen(rules):
+            Walk(app, owner, rules, steps).walk()
+
+
+def _owner() -> User:
+    from webapp.services import users
+
+    with transaction():
+        return users.create_owner("alice@example.com", "correct horse battery", "Brightwater Solar")

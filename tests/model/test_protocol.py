@@ -1,0 +1,106 @@
+"""The delivery protocol, every interleaving of it, within bounds: what is promised holds in every state there is.
+
+What each search promises, wherever it can get to:
+
+- *Nothing is due without an event that will ring it.* Where no process died and Redis lost nothing, this needs no
+  sweep: once everything has come to rest, no delivery is left that is fresh or was clicked. (A retry whose time comes
+  later is the sweep's to ring, always.) With processes killed, `FLUSHALL` and lost markers it needs the sweep: from
+  every state there is a way, without another fault, to where everything is delivered and nothing moves.
+- *Nothing is sent twice*, unless a lease ran out or a process was killed: then at most one batch a hold that was lost,
+  and one row if the holder before had died, too.
+- *No newer state is overwritten*; a cancelled delivery is not revived; a click is sent once and not lost.
+- *Few jobs a lane* wait in the queue, and none goes round in circles.
+
+What is left out: Pause (tests/delivery/test_properties.py has it, on the real code), several sweepers, Parallel
+requests, and locks waited for in a circle.
+"""
+
+from collections.abc import Callable
+from dataclasses import replace
+
+import pytest
+
+from tests.model.explorer import Explorer, explore, told
+from tests.model.protocol import DEAD, RUN_OUT, Delivery, Faults, Rules, State
+
+FAILED = Delivery("failed", tries=2, results=2)
+DATABASES = pytest.mark.parametrize("postgresql", [False, True], ids=["sqlite", "postgresql"])
+
+ALONE = {
+    "captures that may be refused": Rules(),
+    "captures and a worker that stops": Rules(leads=3, batch=1, failing=False, faults=Faults(stops=1)),
+    "three slots": Rules(leads=3, slots=3, batch=1, failing=False),
+    "a holder that comes back after its lease": Rules(faults=Faults(stalls=1)),
+    "a commit whose answer is lost": Rules(faults=Faults(unsure=1, stalls=1), batch=1, failing=False),
+    "two clicks on a lead that failed": Rules(leads=1, captured=(FAILED,), clicks=(0, 0), faults=Faults(stalls=1)),
+    "a click beside captures": Rules(captured=(FAILED,), clicks=(0,), faults=Faults(stalls=1), failing=False),
+    "a click on a lead that is being tried": Rules(leads=1, clicks=(0,), faults=Faults(stalls=1, unsure=1)),
+    "a deletion": Rules(archive=True, batch=1, faults=Faults(stalls=1), failing=False),
+}
+SWEPT = {
+    "two processes are killed": Rules(faults=Faults(kills=2, sweeps=1), failing=False),
+    "one is killed and one comes back": Rules(leads=1, faults=Faults(kills=1, stalls=1, sweeps=1)),
+    "a killed process, a lost marker": Rules(batch=1, failing=False, faults=Faults(kills=1, redis=1, sweeps=1)),
+    "FLUSHALL twice": Rules(leads=1, faults=Faults(redis=2, sweeps=2), failing=False),
+    "a click and a killed process": Rules(leads=1, captured=(FAILED,), clicks=(0, 0), faults=Faults(kills=1, sweeps=1)),
+    "a deletion and a killed process": Rules(leads=1, archive=True, faults=Faults(kills=1, redis=1, sweeps=1)),
+}
+
+
+@DATABASES
+@pytest.mark.parametrize("rules", ALONE.values(), ids=ALONE.keys())
+def test_without_a_sweep_nothing_is_lost_unless_a_process_or_redis_dies(rules: Rules, postgresql: bool) -> None:
+    found = explore(replace(rules, postgresql=postgresql))
+    assert found.broken is None, f"{found.broken.promise}:\n{told(found.broken.way)}"
+    assert found.most_waiting == 1
+
+
+@DATABASES
+@pytest.mark.parametrize("rules", SWEPT.values(), ids=SWEPT.keys())
+def test_with_the_sweep_nothing_is_ever_stuck(rules: Rules, postgresql: bool) -> None:
+    found = explore(replace(rules, postgresql=postgresql, sweeping=True))
+    assert found.broken is None, f"{found.broken.promise}:\n{told(found.broken.way)}"
+    assert found.most_waiting <= 2 + rules.faults.redis
+
+
+@DATABASES
+@pytest.mark.parametrize("lost_markers", [0, 1])
+def test_however_long_the_queue_waits_few_jobs_of_a_lane_are_in_it(postgresql: bool, lost_markers: int) -> None:
+    faults = Faults(redis=lost_markers, sweeps=6 - 2 * lost_markers)
+    rules = Rules(leads=4, slots=0, faults=faults, sweeping=True, postgresql=postgresql)
+    found = explore(rules)
+    assert found.broken is None, told(found.broken.way)
+    assert found.most_waiting == 2 + lost_markers
+
+
+INTERESTING: dict[str, Callable[[State], bool]] = {
+    "two jobs send at a time, one of them after its lease": lambda state: all(job.at == "send" for job in state.jobs),
+    "a holder records though its lease has run out": lambda state: (
+        state.lane.lease == RUN_OUT and any(job.at == "write" and job.writes for job in state.jobs)
+    ),
+    "a lane is free with a job under way and a marker set": lambda state: (
+        state.marker and not state.waiting and any(job.at == "look" for job in state.jobs)
+    ),
+    "a take waits while another transaction has the lane": lambda state: (
+        any(job.at == "take" for job in state.jobs) and any(job.at == "commit" for job in state.jobs)
+    ),
+    "a click waits while the try before it is under way": lambda state: any(
+        state.deliveries[row.lead].click > row.seen.click for job in state.jobs for row in job.batch
+    ),
+}
+
+
+def test_the_search_gets_to_where_it_is_dangerous() -> None:
+    search = Explorer(Rules(leads=2, clicks=(0,), batch=1, failing=False, faults=Faults(stalls=1), postgresql=True))
+    assert search.run().broken is None
+    missed = [what for what, reached in INTERESTING.items() if not any(map(reached, search.states))]
+    assert missed == []
+
+
+def test_the_search_gets_to_where_a_dead_holders_lane_is_taken_carefully() -> None:
+    search = Explorer(Rules(faults=Faults(kills=1), failing=False, sweeping=True))
+    assert search.run().broken is None
+    assert any(state.lane.token == DEAD for state in search.states)
+    assert any(
+        job.careful and job.at == "send" and len(job.batch) == 1 for state in search.states for job in state.jobs
+    )
