@@ -46,8 +46,8 @@ if [ -n "$left_out" ]; then
 fi
 
 make check
-# tests/fault takes processes down at random and is run by itself so far: docs/reliability.md
-.venv/bin/pytest -n 2 --dist worksteal --ignore=tests/fault "$@"
+# tests/fault and tests/model are being built, and run by themselves so far: docs/reliability.md
+.venv/bin/pytest -n 2 --dist worksteal --ignore=tests/fault --ignore=tests/model "$@"
 if have postgresql; then
   echo "Once more on PostgreSQL: all that touches the database."
   LEADHOOK_TEST_DATABASE=postgresql .venv/bin/pytest -n 2 --dist worksteal tests/delivery tests/services tests/blueprints tests/journeys \

@@ -186,7 +186,7 @@ def sigterm_ends_in_time(ledger: Ledger) -> Iterator[str]:
     """On SIGTERM under load worker.py ends within deadline + 5 s, with exit code 0."""
     for one in ledger.evidence.exits:
         if one.seconds > ledger.evidence.deadline + 5 or one.code != 0:
-            yield f"it took {one.seconds:.1f} s with {one.in_flight} sends in flight, and the exit code was {one.code}"
+            yield f"it took {one.seconds:.1f} s with {one.in_flight} sends in flight, exit code {one.code}: {one.last}"
 
 
 def only_the_killed_died(ledger: Ledger) -> Iterator[str]:

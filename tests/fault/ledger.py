@@ -130,6 +130,7 @@ class Exit(NamedTuple):
     code: int
     seconds: float
     in_flight: int  # sends when it was told
+    last: list[str]  # the roles of the processes that took longest
 
 
 class Evidence(NamedTuple):

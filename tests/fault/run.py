@@ -6,7 +6,7 @@ from contextlib import contextmanager
 from typing import NamedTuple
 
 from tests.fault import checks
-from tests.fault.chaos import Chaos, Cut, plan
+from tests.fault.chaos import UNKNOWN, Chaos, Cut, plan
 from tests.fault.ledger import Books, Evidence, Exit, Ledger, unsettled
 from tests.fault.moves import longest_stop
 from tests.fault.visitors import Post, Visitors
@@ -110,10 +110,11 @@ class Run:
         """Ends worker.py by SIGTERM while sends are in flight."""
         world = self.world
         wait_until(world.in_flight, "a send in flight", START, every=0.001)
-        number, told_at = world.in_flight(), time.monotonic()
-        code = world.processes.stop_worker()
-        self.exits.append(Exit(code, time.monotonic() - told_at, number))
-        self.say(f"SIGTERM: worker.py ended after {self.exits[-1].seconds:.1f} s")
+        roles, number, told_at = world.serving(), world.in_flight(), time.monotonic()
+        code, last = world.processes.end_worker()
+        one = Exit(code, time.monotonic() - told_at, number, sorted(roles.get(pid, UNKNOWN) for pid in last))
+        self.exits.append(one)
+        self.say(f"SIGTERM: worker.py ended after {one.seconds:.1f} s, last of it {', '.join(one.last)}")
 
     def _settle(self) -> None:
         began_at, engine, last = time.monotonic(), self.world.engine(), ""

@@ -24,7 +24,7 @@ LETTER = Letter("<m1>", "webhook_failed", "sent", 1, None)
 TOLD = Told(1, "failed", "<m1>")
 MAIL = Accepted("<m1>", "failing", NOW + 3, dropped=False)
 KILL = Cut("kill the fast worker", "fast", NOW + 30, NOW + 30)
-EXIT = Exit(0, 2.0, 1)
+EXIT = Exit(0, 2.0, 1, ["fast"])
 
 
 def ledger(**changed: Any) -> Ledger:

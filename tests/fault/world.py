@@ -92,6 +92,17 @@ class Processes(Site):
     def children(self, process: "subprocess.Popen[bytes] | None") -> list[int]:
         return [pid for pid in self.members(process.pid) if pid != process.pid] if process else []
 
+    def end_worker(self) -> tuple[int, set[int]]:
+        """Ends worker.py as a host does, by SIGTERM; its exit code, and the children that ended last."""
+        assert self.worker
+        living = set(self.children(self.worker))
+        last = living
+        self.worker.terminate()
+        while self.worker.poll() is None:
+            last, living = living or last, {pid for pid in living if _runs(pid)}
+            time.sleep(0.05)
+        return self.worker.returncode, living or last
+
     def end(self) -> None:
         """Ends all that was started here: politely, then not."""
         self.stop()
@@ -106,6 +117,14 @@ def kill(pid: int) -> None:
     """As the kernel does when memory is short. Who ended just now is no mistake."""
     with suppress(ProcessLookupError):
         os.kill(pid, signal.SIGKILL)
+
+
+def _runs(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    return True
 
 
 class World:
