@@ -7,6 +7,7 @@ seconds.
 """
 
 import argparse
+import contextlib
 import os
 import signal
 import sys
@@ -157,7 +158,8 @@ def _sweep() -> None:
             sweep.once()
         except SQLAlchemyError as error:
             log.warning("a sweep failed", error=type(error).__name__)
-    sweep.resign()
+    with contextlib.suppress(SQLAlchemyError):  # where the database is away, the lease ends by itself
+        sweep.resign()
 
 
 if __name__ == "__main__":

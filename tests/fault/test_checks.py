@@ -66,7 +66,7 @@ BROKEN: list[tuple[checks.Check, dict[str, Any]]] = [
     (checks.mails_are_sent, {"mails": []}),
     (checks.mails_are_sent, {"letters": []}),
     (checks.mail_repeats_are_cut, {"mails": [MAIL, MAIL._replace(at=NOW + 9)]}),
-    (checks.sigterm_ends_in_time, {"exits": [EXIT._replace(seconds=6.5)]}),
+    (checks.sigterm_ends_in_time, {"exits": [EXIT._replace(seconds=7.5)]}),
     (checks.sigterm_ends_in_time, {"exits": [EXIT._replace(code=1)]}),
     (checks.only_the_killed_died, {"log": 'event="a worker process died and is started again" role=fast code=1'}),
     (checks.captures_fail_only_with_their_database, {"posts": [POST._replace(status=500)]}),

@@ -2,7 +2,7 @@
 
 import socket
 from ipaddress import ip_network
-from threading import BoundedSemaphore, Event, get_ident
+from threading import Event
 
 import pytest
 
@@ -157,24 +157,38 @@ def test_a_hanging_lookup_ends_at_its_deadline():
     never.set()
 
 
-def test_hanging_lookups_are_bounded_and_the_rest_time_out(monkeypatch):
-    places = BoundedSemaphore(1)
-    monkeypatch.setattr(addresses, "_lookups", places)
-    never, hanging, most = Event(), set(), []
+def test_lookups_that_hang_are_bounded_and_the_rest_time_out():
+    names, begun, never = addresses.Lookups(2), [], Event()
+
+    def hang(host, *arguments):
+        begun.append(host)
+        never.wait(60)
+        return []
+
+    for host in ("one.example", "two.example", "three.example"):
+        with pytest.raises(TimeoutError):
+            names.ask(hang, host, 443, 0.05)
+    assert len(begun) <= 2
+    assert "three.example" not in begun
+    never.set()
+    assert names.ask(resolving_to("93.184.216.34"), "three.example", 443, 10)  # given back when a lookup ends
+
+
+def test_a_name_that_hangs_takes_one_place_however_often_it_is_tried():
+    names, begun, never = addresses.Lookups(2), [], Event()
 
     def hang(*arguments):
-        hanging.add(get_ident())
-        most.append(len(hanging))
+        begun.append(arguments)
         never.wait(60)
-        hanging.discard(get_ident())
-        return []
+        return resolving_to("93.184.216.34")(*arguments)
 
     for _ in range(3):
         with pytest.raises(TimeoutError):
-            resolve("crm.example", 443, 0.05, (), hang)
+            names.ask(hang, "crm.example", 443, 0.05)
+    assert names.ask(resolving_to("10.0.0.5"), "other.example", 443, 10)
     never.set()
-    assert max(most, default=1) == 1
-    assert places.acquire(timeout=10)  # given back when the lookup ends
+    assert names.ask(hang, "crm.example", 443, 10)
+    assert len(begun) <= 2
 
 
 def test_a_name_with_no_address_does_not_resolve():

@@ -7,9 +7,9 @@ an odd spelling (`0x7f000001`, `127.1`) nor a name that changes its mind between
 import re
 import socket
 from collections.abc import Callable, Sequence
+from concurrent.futures import Future
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address, ip_network
-from queue import Empty, SimpleQueue
-from threading import BoundedSemaphore, Thread
+from threading import Condition, Thread
 from time import monotonic
 from typing import Any, NamedTuple
 from urllib.parse import urlsplit
@@ -17,7 +17,8 @@ from urllib.parse import urlsplit
 from requests import PreparedRequest
 
 Network = IPv4Network | IPv6Network
-Resolver = Callable[..., Sequence[tuple[Any, ...]]]
+Answers = Sequence[tuple[Any, ...]]
+Resolver = Callable[..., Answers]
 
 MAX_URL_LENGTH = 2048
 DEFAULT_PORTS = {"http": 80, "https": 443}
@@ -33,8 +34,7 @@ NOT_PUBLIC = tuple(
     )
 )
 UNUSABLE = re.compile(r"[\x00-\x20\x7f-\xa0\u1680\u2000-\u200f\u2028-\u202f\u205f-\u206f\u3000\ufeff\ud800-\udfff\\]")
-LOOKUPS_AT_ONCE = 64
-_lookups = BoundedSemaphore(LOOKUPS_AT_ONCE)
+LOOKUPS_AT_ONCE = 256  # names in a process
 
 
 class UnusableURL(ValueError):
@@ -185,38 +185,59 @@ def _literal(host: str, port: int) -> list[Endpoint]:
     return [Endpoint(socket.AF_INET6, (host, port, 0, 0))]
 
 
+class Lookups:
+    """Names that are being looked up, each on a thread of its own, for getaddrinfo has no time-out.
+
+    One that hangs keeps its thread until it ends; who asks for the same name meanwhile waits for the same answer, so a
+    silent name takes one place of `at_once`, however often it is tried.
+    """
+
+    def __init__(self, at_once: int) -> None:
+        self._at_once = at_once
+        self._pending: dict[tuple[Resolver, str, int], Future[Answers]] = {}
+        self._changed = Condition()
+
+    def ask(self, resolver: Resolver, host: str, port: int, timeout: float) -> Answers:
+        """What the resolver answers or raises; TimeoutError after `timeout` seconds."""
+        expires, key = monotonic() + timeout, (resolver, host, port)
+        with self._changed:
+            if not self._changed.wait_for(lambda: key in self._pending or len(self._pending) < self._at_once, timeout):
+                raise TimeoutError
+            answer = self._pending.get(key) or self._begin(key)
+        return answer.result(max(expires - monotonic(), 0))
+
+    def _begin(self, key: tuple[Resolver, str, int]) -> "Future[Answers]":
+        answer: Future[Answers] = Future()
+        Thread(target=self._look_up, args=(key, answer), name="lookup", daemon=True).start()
+        self._pending[key] = answer
+        return answer
+
+    def _look_up(self, key: tuple[Resolver, str, int], answer: "Future[Answers]") -> None:
+        resolver, host, port = key
+        try:
+            found = resolver(host, port, 0, socket.SOCK_STREAM)
+        except BaseException as error:  # noqa: BLE001 - handed to the threads that asked
+            self._end(key)
+            answer.set_exception(error)
+        else:
+            self._end(key)
+            answer.set_result(found)
+
+    def _end(self, key: tuple[Resolver, str, int]) -> None:
+        with self._changed:
+            del self._pending[key]
+            self._changed.notify_all()
+
+
+lookups = Lookups(LOOKUPS_AT_ONCE)
+
+
 def _look_up(host: str, port: int, timeout: float, resolver: Resolver) -> list[Endpoint]:
-    """One lookup on a thread of its own, for getaddrinfo has no time-out. A hung one keeps its place until it ends."""
-    expires = monotonic() + timeout
-    if not _lookups.acquire(timeout=max(timeout, 0)):
-        raise TimeoutError
-    answers: SimpleQueue[Sequence[tuple[Any, ...]] | BaseException] = SimpleQueue()
-    try:
-        Thread(target=_ask, args=(resolver, host, port, answers), name="lookup", daemon=True).start()
-    except RuntimeError:
-        _lookups.release()
-        raise
-    try:
-        found = answers.get(timeout=max(expires - monotonic(), 0))
-    except Empty:
-        raise TimeoutError from None
-    if isinstance(found, BaseException):
-        raise found
+    found = lookups.ask(resolver, host, port, timeout)
     endpoints = [Endpoint(info[0], info[4]) for info in found if info[0] in (socket.AF_INET, socket.AF_INET6)]
     if not endpoints:
         raise socket.gaierror(socket.EAI_NONAME, "no address")
     return endpoints
-
-
-def _ask(
-    resolver: Resolver, host: str, port: int, answers: "SimpleQueue[Sequence[tuple[Any, ...]] | BaseException]"
-) -> None:
-    try:
-        answers.put(resolver(host, port, 0, socket.SOCK_STREAM))
-    except BaseException as error:  # noqa: BLE001 - handed to the thread that asked
-        answers.put(error)
-    finally:
-        _lookups.release()
 
 
 def _ip(address: str) -> IPv4Address | IPv6Address:
