@@ -1,11 +1,13 @@
 """Error pages, and the same errors as JSON where JSON was asked for: sentences for the person who can act on them."""
 
+import time
+
 import structlog
 from flask import Flask, Response, jsonify, render_template, request
 from flask_wtf.csrf import CSRFError
 from werkzeug.exceptions import HTTPException
 
-from webapp.extensions import db
+from webapp.extensions import db, limiter
 from webapp.ids import ulid
 
 log = structlog.get_logger()
@@ -15,6 +17,7 @@ def init_app(app: Flask) -> None:
     app.register_error_handler(CSRFError, _csrf)
     app.register_error_handler(HTTPException, _http)
     app.register_error_handler(Exception, _crash)
+    app.after_request(_say_when)
 
 
 def wants_json() -> bool:
@@ -40,6 +43,14 @@ def _http(error: HTTPException) -> Response | tuple[str | Response, int]:
     for name, value in error.get_headers():
         if name.lower() not in ("content-type", "content-length"):
             response.headers[name] = value
+    return response
+
+
+def _say_when(response: Response) -> Response:
+    """Gives a 429 the seconds until there is room again."""
+    limit = limiter.current_limit if response.status_code == 429 else None
+    if limit:
+        response.headers["Retry-After"] = str(max(1, int(limit.reset_at - time.time())))
     return response
 
 

@@ -27,4 +27,5 @@ def _client_address() -> str:
     return request.remote_addr or "unknown"
 
 
-limiter: Any = Limiter(key_func=_client_address, headers_enabled=True)
+# Without headers, which would cost a second look at Redis for every answer: a 429 says when to come again (errors.py).
+limiter: Any = Limiter(key_func=_client_address)

@@ -35,7 +35,6 @@ from webapp.models import (
     Authentication,
     Delivery,
     DeliveryState,
-    Interface,
     Lane,
     Webhook,
     WebhookState,
@@ -108,8 +107,8 @@ class Installation:
         committed: list[float] = []
         with transaction():
             after_commit(lambda: committed.append(time.monotonic()))  # before the ring, which comes second
-            interface = db.session.get_one(Interface, hook.interface_id)
-            lead = leads.capture(interface, ANSWERS, submissions.source(TRACKED, "203.0.113.7", BROWSER))
+            form = submissions.published(hook.form)
+            lead = leads.capture(form, ANSWERS, submissions.source(TRACKED, "203.0.113.7", BROWSER))
             db.session.flush()
             delivery = db.session.scalars(select(Delivery).where(Delivery.lead_id == lead.id)).one()
             message_id, delivery_id = delivery.message_id, delivery.id

@@ -8,7 +8,7 @@ from tests.support.valkey import Valkey
 from webapp.extensions import db
 from webapp.ids import attempt_id
 from webapp.models import Interface
-from webapp.services import health, interfaces, leads
+from webapp.services import health, interfaces, leads, submissions
 from webapp.transaction import transaction
 
 AWAY = {"REMOTE_ADDR": "203.0.113.7"}
@@ -67,7 +67,9 @@ def test_metrics_count_what_waits(client: FlaskClient, interface: Interface) -> 
             interface, url="http://127.0.0.1:9/", authentication=interface.webhook.authentication, shared_token=None
         )
         for name in ("Ada", "Grace"):
-            leads.capture(interface, {"name": name, "email": "", "phone": "", "message": ""}, {})
+            leads.capture(
+                submissions.published(interface.public_id), {"name": name, "email": "", "phone": "", "message": ""}, {}
+            )
     found = lines(client)
     assert "leadhook_deliveries_due 2.0" in found
     assert "leadhook_deliveries_retrying 0.0" in found

@@ -14,7 +14,7 @@ from webapp.clock import utcnow
 from webapp.delivery import lanes
 from webapp.extensions import db
 from webapp.models import ApiKey, Attempt, Delivery, DeliveryState, Interface, KeyType, Lead, LeadLogEntry, Reason
-from webapp.services import interfaces, lead_detail, leads, webhooks
+from webapp.services import interfaces, lead_detail, leads, submissions, webhooks
 from webapp.transaction import transaction
 
 HTMX = {"HX-Request": "true"}
@@ -24,7 +24,9 @@ MESSAGE = {"name": "Ada Lovelace", "email": "ada@example.com", "phone": "", "mes
 
 def capture(interface: Interface, **more: str) -> str:
     with transaction():
-        return leads.capture(interface, {**MESSAGE, **more}, {"page_url": "javascript:alert(1)"}).public_id
+        return leads.capture(
+            submissions.published(interface.public_id), {**MESSAGE, **more}, {"page_url": "javascript:alert(1)"}
+        ).public_id
 
 
 @pytest.fixture

@@ -10,7 +10,7 @@ from tests.support.receiver import Receiver
 from webapp.delivery import lanes
 from webapp.extensions import db
 from webapp.models import Interface
-from webapp.services import leads
+from webapp.services import leads, submissions
 from webapp.transaction import transaction
 
 ROUNDS = 6  # of pages and forms, beside which the writers loop
@@ -20,7 +20,7 @@ def test_two_writers_in_a_loop_beside_pages_and_forms_never_meet_a_lock(
     app: Flask, interface: Interface, receiver: Receiver
 ) -> None:
     point_at(interface, receiver.url)
-    interface_id, public_id, webhook_id = interface.id, interface.public_id, interface.webhook.id
+    public_id, webhook_id = interface.public_id, interface.webhook.id
     db.session.rollback()
     over = threading.Event()
     errors: list[BaseException] = []
@@ -38,7 +38,7 @@ def test_two_writers_in_a_loop_beside_pages_and_forms_never_meet_a_lock(
 
     def capture() -> None:
         with transaction():
-            leads.capture(db.session.get_one(Interface, interface_id), ADA, {})
+            leads.capture(submissions.published(public_id), ADA, {})
         db.session.remove()
 
     def drain() -> None:

@@ -12,14 +12,18 @@ from sqlalchemy import event, update
 from webapp.clock import now_sql, utcnow
 from webapp.extensions import db
 from webapp.models import Delivery, DeliveryState, Interface, Lead, User
-from webapp.services import interfaces, lead_export, lead_list, leads, users
+from webapp.services import interfaces, lead_export, lead_list, leads, submissions, users
 from webapp.services.lead_list import Filter, Number, Status
 from webapp.transaction import transaction
 
 
 def capture(interface: Interface, name: str = "Ada", email: str = "ada@example.com", **more: str) -> Lead:
     with transaction():
-        lead = leads.capture(interface, {"name": name, "email": email, "phone": "", "message": "", **more}, {})
+        lead = leads.capture(
+            submissions.published(interface.public_id),
+            {"name": name, "email": email, "phone": "", "message": "", **more},
+            {},
+        )
     db.session.refresh(lead)
     return lead
 
@@ -182,7 +186,9 @@ def test_the_csv_holds_every_answer_and_where_it_came_from(interface: Interface)
             "click_ids": {"gclid": "x"},
         }
         leads.capture(
-            interface, {"name": "Ada", "email": "a@b.co", "phone": "+442079460958", "message": 'a "b",\nc'}, source
+            submissions.published(interface.public_id),
+            {"name": "Ada", "email": "a@b.co", "phone": "+442079460958", "message": 'a "b",\nc'},
+            source,
         )
     [row] = rows_of(Filter(interface.account_id))
     assert row["name"] == "Ada"

@@ -86,6 +86,7 @@ def test_a_visitor_adds_no_header(notifying: Interface, server: MailServer, line
             account_id=notifying.account_id,
             reply_to=f"ada@example.com{line_end}Bcc: everyone@example.org",
             interface=notifying,
+            fields=notifying.fields,
             lead=_lead_called(notifying, name),
         )
     mails.deliver_due()
@@ -139,7 +140,7 @@ def _told(interface: Interface) -> dict[str, Any]:
     lead = submit(notify(interface))
     notify(interface, "sales@example.com")
     queues.redis.flushall()
-    return {"interface": interface, "lead": lead}
+    return {"interface": interface, "fields": interface.fields, "lead": lead}
 
 
 def test_many_mails_go_in_order_over_one_connection(notifying: Interface, server: MailServer) -> None:

@@ -7,7 +7,7 @@ from sqlalchemy.orm import Session, selectinload
 
 from webapp.extensions import db
 from webapp.models import ApiKey, Authentication, Delivery, Interface, Lead
-from webapp.services import api_keys, leads
+from webapp.services import api_keys, leads, submissions
 from webapp.transaction import reading, transaction
 
 ADA = {"name": "Ada Lovelace", "email": "ada@example.com", "phone": "+15550100", "message": "Hello"}
@@ -33,7 +33,7 @@ def sign(interface: Interface) -> tuple[ApiKey, str]:
 def submit(interface: Interface, fields: Mapping[str, str] = ADA) -> Lead:
     """Captures a lead as a submitted form would, and ends the transaction."""
     with transaction():
-        return leads.capture(db.session.get_one(Interface, interface.id), fields, {})
+        return leads.capture(submissions.published(interface.public_id), fields, {})
 
 
 def delivery_of(lead: Lead) -> Delivery:

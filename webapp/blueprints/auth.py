@@ -85,7 +85,7 @@ def sign_out() -> BaseResponse:
 
 @blueprint.errorhandler(429)
 def too_many(error: TooManyRequests) -> tuple[str, int]:
-    """The page again, with when to come back; Flask-Limiter adds Retry-After."""
+    """The page again, with when to come back; errors.py adds Retry-After."""
     limit = limiter.current_limit
     minutes = max(math.ceil((int(limit.reset_at - time.time()) - 1) / 60), 1) if limit else 15
     form = SignInForm()

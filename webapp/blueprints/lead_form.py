@@ -16,9 +16,9 @@ from werkzeug.wrappers import Response as BaseResponse
 
 from webapp.extensions import csrf, db, limiter
 from webapp.forms.lead_form import LeadForm
-from webapp.models import Interface
 from webapp.security import cross_site, public
 from webapp.services import leads, submissions
+from webapp.services.submissions import Published
 from webapp.transaction import transaction
 
 blueprint = Blueprint("lead_form", __name__)
@@ -57,9 +57,9 @@ def _form(endpoint: str) -> str:
 @cross_site
 def show(public_id: str) -> str:
     """The form, empty."""
-    interface = submissions.interface(public_id)
+    published = submissions.published(public_id)
     tracked = submissions.tracked({}, request.args, *_where_from())
-    return _page(interface, LeadForm(interface.fields), tracked)
+    return _page(published, LeadForm(published.fields), tracked)
 
 
 @blueprint.get("/f/<public_id>/thank-you")
@@ -67,7 +67,9 @@ def show(public_id: str) -> str:
 @cross_site
 def thank_you(public_id: str) -> str:
     """What a visitor sees after sending; it holds nothing of theirs."""
-    return render_template("lead_form/thank_you.html", interface=submissions.interface(public_id), framed=_framed())
+    return render_template(
+        "lead_form/thank_you.html", interface=submissions.published(public_id).interface, framed=_framed()
+    )
 
 
 @blueprint.post("/f/<public_id>")
@@ -80,27 +82,33 @@ def submit(public_id: str) -> Answer:
     sent = _sent()
     tracked = submissions.tracked(sent, request.args, *_where_from())
     with transaction():
-        interface = submissions.interface(public_id)
-        form = LeadForm(interface.fields, sent)
+        published = submissions.published(public_id)
+        form = LeadForm(published.fields, sent)
         if form.errors:
-            return _again(interface, form, tracked)
+            return _again(published, form, tracked)
         source = submissions.source(tracked, request.remote_addr, request.user_agent.string)
-        lead_id = leads.capture(interface, form.values, source).public_id
+        lead_id = leads.capture(published, form.values, source).public_id
     if _wants_json():
         return jsonify(id=lead_id), 201
     # Elsewhere and not here at once: whoever reloads the thank-you page, or returns to it, sends nothing twice.
     return redirect(url_for(".thank_you", public_id=public_id), 303)
 
 
-def _again(interface: Interface, form: LeadForm, tracked: Mapping[str, str]) -> Answer:
+def _again(published: Published, form: LeadForm, tracked: Mapping[str, str]) -> Answer:
     if _wants_json():
         return jsonify(errors=form.errors), 422
-    return _page(interface, form, tracked), 422
+    return _page(published, form, tracked), 422
 
 
-def _page(interface: Interface, form: LeadForm, tracked: Mapping[str, str]) -> str:
+def _page(published: Published, form: LeadForm, tracked: Mapping[str, str]) -> str:
     return render_template(
-        "lead_form/show.html", interface=interface, form=form, tracked=tracked, prefix="", framed=_framed()
+        "lead_form/show.html",
+        interface=published.interface,
+        account_name=published.account_name,
+        form=form,
+        tracked=tracked,
+        prefix="",
+        framed=_framed(),
     )
 
 

@@ -86,13 +86,22 @@ def _marker(name: str) -> str:
     return f"leadhook:rung:{name}"
 
 
-_LANE = select(Lane.slow_since).where(Lane.webhook_id == bindparam("webhook_id"))
+# Statements made once: building them would cost more than running them.
+_LANE = Lane.webhook_id == bindparam("lane")
+_FREE = select(Lane.slow_since).where(_LANE, ~ledger.HELD)
+_TAKE = (
+    update(Lane)
+    .where(_LANE, ~ledger.HELD)
+    .values(token=bindparam("holder"), lease_until=now_sql() + ledger.LEASE, abandoned=Lane.lease_until > 0)
+    .returning(Lane.abandoned)
+)
+_LET_GO = update(Lane).where(_LANE, Lane.token == bindparam("holder")).values(token=null(), lease_until=0.0)
 
 
 def ring_unless_held(webhook_id: int) -> None:
     """Rings after a commit, unless a drain is under way: its last look will see what was committed."""
     with reading(), db.engine.connect() as connection:
-        free = connection.execute(_LANE.where(~ledger.held(lease())), {"webhook_id": webhook_id}).one_or_none()
+        free = connection.execute(_FREE, {"lane": webhook_id, "lease": lease()}).one_or_none()
     if free is not None:
         ring(webhook_id, slow=free.slow_since is not None)
 
@@ -116,16 +125,13 @@ class Hold:
 def take(connection: Connection, webhook_id: int) -> Hold | None:
     """Takes a lane that nobody holds; None if somebody does. The caller commits."""
     token = secrets.token_hex(8)
-    free = update(Lane).where(Lane.webhook_id == webhook_id, ~ledger.held(lease()))
-    taken = free.values(token=token, lease_until=now_sql() + lease(), abandoned=Lane.lease_until > 0)
-    row = connection.execute(taken.returning(Lane.abandoned)).one_or_none()
+    row = connection.execute(_TAKE, {"lane": webhook_id, "holder": token, "lease": lease()}).one_or_none()
     return Hold(webhook_id, token, careful=bool(row.abandoned)) if row else None
 
 
 def let_go(connection: Connection, hold: Hold) -> None:
     """Frees a lane, if it is still ours."""
-    ours = update(Lane).where(Lane.webhook_id == hold.webhook_id, Lane.token == hold.token)
-    connection.execute(ours.values(token=null(), lease_until=0.0))
+    connection.execute(_LET_GO, {"lane": hold.webhook_id, "holder": hold.token})
 
 
 # Drain ---------------------------------------------------------------------------------------------------------------

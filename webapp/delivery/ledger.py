@@ -134,12 +134,10 @@ def is_due(webhook: Any = Webhook.id) -> Any:
     )
 
 
-def held(lease: float) -> Any:
-    """Whether a lane is held, as SQL: its lease ends between now and now + `lease` seconds.
-
-    The upper bound is for clocks that are set back: a lease from the future locks nothing.
-    """
-    return and_(Lane.lease_until > now_sql(), Lane.lease_until <= now_sql() + lease)
+# Whether a lane is held: its lease ends between now and now + :lease seconds. The upper bound is for clocks that are
+# set back: a lease from the future locks nothing.
+LEASE = bindparam("lease", type_=Lane.lease_until.type)
+HELD = and_(Lane.lease_until > now_sql(), Lane.lease_until <= now_sql() + LEASE)
 
 
 _LAST_LOOK = select(Lane.slow_since).join(Webhook).where(Lane.webhook_id == bindparam("webhook_id"), ACTIVE, is_due())
@@ -151,7 +149,9 @@ def last_look(connection: Connection, webhook_id: int) -> tuple[bool, bool]:
     return lane is not None, lane is not None and lane.slow_since is not None
 
 
+_DUE_LANES = select(Lane.webhook_id, Lane.slow_since.is_not(None)).join(Webhook).where(ACTIVE, ~HELD, is_due())
+
+
 def due_lanes(connection: Connection, lease: float) -> Sequence[tuple[int, bool]]:
     """The free lanes with due deliveries, for the sweep: webhook id, and whether the lane is slow."""
-    lanes = select(Lane.webhook_id, Lane.slow_since.is_not(None)).join(Webhook).where(ACTIVE, ~held(lease), is_due())
-    return [(webhook_id, slow) for webhook_id, slow in connection.execute(lanes)]
+    return [(webhook_id, slow) for webhook_id, slow in connection.execute(_DUE_LANES, {"lease": lease})]

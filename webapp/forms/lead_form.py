@@ -9,11 +9,12 @@ import dataclasses
 import re
 import unicodedata
 from collections.abc import Iterable, Mapping
+from typing import Any
 
 import phonenumbers
 from email_validator import EmailNotValidError, validate_email
 
-from webapp.models import Field, FieldType
+from webapp.models import FieldType
 from webapp.services.submissions import clean
 
 MAX_LENGTH = {FieldType.TEXT: 500, FieldType.EMAIL: 254, FieldType.PHONE: 50, FieldType.LONG_TEXT: 20_000}
@@ -25,13 +26,13 @@ _PHONE = re.compile(r"[+\d\s().,/–-]{3,}(?:\s*(?:ext|x|#|\*|,|;)\.?\s*\d{1,8})
 class Answer:
     """One question and what was answered; `value` is what the control shows and what is kept."""
 
-    field: Field
+    field: Any  # a Field, or a row of its columns
     value: str = ""
     errors: list[str] = dataclasses.field(default_factory=list)
 
     @property
     def key(self) -> str:
-        return self.field.key
+        return str(self.field.key)
 
     @property
     def control(self) -> str:
@@ -42,7 +43,7 @@ class Answer:
 class LeadForm:
     """The answers to an interface's fields, in their order. What no field asks for is dropped."""
 
-    def __init__(self, fields: Iterable[Field], sent: Mapping[str, object] | None = None) -> None:
+    def __init__(self, fields: Iterable[Any], sent: Mapping[str, object] | None = None) -> None:
         """`sent` is what came, by field key: text, or what JSON has. Without it the form is empty and not judged."""
         self.answers = [Answer(each) for each in fields]
         if sent is not None:

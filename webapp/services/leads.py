@@ -1,16 +1,16 @@
 """Leads: captured, sent again, tested. A lead and its delivery are rows of one transaction; the ring comes after it."""
 
 from collections.abc import Mapping, Sequence
-from typing import Any, Literal
+from typing import Any
 
-from sqlalchemy import ColumnElement, select, update
-from sqlalchemy.orm import joinedload, selectinload
+from sqlalchemy import ColumnElement, insert, select, update
+from sqlalchemy.orm import joinedload, make_transient_to_detached, selectinload
 from werkzeug.exceptions import NotFound
 
 from webapp.clock import now_sql, utcnow
 from webapp.delivery import lanes, states
 from webapp.extensions import db
-from webapp.ids import lead_id
+from webapp.ids import lead_id, message_id
 from webapp.models import (
     Delivery,
     DeliveryState,
@@ -23,6 +23,7 @@ from webapp.models import (
 )
 from webapp.services import interfaces, mails
 from webapp.services.errors import Refused
+from webapp.services.submissions import Published
 from webapp.transaction import after_commit
 from webapp.webhooks.payload import lead_payload
 
@@ -42,14 +43,20 @@ def get(account_id: int, public_id: str) -> Lead:
     return lead
 
 
+# The statements of a capture, made once: building and compiling them would cost more than running them.
+_LEAD = insert(Lead.__table__)  # type: ignore[arg-type]
+_PENDING = insert(Delivery.__table__).values(due_at=now_sql())  # type: ignore[arg-type]
+_TEST = insert(Delivery.__table__).values(retry_at=now_sql())  # type: ignore[arg-type]
+
+
 def capture(
-    interface: Interface, fields: Mapping[str, str], source: Mapping[str, Any], consents: Sequence[Any] = ()
+    form: Published, fields: Mapping[str, str], source: Mapping[str, Any], consents: Sequence[Any] = ()
 ) -> Lead:
     """Keeps a submission, promises its delivery and writes its notification. `fields` holds every declared key."""
-    lead = _keep(interface, fields, source, consents)
-    webhook = interface.webhook
-    if webhook.url:
-        _promise(lead, interface, webhook, "lead.created")
+    interface = form.interface
+    lead = _keep(interface, form.fields, fields, source, consents)
+    if form.webhook.url:
+        _promise(lead, interface, form.webhook)
     if interface.notification_emails:
         mails.write(
             "lead_notification",
@@ -59,45 +66,51 @@ def capture(
             lead_id=lead.id,
             lead=lead,
             interface=interface,
+            fields=form.fields,
         )
     return lead
 
 
 def _keep(
-    interface: Interface,
+    interface: Any,
+    questions: Sequence[Any],
     fields: Mapping[str, str],
     source: Mapping[str, Any],
     consents: Sequence[Any] = (),
     test: bool = False,
 ) -> Lead:
-    lead = Lead(
-        public_id=lead_id(),
-        account_id=interface.account_id,
-        interface=interface,
-        received_at=utcnow(),
-        test=test,
-        name=_first(interface, fields, FieldType.TEXT)[:500],
-        email=_first(interface, fields, FieldType.EMAIL)[:320],
-        fields=dict(fields),
-        source=dict(source),
-        consents=list(consents),
-    )
+    """Inserts a lead; `interface` and `questions` are rows or objects of Interface and Field."""
+    values = {
+        "public_id": lead_id(),
+        "account_id": interface.account_id,
+        "interface_id": interface.id,
+        "received_at": utcnow(),
+        "test": test,
+        "name": _first(questions, fields, FieldType.TEXT)[:500],
+        "email": _first(questions, fields, FieldType.EMAIL)[:320],
+        "fields": dict(fields),
+        "source": dict(source),
+        "consents": list(consents),
+    }
+    inserted = db.session.connection().execute(_LEAD, values)
+    lead = Lead(id=inserted.inserted_primary_key[0], **values)  # type: ignore[index]
+    make_transient_to_detached(lead)  # it is in the database: the session need not insert it
     db.session.add(lead)
-    db.session.flush()
     return lead
 
 
-def _first(interface: Interface, fields: Mapping[str, str], kind: FieldType) -> str:
+def _first(questions: Sequence[Any], fields: Mapping[str, str], kind: FieldType) -> str:
     """What was put into the first field of a kind: the name or address that people look the lead up by."""
-    return next((fields.get(field.key) or "" for field in interface.fields if field.type == kind), "")
+    return next((fields.get(field.key) or "" for field in questions if field.type == kind), "")
 
 
-def _promise(
-    lead: Lead, interface: Interface, webhook: Webhook, event: Literal["lead.created", "lead.test"]
-) -> Delivery:
-    """The delivery of a lead, its payload frozen now; rung after the commit."""
+def _promise(lead: Lead, interface: Any, webhook: Any, user_id: int | None = None) -> str:
+    """Inserts the delivery of a lead, its payload frozen now, and rings after the commit; its message id.
+
+    `interface` and `webhook` are rows or objects of their models. `user_id`: who asked for it, if not a visitor.
+    """
     payload = lead_payload(
-        event=event,
+        event="lead.test" if lead.test else "lead.created",
         lead_id=lead.public_id,
         received_at=lead.received_at,
         fields=lead.fields,
@@ -106,24 +119,23 @@ def _promise(
         source=lead.source,
         consents=lead.consents,
     )
-    test = event == "lead.test"
-    held = webhook.state == WebhookState.PAUSED
-    delivery = Delivery(
-        account_id=lead.account_id,
-        lead=lead,
-        webhook_id=webhook.id,
-        payload=payload,
-        test=test,
-        state=DeliveryState.HELD if held else DeliveryState.PENDING,
-        state_reason=states.PAUSED_REASON if held else "",
-        due_at=None if test else now_sql(),
-        retry_at=now_sql() if test else None,
-    )
-    db.session.add(delivery)
+    held, message = webhook.state == WebhookState.PAUSED, message_id()
+    values = {
+        "message_id": message,
+        "account_id": lead.account_id,
+        "lead_id": lead.id,
+        "webhook_id": webhook.id,
+        "payload": payload,
+        "test": lead.test,
+        "state": DeliveryState.HELD if held else DeliveryState.PENDING,
+        "state_reason": states.PAUSED_REASON if held else "",
+        "retried_by_id": user_id,
+    }
+    db.session.connection().execute(_TEST if lead.test else _PENDING, values)
     webhook_id = webhook.id
     if not held:
         after_commit(lambda: lanes.ring_unless_held(webhook_id))
-    return delivery
+    return message
 
 
 def send_test(interface: Interface, user_id: int) -> Delivery:
@@ -138,11 +150,10 @@ def send_test(interface: Interface, user_id: int) -> Delivery:
         raise Refused("This webhook is paused. Resume it, then send a test lead.")
     fields = {field.key: SAMPLES[field.type] for field in interface.fields}
     source = {"page_url": interfaces.form_url(interface)}
-    lead = _keep(interface, fields, source, test=True)
-    delivery = _promise(lead, interface, webhook, "lead.test")
-    delivery.retried_by_id = user_id
-    db.session.flush()
-    return delivery
+    db.session.flush()  # the interface may be of this transaction
+    lead = _keep(interface, interface.fields, fields, source, test=True)
+    message = _promise(lead, interface, webhook, user_id)
+    return db.session.scalars(select(Delivery).where(Delivery.message_id == message)).one()
 
 
 def retryable(lead: Lead) -> str | None:
@@ -200,7 +211,7 @@ def _click(lead: Lead, user_id: int) -> bool:
     """Sets the click where there is none, in one UPDATE, so that of two clicks one sends; whether this one did."""
     delivery = lead.delivery
     if delivery is None:
-        _promise(lead, lead.interface, lead.interface.webhook, "lead.created").retried_by_id = user_id
+        _promise(lead, lead.interface, lead.interface.webhook, user_id)
         return True
     free = (Delivery.id == delivery.id, Delivery.retry_at.is_(None), Delivery.state != DeliveryState.CANCELLED)
     click = update(Delivery).where(*free).values(retry_at=now_sql(), retried_by_id=user_id)

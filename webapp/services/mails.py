@@ -73,7 +73,7 @@ def write(
     """Adds a mail to the transaction at hand; it is sent after the commit, or kept where no SMTP server is configured.
 
     Never refuses: a lead must not be lost to its notification. An address that is none is left out; a mail without any
-    fails at once, in words. `lead_notification` needs `lead` and `interface`, and `lead_id` for the lead's log.
+    fails at once, in words. `lead_notification` needs `lead`, `interface` and `fields`; `lead_id` for the lead's log.
     """
     rendered, addresses = render(kind, **context), _addresses(recipients)
     mail = Mail(

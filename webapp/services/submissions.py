@@ -1,16 +1,15 @@
 """What comes before a lead is captured: the interface it is for, text made clean, and where the visitor came from."""
 
 import re
-from collections.abc import Mapping
-from typing import Any
+from collections.abc import Mapping, Sequence
+from typing import Any, NamedTuple
 from urllib.parse import parse_qsl, urlsplit
 
-from sqlalchemy import select
-from sqlalchemy.orm import joinedload
+from sqlalchemy import bindparam, select
 from werkzeug.exceptions import NotFound
 
 from webapp.extensions import db
-from webapp.models import Interface, Webhook
+from webapp.models import Account, Field, Interface, Webhook, WebhookState
 from webapp.webhooks.payload import UTM
 
 CLICK_IDS = ("gclid", "gbraid", "wbraid", "dclid", "fbclid", "msclkid", "ttclid", "twclid", "li_fat_id")
@@ -23,17 +22,48 @@ _NEWLINES = re.compile(r"\r\n|[\r\x0b\x0c\x1c-\x1e\x85\u2028\u2029]")
 _CONTROLS = re.compile(r"[\x00-\x08\x0e-\x1f\x7f-\x9f]")
 
 
-def interface(public_id: str) -> Interface:
-    """The interface of that id, its fields, webhook and account in the same SELECT; NotFound where it was deleted."""
+class Published(NamedTuple):
+    """An interface as its visitors meet it: plain rows, for every submission pays for reading them.
+
+    `interface` has the columns of Interface, `fields` those of Field, in their order.
+    """
+
+    interface: Any
+    account_name: str
+    fields: Sequence[Any]
+    webhook: "Hook"
+
+
+class Hook(NamedTuple):
+    """What a capture asks of its webhook."""
+
+    id: int
+    url: str | None
+    state: WebhookState
+
+
+_OF_WEBHOOK = Webhook.id.label("webhook_id"), Webhook.url.label("webhook_url"), Webhook.state.label("webhook_state")
+_INTERFACE: Any = (
+    select(*Interface.__table__.c, Account.name.label("account_name"), *_OF_WEBHOOK)
+    .join(Account, Account.id == Interface.account_id)
+    .join(Webhook, Webhook.interface_id == Interface.id)
+    .where(Interface.public_id == bindparam("public_id"), Interface.archived_at.is_(None))
+)
+_FIELDS: Any = select(*Field.__table__.c).where(Field.interface_id == bindparam("of")).order_by(Field.position)
+
+
+def published(public_id: str) -> Published:
+    """The interface of that id, with what capturing a lead needs; NotFound where it was deleted."""
     if not (public_id.isascii() and public_id.isprintable()):
         raise NotFound
-    parts = (joinedload(Interface.fields), joinedload(Interface.webhooks).joinedload(Webhook.lane))
-    wanted = select(Interface).where(Interface.public_id == public_id, Interface.archived_at.is_(None))
-    found = db.session.execute(wanted.options(*parts, joinedload(Interface.account, innerjoin=True)))
-    row = found.unique().scalar_one_or_none()
-    if row is None:
+    db.session.flush()  # what the session holds is read past it
+    connection = db.session.connection()
+    interface = connection.execute(_INTERFACE, {"public_id": public_id}).one_or_none()
+    if interface is None:
         raise NotFound
-    return row
+    fields = connection.execute(_FIELDS, {"of": interface.id}).all()
+    hook = Hook(interface.webhook_id, interface.webhook_url, interface.webhook_state)
+    return Published(interface, interface.account_name, fields, hook)
 
 
 def clean(text: str, multiline: bool = False) -> str:
