@@ -8,6 +8,7 @@ only read begin deferred, everything else (other methods, jobs, commands) begins
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
+from threading import Lock
 from typing import Any
 
 from flask import Flask, has_request_context, request
@@ -15,6 +16,7 @@ from sqlalchemy import Connection, Engine, event
 
 from webapp.extensions import db
 
+BUSY_TIMEOUT = 30  # seconds a writer waits for the ones before it
 READING_METHODS = frozenset({"GET", "HEAD", "OPTIONS"})
 
 _reading: ContextVar[bool] = ContextVar("leadhook_reading", default=False)
@@ -84,12 +86,27 @@ def _bind_sqlite(engine: Engine, synchronous: str) -> None:
     def connect(dbapi_connection: Any, record: Any) -> None:
         dbapi_connection.isolation_level = None  # or sqlite3 begins by itself, and always deferred
         cursor = dbapi_connection.cursor()
-        cursor.execute("PRAGMA busy_timeout = 30000")
+        cursor.execute(f"PRAGMA busy_timeout = {BUSY_TIMEOUT * 1000}")
         cursor.execute("PRAGMA journal_mode = WAL")
         cursor.execute(f"PRAGMA synchronous = {synchronous}")
         cursor.execute("PRAGMA foreign_keys = ON")
         cursor.close()
 
+    # SQLite's own wait for its one writer sleeps longer and longer, and the lock stands free meanwhile. So a process's
+    # threads stand in line here, and only one of each process at SQLite.
+    line = Lock()
+
     @event.listens_for(engine, "begin")
     def begin(connection: Connection) -> None:
-        connection.exec_driver_sql("BEGIN" if _only_reads() else "BEGIN IMMEDIATE")
+        if _only_reads():
+            connection.exec_driver_sql("BEGIN")
+            return
+        if not connection.info.get("in_line"):
+            connection.info["in_line"] = line.acquire(timeout=BUSY_TIMEOUT)
+        connection.exec_driver_sql("BEGIN IMMEDIATE")
+
+    @event.listens_for(engine, "checkin")
+    @event.listens_for(engine, "invalidate")
+    def leave(dbapi_connection: Any, record: Any, *error: Any) -> None:
+        if record.info.pop("in_line", False):
+            line.release()

@@ -7,12 +7,13 @@ for they were made, and nothing newer is overwritten.
 
 from collections.abc import Sequence
 from datetime import datetime, timedelta
+from functools import cache
 from typing import Any, NamedTuple
 
-from sqlalchemy import Connection, bindparam, case, func, literal, null, or_, update
-from sqlalchemy.dialects import postgresql, sqlite
+from sqlalchemy import Boolean, Connection, Double, Executable, bindparam, case, func, literal, null, or_, update
 
 from webapp.clock import now_sql
+from webapp.delivery import bulk, ledger
 from webapp.delivery.ledger import Due, Target
 from webapp.models import ApiKey, Attempt, Delivery, DeliveryState, Lane, Reason, ReportEntry, ReportKind, Webhook
 from webapp.webhooks.outcome import ErrorKind, Outcome
@@ -73,43 +74,53 @@ def move(sent: Sent, retries: Sequence[float]) -> Move:
     return Move(DeliveryState.PENDING, tries, keep_due=False, delay=delay, gave_up=False)
 
 
+_FAILED = bindparam("failed", type_=Lane.failures.type)
+
+
+@cache
+def _fence(slow: bool | None, delivered: bool, failed: bool) -> Any:
+    """The UPDATE of a lane; `slow`: its drain met a time-out, or an answer (False), or neither (None)."""
+    values: dict[str, Any] = {"lease_until": now_sql() + ledger.LEASE, "abandoned": False}
+    if slow is not None:
+        values["slow_since"] = func.coalesce(Lane.slow_since, now_sql()) if slow else null()
+    if delivered:
+        values |= {"succeeded_at": now_sql(), "failures": 0, "failing_since": null()}
+    elif failed:
+        values |= {"failures": Lane.failures + _FAILED, "failing_since": func.coalesce(Lane.failing_since, now_sql())}
+    ours = update(Lane).where(Lane.webhook_id == bindparam("lane"), Lane.token == bindparam("holder")).values(values)
+    return ours.returning(Lane.failures, (now_sql() - Lane.failing_since).label("failing_for"))
+
+
 def fence(connection: Connection, webhook_id: int, token: str, lease: float, sent: Sequence[Sent]) -> Any:
     """Renews the lease and writes the lane's health, if the lane is still ours; None if not.
 
     Tests tell nothing of a webhook's health. Only automatic tries count as failures: a click says nothing about time.
     """
     real = [one for one in sent if not one.due.test]
-    failures = [one for one in real if not one.outcome.delivered and one.due.retry_at is None]
-    values: dict[str, Any] = {"lease_until": now_sql() + lease, "abandoned": False}
+    failed = sum(not one.outcome.delivered and one.due.retry_at is None for one in real)
+    slow = None
     if any(one.outcome.error == ErrorKind.TIMEOUT for one in real):
-        values["slow_since"] = func.coalesce(Lane.slow_since, now_sql())
+        slow = True
     elif any(one.outcome.error is None or one.outcome.code < 999 for one in real):
-        values["slow_since"] = null()
-    if any(one.outcome.delivered for one in real):
-        values |= {"succeeded_at": now_sql(), "failures": 0, "failing_since": null()}
-    elif failures:
-        values |= {
-            "failures": Lane.failures + len(failures),
-            "failing_since": func.coalesce(Lane.failing_since, now_sql()),
-        }
-    ours = update(Lane).where(Lane.webhook_id == webhook_id, Lane.token == token).values(values)
-    spent = (now_sql() - Lane.failing_since).label("failing_for")
-    return connection.execute(ours.returning(Lane.failures, spent)).one_or_none()
+        slow = False
+    delivered = any(one.outcome.delivered for one in real)
+    given = {"lane": webhook_id, "holder": token, "lease": lease}
+    if failed and not delivered:
+        given["failed"] = failed
+    return connection.execute(_fence(slow, delivered, failed > 0), given).one_or_none()
 
 
-def _insert(connection: Connection, model: type[Any]) -> Any:
-    """An INSERT that knows ON CONFLICT, which both databases write alike and SQLAlchemy does not."""
-    return (postgresql if connection.dialect.name == "postgresql" else sqlite).insert(model)
-
-
-def _ignoring_repeats(connection: Connection, model: type[Any]) -> Any:
-    return _insert(connection, model).on_conflict_do_nothing()
+_ATTEMPTS = bulk.inserting(
+    Attempt,
+    *("id", "delivery_id", "reason", "user_id", "started_at", "url", "timestamp", "signed_with_id", "code", "error"),
+    *("response", "truncated", "response_headers", "duration_ms"),
+)
+_ENTRIES = bulk.inserting(ReportEntry, "webhook_id", "delivery_id", "attempt_id", "kind")
 
 
 def attempts(connection: Connection, target: Target, sent: Sequence[Sent]) -> None:
     """Inserts one row a try; a row that is there already, by its id, stays."""
-    if sent:
-        connection.execute(_ignoring_repeats(connection, Attempt), [_attempt(target, one) for one in sent])
+    _ATTEMPTS.execute(connection, [_attempt(target, one) for one in sent])
 
 
 def _attempt(target: Target, sent: Sent) -> dict[str, Any]:
@@ -142,28 +153,43 @@ def token_used(connection: Connection, target: Target, sent: Sequence[Sent]) -> 
         connection.execute(update(ApiKey).where(ApiKey.id == target.token_id).values(last_used_at=at))
 
 
-# A cancelled delivery stays cancelled. `retry_at` is cleared only if it is the click that was answered: one that came
-# while this try was under way waits for its own.
-_MOVE = (
-    update(Delivery)
-    .where(Delivery.id == bindparam("delivery"))
-    .values(
-        state=case((Delivery.state == DeliveryState.CANCELLED, Delivery.state), else_=bindparam("new_state")),
-        state_reason="",
-        tries=bindparam("new_tries"),
-        due_at=case(
-            (bindparam("keep_due"), Delivery.due_at),
-            else_=now_sql() + bindparam("delay", type_=Delivery.due_at.type),
-        ),
-        retry_at=case(
-            (Delivery.retry_at == bindparam("picked", type_=Delivery.retry_at.type), null()), else_=Delivery.retry_at
-        ),
-        last_code=bindparam("code"),
-        last_response=bindparam("response"),
-        last_error=bindparam("error"),
-        last_duration_ms=bindparam("duration_ms"),
-        last_at=bindparam("at"),
+def _move_statement(dialect: str, to: bulk.Values) -> Executable:
+    """A cancelled delivery stays cancelled. `retry_at` is cleared only if it is the click that was answered: one that
+    came while this try was under way waits for its own."""
+    return (
+        update(Delivery)
+        .where(Delivery.id == to["delivery"])
+        .values(
+            state=case((Delivery.state == DeliveryState.CANCELLED, Delivery.state), else_=to["new_state"]),
+            state_reason="",
+            tries=to["new_tries"],
+            due_at=case((to["keep_due"], Delivery.due_at), else_=now_sql() + to["delay"]),
+            retry_at=case((Delivery.retry_at == to["picked"], null()), else_=Delivery.retry_at),
+            last_code=to["code"],
+            last_response=to["response"],
+            last_error=to["error"],
+            last_duration_ms=to["duration_ms"],
+            last_at=to["at"],
+        )
+        .execution_options(synchronize_session=False)
     )
+
+
+_MOVES = bulk.Bulk(
+    {
+        "delivery": Delivery.id.type,
+        "new_state": Delivery.state.type,
+        "new_tries": Delivery.tries.type,
+        "keep_due": Boolean(),
+        "delay": Double(),
+        "picked": Delivery.retry_at.type,
+        "code": Delivery.last_code.type,
+        "response": Delivery.last_response.type,
+        "error": Delivery.last_error.type,
+        "duration_ms": Delivery.last_duration_ms.type,
+        "at": Delivery.last_at.type,
+    },
+    _move_statement,
 )
 
 
@@ -185,8 +211,7 @@ def deliveries(connection: Connection, moves: Sequence[tuple[Sent, Move]]) -> No
         }
         for sent, goes in moves
     ]
-    if rows:
-        connection.execute(_MOVE, rows)
+    _MOVES.execute(connection, rows)
 
 
 def unsendable(connection: Connection, rows: Sequence[Unsendable]) -> None:
@@ -209,15 +234,14 @@ def to_report(connection: Connection, webhook_id: int, moves: Sequence[tuple[Sen
     failed = [(sent, goes) for sent, goes in moves if sent.due.retry_at is None and not sent.outcome.delivered]
     told = [_entry(webhook_id, sent, ReportKind.FAILED) for sent, _ in failed]
     told += [_entry(webhook_id, sent, ReportKind.GAVE_UP) for sent, goes in failed if goes.gave_up]
-    if told:
-        connection.execute(_ignoring_repeats(connection, ReportEntry), told)
+    if not (told or paused):
+        return False
+    _ENTRIES.execute(connection, told)
     now_due = update(Webhook).where(Webhook.id == webhook_id).values(report_due_at=now_sql())
     if paused:
         _tell_pause(connection, _entry(webhook_id, moves[-1][0], ReportKind.PAUSED))
-    elif told:
-        now_due = now_due.where(Webhook.report_due_at.is_(None))
     else:
-        return False
+        now_due = now_due.where(Webhook.report_due_at.is_(None))
     return connection.execute(now_due).rowcount > 0
 
 
@@ -227,7 +251,7 @@ def _entry(webhook_id: int, sent: Sent, kind: ReportKind) -> dict[str, Any]:
 
 def _tell_pause(connection: Connection, entry: dict[str, Any]) -> None:
     """A webhook that the same delivery pauses once more, after a resume, is told of once more."""
-    paused = _insert(connection, ReportEntry).values(entry)
+    paused = bulk.insert(connection.dialect.name, ReportEntry).values(entry)
     again = {"attempt_id": paused.excluded.attempt_id, "report_id": None}
     connection.execute(paused.on_conflict_do_update(index_elements=["delivery_id", "kind"], set_=again))
 
