@@ -233,6 +233,7 @@ def modelled(state: State) -> object:
 @pytest.mark.skipif(ON_POSTGRESQL, reason="this model is of SQLite")
 @pytest.mark.parametrize("rules", RULES.values(), ids=RULES.keys())
 def test_the_real_code_walks_the_models_ways(make_app: AppMaker, monkeypatch: pytest.MonkeyPatch, rules: Rules) -> None:
+    monkeypatch.setattr("webapp.delivery.queues.WEB_TIMEOUT", stage.PATIENCE)  # only the model says when Redis is away
     app = make_app(RETRY_SCHEDULE="3600")
     with app.app_context():
         owner = _owner()
