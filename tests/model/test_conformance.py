@@ -17,7 +17,7 @@ from tests.model.explorer import Label, moves
 from tests.model.protocol import LET_GO, RUN_OUT, RUNNING, Delivery, Faults, Rules, State
 from tests.support.factories import point_at, submit
 from webapp.clock import now_sql
-from webapp.delivery import lanes
+from webapp.delivery import lanes, ledger
 from webapp.delivery.sweep import Sweep
 from webapp.extensions import db, queues
 from webapp.models import Delivery as DeliveryRow
@@ -137,6 +137,7 @@ class Walk:
         player.skips = player.gate == "clear" and after.marker
         player.step()
         assert player.gate == {"pass on": "look"}.get(job.at, job.at), f"step {self.number}"
+        assert job.at != "send" or player.batch == len(job.batch), f"step {self.number}"
 
     def _errand(self, index: int, after: State) -> None:
         at = after.errands[index].at
@@ -238,6 +239,7 @@ def test_the_real_code_walks_the_models_ways(make_app: AppMaker, monkeypatch: py
     with app.app_context():
         owner = _owner()
         stage.set_gates(monkeypatch)
+        monkeypatch.setattr(ledger, "BATCH", rules.batch)
         for steps in chosen(rules):
             Walk(app, owner, rules, steps).walk()
 
