@@ -120,13 +120,13 @@ class Deliveries(RuleBasedStateMachine):
         self.submit(slips=False)
         self.submit(slips=False)
         if refused:
-            self.take()
-            self.record(first=True, answers=[REFUSED, REFUSED], turns=2, more=False)
+            self.take(waits=False)
+            self.record(first=True, answers=[REFUSED, REFUSED], turns=2, clicked=False, more=False)
 
     # What people do --------------------------------------------------------------------------------------------------
 
     @precondition(lambda self: self.state() != WebhookState.ARCHIVED)
-    @rule(slips=st.sampled_from([False, False, False, True]))
+    @rule(slips=st.booleans())
     def submit(self, slips: bool) -> None:
         """`slips`: on PostgreSQL a capture may have read the webhook's state before a pause, a resume, a deletion."""
         self.kept += self.interface().webhook.url is not None
@@ -152,15 +152,14 @@ class Deliveries(RuleBasedStateMachine):
     @rule(data=st.data())
     def click(self, data: st.DataObject) -> None:
         ticked = data.draw(st.lists(st.sampled_from(self.leads), min_size=1, max_size=4, unique=True))
-        with transaction():
-            leads.retry(self.account_id, ticked, self.owner_id)
-        self.kept = len(self.rows())  # a lead that had no delivery may have one now
+        self.retry(ticked)
 
     @precondition(lambda self: self.state() != WebhookState.ARCHIVED)
     @rule()
     def pause(self) -> None:
         with transaction():
             webhooks.pause(self.interface().webhook, "by hand")
+        assert [row for row in self.waiting() if row.state != HELD or row.retry_at is not None] == []
 
     @precondition(lambda self: self.state() == WebhookState.PAUSED)
     @rule()
@@ -196,21 +195,28 @@ class Deliveries(RuleBasedStateMachine):
 
     # What workers and time do ----------------------------------------------------------------------------------------
 
-    @rule()
-    def take(self) -> None:
+    @rule(waits=st.booleans())
+    def take(self, waits: bool) -> None:
+        if waits:
+            self.wait()
         db.session.rollback()
         hold, batch = lanes._take_batch(self.webhook_id)
         if hold is not None and batch is not None:
             self.flights.append(Flight(hold, batch))
 
     @precondition(lambda self: self.flights)
-    @rule(first=st.booleans(), answers=ANSWERS, turns=st.integers(0, 5), more=st.booleans())
-    def record(self, first: bool, answers: list[Outcome], turns: int, more: bool) -> None:
-        """One of those that hold a batch, be it lost meanwhile, sends `turns` of it, but at least one, and records."""
+    @rule(first=st.booleans(), answers=ANSWERS, turns=st.integers(0, 5), clicked=st.booleans(), more=st.booleans())
+    def record(self, first: bool, answers: list[Outcome], turns: int, clicked: bool, more: bool) -> None:
+        """One of those that hold a batch, be it lost meanwhile, sends `turns` of it, but at least one, and records.
+
+        `clicked`: every lead is, while the batch is under way.
+        """
         flight = self.flights.pop(0 if first else -1)
         self.receiver.answers = list(answers)
         sent = Sending(flight.batch, lambda: len(sent.tries) >= turns)
         sent.run()
+        if clicked:
+            self.retry(self.leads)
         clicks = {row.id: row.retry_at for row in self.rows()}
         batch = lanes._record(flight.hold, flight.batch, sent, more)
         if batch is not None:
@@ -218,8 +224,8 @@ class Deliveries(RuleBasedStateMachine):
         answered = {(due.id, due.retry_at) for due in flight.batch.rows}
         paused = self.state() != WebhookState.ACTIVE or bool(sent.unsendable)
         for row in self.rows():
-            clicked = clicks[row.id]
-            assert clicked is None or row.retry_at == clicked or paused or (row.id, clicked) in answered, "click lost"
+            click = clicks[row.id]
+            assert click is None or row.retry_at == click or paused or (row.id, click) in answered, "click lost"
 
     @precondition(lambda self: self.flights)
     @rule(sends=st.booleans())
@@ -298,6 +304,11 @@ class Deliveries(RuleBasedStateMachine):
         if self.state() != WebhookState.ARCHIVED:
             with transaction():
                 interfaces.archive(self.interface())
+
+    def retry(self, ticked: list[str]) -> None:
+        with transaction():
+            leads.retry(self.account_id, ticked, self.owner_id)
+        self.kept = len(self.rows())  # a lead that had no delivery may have one now
 
     def interface(self) -> Interface:
         return db.session.get_one(Interface, self.interface_id)
