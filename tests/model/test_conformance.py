@@ -26,10 +26,12 @@ from webapp.services import interfaces, leads
 from webapp.transaction import transaction
 
 FAILED = Delivery("failed", tries=2, results=2)
+AGAIN = Delivery("pending", tries=1, due=True, results=1)
 FAULTS = Faults(kills=1, stalls=1, redis=1, stops=1, sweeps=1)
 RULES = {
     "captures": Rules(leads=3, faults=FAULTS, sweeping=True),
     "clicks": Rules(leads=2, captured=(FAILED,), clicks=(0, 0), faults=FAULTS, sweeping=True),
+    "a click on what is tried again": Rules(leads=1, captured=(AGAIN,), clicks=(0,), faults=FAULTS, sweeping=True),
     "a deletion": Rules(leads=2, archive=True, faults=FAULTS, sweeping=True),
 }
 LONGEST = 120  # steps of a way

@@ -114,14 +114,13 @@ class Deliveries(RuleBasedStateMachine):
             self.interface_id, self.webhook_id = interface.id, interface.webhook.id
         self.save(url=True, signed=False, retries=True)
 
-    @initialize(refused=st.booleans())
-    def begin(self, refused: bool) -> None:
-        """Two leads, which may have been refused once: what is tried again is in the way from the first step on."""
+    @initialize()
+    def begin(self) -> None:
+        """Two leads that were refused once: what is tried again is in the way from the first step on."""
         self.submit(slips=False)
         self.submit(slips=False)
-        if refused:
-            self.take(waits=False)
-            self.record(first=True, answers=[REFUSED, REFUSED], turns=2, clicked=False, more=False)
+        self.take(waits=False)
+        self.record(first=True, answers=[REFUSED, REFUSED], turns=2, clicked=False, more=False)
 
     # What people do --------------------------------------------------------------------------------------------------
 
@@ -215,6 +214,7 @@ class Deliveries(RuleBasedStateMachine):
         self.receiver.answers = list(answers)
         sent = Sending(flight.batch, lambda: len(sent.tries) >= turns)
         sent.run()
+        self.receiver.answers = []
         if clicked:
             self.retry(self.leads)
         clicks = {row.id: row.retry_at for row in self.rows()}
@@ -226,6 +226,14 @@ class Deliveries(RuleBasedStateMachine):
         for row in self.rows():
             click = clicks[row.id]
             assert click is None or row.retry_at == click or paused or (row.id, click) in answered, "click lost"
+
+    @precondition(lambda self: not self.flights)
+    @rule(answers=ANSWERS, clicked=st.booleans())
+    def work(self, answers: list[Outcome], clicked: bool) -> None:
+        """As on most days: a worker takes what is due by now, sends all of it and records."""
+        self.take(waits=True)
+        if self.flights:
+            self.record(first=True, answers=answers, turns=ledger.BATCH, clicked=clicked, more=False)
 
     @precondition(lambda self: self.flights)
     @rule(sends=st.booleans())
@@ -339,11 +347,12 @@ class Deliveries(RuleBasedStateMachine):
 
 
 @pytest.mark.long
+@pytest.mark.timeout(300)
 def test_no_sequence_of_events_loses_a_delivery_or_leaves_it_where_nobody_acts(app: Flask, owner: User) -> None:
     ids, sweeper = (owner.account_id, owner.id), Sweep()
     quick = settings(
         max_examples=40,
-        stateful_step_count=20,
+        stateful_step_count=30,
         deadline=None,
         derandomize=True,
         database=None,
