@@ -33,6 +33,11 @@ KEYS = {"SECRET_KEY": "only for tests, at least 16", "ENCRYPTION_KEYS": Fernet.g
 AppMaker = Callable[..., Flask]
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Long tests begin first: at the end, workers can share only what is short."""
+    items.sort(key=lambda item: item.get_closest_marker("long") is None)
+
+
 class Browser(FlaskClient):
     """A client whose requests run in a context of their own, as in a server: no session shared with the test's."""
 

@@ -5,7 +5,7 @@ from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from itertools import pairwise
 
-from tests.fault.chaos import ALL, CRASH, UNKNOWN, Cut
+from tests.fault.chaos import ALL, ALONE, CRASH, UNKNOWN, Cut
 from tests.fault.ledger import Ledger
 from tests.fault.mailbox import Accepted
 from tests.fault.moves import longest_stop
@@ -125,8 +125,9 @@ def tries_are_counted(ledger: Ledger) -> Iterator[str]:
 
 
 def lanes_move(ledger: Ledger) -> Iterator[str]:
-    """No lane is stuck: with something due, it moves again within 60 s, whoever was killed."""
-    stop = longest_stop(ledger)
+    """No lane is stuck: with something due, it moves again within 60 s of the last kill, whoever was killed."""
+    kills = sorted(cut.ended_at for cut in ledger.evidence.cuts if _cuts_sends(cut) or cut.role == ALONE)
+    stop = longest_stop(ledger, kills)
     if stop.seconds > STUCK:
         yield f"{stop.receiver} stood still for {stop.seconds:.1f} s before {stop.lead} was sent"
     for webhook_id in ledger.books.held:

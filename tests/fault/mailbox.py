@@ -60,8 +60,9 @@ class Mailbox(MailServer):
         return await super().handle_EHLO(server, session, envelope, hostname, responses)
 
     async def handle_DATA(self, server: SMTP, session: Session, envelope: Envelope) -> str:  # noqa: N802
-        dropped = self.drops
+        transport = server.transport
         answer = await super().handle_DATA(server, session, envelope)
         message = self.received.pop().message
+        dropped = transport.is_closing()  # not `drops`, which may have changed meanwhile
         self.accepted.append(Accepted(message["Message-ID"], message["Subject"], time.time(), dropped))
         return answer

@@ -1,7 +1,7 @@
 """How long a lane stood still though something was due in it."""
 
 from bisect import bisect_left
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
 from tests.fault.ledger import Ledger, Promise
@@ -16,15 +16,15 @@ class Stop(NamedTuple):
     lead: str
 
 
-def longest_stop(ledger: Ledger) -> Stop:
-    """The longest of all lanes, and what was sent at its end."""
+def longest_stop(ledger: Ledger, kills: Sequence[float] = ()) -> Stop:
+    """The longest of all lanes, and what was sent at its end. A stop begins anew at each of `kills`, in their order."""
     moves = _moves(ledger)
     stops = [Stop(0.0, "", "")]
     for promise in ledger.books.promises:
         receiver = ledger.evidence.webhooks.get(promise.webhook_id, "")
         for due_at, sent_at in _waits(ledger, promise):
-            index = bisect_left(moves[receiver], sent_at)
-            since = max(due_at, moves[receiver][index - 1] if index else due_at)
+            before = [times[: bisect_left(times, sent_at)][-1:] for times in (moves[receiver], kills)]
+            since = max([due_at, *before[0], *before[1]])
             stops.append(Stop(sent_at - since, receiver, promise.lead))
     return max(stops)
 

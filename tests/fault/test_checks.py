@@ -88,6 +88,16 @@ def test_what_a_crash_excuses_is_excused() -> None:
     assert list(checks.mail_repeats_are_cut(ledger(mails=again, cuts=[stopped])))  # long after the crash
 
 
+def test_a_lane_whose_worker_is_killed_again_has_a_minute_from_then_on() -> None:
+    late = [FIRST, SECOND._replace(started_at=datetime.fromtimestamp(NOW + 100, UTC))]
+    sends = [FAILED, replace(SENT, at=NOW + 100)]
+    kills = [KILL, KILL._replace(began_at=NOW + 50, ended_at=NOW + 50)]
+    assert list(checks.lanes_move(ledger(tries=late, sends=sends, cuts=kills))) == []
+    assert list(checks.lanes_move(ledger(tries=late, sends=sends, cuts=kills[:1])))
+    others = [kill._replace(role="mail") for kill in kills]
+    assert list(checks.lanes_move(ledger(tries=late, sends=sends, cuts=others)))
+
+
 def test_all_is_well_where_nothing_was_broken() -> None:
     assert checks.broken(ledger()) == []
     assert {check for check, _ in BROKEN} == set(checks.CHECKS)

@@ -11,6 +11,7 @@ from tests.fault.run import SHORT, Run
 from tests.fault.world import running_world
 
 
+@pytest.mark.long
 @pytest.mark.timeout(300)
 def test_no_lead_is_lost_and_none_is_sent_twice_whatever_fails(tmp_path: Path) -> None:
     """FAULT_SEED repeats a run; pytest shows the seed of one that failed."""

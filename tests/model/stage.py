@@ -29,6 +29,7 @@ class Player:
     def __init__(self, app: Flask, deed: Callable[[], object]) -> None:
         self.gate = "begin"
         self.sending = False  # whether it is between two sends of a batch
+        self.batch = 0  # rows of it
         self.over: Callable[[], bool] = lambda: False  # says whether its turn is over
         self.answer = True  # of the receiver to its next send
         self.skips = False  # whether Redis does not answer to its next step
@@ -118,9 +119,10 @@ def set_gates(monkeypatch: pytest.MonkeyPatch) -> None:
     run = Sending.run
 
     def running(self: Sending) -> None:
-        Player.current.player.sending = True
+        player = Player.current.player
+        player.sending, player.batch = True, len(self.batch.rows)
         run(self)
-        Player.current.player.sending = False
+        player.sending = False
 
     monkeypatch.setattr(Sending, "run", running)
     monkeypatch.setattr(lanes, "SLICE", 3600.0)  # whether a turn is over is for the model to say

@@ -17,7 +17,7 @@ from tests.model.explorer import Label, moves
 from tests.model.protocol import LET_GO, RUN_OUT, RUNNING, Delivery, Faults, Rules, State
 from tests.support.factories import point_at, submit
 from webapp.clock import now_sql
-from webapp.delivery import lanes
+from webapp.delivery import lanes, ledger
 from webapp.delivery.sweep import Sweep
 from webapp.extensions import db, queues
 from webapp.models import Delivery as DeliveryRow
@@ -26,10 +26,12 @@ from webapp.services import interfaces, leads
 from webapp.transaction import transaction
 
 FAILED = Delivery("failed", tries=2, results=2)
+AGAIN = Delivery("pending", tries=1, due=True, results=1)
 FAULTS = Faults(kills=1, stalls=1, redis=1, stops=1, sweeps=1)
 RULES = {
     "captures": Rules(leads=3, faults=FAULTS, sweeping=True),
     "clicks": Rules(leads=2, captured=(FAILED,), clicks=(0, 0), faults=FAULTS, sweeping=True),
+    "a click on what is tried again": Rules(leads=1, captured=(AGAIN,), clicks=(0,), faults=FAULTS, sweeping=True),
     "a deletion": Rules(leads=2, archive=True, faults=FAULTS, sweeping=True),
 }
 LONGEST = 120  # steps of a way
@@ -137,6 +139,7 @@ class Walk:
         player.skips = player.gate == "clear" and after.marker
         player.step()
         assert player.gate == {"pass on": "look"}.get(job.at, job.at), f"step {self.number}"
+        assert job.at != "send" or player.batch == len(job.batch), f"step {self.number}"
 
     def _errand(self, index: int, after: State) -> None:
         at = after.errands[index].at
@@ -233,10 +236,12 @@ def modelled(state: State) -> object:
 @pytest.mark.skipif(ON_POSTGRESQL, reason="this model is of SQLite")
 @pytest.mark.parametrize("rules", RULES.values(), ids=RULES.keys())
 def test_the_real_code_walks_the_models_ways(make_app: AppMaker, monkeypatch: pytest.MonkeyPatch, rules: Rules) -> None:
+    monkeypatch.setattr("webapp.delivery.queues.WEB_TIMEOUT", stage.PATIENCE)  # only the model says when Redis is away
     app = make_app(RETRY_SCHEDULE="3600")
     with app.app_context():
         owner = _owner()
         stage.set_gates(monkeypatch)
+        monkeypatch.setattr(ledger, "BATCH", rules.batch)
         for steps in chosen(rules):
             Walk(app, owner, rules, steps).walk()
 

@@ -11,7 +11,7 @@ What each search promises, wherever it can get to:
 - *No newer state is overwritten*; a cancelled delivery is not revived; a click is sent once and not lost.
 - *Few jobs a lane* wait in the queue, and none goes round in circles.
 
-What is left out: Pause (tests/delivery/test_properties.py has it, on the real code), several sweepers, Parallel
+What is left out: Pause (test_properties.py has it, on the real code), several sweepers, Parallel
 requests, and locks waited for in a circle.
 """
 
