@@ -87,5 +87,4 @@ def _engine_options(database_url: str, pool_size: int) -> dict[str, Any]:
     if make_url(database_url).get_backend_name() == "postgresql":
         # A transaction that lost its client must not hold a lane's row for ever.
         options["connect_args"] = {"options": "-c idle_in_transaction_session_timeout=60s -c timezone=utc"}
-        options["pool_pre_ping"] = True
     return options

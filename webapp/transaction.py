@@ -9,14 +9,17 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
 from threading import Lock
+from time import monotonic
 from typing import Any
 
 from flask import Flask, has_request_context, request
 from sqlalchemy import Connection, Engine, event
+from sqlalchemy.exc import InvalidatePoolError
 
 from webapp.extensions import db
 
 BUSY_TIMEOUT = 30  # seconds a writer waits for the ones before it
+IDLE = 0.25  # seconds: a connection that was idle for less is taken to live
 READING_METHODS = frozenset({"GET", "HEAD", "OPTIONS"})
 
 _reading: ContextVar[bool] = ContextVar("leadhook_reading", default=False)
@@ -64,6 +67,16 @@ def reading() -> Iterator[None]:
         _reading.reset(token)
 
 
+@contextmanager
+def looking() -> Iterator[Connection]:
+    """A connection for a single statement that reads: on PostgreSQL it needs no BEGIN and no ROLLBACK around it."""
+    engine = db.engine
+    if engine.dialect.name == "postgresql":
+        engine = engine.execution_options(isolation_level="AUTOCOMMIT")
+    with reading(), engine.connect() as connection:
+        yield connection
+
+
 def release() -> None:
     """Ends the transaction at hand without writing, so that slow work (a password hash) holds no lock."""
     db.session.rollback()
@@ -79,6 +92,8 @@ def bind(app: Flask) -> None:
         engine = db.engine
     if engine.dialect.name == "sqlite":
         _bind_sqlite(engine, synchronous=app.config["SQLITE_SYNCHRONOUS"])
+    else:
+        _bind_postgresql(engine)
 
 
 def _bind_sqlite(engine: Engine, synchronous: str) -> None:
@@ -110,3 +125,21 @@ def _bind_sqlite(engine: Engine, synchronous: str) -> None:
     def leave(dbapi_connection: Any, record: Any, *error: Any) -> None:
         if record.info.pop("in_line", False):
             line.release()
+
+
+def _bind_postgresql(engine: Engine) -> None:
+    """A connection that has lain idle is asked whether it still lives; one that was just used is not, for the question
+    costs as much as a statement."""
+
+    @event.listens_for(engine, "checkin")
+    def checkin(dbapi_connection: Any, record: Any) -> None:
+        record.info["used_at"] = monotonic()
+
+    @event.listens_for(engine, "checkout")
+    def checkout(dbapi_connection: Any, record: Any, proxy: Any) -> None:
+        if monotonic() - record.info.get("used_at", monotonic()) < IDLE:
+            return
+        try:
+            engine.dialect.do_ping(dbapi_connection)
+        except engine.dialect.loaded_dbapi.Error as error:
+            raise InvalidatePoolError from error

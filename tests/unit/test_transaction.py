@@ -1,12 +1,15 @@
-"""On SQLite a process's writers stand in line, and leave it whatever becomes of them."""
+"""On SQLite a process's writers stand in line; on PostgreSQL connections that died are replaced."""
 
+import os
 import threading
 from pathlib import Path
 
 import pytest
+from flask import Flask
 from sqlalchemy import Engine, create_engine, text
 
 from webapp import transaction
+from webapp.extensions import db
 
 
 @pytest.fixture
@@ -63,3 +66,15 @@ def test_one_connection_may_write_twice(engine: Engine) -> None:
             with connection.begin():
                 connection.execute(text("UPDATE counts SET n = n + 1"))
     assert counted(engine) == 2
+
+
+@pytest.mark.skipif(os.environ.get("LEADHOOK_TEST_DATABASE") != "postgresql", reason="SQLite's connections do not die")
+def test_a_connection_that_the_server_ended_while_it_was_idle_is_replaced(app: Flask) -> None:
+    with db.engine.connect() as killer:
+        with db.engine.connect() as victim:
+            pid = victim.execute(text("SELECT pg_backend_pid()")).scalar_one()
+            record = victim.connection._connection_record
+        record.info["used_at"] = 0.0  # long ago
+        killer.execute(text("SELECT pg_terminate_backend(:pid, 5000)"), {"pid": pid})
+        with db.engine.connect() as next_one:
+            assert next_one.execute(text("SELECT pg_backend_pid()")).scalar_one() != pid

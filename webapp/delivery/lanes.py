@@ -23,7 +23,7 @@ from webapp.delivery.queues import FAST, MAIL, SLOW
 from webapp.delivery.record import Sent
 from webapp.extensions import db, queues
 from webapp.models import Lane
-from webapp.transaction import reading
+from webapp.transaction import looking
 
 log = structlog.get_logger()
 
@@ -100,7 +100,7 @@ _LET_GO = update(Lane).where(_LANE, Lane.token == bindparam("holder")).values(to
 
 def ring_unless_held(webhook_id: int) -> None:
     """Rings after a commit, unless a drain is under way: its last look will see what was committed."""
-    with reading(), db.engine.connect() as connection:
+    with looking() as connection:
         free = connection.execute(_FREE, {"lane": webhook_id, "lease": lease()}).one_or_none()
     if free is not None:
         ring(webhook_id, slow=free.slow_since is not None)
@@ -158,7 +158,7 @@ def drain(webhook_id: int, stopping: Callable[[], bool] = lambda: False) -> None
             more = not (turn_is_over() or sent.ended)
         finally:
             batch = _record(hold, batch, sent, more)
-    with reading(), db.engine.connect() as connection:
+    with looking() as connection:
         due, slow = ledger.last_look(connection, webhook_id)
     if due:
         ring(webhook_id, slow)
