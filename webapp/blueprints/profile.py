@@ -1,7 +1,7 @@
 """My User Profile: who is signed in, and their password."""
 
-from flask import Blueprint, current_app, flash, redirect, render_template, request, url_for
-from flask_login import login_user
+from flask import Blueprint, current_app, flash, redirect, render_template, request, session, url_for
+from flask_login import login_user, logout_user
 from werkzeug.wrappers import Response
 
 from webapp.extensions import limiter
@@ -56,6 +56,16 @@ def change_password() -> Response | tuple[str, int]:
         return _page(password=form), 422
     flash("Your password is changed. Other sessions are signed out.", "ok")
     return redirect(url_for("profile.show"), 303)
+
+
+@blueprint.post("/sign-out-everywhere")
+def sign_out_everywhere() -> Response:
+    with transaction():
+        users.sign_out_everywhere(signed_in())
+    logout_user()
+    session.clear()
+    flash("You are signed out everywhere.", "ok")
+    return redirect(url_for("auth.sign_in"), 303)
 
 
 def _page(name: NameForm | None = None, password: PasswordForm | None = None) -> str:
