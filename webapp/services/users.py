@@ -170,6 +170,7 @@ def change_role(user: User, role: Role, by: User) -> None:
         return
     audit.record("user.role_changed", user.account_id, user.label, detail=f"{user.role.label} → {role.label}")
     user.role = role
+    db.session.flush()
 
 
 def remove(user: User, by: User) -> None:
