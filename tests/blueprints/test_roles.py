@@ -134,7 +134,7 @@ def test_a_route_without_an_owner_keeps_the_application_from_starting(
 
 def test_the_application_checks_its_table_when_it_starts(make_app: AppMaker, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delitem(roles.TABLE, "leads.csv")
-    with pytest.raises(roles.IncompleteTable, match="leads.csv"):
+    with pytest.raises(roles.IncompleteTable, match=r"leads\.csv"):
         make_app()
 
 

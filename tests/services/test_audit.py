@@ -51,10 +51,13 @@ def test_nor_is_it_emptied_or_written_over_by_the_database_s_own_ways(owner: Use
 
 
 def test_no_deed_without_its_entry_and_no_entry_without_its_deed(owner: User) -> None:
-    with pytest.raises(RuntimeError), transaction():
+    def broken_off() -> None:
         api_keys.create_shared_token(owner.account_id, owner.id, "CRM")
         db.session.flush()
         raise RuntimeError
+
+    with pytest.raises(RuntimeError), transaction():
+        broken_off()
     assert entries() == []
 
 

@@ -91,7 +91,7 @@ def test_an_overlap_that_ends_within_a_batch_ends_there(
     signed: tuple[ApiKey, str], interface: Interface, receiver: Receiver, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The batch was selected with both secrets; the clock has passed the end when its try is made."""
-    key, first = signed
+    key, _ = signed
     rotated(key)
     until = api_keys.previous_secrets(key.account_id)[key.id].until
     real = sending.time.time

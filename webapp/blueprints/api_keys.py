@@ -53,7 +53,7 @@ def rotate(public_id: str) -> str | tuple[str, int]:
     key, form = api_keys.get(account_id(), public_id), RotateForm()
     if not form.validate_on_submit():
         return _rotate(key, form), 422 if form.is_submitted() else 200
-    overlap = timedelta(hours=form.overlap.data)
+    overlap = timedelta(hours=int(form.overlap.data))
     try:
         with transaction():
             secret = api_keys.rotate(key, overlap, force=form.force.data)

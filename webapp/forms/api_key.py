@@ -30,21 +30,20 @@ class ApiKeyForm(FlaskForm):  # type: ignore[misc]  # Flask-WTF has no types
 
 
 OVERLAPS = [  # hours
-    SelectChoice(0, "Ends at once"),
-    SelectChoice(1, "Signs too for 1 hour"),
-    SelectChoice(24, "Signs too for 24 hours"),
-    SelectChoice(72, "Signs too for 3 days"),
-    SelectChoice(168, "Signs too for 7 days"),
+    SelectChoice("0", "Ends at once"),
+    SelectChoice("1", "Signs too for 1 hour"),
+    SelectChoice("24", "Signs too for 24 hours"),
+    SelectChoice("72", "Signs too for 3 days"),
+    SelectChoice("168", "Signs too for 7 days"),
 ]
 
 
 class RotateForm(FlaskForm):  # type: ignore[misc]
     """A new secret for a Shared Token, and how long the old one goes on beside it."""
 
-    overlap = SelectField("The old secret", choices=OVERLAPS, default=24, coerce=int, validate_choice=False)
+    overlap = SelectField("The old secret", choices=OVERLAPS, default="24", validate_choice=False)
     force = BooleanField("End the secret before it at once, and rotate all the same")
 
     def validate_overlap(self, field: SelectField) -> None:
         if field.data not in {choice.value for choice in OVERLAPS}:
-            field.errors = []  # WTForms' own words, about a number, say less
             raise ValidationError("Choose how long the old secret goes on signing.")
