@@ -6,8 +6,8 @@ Nothing is open by default: a view is behind sign-in and the table of roles (rol
 from collections.abc import Callable
 from typing import Any, TypeVar, cast
 
-from flask import Flask, Response, abort, current_app, redirect, request, url_for
-from flask_login import current_user
+from flask import Flask, Response, abort, current_app, redirect, request, session, url_for
+from flask_login import current_user, login_user, logout_user
 from werkzeug.wrappers import Response as BaseResponse
 
 from webapp import roles
@@ -38,6 +38,18 @@ def cross_site(view: V) -> V:
 def signed_in() -> User:
     """The user of this request; the guard has seen to it that there is one."""
     return cast(User, current_user._get_current_object())
+
+
+def begin_session(user: User, remember: bool = False) -> None:
+    """Signs the user in. Nothing of an earlier session, its CSRF token least of all, goes on in this one."""
+    end_session()
+    login_user(user, remember=remember)
+
+
+def end_session() -> None:
+    """Signs out whoever is signed in here. In this order: Stay signed in is forgotten by a note in the session."""
+    session.clear()
+    logout_user()
 
 
 def account_id() -> int:

@@ -245,6 +245,9 @@ def test_signing_out_everywhere_ends_every_session(app: Flask, signed_in: FlaskC
     assert (answer.status_code, answer.location) == (303, "/login")
     for client in (signed_in, staying):
         assert client.get("/profile").status_code == 303
+    again = sign_in(app, "alice@example.com")
+    again.post("/profile/sign-out-everywhere")
+    assert "You are signed out everywhere." in again.get("/login").text
 
 
 def test_the_audit_log_is_filtered_by_kind_and_person(app: Flask, signed_in: FlaskClient, owner: User) -> None:

@@ -46,7 +46,7 @@ def last_mail() -> Mail:
 
 
 def last_token() -> str:
-    """The token of the link in the last mail; leaves no transaction open, which on SQLite would lock out a whole site."""
+    """The token of the link in the last mail; no transaction is left open, which on SQLite locks out a site."""
     token = token_in(last_mail())
     db.session.rollback()
     return token

@@ -5,15 +5,15 @@ import time
 from collections.abc import Callable
 from typing import Any, TypeVar
 
-from flask import Blueprint, Response, redirect, render_template, request, session, url_for
-from flask_login import current_user, login_user, logout_user
+from flask import Blueprint, Response, redirect, render_template, request, url_for
+from flask_login import current_user
 from werkzeug.exceptions import TooManyRequests
 from werkzeug.wrappers import Response as BaseResponse
 
 from webapp.extensions import limiter
 from webapp.forms.sign_in import SignInForm
 from webapp.limits import network, typed_account
-from webapp.security import local_path, public, signed_in
+from webapp.security import begin_session, end_session, local_path, public, signed_in
 from webapp.services import audit, users
 from webapp.transaction import transaction
 
@@ -53,8 +53,7 @@ def sign_in() -> BaseResponse | str | tuple[str, int]:
         with transaction():
             user = users.sign_in(form.email.data, form.password.data)
             if user:
-                session.clear()  # nothing of an earlier session, its CSRF token least of all, goes on in this one
-                login_user(user, remember=form.remember.data)
+                begin_session(user, remember=form.remember.data)
         if user:
             return redirect(target, 303)
         form.form_errors = ["This email and password do not belong together."]
@@ -65,8 +64,7 @@ def sign_in() -> BaseResponse | str | tuple[str, int]:
 def sign_out() -> BaseResponse:
     with transaction():
         audit.record("session.signed_out", signed_in().account_id, signed_in().label)
-    logout_user()
-    session.clear()
+    end_session()
     return redirect(url_for("auth.sign_in"), 303)
 
 

@@ -1,14 +1,13 @@
 """Invitations: sent, sent again and withdrawn by owner and admins; accepted by whoever holds the link."""
 
-from flask import Blueprint, flash, redirect, render_template, session, url_for
-from flask_login import login_user
+from flask import Blueprint, flash, redirect, render_template, url_for
 from werkzeug.exceptions import NotFound
 from werkzeug.wrappers import Response
 
 from webapp.extensions import limiter
 from webapp.forms.rules import add_refusal
 from webapp.forms.user import AcceptForm, InvitationForm
-from webapp.security import account_id, public, signed_in
+from webapp.security import account_id, begin_session, public, signed_in
 from webapp.services import invitations, users
 from webapp.services.errors import Refused
 from webapp.transaction import transaction
@@ -75,8 +74,7 @@ def accept(token: str) -> Response | str | tuple[str, int]:
         try:
             with transaction():
                 user = invitations.accept(token, form.name.data, form.password.data)
-                session.clear()  # whoever was signed in here before is no longer
-                login_user(user)
+                begin_session(user)  # whoever was signed in here before is no longer
         except Refused as refusal:
             add_refusal(form, refusal)
             return _page(token, form), 422

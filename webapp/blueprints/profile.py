@@ -1,13 +1,13 @@
 """My User Profile: who is signed in, and their password."""
 
-from flask import Blueprint, current_app, flash, redirect, render_template, request, session, url_for
-from flask_login import login_user, logout_user
+from flask import Blueprint, current_app, flash, redirect, render_template, request, url_for
+from flask_login import login_user
 from werkzeug.wrappers import Response
 
 from webapp.extensions import limiter
 from webapp.forms.profile import NameForm, PasswordForm
 from webapp.forms.rules import add_refusal
-from webapp.security import signed_in
+from webapp.security import end_session, signed_in
 from webapp.services import users
 from webapp.services.errors import Refused
 from webapp.transaction import transaction
@@ -62,8 +62,7 @@ def change_password() -> Response | tuple[str, int]:
 def sign_out_everywhere() -> Response:
     with transaction():
         users.sign_out_everywhere(signed_in())
-    logout_user()
-    session.clear()
+    end_session()
     flash("You are signed out everywhere.", "ok")
     return redirect(url_for("auth.sign_in"), 303)
 
