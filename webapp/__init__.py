@@ -7,7 +7,7 @@ from flask import Flask
 from sqlalchemy.engine import make_url
 from werkzeug.middleware.proxy_fix import ProxyFix
 
-from webapp import blueprints, cli, errors, filters, htmx, log, security, transaction
+from webapp import blueprints, cli, errors, filters, htmx, log, roles, security, transaction
 from webapp.config import Config
 from webapp.extensions import csrf, db, limiter, login, mail, migrate, queues
 
@@ -43,6 +43,7 @@ def create_app(config: Config | None = None, *, synchronous: str = "FULL", pool_
     limiter.init_app(app)
     for part in (security, errors, filters, htmx, blueprints, cli):
         part.init_app(app)
+    roles.check(app)
     return app
 
 

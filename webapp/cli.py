@@ -11,15 +11,16 @@ from flask import Flask
 from flask.cli import with_appcontext
 from sqlalchemy.exc import OperationalError, ProgrammingError
 
+from webapp.actor import OPERATOR, acting
 from webapp.models import KeyAccess, User
-from webapp.services import api_keys, installation, interfaces, users
+from webapp.services import api_keys, installation, interfaces, password_resets, users
 from webapp.services.errors import Refused
 from webapp.transaction import transaction
 
 
 def init_app(app: Flask) -> None:
     """Adds the commands to `flask --app webapp`."""
-    for command in (create_owner, create_interface, create_api_key, receive):
+    for command in (create_owner, create_interface, create_api_key, reset_password, rotate_encryption, receive):
         app.cli.add_command(command)
 
 
@@ -27,7 +28,8 @@ def init_app(app: Flask) -> None:
 def _plainly() -> Iterator[None]:
     """Turns what may go wrong into a sentence on stderr and exit code 1."""
     try:
-        yield
+        with acting(OPERATOR):
+            yield
     except Refused as refusal:
         raise click.ClickException(str(refusal)) from None
     except (OperationalError, ProgrammingError) as error:
@@ -97,6 +99,29 @@ def create_api_key(name: str, public: bool) -> None:
     with _plainly(), transaction():
         key, secret = api_keys.create_api_key(_operator().account_id, None, name, access)
         answer = {"id": key.public_id, "name": key.name, "key": secret}
+    _print(answer)
+
+
+@_command("reset-password")
+@click.option("--email", required=True, help="Whose password.")
+@click.option("--password", help="The new one; by default a link to choose one is printed.")
+@with_appcontext
+def reset_password(email: str, password: str | None) -> None:
+    """For who cannot sign in and cannot be mailed: prints a link of one hour, or sets a password."""
+    with _plainly(), transaction():
+        if password is None:
+            answer = password_resets.link(email)
+        else:
+            answer = {"email": users.set_password(email, password).email, "link": None, "expires_at": None}
+    _print(answer)
+
+
+@_command("rotate-encryption")
+@with_appcontext
+def rotate_encryption() -> None:
+    """Encrypts every secret with the newest of ENCRYPTION_KEYS, so that the older ones can be dropped."""
+    with _plainly(), transaction():
+        answer = api_keys.reencrypt_all()
     _print(answer)
 
 

@@ -1,16 +1,16 @@
 """Sign-in, who may see what, and the headers of every response.
 
-Nothing is open by default: a view is behind sign-in unless it carries `@public`.
+Nothing is open by default: a view is behind sign-in and the table of roles (roles.py) unless it carries `@public`.
 """
 
 from collections.abc import Callable
-from functools import wraps
 from typing import Any, TypeVar, cast
 
-from flask import Flask, Response, abort, current_app, redirect, request, url_for
-from flask_login import current_user
+from flask import Flask, Response, abort, current_app, redirect, request, session, url_for
+from flask_login import current_user, login_user, logout_user
 from werkzeug.wrappers import Response as BaseResponse
 
+from webapp import roles
 from webapp.extensions import db, login
 from webapp.models import User
 
@@ -35,36 +35,21 @@ def cross_site(view: V) -> V:
     return view
 
 
-def operator_only(view: V) -> V:
-    """For what belongs to the installation and not to an account; for others it does not exist."""
-
-    @wraps(view)
-    def guarded(*args: Any, **kwargs: Any) -> Any:
-        if not signed_in().is_operator:
-            abort(404)
-        return view(*args, **kwargs)
-
-    return cast(V, guarded)
-
-
-def roles(*names: str) -> Callable[[V], V]:
-    """For users with one of these roles only; others are told so."""
-
-    def guard(view: V) -> V:
-        @wraps(view)
-        def guarded(*args: Any, **kwargs: Any) -> Any:
-            if signed_in().role not in names:
-                abort(403, "Your role does not allow this. Ask the owner of your account.")
-            return view(*args, **kwargs)
-
-        return cast(V, guarded)
-
-    return guard
-
-
 def signed_in() -> User:
     """The user of this request; the guard has seen to it that there is one."""
     return cast(User, current_user._get_current_object())
+
+
+def begin_session(user: User, remember: bool = False) -> None:
+    """Signs the user in. Nothing of an earlier session, its CSRF token least of all, goes on in this one."""
+    end_session()
+    login_user(user, remember=remember)
+
+
+def end_session() -> None:
+    """Signs out whoever is signed in here. In this order: Stay signed in is forgotten by a note in the session."""
+    session.clear()
+    logout_user()
 
 
 def account_id() -> int:
@@ -77,6 +62,8 @@ def init_app(app: Flask) -> None:
     app.before_request(_refuse_nul)
     app.before_request(_refuse_cross_site)
     app.before_request(_require_sign_in)
+    app.before_request(_require_role)
+    app.jinja_env.globals["may"] = _may
     app.after_request(_headers)
 
 
@@ -85,7 +72,7 @@ def _load_user(key: str) -> User | None:
     """The user of a session key made by `User.get_id`; None once a change of password ended that session."""
     user_id, _, version = key.partition(".")
     user = db.session.get(User, int(user_id)) if user_id.isdigit() else None
-    return user if user and str(user.session_version) == version else None
+    return user if user and str(user.session_version) == version and not user.removed_at else None
 
 
 def _view_has(mark: str) -> bool:
@@ -117,6 +104,21 @@ def _require_sign_in() -> BaseResponse | None:
     if request.headers.get("HX-Request") == "true":  # a redirect would be swapped into the row that asked
         return Response(status=401, headers={"HX-Redirect": target})
     return redirect(target, 303)
+
+
+def _require_role() -> None:
+    """What is the operator's alone does not exist for others; of what a role lacks, people are told."""
+    endpoint = request.endpoint
+    if endpoint is None or endpoint == "static" or _view_has("is_public") or roles.may(signed_in(), endpoint):
+        return
+    if roles.of(endpoint) == roles.ONLY_OPERATOR:
+        abort(404)
+    abort(403, "Your role does not allow this. Ask the owner of your account.")
+
+
+def _may(endpoint: str) -> bool:
+    """For templates: whether whoever is signed in may go there."""
+    return current_user.is_authenticated and roles.may(signed_in(), endpoint)
 
 
 def _headers(response: Response) -> Response:

@@ -22,7 +22,7 @@ BUSY_TIMEOUT = 30  # seconds a writer waits for the ones before it
 IDLE = 0.25  # seconds: a connection that was idle for less is taken to live
 READING_METHODS = frozenset({"GET", "HEAD", "OPTIONS"})
 
-_reading: ContextVar[bool] = ContextVar("leadhook_reading", default=False)
+_reading: ContextVar[bool | None] = ContextVar("leadhook_reading", default=None)  # None: by the request's method
 _waiting: ContextVar[list[Callable[[], object]] | None] = ContextVar("leadhook_after_commit", default=None)
 
 
@@ -77,13 +77,29 @@ def looking() -> Iterator[Connection]:
         yield connection
 
 
+@contextmanager
+def writing() -> Iterator[None]:
+    """Ends the transaction at hand; within the block, a request that only reads may write after all. For a deed that
+    is a GET and must be written down, such as a download."""
+    db.session.rollback()
+    token = _reading.set(False)
+    try:
+        with transaction():
+            yield
+    finally:
+        _reading.reset(token)
+
+
 def release() -> None:
     """Ends the transaction at hand without writing, so that slow work (a password hash) holds no lock."""
     db.session.rollback()
 
 
 def _only_reads() -> bool:
-    return _reading.get() or (has_request_context() and request.method in READING_METHODS)
+    chosen = _reading.get()
+    if chosen is not None:
+        return chosen
+    return has_request_context() and request.method in READING_METHODS
 
 
 def bind(app: Flask) -> None:

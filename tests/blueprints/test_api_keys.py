@@ -169,3 +169,50 @@ def test_keys_are_for_owner_and_admin(app: Flask, signed_in: FlaskClient, owner:
 def test_signed_out_there_are_no_keys(client: FlaskClient) -> None:
     for answer in (client.get("/profile/api-keys"), client.post("/profile/api-keys/new")):
         assert answer.status_code == 303
+
+
+def test_a_token_is_rotated_and_its_old_secret_ended(signed_in: FlaskClient) -> None:
+    save(signed_in)
+    key = only_key()
+    own, old = f"/profile/api-keys/{key.public_id}", key.hint
+    assert '<option selected value="24">' in signed_in.get(f"{own}/rotate").text
+    page = signed_in.post(f"{own}/rotate", data={"overlap": "24"}).text
+    (secret,) = SECRET.findall(page)
+    db.session.refresh(key)
+    assert decrypt(key.secret_encrypted or b"") == secret
+    assert f'<span class="mono">{old}</span>, signs too until' in page
+    listed = signed_in.get("/profile/api-keys").text
+    assert secret not in listed
+    assert f"{old}</span> signs too" in listed
+    refused = signed_in.post(f"{own}/rotate", data={"overlap": "24"})
+    assert refused.status_code == 422
+    assert "still signs, too" in refused.text
+    assert SECRET.findall(signed_in.post(f"{own}/rotate", data={"overlap": "0", "force": "y"}).text)
+    assert "signs too" not in signed_in.get("/profile/api-keys").text
+
+
+def test_the_old_secret_is_revoked_at_once(signed_in: FlaskClient) -> None:
+    save(signed_in)
+    own = f"/profile/api-keys/{only_key().public_id}"
+    signed_in.post(f"{own}/rotate", data={"overlap": "168"})
+    assert "Revoke the old one now" in signed_in.get(f"{own}/rotate").text
+    assert signed_in.post(f"{own}/revoke-previous").status_code == 303
+    assert "signs too" not in signed_in.get("/profile/api-keys").text
+
+
+@pytest.mark.parametrize("overlap", ["", "-1", "169", "x", "1e3"])
+def test_an_overlap_is_one_of_those_offered(signed_in: FlaskClient, overlap: str) -> None:
+    save(signed_in)
+    hint = only_key().hint
+    answer = signed_in.post(f"/profile/api-keys/{only_key().public_id}/rotate", data={"overlap": overlap})
+    assert answer.status_code == 422
+    assert "Choose how long the old secret goes on signing." in answer.text
+    assert only_key().hint == hint
+
+
+def test_an_api_key_is_not_rotated(signed_in: FlaskClient) -> None:
+    save(signed_in, "Export", "api", access="private")
+    assert "Rotate…" not in signed_in.get("/profile/api-keys").text
+    answer = signed_in.post(f"/profile/api-keys/{only_key().public_id}/rotate", data={"overlap": "24"})
+    assert answer.status_code == 422
+    assert "Only a Shared Token" in answer.text

@@ -130,6 +130,24 @@ def test_signing_out_is_a_post_and_ends_the_session(signed_in: FlaskClient) -> N
     assert signed_in.get("/interfaces").status_code == 303
 
 
+def test_signing_out_forgets_who_would_have_stayed_signed_in(app: Flask, owner: User) -> None:
+    client = app.test_client()
+    client.post("/login", data={**RIGHT, "remember": "y"})
+    assert client.post("/logout").status_code == 303
+    assert client.get_cookie("leadhook-remember") is None
+    assert client.get("/interfaces").status_code == 303
+
+
+def test_who_signs_in_after_another_takes_nothing_of_theirs_along(app: Flask, owner: User) -> None:
+    with transaction():
+        users.create_owner("bob@example.com", PASSWORD, "Bob's Boats")
+    client = app.test_client()
+    client.post("/login", data={**RIGHT, "remember": "y"})
+    client.post("/login", data={"email": "bob@example.com", "password": PASSWORD})
+    client.delete_cookie("leadhook")
+    assert client.get("/interfaces").status_code == 303, "and not as Alice, who stayed signed in before"
+
+
 def test_a_session_ends_when_the_password_changes(signed_in: FlaskClient, owner: User) -> None:
     with transaction():
         users.change_password(owner.id, PASSWORD, "another good one")

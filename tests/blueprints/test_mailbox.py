@@ -108,7 +108,7 @@ def test_what_signs_someone_in_is_for_the_operator_only(
         assert stranger.get(f"/mailbox/{mail_id}").status_code == stranger_sees
 
 
-@pytest.mark.parametrize(("role", "status"), [(Role.ADMIN, 200), (Role.EDITOR, 404), (Role.LEADS_ONLY, 404)])
+@pytest.mark.parametrize(("role", "status"), [(Role.ADMIN, 200), (Role.EDITOR, 403), (Role.LEADS_ONLY, 403)])
 def test_only_owners_and_admins_have_a_mailbox(app: Flask, owner: User, mail: Mail, role: Role, status: int) -> None:
     with transaction():
         other = users.create_owner("bob@example.com", PASSWORD, "Another")

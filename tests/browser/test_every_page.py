@@ -8,12 +8,13 @@ from sqlalchemy import select
 
 from tests.browser.conftest import EMAIL, sign_in
 from tests.support.factories import delivery_of, point_at, sign, submit
+from tests.support.people import join, token_in
 from tests.support.receiver import Receiver
 from tests.support.site import Site
 from tests.support.waiting import wait_until
 from webapp.extensions import db
-from webapp.models import Mail, User
-from webapp.services import interfaces
+from webapp.models import Mail, Role, User
+from webapp.services import api_keys, interfaces, invitations, password_resets
 from webapp.transaction import transaction
 
 WIDTHS = (1280, 390)
@@ -29,7 +30,8 @@ def addresses(site_app: Flask, site: Site) -> list[str]:
             interface = interfaces.create(owner.account_id, "Every page")
             interface.notification_emails = ["sales@example.com"]
         point_at(interface, receiver.url)
-        sign(interface)
+        token, _ = sign(interface)
+        people = _people(owner)
         lead = submit(interface)
         wait_until(lambda: delivery_of(lead).last_code == 500, "the first try")
         edit = f"/interfaces/{interface.public_id}"
@@ -37,32 +39,47 @@ def addresses(site_app: Flask, site: Site) -> list[str]:
         leads = ["/leads", "/leads?q=nobody", "/leads?status=retrying", f"/leads/{lead.public_id}"]
         db.session.rollback()
         tabs = [f"{edit}/edit{tab}" for tab in ("", "/fields", "/lead-generation", "/embed")]
-        profile = ["/profile", "/profile/api-keys", "/profile/api-keys/new"]
+        keys = "/profile/api-keys"
+        profile = ["/profile", keys, f"{keys}/new", f"{keys}/{token.public_id}/rotate", "/profile/audit-log", *people]
         form = f"/f/{interface.public_id}"
         db.session.rollback()
     others = ["/interfaces", "/interfaces/new", f"{edit}/delete", "/mailbox", f"/mailbox/{mail_id}", "/no-such-page"]
     return [*others, *tabs, *leads, *profile, form, f"{form}/thank-you", "/docs/webhooks", "/docs/error-reports"]
 
 
+def _people(owner: User) -> list[str]:
+    """The addresses of pages about people, with an editor, an invitation and a rotated token."""
+    editor = join(owner, Role.EDITOR, "emil@example.com", name="Emil")
+    with transaction():
+        invitations.invite(owner, "dora@example.com", Role.LEADS_ONLY)
+        password_resets.ask("emil@example.com")
+        for token in api_keys.shared_tokens(owner.account_id):
+            api_keys.rotate(token, api_keys.OVERLAP, force=True)
+    links = [f"/invitations/{token_in(mail)}" for mail in db.session.query(Mail).filter_by(kind="invitation")]
+    links += [f"/reset-password/{token_in(mail)}" for mail in db.session.query(Mail).filter_by(kind="password_reset")]
+    own = f"/profile/users/{editor.id}"
+    pages = ["/profile/users", "/profile/users/invite", f"{own}/role", f"{own}/remove", f"{own}/transfer"]
+    return [*pages, *links, "/invitations/ended", "/forgot-password", "/profile/audit-log?kind=interface&person=99"]
+
+
+@pytest.mark.parametrize("width", WIDTHS)
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 def test_no_page_has_an_axe_violation_or_scrolls_sideways(
-    chromium: Browser, site: Site, addresses: list[str], scheme: str
+    chromium: Browser, site: Site, addresses: list[str], scheme: str, width: int
 ) -> None:
-    found: list[str] = []
-    for width in WIDTHS:
-        context = chromium.new_context(
-            base_url=site.url,
-            viewport={"width": width, "height": 800},
-            color_scheme=scheme,  # type: ignore[arg-type]
-        )
-        page = context.new_page()
-        page.goto("/login")
-        found += [f"/login {width}: {violation}" for violation in _violations(page)]
-        sign_in(page)
-        for address in addresses:
-            page.goto(address)
-            found += [f"{address} {width}: {violation}" for violation in _violations(page)]
-        context.close()
+    context = chromium.new_context(
+        base_url=site.url,
+        viewport={"width": width, "height": 800},
+        color_scheme=scheme,  # type: ignore[arg-type]
+    )
+    page = context.new_page()
+    page.goto("/login")
+    found = [f"/login: {violation}" for violation in _violations(page)]
+    sign_in(page)
+    for address in addresses:
+        page.goto(address)
+        found += [f"{address}: {violation}" for violation in _violations(page)]
+    context.close()
     assert found == []
 
 

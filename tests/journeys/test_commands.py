@@ -4,12 +4,14 @@ import json
 import socket
 from pathlib import Path
 
+from cryptography.fernet import Fernet
 from flask import Flask
 from sqlalchemy import select
 
-from tests.conftest import AppMaker
+from tests.conftest import KEYS, AppMaker
 from webapp.extensions import db
-from webapp.models import Interface, User
+from webapp.models import AuditEntry, Interface, User
+from webapp.services import users
 
 
 def run(app: Flask, *arguments: str) -> dict[str, object]:
@@ -94,3 +96,31 @@ def test_receive_says_when_its_port_is_taken(app: Flask) -> None:
 
 def test_a_missing_option_is_refused_like_any_wrong_input(app: Flask) -> None:
     assert "--email" in refused(app, "create-owner")
+
+
+def test_reset_password_prints_a_link_or_sets_a_password(app: Flask, owner: User) -> None:
+    answer = run(app, "reset-password", "--email", "Alice@example.com")
+    assert list(answer) == ["email", "link", "expires_at"]
+    path = str(answer["link"]).removeprefix("http://127.0.0.1:8000")
+    new = "another good one"
+    assert app.test_client().post(path, data={"new": new, "again": new}).status_code == 303
+    assert users.authenticate(owner.email, new)
+    db.session.rollback()
+    answer = run(app, "reset-password", "--email", owner.email, "--password", "yet another one")
+    assert answer == {"email": owner.email, "link": None, "expires_at": None}
+    assert users.authenticate(owner.email, "yet another one")
+    [entry] = db.session.query(AuditEntry).filter_by(action="session.password_set")
+    assert (entry.actor, entry.address) == ("Operator, on the command line", None)
+    db.session.rollback()
+    assert "no user" in refused(app, "reset-password", "--email", "nobody@example.com")
+    assert "8 characters" in refused(app, "reset-password", "--email", owner.email, "--password", "short")
+
+
+def test_rotate_encryption_counts_what_it_did(app: Flask, make_app: AppMaker, owner: User) -> None:
+    run(app, "create-interface", "--name", "Sales", "--shared-token", "CRM")
+    assert run(app, "rotate-encryption") == {"secrets": 1, "reencrypted": 0, "unreadable": 0}
+    keys = f"{Fernet.generate_key().decode()},{KEYS['ENCRYPTION_KEYS']}"
+    db.session.rollback()
+    anew = make_app(ENCRYPTION_KEYS=keys)
+    with anew.app_context():
+        assert run(anew, "rotate-encryption") == {"secrets": 1, "reencrypted": 1, "unreadable": 0}

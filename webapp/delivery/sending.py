@@ -10,7 +10,7 @@ import structlog
 from flask import current_app
 
 from webapp.clock import utcnow
-from webapp.delivery.ledger import Batch, Due
+from webapp.delivery.ledger import Batch, Due, Target
 from webapp.delivery.record import GONE, Sent, Unsendable
 from webapp.delivery.slots import waiting
 from webapp.encryption import CannotDecrypt, decrypt
@@ -70,7 +70,7 @@ class Sending:
         with waiting(), ThreadPoolExecutor(target.parallel_requests) as pool:
             list(pool.map(lambda due: self._try(due, signer), self.batch.rows))
 
-    def _signer(self) -> Signer | None:
+    def _signer(self) -> "_Signing | None":
         target = self.batch.target
         if not target.url:
             raise _CannotSign("The interface has no Lead Webhook URL any more.")
@@ -79,12 +79,12 @@ class Sending:
         if target.token_encrypted is None:
             raise _CannotSign("The Shared Token was revoked: choose another one, or no authentication.")
         try:
-            return Signer([decrypt(target.token_encrypted)])
+            return _Signing(target, decrypt(target.token_encrypted))
         except CannotDecrypt:
             raise _CannotSign("The Shared Token cannot be decrypted: ENCRYPTION_KEYS lacks its key.") from None
 
     def _try(
-        self, due: Due, signer: Signer | None, around: Callable[[], AbstractContextManager[None]] = nullcontext
+        self, due: Due, signer: "_Signing | None", around: Callable[[], AbstractContextManager[None]] = nullcontext
     ) -> None:
         if self._begun and (self.ended or self._turn_is_over()):
             return
@@ -108,6 +108,25 @@ class Sending:
         if outcome.error == ErrorKind.TIMEOUT or outcome.code == GONE:
             self.ended = True
         self.tries.append(Sent(due, one, started_at, timestamp, outcome))
+
+
+class _Signing:
+    """Signs with the token's secret, and until the end of a rotation's overlap, to the try, with the one before it."""
+
+    def __init__(self, target: Target, secret: str) -> None:
+        self._newest, self._both = Signer([secret]), None
+        self._until = target.previous_until or 0.0
+        if target.previous_encrypted is None:
+            return
+        try:
+            self._both = Signer([secret, decrypt(target.previous_encrypted)])
+        except CannotDecrypt:  # the newest signs all the same, and a receiver may know it by now
+            log.warning("the secret before the rotation cannot be decrypted", webhook=target.webhook_id)
+
+    def sign(self, message_id: str, timestamp: int, body: bytes) -> str:
+        """As `Signer.sign`."""
+        overlaps = self._both is not None and time.time() < self._until
+        return (self._both if self._both and overlaps else self._newest).sign(message_id, timestamp, body)
 
 
 class _CannotSign(Exception):

@@ -8,18 +8,20 @@ import secrets
 from collections.abc import Sequence
 
 from redis.exceptions import RedisError
-from sqlalchemy import Connection, and_, exists, insert, or_, select, update
+from sqlalchemy import Connection, and_, delete, exists, insert, or_, select, update
 from sqlalchemy.exc import IntegrityError
 
 from webapp.clock import now_sql
 from webapp.delivery import lanes, ledger, states
 from webapp.delivery.queues import FAST, MAIL, NAMES, SLOW
 from webapp.extensions import db, queues
-from webapp.models import Delivery, Mail, MailState, Sweeper, Webhook, WebhookState
+from webapp.models import Delivery, Mail, MailState, PreviousSecret, Sweeper, Webhook, WebhookState
 from webapp.transaction import reading
 
 EVERY = 2.0  # seconds
 LEASE = 10.0
+
+_OVER = PreviousSecret.until <= now_sql()  # the overlap of a rotation
 
 
 class Sweep:
@@ -29,11 +31,16 @@ class Sweep:
         self.token = secrets.token_hex(8)
 
     def once(self) -> None:
-        """One sweep: settles what slipped past a pause or a deletion, then rings lanes and mail."""
+        """One sweep: settles what slipped past a pause or a deletion, drops secrets that sign no more, then rings lanes
+        and mail."""
         if not self._lead():
             return
         with reading(), db.engine.connect() as connection:
             stray = _stray(connection)
+            overlap_ended = connection.execute(select(exists().where(_OVER))).scalar_one()
+        if overlap_ended:
+            with db.engine.begin() as connection:
+                connection.execute(delete(PreviousSecret).where(_OVER))
         for webhook_id in stray:
             with db.engine.begin() as connection:
                 _settle(connection, webhook_id)

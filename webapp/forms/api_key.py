@@ -1,7 +1,7 @@
-"""A new row of the API Keys page."""
+"""A new row of the API Keys page, and a new secret for one."""
 
 from flask_wtf import FlaskForm
-from wtforms import RadioField, SelectChoice, SelectField, StringField
+from wtforms import BooleanField, RadioField, SelectChoice, SelectField, StringField
 from wtforms.validators import ValidationError
 
 from webapp.forms.rules import Line
@@ -27,3 +27,23 @@ class ApiKeyForm(FlaskForm):  # type: ignore[misc]  # Flask-WTF has no types
         """Access is a question about an API Key; what stands there for a Shared Token does not matter."""
         if self.type.data == "api" and field.data not in {choice.value for choice in ACCESS}:
             raise ValidationError("Choose Private or Public.")
+
+
+OVERLAPS = [  # hours
+    SelectChoice("0", "Ends at once"),
+    SelectChoice("1", "Signs too for 1 hour"),
+    SelectChoice("24", "Signs too for 24 hours"),
+    SelectChoice("72", "Signs too for 3 days"),
+    SelectChoice("168", "Signs too for 7 days"),
+]
+
+
+class RotateForm(FlaskForm):  # type: ignore[misc]
+    """A new secret for a Shared Token, and how long the old one goes on beside it."""
+
+    overlap = SelectField("The old secret", choices=OVERLAPS, default="24", validate_choice=False)
+    force = BooleanField("End the secret before it at once, and rotate all the same")
+
+    def validate_overlap(self, field: SelectField) -> None:
+        if field.data not in {choice.value for choice in OVERLAPS}:
+            raise ValidationError("Choose how long the old secret goes on signing.")

@@ -1,12 +1,15 @@
 """The nouns, one a file."""
 
 from webapp.models.account import Account
-from webapp.models.api_key import ApiKey, KeyAccess, KeyType
+from webapp.models.api_key import ApiKey, KeyAccess, KeyType, PreviousSecret
+from webapp.models.audit_entry import AuditEntry
 from webapp.models.base import Base
 from webapp.models.delivery import Attempt, Delivery, DeliveryState, Reason
 from webapp.models.interface import Field, FieldType, Interface
+from webapp.models.invitation import Invitation
 from webapp.models.lead import Lead, LeadLogEntry
 from webapp.models.mail import Mail, MailState
+from webapp.models.password_reset import PasswordReset
 from webapp.models.report import Report, ReportEntry, ReportKind
 from webapp.models.sweeper import Sweeper
 from webapp.models.user import Role, User
@@ -16,6 +19,7 @@ __all__ = [
     "Account",
     "ApiKey",
     "Attempt",
+    "AuditEntry",
     "Authentication",
     "Base",
     "Delivery",
@@ -23,6 +27,7 @@ __all__ = [
     "Field",
     "FieldType",
     "Interface",
+    "Invitation",
     "KeyAccess",
     "KeyType",
     "Lane",
@@ -30,6 +35,8 @@ __all__ = [
     "LeadLogEntry",
     "Mail",
     "MailState",
+    "PasswordReset",
+    "PreviousSecret",
     "Reason",
     "Report",
     "ReportEntry",

@@ -4,7 +4,7 @@ from datetime import datetime
 from enum import StrEnum
 
 from sqlalchemy import CheckConstraint, ForeignKey, String
-from sqlalchemy.orm import Mapped, mapped_column
+from sqlalchemy.orm import Mapped, mapped_column, relationship
 
 from webapp.clock import utcnow
 from webapp.ids import key_id
@@ -47,3 +47,19 @@ class ApiKey(Base):
     created_at: Mapped[datetime] = mapped_column(default=utcnow)
     last_used_at: Mapped[datetime | None]
     revoked_at: Mapped[datetime | None]
+
+    previous: Mapped["PreviousSecret | None"] = relationship(back_populates="key")
+
+
+class PreviousSecret(Base):
+    """What a Shared Token's secret was before it was rotated. It signs too until `until` (epoch seconds, the database's
+    clock), and is deleted then."""
+
+    __tablename__ = "previous_secrets"
+
+    key_id: Mapped[int] = mapped_column(ForeignKey(ApiKey.id), primary_key=True)
+    secret_encrypted: Mapped[bytes]
+    hint: Mapped[str] = mapped_column(String(40))
+    until: Mapped[float] = mapped_column(index=True)
+
+    key: Mapped[ApiKey] = relationship(back_populates="previous")

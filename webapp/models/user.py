@@ -18,6 +18,11 @@ class Role(StrEnum):
     EDITOR = "editor"
     LEADS_ONLY = "leads-only"
 
+    @property
+    def label(self) -> str:
+        """The word on the screen: Owner, Admin, Editor or Leads only."""
+        return self.value.replace("-", " ").capitalize()
+
 
 class User(Base, UserMixin):  # type: ignore[misc]  # Flask-Login has no types
     __tablename__ = "users"
@@ -35,6 +40,7 @@ class User(Base, UserMixin):  # type: ignore[misc]  # Flask-Login has no types
     is_operator: Mapped[bool] = mapped_column(default=False)
     session_version: Mapped[int] = mapped_column(default=1)  # a session made under another one is signed out
     created_at: Mapped[datetime] = mapped_column(default=utcnow)
+    removed_at: Mapped[datetime | None]  # the row stays, for what the user did names it; see services/users.py
 
     account: Mapped[Account] = relationship(lazy="joined", innerjoin=True)
 

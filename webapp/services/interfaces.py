@@ -23,7 +23,7 @@ from webapp.models import (
     Webhook,
     WebhookState,
 )
-from webapp.services import webhooks
+from webapp.services import audit, webhooks
 from webapp.services.errors import Refused, refusing
 from webapp.webhooks.addresses import check_url
 
@@ -57,6 +57,7 @@ def create(account_id: int, name: str) -> Interface:
     interface.webhooks.append(Webhook(account_id=account_id, lane=Lane()))
     db.session.add(interface)
     db.session.flush()
+    record("created", interface)
     return interface
 
 
@@ -70,6 +71,7 @@ def update_general(interface: Interface, *, name: str, introduction: str, thank_
         default = Interface.__table__.c.thank_you.default.arg
         interface.thank_you = text.lines(thank_you, "The thank-you message", 1000) or default
     interface.updated_at = utcnow()
+    record("changed", interface, "General")
 
 
 def update_lead_generation(
@@ -102,6 +104,7 @@ def update_lead_generation(
     webhook.automatic_retries, webhook.parallel_requests = automatic_retries, parallel_requests
     interface.notification_emails, interface.report_emails = list(notification_emails), list(report_emails)
     interface.updated_at = utcnow()
+    record("changed", interface, "Lead Generation")
     db.session.flush()
     return webhooks.release_held(webhook)
 
@@ -119,8 +122,19 @@ def archive(interface: Interface) -> int:
         return 0
     webhook.state, webhook.state_reason, webhook.state_changed_at = WebhookState.ARCHIVED, "", utcnow()
     interface.archived_at = utcnow()
+    record("deleted", interface)
     db.session.flush()
     return states.cancel(connection, webhook.id)
+
+
+def record(deed: str, interface: Interface, detail: str = "") -> None:
+    """Writes into the audit log what was done to an interface: created, changed (`detail`: which tab), tested, deleted.
+
+    No settings' values: a URL may hold a secret.
+    """
+    audit.record(
+        f"interface.{deed}", interface.account_id, interface.name, target_id=interface.public_id, detail=detail
+    )
 
 
 def waiting(interface: Interface) -> int:

@@ -10,6 +10,7 @@ from sqlalchemy import Row, Select, func, select
 
 from webapp.extensions import db
 from webapp.models import Delivery, Field, Interface, Lead
+from webapp.services import audit
 from webapp.services.lead_list import WORD, Filter, key, matching
 from webapp.services.submissions import CLICK_IDS
 from webapp.transaction import release
@@ -37,6 +38,13 @@ def lines(wanted: Filter) -> Iterator[str]:
         if len(batch) < BATCH:
             return
         older = batch[-1].id
+
+
+def record(wanted: Filter) -> None:
+    """Writes into the audit log that these leads were asked for; what was searched for may be a visitor's name."""
+    asked = {**wanted.arguments, **({"q": "a search"} if wanted.q else {})}
+    detail = ", ".join(f"{name}: {word}" for name, word in asked.items())
+    audit.record("lead.exported", wanted.account_id, "CSV", detail=detail)
 
 
 def cell(value: object) -> str:

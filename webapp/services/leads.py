@@ -21,7 +21,7 @@ from webapp.models import (
     Webhook,
     WebhookState,
 )
-from webapp.services import interfaces, mails
+from webapp.services import audit, interfaces, mails
 from webapp.services.errors import Refused
 from webapp.services.submissions import Published
 from webapp.transaction import after_commit
@@ -153,6 +153,7 @@ def send_test(interface: Interface, user_id: int) -> Delivery:
     db.session.flush()  # the interface may be of this transaction
     lead = _keep(interface, interface.fields, fields, source, test=True)
     message = _promise(lead, interface, webhook, user_id)
+    interfaces.record("tested", interface)
     return db.session.scalars(select(Delivery).where(Delivery.message_id == message)).one()
 
 
@@ -186,6 +187,10 @@ def retry(account_id: int, public_ids: Sequence[str], user_id: int) -> int:
         raise NotFound
     queued = [lead for lead in found if retryable(lead) is None and _click(lead, user_id)]
     db.session.add_all(LeadLogEntry(lead_id=lead.id, action="resentwebhook", user_id=user_id) for lead in queued)
+    if queued:
+        ids = ", ".join(lead.public_id for lead in queued)
+        number = "1 lead" if len(queued) == 1 else f"{len(queued):,} leads"
+        audit.record("lead.retried", account_id, number, detail=ids if len(ids) <= 500 else f"{ids[:496]} …")
     for webhook_id in {lead.interface.webhook.id for lead in queued}:
         after_commit(lambda webhook_id=webhook_id: lanes.ring_unless_held(webhook_id))  # type: ignore[misc]
     return len(queued)

@@ -8,11 +8,10 @@ from sqlalchemy.orm import defer
 from werkzeug.exceptions import NotFound
 
 from webapp.extensions import db
-from webapp.models import Mail, MailState, Role, User
+from webapp.models import Mail, MailState, User
 
 PAGE = 25
 LARGEST_ID = 2**63 - 1
-READERS = (Role.OWNER, Role.ADMIN)
 
 
 @dataclass(frozen=True)
@@ -22,11 +21,6 @@ class Page:
     mails: Sequence[Mail]
     prev: int | None
     next: int | None
-
-
-def may_read(user: User) -> bool:
-    """Whether there is a mailbox page for this user: for owners and admins."""
-    return user.role in READERS
 
 
 def get(user: User, mail_id: int) -> Mail:
@@ -71,5 +65,7 @@ def _page(mails: Sequence[Mail], prev: bool, next: bool) -> Page:  # noqa: A002 
 
 
 def _readable(user: User) -> ColumnElement[bool]:
+    """A link that waits for the mail server is nobody's to read but its recipient's; once sent it is cut out."""
     own = and_(Mail.account_id == user.account_id, Mail.signs_in.is_(False))
-    return or_(own, Mail.account_id.is_(None), Mail.signs_in) if user.is_operator else own
+    links = and_(Mail.signs_in, Mail.state != MailState.DUE)
+    return or_(own, Mail.account_id.is_(None), links) if user.is_operator else own

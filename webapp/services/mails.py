@@ -33,6 +33,7 @@ LEASE = smtp.DEADLINE + 60.0
 WAITS = (30, 120, 600)  # seconds after the first temporary errors; then
 WAIT = 3600
 SUBJECT_LIMIT = 200
+CUT = "The link in this mail was cut out once it was sent, for it lets its recipient in."
 
 ADDRESS = re.compile(r"[^\s<>()\[\]\\,;:\"@\x00-\x1f\x7f]+@[^\s<>()\[\]\\,;:\"@\x00-\x1f\x7f]+")
 # Line breaks of every kind, and the marks that turn the direction of what follows in somebody's list of mails.
@@ -197,6 +198,8 @@ def _record(claimed: Claimed, answer: Handover) -> None:
     else:
         mine = mine.where(Mail.tries == claimed.tries)  # or another job has claimed it since
         values["due_at"] = now_sql() + (WAITS[claimed.tries - 1] if claimed.tries <= len(WAITS) else WAIT)
+    if "state" in values:
+        values |= _without_link()
     recorded = mine.values(values).returning(Mail.id).execution_options(synchronize_session=False)
     is_recorded = db.session.execute(recorded).one_or_none() is not None
     if accepted and is_recorded and (claimed.lead_id or not claimed.sent_at):  # a report's leads are told of it once
@@ -205,11 +208,18 @@ def _record(claimed: Claimed, answer: Handover) -> None:
         log.warning("a mail was not accepted", mail=claimed.id, try_number=claimed.tries)
 
 
+def _without_link() -> dict[str, Any]:
+    """The bodies of a mail that is over and done with: a link that signs somebody in is not kept in them."""
+    columns = {"body_text": Mail.body_text, "body_html": Mail.body_html}
+    return {name: case((Mail.signs_in, CUT), else_=column) for name, column in columns.items()}
+
+
 def _postpone_all(words: str) -> None:
     """Nobody could be connected to: everything due waits, each mail for its own time; what is too old fails."""
     due = update(Mail).where(_due()).execution_options(synchronize_session=False)
     tried = {"tries": Mail.tries + 1, "last_error": words[:500]}
-    db.session.execute(due.where(Mail.created_at < utcnow() - smtp.PATIENCE).values(state=MailState.FAILED, **tried))
+    failed = {"state": MailState.FAILED, **tried, **_without_link()}
+    db.session.execute(due.where(Mail.created_at < utcnow() - smtp.PATIENCE).values(failed))
     wait = case(*((Mail.tries == tries, seconds) for tries, seconds in enumerate(WAITS)), else_=WAIT)
     db.session.execute(due.values(due_at=now_sql() + wait, **tried))
 

@@ -1,4 +1,4 @@
-"""Who signs in, and with what password.
+"""Who signs in, with what password, in which role.
 
 A password is hashed with Argon2id, which takes tens of milliseconds and megabytes on purpose. So a function that hashes
 ends the transaction at hand first (`release`): call it before anything else is written in that transaction.
@@ -6,22 +6,28 @@ ends the transaction at hand first (`release`): call it before anything else is 
 
 import secrets
 import unicodedata
+from collections.abc import Sequence
 from typing import cast
 
 from argon2 import PasswordHasher
 from argon2.exceptions import VerificationError
 from sqlalchemy import CursorResult, exists, select, update
 from sqlalchemy.exc import IntegrityError
+from werkzeug.exceptions import NotFound
 
 from webapp import text
+from webapp.clock import utcnow
 from webapp.extensions import db
 from webapp.models import Role, User
-from webapp.services import accounts
+from webapp.services import accounts, audit
 from webapp.services.errors import Refused, refusing
 from webapp.transaction import release
 
 MIN_PASSWORD = 8
 MAX_PASSWORD = 1000  # characters; nobody types more, and hashing a megabyte is work for nothing
+LARGEST_ID = 2**63 - 1
+GIVEN_ROLES = (Role.ADMIN, Role.EDITOR, Role.LEADS_ONLY)  # an owner is made by handing the account over
+NO_PASSWORD = "removed"  # no hash: whatever is typed, it does not match
 
 # OWASP's parameters for Argon2id: many sign-ins at once must fit into a small machine's memory.
 HASHER = PasswordHasher(time_cost=2, memory_cost=19456, parallelism=1)
@@ -37,7 +43,7 @@ def create_owner(email: str, password: str, account_name: str) -> User:
     release()
     with refusing("email"):
         email = text.address(email).lower()
-    password_hash = _hash(_strong(password, email, "password"))
+    password_hash = new_hash(password, email)
     if db.session.scalar(select(exists().where(User.email == email))):
         raise Refused(f"There is a user with the address {email} already.", "email")
     first = not db.session.scalar(select(exists().where(User.is_operator)))
@@ -48,7 +54,42 @@ def create_owner(email: str, password: str, account_name: str) -> User:
         db.session.flush()
     except IntegrityError:  # another process was quicker
         raise Refused(f"A user with the address {email} was made just now.", "email") from None
+    audit.record("user.created", account.id, email, detail=account.name)
     return user
+
+
+def get(account_id: int, user_id: int) -> User:
+    """The account's user; NotFound for a removed one and for any other."""
+    mine = select(User).where(User.account_id == account_id, User.id == user_id, User.removed_at.is_(None))
+    user: User | None = db.session.scalar(mine)
+    if user is None:
+        raise NotFound
+    return user
+
+
+def of_account(account_id: int) -> Sequence[User]:
+    """All who may sign in to it, the owner first, then by name."""
+    users = db.session.scalars(select(User).where(User.account_id == account_id, User.removed_at.is_(None))).all()
+    return sorted(users, key=lambda user: (user.role != Role.OWNER, user.label.lower()))
+
+
+def by_email(email: str) -> User:
+    """For the operator: the user with that address; Refused where there is none."""
+    user: User | None = db.session.scalar(select(User).where(User.email == _wanted(email), User.removed_at.is_(None)))
+    if user is None:
+        raise Refused(f"There is no user with the address {email}.", "email")
+    return user
+
+
+def sign_in(email: str, password: str) -> User | None:
+    """As `authenticate`; success and failure are written down, an unknown address as nobody's, and without it."""
+    user = authenticate(email, password)
+    if user:
+        audit.record("session.signed_in", user.account_id, by=user)
+        return user
+    meant = db.session.scalar(select(User).where(User.email == _wanted(email), User.removed_at.is_(None)))
+    audit.record("session.failed", meant.account_id if meant else None, meant.label if meant else "an unknown address")
+    return None
 
 
 def authenticate(email: str, password: str) -> User | None:
@@ -56,8 +97,8 @@ def authenticate(email: str, password: str) -> User | None:
 
     Ends the transaction at hand while it hashes.
     """
-    wanted = email.replace("\0", "").strip().lower()[:320]
-    row = db.session.execute(select(User.id, User.password_hash).where(User.email == wanted)).first()
+    known = select(User.id, User.password_hash).where(User.email == _wanted(email), User.removed_at.is_(None))
+    row = db.session.execute(known).first()
     release()
     matches = _matches(row.password_hash if row else _NOBODY, password)
     return db.session.get(User, row.id) if row and matches else None
@@ -66,7 +107,10 @@ def authenticate(email: str, password: str) -> User | None:
 def rename(user: User, name: str) -> None:
     """The name others see; empty, it is the address."""
     with refusing("name"):
-        user.name = text.line(name, "The name", 200, required=False)
+        name = text.line(name, "The name", 200, required=False)
+    if name != user.name:
+        audit.record("user.renamed", user.account_id, user.email)
+    user.name = name
 
 
 def change_password(user_id: int, current: str, new: str) -> User:
@@ -79,7 +123,7 @@ def change_password(user_id: int, current: str, new: str) -> User:
     release()
     if not _matches(row.password_hash, current):
         raise Refused("This is not your current password.", "current")
-    password_hash = _hash(_strong(new, row.email, "new"))
+    password_hash = new_hash(new, row.email, "new")
     changed = db.session.execute(
         update(User)
         .where(User.id == user_id, User.password_hash == row.password_hash)
@@ -87,7 +131,101 @@ def change_password(user_id: int, current: str, new: str) -> User:
     )
     if cast("CursorResult[None]", changed).rowcount != 1:
         raise Refused("The password was changed elsewhere in the meantime. Sign in with that one.", "current")
-    return db.session.get_one(User, user_id, populate_existing=True)
+    user = db.session.get_one(User, user_id, populate_existing=True)
+    audit.record("session.password_changed", user.account_id, user.label, by=user)
+    return user
+
+
+def set_password(email: str, password: str) -> User:
+    """For the operator: gives the user of that address a password and ends every session. Ends the transaction at hand
+    while it hashes."""
+    user_id = by_email(email).id
+    release()
+    password_hash = new_hash(password, email)
+    user = replace_password(user_id, password_hash)
+    audit.record("session.password_set", user.account_id, user.label)
+    return user
+
+
+def replace_password(user_id: int, password_hash: str) -> User:
+    """Writes a hash made by `new_hash`, and ends every session of the user."""
+    user = db.session.get_one(User, user_id, populate_existing=True)
+    user.password_hash = password_hash
+    _end_sessions(user)
+    return user
+
+
+def sign_out_everywhere(user: User) -> None:
+    """Ends every session of the user, that of whoever asks too."""
+    _end_sessions(user)
+    audit.record("session.ended_everywhere", user.account_id, user.label)
+
+
+def change_role(user: User, role: Role, by: User) -> None:
+    """Gives the user another of GIVEN_ROLES, from their next request on. Refused for the owner, and for oneself."""
+    user = _to_be_changed(user, by, "change your own role")
+    if role not in GIVEN_ROLES:
+        raise Refused("Choose Admin, Editor or Leads only.", "role")
+    if user.role == role:
+        return
+    audit.record("user.role_changed", user.account_id, user.label, detail=f"{user.role.label} → {role.label}")
+    user.role = role
+    db.session.flush()
+
+
+def remove(user: User, by: User) -> None:
+    """Takes somebody out of the account: signed out everywhere, the address free for another invitation. The row stays
+    under the name it had, for logs name it. Refused for the owner, the operator, and for oneself."""
+    user = _to_be_changed(user, by, "remove yourself")
+    if user.is_operator:
+        raise Refused("This user operates the installation, and commands act in that name. It cannot be removed.")
+    audit.record("user.removed", user.account_id, user.label, detail=user.role.label)
+    user.name = user.label
+    user.email = f"{user.id}@removed.invalid"
+    user.password_hash = NO_PASSWORD
+    user.removed_at = utcnow()
+    _end_sessions(user)
+
+
+def transfer_ownership(owner: User, to: User) -> None:
+    """Makes another user of the account its owner, and the owner an admin. Refused for who is owner no more."""
+    db.session.refresh(owner, with_for_update=True)
+    db.session.refresh(to, with_for_update=True)
+    if owner.role != Role.OWNER:
+        raise Refused("You do not own this account any more.")
+    if to.removed_at or to.account_id != owner.account_id or to.id == owner.id:
+        raise Refused("Choose another user of your account.")
+    owner.role = Role.ADMIN
+    db.session.flush()  # before the next: an account has one owner at most, by constraint
+    to.role = Role.OWNER
+    audit.record("user.ownership_transferred", owner.account_id, to.label, by=owner)
+
+
+def _to_be_changed(user: User, by: User, deed: str) -> User:
+    """The user as it is now, locked; Refused for whom nobody may change."""
+    db.session.refresh(user, with_for_update=True)
+    if user.removed_at:
+        raise NotFound
+    if user.role == Role.OWNER:
+        raise Refused("The owner stays the owner until they hand the account over.")
+    if user.id == by.id:
+        raise Refused(f"You cannot {deed}. Ask another admin, or the owner.")
+    return user
+
+
+def _end_sessions(user: User) -> None:
+    user.session_version = User.session_version + 1
+    db.session.flush()
+    db.session.refresh(user)
+
+
+def _wanted(email: str) -> str:
+    return email.replace("\0", "").strip().lower()[:320]
+
+
+def new_hash(password: str, email: str, field: str = "password") -> str:
+    """What is kept of a new password; Refused for a weak one. No transaction may be open: see above."""
+    return HASHER.hash(_bytes(_strong(password, email, field)))
 
 
 def _strong(password: str, email: str, field: str) -> str:
@@ -100,10 +238,6 @@ def _strong(password: str, email: str, field: str) -> str:
     if password.lower() in (email, email.partition("@")[0]) or len(set(password)) == 1:
         raise Refused("This password would be guessed at once. Choose another.", field)
     return password
-
-
-def _hash(password: str) -> str:
-    return HASHER.hash(_bytes(password))
 
 
 def _matches(password_hash: str, password: str) -> bool:

@@ -6,6 +6,7 @@ from webapp.clock import utcnow
 from webapp.delivery import lanes, states
 from webapp.extensions import db
 from webapp.models import Lane, Webhook, WebhookState
+from webapp.services import audit
 from webapp.transaction import after_commit
 
 
@@ -14,6 +15,7 @@ def pause(webhook: Webhook, reason: str) -> None:
     connection = _locked(webhook)
     states.pause(connection, webhook.id, reason)
     db.session.refresh(webhook)
+    _record("interface.paused", webhook)
 
 
 def resume(webhook: Webhook) -> int:
@@ -26,6 +28,7 @@ def resume(webhook: Webhook) -> int:
     lane.failures = 0
     lane.failing_since = None
     db.session.flush()
+    _record("interface.resumed", webhook)
     return _release(connection, webhook)
 
 
@@ -41,6 +44,11 @@ def _release(connection: Connection, webhook: Webhook) -> int:
     webhook_id = webhook.id
     after_commit(lambda: lanes.ring_unless_held(webhook_id))
     return released
+
+
+def _record(action: str, webhook: Webhook) -> None:
+    interface = webhook.interface
+    audit.record(action, webhook.account_id, interface.name, target_id=interface.public_id)
 
 
 def _locked(webhook: Webhook) -> Connection:

@@ -1,0 +1,187 @@
+"""Accounts are sealed from one another: every route, asked by the owner of one account with the ids of another's."""
+
+import re
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+from flask import Flask
+from flask.testing import FlaskClient
+from sqlalchemy import select
+from werkzeug.routing import Rule
+
+from tests.conftest import PASSWORD, AppMaker
+from tests.support.factories import point_at, submit
+from tests.support.people import as_user, join
+from webapp.extensions import db
+from webapp.models import Delivery, Interface, Invitation, Mail, Role, User
+from webapp.services import api_keys, interfaces, invitations, leads, users, webhooks
+from webapp.transaction import transaction
+
+# What a variable part of an address is, by blueprint. Whoever adds a route with another one says here what to try.
+PARAMETERS = {
+    "interfaces": {"public_id": "interface", "message_id": "test"},
+    "leads": {"public_id": "lead"},
+    "api_keys": {"public_id": "key"},
+    "users": {"user_id": "user"},
+    "invitations": {"invitation_id": "invitation"},
+    "mailbox": {"mail_id": "mail"},
+}
+# Under these names ids are sent in forms and queries.
+SENT = {
+    "lead": "lead",
+    "interface": "interface",
+    "shared_token": "key",
+    "user_id": "user",
+    "person": "user",
+    "before": "lead",
+    "after": "lead",
+}
+OPERATORS = ("queue.", "rq_dashboard.")  # not there for who is not the operator: tests/blueprints/test_roles.py
+# Forms that would otherwise be refused before any id is looked at.
+FORMS = {
+    "leads.retry_ticked": {"confirmed": "1"},
+    "interfaces.lead_generation": {
+        "webhook_url": "https://example.com/",
+        "authentication": "shared",
+        "parallel_requests": "1",
+    },
+    "users.change_role": {"role": "admin"},
+    "api_keys.rotate": {"overlap": "0", "force": "y"},
+}
+
+
+@pytest.fixture
+def app(make_app: AppMaker) -> Iterator[Flask]:
+    """With CSRF tokens, as in a browser: a refusal for want of one would prove nothing."""
+    app = make_app(csrf=True)
+    with app.app_context():
+        yield app
+
+
+@pytest.fixture
+def alice(app: Flask, owner: User) -> dict[str, str]:
+    """The ids of everything an account has."""
+    editor = join(owner, Role.EDITOR, name="Emil of Brightwater")
+    with transaction():
+        interface = interfaces.create(owner.account_id, "Brightwater form")
+        interface.notification_emails = ["brightwater@example.com"]
+        invitation = invitations.invite(owner, "dora@brightwater.example", Role.ADMIN)
+        key, _ = api_keys.create_shared_token(owner.account_id, owner.id, "Brightwater token")
+    point_at(interface, "http://127.0.0.1:9/")
+    lead = submit(interface)
+    with transaction():
+        test = leads.send_test(interface, owner.id)
+        webhooks.pause(interface.webhook, "Paused by a test.")
+    mail = db.session.scalar(select(Mail.id).where(Mail.kind == "lead_notification"))
+    return {
+        "interface": interface.public_id,
+        "test": test.message_id,
+        "lead": lead.public_id,
+        "key": key.public_id,
+        "user": str(editor.id),
+        "invitation": str(invitation.id),
+        "mail": str(mail),
+    }
+
+
+@pytest.fixture
+def charlie(app: Flask, owner: User) -> User:
+    """The owner of another account, who is not the operator."""
+    with transaction():
+        charlie = users.create_owner("charlie@example.org", PASSWORD, "Charlie's Cars")
+        interfaces.create(charlie.account_id, "Charlie's form")
+    return charlie
+
+
+def guarded(app: Flask) -> Iterator[tuple[Rule, str]]:
+    for rule in app.url_map.iter_rules():
+        public = rule.endpoint == "static" or getattr(app.view_functions[rule.endpoint], "is_public", False)
+        if not public and not rule.endpoint.startswith(OPERATORS):
+            yield from ((rule, method) for method in sorted((rule.methods or set()) - {"HEAD", "OPTIONS"}))
+
+
+def address(rule: Rule, ids: dict[str, str]) -> str:
+    """The rule's address with these ids; fails for a variable part of which PARAMETERS says nothing."""
+    known = PARAMETERS.get(rule.endpoint.partition(".")[0], {})
+    unknown = rule.arguments - set(known)
+    assert not unknown, f"{rule.endpoint} has {unknown}: say in PARAMETERS what these are"
+    return re.sub(r"<(?:[^:<>]*:)?(\w+)>", lambda found: ids[known[found[1]]], str(rule))
+
+
+def csrf_token(client: FlaskClient) -> str:
+    [token] = re.findall(r'"X-CSRFToken": "([^"]+)"', client.get("/profile").text)
+    return str(token)
+
+
+def rows_but(account_id: int) -> dict[str, list[Any]]:
+    """Every row of the database by table, but those that name this account and its users."""
+    db.session.rollback()
+    mine = {"account_id": account_id}
+    kept: dict[str, list[Any]] = {}
+    for table in db.metadata.sorted_tables:
+        rows = [row._asdict() for row in db.session.execute(select(table).order_by(*table.primary_key))]
+        kept[table.name] = [row for row in rows if row.get("account_id") != mine["account_id"]]
+    db.session.rollback()
+    return kept
+
+
+def test_no_route_lets_a_stranger_at_another_account(app: Flask, alice: dict[str, str], charlie: User) -> None:
+    charlie_id = charlie.account_id
+    before, walked = rows_but(charlie_id), 0
+    sent = {name: alice[what] for name, what in SENT.items()}
+    for rule, method in guarded(app):
+        client = as_user(app, db.session.get_one(User, charlie.id))  # anew: some of the routes sign out
+        path = address(rule, alice)
+        if method == "POST":
+            form = {**sent, **FORMS.get(rule.endpoint, {}), "csrf_token": csrf_token(client)}
+            answers = [client.post(path, data=form)]
+        else:
+            answers = [client.get(path, query_string=query, buffered=True) for query in ({}, sent)]
+        for answer in answers:
+            what = f"{method} {rule}: {answer.status_code}"
+            assert answer.status_code != 400, f"{what} {answer.text}"
+            if rule.arguments:
+                assert answer.status_code == 404 or answer.location == f"/leads/{alice['lead']}", what
+            assert "rightwater" not in answer.text, what
+        walked += 1
+    assert walked > 40
+    after = rows_but(charlie_id)
+    # Of lanes, fields and the like Charlie makes some of his own; what was there is as it was.
+    for table, rows in before.items():
+        assert [row for row in rows if row not in after[table]] == [], table
+
+
+def test_nor_does_an_id_in_the_body_of_ones_own(app: Flask, alice: dict[str, str], charlie: User) -> None:
+    [own] = db.session.scalars(select(Interface).where(Interface.account_id == charlie.account_id))
+    own_id, client = own.public_id, as_user(app, charlie)
+    form = {**FORMS["interfaces.lead_generation"], "shared_token": alice["key"], "csrf_token": csrf_token(client)}
+    assert client.post(f"/interfaces/{own_id}/edit/lead-generation", data=form).status_code == 422
+    assert db.session.scalars(select(Interface).where(Interface.public_id == own_id)).one().webhook.shared_token is None
+    ticked = {"lead": alice["lead"], "confirmed": "1", "csrf_token": csrf_token(client)}
+    client.post("/leads/retry", data=ticked)
+    clicked = select(Delivery).where(Delivery.retry_at.is_not(None), ~Delivery.test)
+    assert db.session.scalars(clicked).all() == []
+
+
+def test_the_walk_would_see_a_hole(app: Flask, alice: dict[str, str], charlie: User) -> None:
+    """The owner herself gets in by the same addresses, so that a 404 above is for the stranger and not for a slip."""
+    owner = db.session.scalars(select(User).where(User.role == Role.OWNER).order_by(User.id)).first()
+    assert owner
+    client = as_user(app, owner)
+    for rule, method in guarded(app):
+        if method == "GET" and rule.arguments:
+            answer = client.get(address(rule, alice))
+            assert answer.status_code in (200, 303), f"{rule}: {answer.status_code}"
+
+
+def test_a_parameter_nobody_described_fails_the_walk(app: Flask) -> None:
+    rule = Rule("/leads/<public_id>/<secret>", endpoint="leads.secret")
+    app.url_map.add(rule)
+    with pytest.raises(AssertionError, match="say in PARAMETERS"):
+        address(rule, {})
+
+
+def test_an_invitation_is_of_its_account(app: Flask, alice: dict[str, str], charlie: User) -> None:
+    assert db.session.query(Invitation).count() == 1
+    assert invitations.pending(charlie.account_id) == []

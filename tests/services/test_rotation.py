@@ -1,0 +1,195 @@
+"""A Shared Token's new secret: both sign during the overlap, the old one never after it; and new encryption keys."""
+
+from datetime import timedelta
+
+import pytest
+from cryptography.fernet import Fernet
+from flask import Flask
+from standardwebhooks.webhooks import Webhook as Verifier
+from standardwebhooks.webhooks import WebhookVerificationError
+
+from tests.conftest import KEYS, AppMaker
+from tests.support.factories import point_at, sign, submit
+from tests.support.receiver import Receiver
+from webapp.clock import now_sql
+from webapp.delivery import lanes, sending
+from webapp.delivery.sweep import Sweep
+from webapp.encryption import decrypt
+from webapp.extensions import db
+from webapp.models import ApiKey, AuditEntry, Interface, KeyAccess, PreviousSecret, User
+from webapp.services import api_keys
+from webapp.services.errors import Refused
+from webapp.transaction import transaction
+
+DAY = timedelta(hours=24)
+
+
+@pytest.fixture
+def signed(interface: Interface, receiver: Receiver) -> tuple[ApiKey, str]:
+    """The interface's token and its first secret; its leads go to the receiver."""
+    point_at(interface, receiver.url)
+    return sign(interface)
+
+
+def rotated(key: ApiKey, overlap: timedelta = DAY, force: bool = False) -> str:
+    with transaction():
+        return api_keys.rotate(db.session.get_one(ApiKey, key.id), overlap, force)
+
+
+def sent(interface: Interface, receiver: Receiver) -> tuple[bytes, dict[str, str]]:
+    """What the receiver gets of a new lead: body and headers."""
+    submit(interface)
+    webhook_id = interface.webhook.id
+    db.session.rollback()
+    lanes.drain(webhook_id)
+    got = receiver.requests[-1]
+    return got.body, {name.lower(): value for name, value in got.headers.items()}
+
+
+def verifies(secret: str, body: bytes, headers: dict[str, str]) -> bool:
+    try:
+        Verifier(secret).verify(body, headers)
+    except WebhookVerificationError:
+        return False
+    return True
+
+
+def end_overlap() -> None:
+    with transaction():
+        db.session.execute(db.update(PreviousSecret).values(until=now_sql() - 0.001))
+
+
+def test_during_the_overlap_both_secrets_verify_newest_first(
+    signed: tuple[ApiKey, str], interface: Interface, receiver: Receiver
+) -> None:
+    key, first = signed
+    body, headers = sent(interface, receiver)
+    assert len(headers["webhook-signature"].split()) == 1
+    second = rotated(key)
+    body, headers = sent(interface, receiver)
+    assert verifies(first, body, headers)
+    assert verifies(second, body, headers)
+    newest, older = headers["webhook-signature"].split()
+    assert verifies(second, body, {**headers, "webhook-signature": newest})
+    assert verifies(first, body, {**headers, "webhook-signature": older})
+
+
+def test_after_the_overlap_the_old_secret_signs_no_more_though_no_sweep_came(
+    signed: tuple[ApiKey, str], interface: Interface, receiver: Receiver
+) -> None:
+    key, first = signed
+    second = rotated(key)
+    end_overlap()
+    body, headers = sent(interface, receiver)
+    assert verifies(second, body, headers)
+    assert not verifies(first, body, headers)
+    assert api_keys.previous(key) is None
+    assert api_keys.previous_secrets(key.account_id) == {}
+
+
+def test_an_overlap_that_ends_within_a_batch_ends_there(
+    signed: tuple[ApiKey, str], interface: Interface, receiver: Receiver, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The batch was selected with both secrets; the clock has passed the end when its try is made."""
+    key, _ = signed
+    rotated(key)
+    until = api_keys.previous_secrets(key.account_id)[key.id].until
+    real = sending.time.time
+    monkeypatch.setattr(sending.time, "time", lambda: max(real(), until))
+    _, headers = sent(interface, receiver)
+    monkeypatch.undo()
+    assert len(headers["webhook-signature"].split()) == 1
+
+
+def test_the_sweep_drops_what_signs_no_more_and_nothing_else(signed: tuple[ApiKey, str]) -> None:
+    key, _ = signed
+    rotated(key)
+    db.session.rollback()
+    sweep = Sweep()
+    sweep.once()
+    assert db.session.query(PreviousSecret).count() == 1
+    end_overlap()
+    sweep.once()
+    assert db.session.query(PreviousSecret).count() == 0
+
+
+def test_the_old_secret_is_kept_encrypted_and_told_by_its_hint(signed: tuple[ApiKey, str]) -> None:
+    key, first = signed
+    hint = key.hint
+    second = rotated(key)
+    before = api_keys.previous(key)
+    assert before
+    assert (before.hint, decrypt(before.secret_encrypted)) == (hint, first)
+    assert first.encode() not in before.secret_encrypted
+    assert decrypt(key.secret_encrypted or b"") == second
+    assert key.hint != hint
+
+
+def test_a_second_rotation_is_refused_unless_forced(signed: tuple[ApiKey, str]) -> None:
+    key, _ = signed
+    second = rotated(key)
+    with pytest.raises(Refused, match="still signs, too") as refusal:
+        rotated(key)
+    assert refusal.value.field == "force"
+    assert decrypt(key.secret_encrypted or b"") == second
+    rotated(key, force=True)
+    before = api_keys.previous(key)
+    assert before
+    assert decrypt(before.secret_encrypted) == second, "the oldest has ended"
+
+
+def test_without_an_overlap_and_when_revoked_the_old_one_ends_now(signed: tuple[ApiKey, str]) -> None:
+    key, _ = signed
+    rotated(key, timedelta())
+    assert db.session.query(PreviousSecret).count() == 0
+    rotated(key)
+    with transaction():
+        api_keys.revoke_previous(key)
+        api_keys.revoke_previous(key)
+    assert db.session.query(PreviousSecret).count() == 0
+    deeds = [entry.action for entry in db.session.query(AuditEntry).filter_by(kind="key").order_by(AuditEntry.id)]
+    assert deeds == ["key.created", "key.rotated", "key.rotated", "key.previous_revoked"]
+
+
+@pytest.mark.parametrize("overlap", [timedelta(seconds=-1), timedelta(days=7, seconds=1)])
+def test_an_overlap_is_seven_days_at_most(signed: tuple[ApiKey, str], overlap: timedelta) -> None:
+    with pytest.raises(Refused) as refusal:
+        rotated(signed[0], overlap)
+    assert refusal.value.field == "overlap"
+
+
+def test_only_a_live_shared_token_rotates_and_revoking_ends_both_secrets(owner: User) -> None:
+    with transaction():
+        key, _ = api_keys.create_shared_token(owner.account_id, owner.id, "CRM")
+        other, _ = api_keys.create_api_key(owner.account_id, owner.id, "Export", KeyAccess.PRIVATE)
+    rotated(key)
+    with transaction():
+        api_keys.revoke(key)
+    assert db.session.query(PreviousSecret).count() == 0
+    for each in (key, other):
+        with pytest.raises(Refused, match="Only a Shared Token"):
+            rotated(each)
+
+
+def reopened(make_app: AppMaker, *keys: str) -> Flask:
+    """The application started anew on the same database, with these ENCRYPTION_KEYS."""
+    db.session.rollback()
+    return make_app(ENCRYPTION_KEYS=",".join(keys))
+
+
+def test_every_secret_is_put_under_the_newest_key_and_the_old_key_can_go(
+    make_app: AppMaker, signed: tuple[ApiKey, str]
+) -> None:
+    key, first = signed
+    second = rotated(key)
+    old, new = KEYS["ENCRYPTION_KEYS"], Fernet.generate_key().decode()
+    with reopened(make_app, new, old).app_context(), transaction():
+        assert api_keys.reencrypt_all() == {"secrets": 2, "reencrypted": 2, "unreadable": 0}
+    with reopened(make_app, new, old).app_context(), transaction():
+        assert api_keys.reencrypt_all() == {"secrets": 2, "reencrypted": 0, "unreadable": 0}
+    with reopened(make_app, new).app_context():
+        [row] = db.session.query(ApiKey)
+        assert decrypt(row.secret_encrypted or b"") == second
+        assert decrypt(row.previous.secret_encrypted if row.previous else b"") == first
+    with reopened(make_app, Fernet.generate_key().decode()).app_context(), transaction():
+        assert api_keys.reencrypt_all() == {"secrets": 2, "reencrypted": 0, "unreadable": 2}

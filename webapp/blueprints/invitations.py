@@ -1,0 +1,89 @@
+"""Invitations: sent, sent again and withdrawn by owner and admins; accepted by whoever holds the link."""
+
+from flask import Blueprint, flash, redirect, render_template, url_for
+from werkzeug.exceptions import NotFound
+from werkzeug.wrappers import Response
+
+from webapp.extensions import limiter
+from webapp.forms.rules import add_refusal
+from webapp.forms.user import AcceptForm, InvitationForm
+from webapp.security import account_id, begin_session, public, signed_in
+from webapp.services import invitations, users
+from webapp.services.errors import Refused
+from webapp.transaction import transaction
+
+blueprint = Blueprint("invitations", __name__)
+
+INVITATION_ID = f"<int(max={users.LARGEST_ID}):invitation_id>"
+
+# A mail goes out for each, to an address that somebody typed.
+mailed = limiter.shared_limit(
+    "30 per hour",
+    scope="invitations",
+    key_func=lambda: f"invitations of {account_id()}",
+    methods=["POST"],
+    deduct_when=lambda response: response.status_code == 303,
+    error_message="Thirty invitations an hour are enough. Try again later.",
+)
+
+
+@blueprint.route("/profile/users/invite", methods=["GET", "POST"])
+@mailed  # type: ignore[untyped-decorator]
+def new() -> Response | str | tuple[str, int]:
+    form = InvitationForm(role="editor")
+    if not form.validate_on_submit():
+        return render_template("invitations/new.html", form=form), 422 if form.is_submitted() else 200
+    try:
+        with transaction():
+            email = invitations.invite(signed_in(), form.email.data, form.chosen).email
+    except Refused as refusal:
+        add_refusal(form, refusal)
+        return render_template("invitations/new.html", form=form), 422
+    flash(f"{email} is invited.", "ok")
+    return redirect(url_for("users.index"), 303)
+
+
+@blueprint.post(f"/profile/users/invitations/{INVITATION_ID}/send-again")
+@mailed  # type: ignore[untyped-decorator]
+def send_again(invitation_id: int) -> Response:
+    invitation = invitations.get(account_id(), invitation_id)
+    with transaction():
+        invitations.send_again(invitation, signed_in())
+    flash(f"{invitation.email} is invited again. The link sent before has ended.", "ok")
+    return redirect(url_for("users.index"), 303)
+
+
+@blueprint.post(f"/profile/users/invitations/{INVITATION_ID}/withdraw")
+def withdraw(invitation_id: int) -> Response:
+    invitation = invitations.get(account_id(), invitation_id)
+    email = invitation.email
+    with transaction():
+        invitations.withdraw(invitation)
+    flash(f"The invitation of {email} is withdrawn.", "ok")
+    return redirect(url_for("users.index"), 303)
+
+
+@blueprint.route("/invitations/<token>", methods=["GET", "POST"])
+@public
+def accept(token: str) -> Response | str | tuple[str, int]:
+    """Asking for the page uses nothing up: mail scanners open every link."""
+    form = AcceptForm()
+    try:
+        if not form.validate_on_submit():
+            return _page(token, form), 422 if form.is_submitted() else 200
+        try:
+            with transaction():
+                user = invitations.accept(token, form.name.data, form.password.data)
+                begin_session(user)  # whoever was signed in here before is no longer
+        except Refused as refusal:
+            add_refusal(form, refusal)
+            return _page(token, form), 422
+    except NotFound as gone:
+        return render_template("auth/link_gone.html", words=gone.description, again=None), 404
+    return redirect(url_for("interfaces.start"), 303)
+
+
+def _page(token: str, form: AcceptForm) -> str:
+    invitation = invitations.of_token(token)
+    taken = invitations.is_taken(invitation)
+    return render_template("invitations/accept.html", invitation=invitation, taken=taken, token=token, form=form)

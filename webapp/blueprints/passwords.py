@@ -1,0 +1,64 @@
+"""Forgot your password? Nothing here tells whether an address is a user's: same answer, same limits, same time."""
+
+import time
+
+from flask import Blueprint, flash, redirect, render_template, url_for
+from werkzeug.exceptions import NotFound
+from werkzeug.wrappers import Response
+
+from webapp.extensions import limiter
+from webapp.forms.rules import add_refusal
+from webapp.forms.user import ForgotForm, NewPasswordForm
+from webapp.limits import network, typed_account
+from webapp.security import public
+from webapp.services import password_resets
+from webapp.services.errors import Refused
+from webapp.transaction import transaction
+
+blueprint = Blueprint("passwords", __name__)
+
+# Seconds until an address is answered. For a user's, a mail is written meanwhile, which takes some hundredths; anyone
+# could measure that, were the answer given as soon as it is ready.
+ANSWER_AFTER = 0.5
+TOO_MANY = "That was asked too often. Look into your mail, or try again in an hour."
+# By the address typed, so that nobody's mailbox is filled; and by the client's.
+LIMITS = (("5 per hour", typed_account), ("20 per hour", network))
+
+
+@blueprint.route("/forgot-password", methods=["GET", "POST"])
+@public
+@limiter.limit(LIMITS[0][0], key_func=LIMITS[0][1], methods=["POST"], error_message=TOO_MANY)  # type: ignore[untyped-decorator]
+@limiter.limit(LIMITS[1][0], key_func=LIMITS[1][1], methods=["POST"], error_message=TOO_MANY)  # type: ignore[untyped-decorator]
+def forgot() -> str | tuple[str, int]:
+    form = ForgotForm()
+    if not form.validate_on_submit():
+        return render_template("auth/forgot.html", form=form), 422 if form.is_submitted() else 200
+    begun = time.monotonic()
+    with transaction():
+        password_resets.ask(form.email.data)
+    time.sleep(max(begun + ANSWER_AFTER - time.monotonic(), 0))
+    return render_template("auth/forgot.html", form=form, asked=True)
+
+
+@blueprint.route("/reset-password/<token>", methods=["GET", "POST"])
+@public
+def reset(token: str) -> Response | str | tuple[str, int]:
+    """Asking for the page uses nothing up: mail scanners open every link."""
+    form = NewPasswordForm()
+    try:
+        user = password_resets.user_of(token)
+        if not form.validate_on_submit():
+            code = 422 if form.is_submitted() else 200
+            return render_template("auth/reset.html", form=form, token=token, email=user.email), code
+        email = user.email
+        try:
+            with transaction():
+                password_resets.use(token, form.new.data)
+        except Refused as refusal:
+            add_refusal(form, refusal)
+            return render_template("auth/reset.html", form=form, token=token, email=email), 422
+    except NotFound as gone:
+        again = url_for("passwords.forgot")
+        return render_template("auth/link_gone.html", words=gone.description, again=again), 404
+    flash("Your password is changed. Sign in with it.", "ok")
+    return redirect(url_for("auth.sign_in"), 303)
