@@ -20,6 +20,7 @@ CSP = (
     "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; font-src 'self'; connect-src 'self'; "
     "form-action 'self'; base-uri 'none'; frame-ancestors 'none'"
 )
+MAX_FIELDS = 500  # of a form; nobody fills in more, and taking a million apart would keep a processor busy
 SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS"})
 
 
@@ -75,6 +76,7 @@ def account_id() -> int:
 def init_app(app: Flask) -> None:
     login.session_protection = None  # it would sign out a phone that changes networks; the cookie is HttpOnly
     app.before_request(_refuse_nul)
+    app.before_request(_refuse_too_much)
     app.before_request(_refuse_cross_site)
     app.before_request(_require_sign_in)
     app.after_request(_headers)
@@ -97,6 +99,15 @@ def _refuse_nul() -> None:
     """An address with NUL in it is nothing's, and PostgreSQL would not even look for it."""
     if "\0" in request.path:
         abort(404)
+
+
+def _refuse_too_much() -> None:
+    """413 before anything else reads the form: the limiter would take it for a Redis that is away, and count alone."""
+    if request.mimetype == "application/x-www-form-urlencoded":
+        if request.get_data().count(b"&") >= MAX_FIELDS:  # werkzeug counts the parts of multipart forms only
+            abort(413)
+    elif request.mimetype == "multipart/form-data":
+        _ = request.form  # is read here, with its limits
 
 
 def _refuse_cross_site() -> None:
