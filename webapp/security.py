@@ -5,7 +5,9 @@ Nothing is open by default: a view is behind sign-in unless it carries `@public`
 
 from collections.abc import Callable
 from functools import wraps
+from string import punctuation
 from typing import Any, TypeVar, cast
+from urllib.parse import quote_from_bytes
 
 from flask import Flask, Response, abort, current_app, redirect, request, url_for
 from flask_login import current_user
@@ -75,6 +77,7 @@ def account_id() -> int:
 
 def init_app(app: Flask) -> None:
     login.session_protection = None  # it would sign out a phone that changes networks; the cookie is HttpOnly
+    app.before_request(_mend_query)
     app.before_request(_refuse_nul)
     app.before_request(_refuse_too_much)
     app.before_request(_refuse_cross_site)
@@ -93,6 +96,12 @@ def _load_user(key: str) -> User | None:
 def _view_has(mark: str) -> bool:
     view = current_app.view_functions.get(request.endpoint or "")
     return getattr(view, mark, False) is True
+
+
+def _mend_query() -> None:
+    """Bytes that a link should have percent-encoded and did not: werkzeug would crash on those that are not UTF-8."""
+    if not request.query_string.isascii():
+        request.query_string = quote_from_bytes(request.query_string, safe=punctuation).encode()
 
 
 def _refuse_nul() -> None:
