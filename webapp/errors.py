@@ -4,6 +4,7 @@ import time
 
 import structlog
 from flask import Flask, Response, jsonify, render_template, request
+from flask.globals import request_ctx
 from flask_wtf.csrf import CSRFError
 from werkzeug.exceptions import HTTPException
 
@@ -44,7 +45,9 @@ def http_error(error: HTTPException) -> Response | tuple[str | Response, int]:
     """What went wrong, under its code, as a page or as JSON, with the headers that belong to it (Retry-After)."""
     code = error.code or 500
     words = _words(error)
-    if wants_json():
+    if request_ctx.url_adapter is None:  # a Host that is none: no page can be made, for none of its links can
+        response = Response(f"{words}\n", code, mimetype="text/plain")
+    elif wants_json():
         response = jsonify(error=words)
         response.status_code = code
     elif code == 404:

@@ -175,6 +175,32 @@ def test_a_host_header_writes_no_address(make_app: AppMaker, interface: Interfac
         assert "evil.example" not in answer.text + answer.headers.get("Location", "")
 
 
+@pytest.mark.parametrize("host", ["a" * 64 + ".example", "a b", "[::1", "a..b", "", "evil.example:99999"])
+@pytest.mark.parametrize("path", ["/login", "/f/if_x", "/healthz", "/interfaces"])
+def test_a_host_that_is_none_is_no_crash(client: FlaskClient, host: str, path: str) -> None:
+    for headers in ({}, JSON):
+        answer = client.get(path, headers={**headers, "Host": host})
+        assert answer.status_code in (200, 303, 400, 404)
+        assert "Traceback" not in answer.text
+
+
+def test_bytes_in_a_query_that_are_no_text_are_no_crash(client: FlaskClient, interface: Interface) -> None:
+    query = b"utm_source=Z\xfcrich&utm_medium=caf\xc3\xa9".decode("latin-1")
+    answer = client.post(f"/f/{interface.public_id}", data=ADA, environ_overrides={"QUERY_STRING": query})
+    assert answer.status_code == 303
+    db.session.rollback()
+    [lead] = db.session.scalars(select(Lead))
+    assert lead.source["utm"]["medium"] == "café"
+    assert client.get("/login", environ_overrides={"QUERY_STRING": query}).status_code == 200
+
+
+@pytest.mark.parametrize("body", ["[" * 9000, "[1, 2]", "null", '{"email": {"a": 1}}'])
+def test_forms_are_not_read_from_json(signed_in: FlaskClient, interface: Interface, body: str) -> None:
+    for path in ("/login", "/profile", f"/interfaces/{interface.public_id}/edit", "/interfaces/new"):
+        answer = signed_in.post(path, data=body, content_type="application/json", headers=JSON)
+        assert (answer.status_code, answer.json) == (415, {"error": "This address does not take content of that kind."})
+
+
 def test_broken_json_answers_are_json(client: FlaskClient, interface: Interface) -> None:
     deep = b"[" * 60_000 + b"]" * 60_000
     for body in (deep, json.dumps({"name": {"a": [1]}}).encode(), b'{"a":' * 30_000):

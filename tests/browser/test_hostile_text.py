@@ -92,20 +92,14 @@ def hostile(site_app: Flask, site: Site) -> Iterator[dict[str, Any]]:
         with transaction():
             lead = db.session.scalars(select(Lead).where(Lead.public_id == last)).one()
         wait_until(lambda: delivery_of(lead).last_code == 500, "the receiver's answer", timeout=60)
-    with transaction():
-        webhooks.pause(db.session.get_one(Interface, number).webhook, ALL[:400])
-        mails = list(db.session.scalars(select(Mail.id).order_by(Mail.id.desc()).limit(3)))
-    yield {"form": form, "lead": last, "interface": interface_id(form), "token": token, "mails": mails}
+        with transaction():
+            webhooks.pause(db.session.get_one(Interface, number).webhook, ALL[:400])
+            mails = list(db.session.scalars(select(Mail.id).order_by(Mail.id.desc()).limit(3)))
+        yield {"form": form, "lead": last, "interface": form.rpartition("/")[2], "token": token, "mails": mails}
     with transaction():
         users.rename(db.session.scalars(select(User).where(User.email == EMAIL)).one(), former)
-        webhooks.resume(db.session.get_one(Interface, number).webhook)
         interfaces.archive(db.session.get_one(Interface, number))
-        for key in db.session.scalars(select(ApiKey).where(ApiKey.public_id == token)):
-            db.session.delete(key)
-
-
-def interface_id(form: str) -> str:
-    return form.rpartition("/")[2]
+        db.session.delete(db.session.scalars(select(ApiKey).where(ApiKey.public_id == token)).one())
 
 
 def watch(page: Page, site: Site, wrong: list[str]) -> None:
@@ -167,15 +161,18 @@ def press(page: Page, hostile: dict[str, Any], wrong: list[str]) -> None:
     page.locator("form").evaluate("form => { form.noValidate = true; form.requestSubmit(); }")
     page.get_by_text("is needed").first.wait_for()
     look(page, wrong, "the refused form")
+    page.goto(f"/interfaces/{hostile['interface']}/edit/lead-generation")
+    page.get_by_role("button", name="Resume").click()
+    page.locator(".toast").wait_for()
+    look(page, wrong, "what is said of a change")
     page.goto("/leads")
     row = page.locator(f"tr:has(a[href$='{hostile['lead']}'])")
-    for link in row.get_by_role("button", name="Retry Webhook").all():
-        link.click()
-        page.locator(".toast").first.wait_for()
+    row.get_by_text("500", exact=True).wait_for()
+    row.get_by_role("button", name="Retry Webhook").click()
+    page.get_by_text(": Retrying, 500").or_(page.get_by_text(": Failed, 500")).first.wait_for()
     look(page, wrong, "the row that was retried")
     page.goto(f"/leads/{hostile['lead']}")
-    for closed in page.locator("details:not([open]) > summary").all():
-        closed.click()
+    page.evaluate("for (const closed of document.querySelectorAll('details')) closed.open = true")
     look(page, wrong, "the lead, unfolded")
     page.goto("/login?next=" + json.dumps(CORPUS[1]))
     look(page, wrong, "signing in")

@@ -28,7 +28,7 @@ from werkzeug.wrappers import Response as BaseResponse
 from webapp.errors import http_error
 from webapp.extensions import csrf, db, limiter
 from webapp.forms.lead_form import LeadForm
-from webapp.security import MAX_FIELDS, cross_site, public
+from webapp.security import MAX_FIELDS, cross_site, public, takes_json
 from webapp.services import leads, submissions
 from webapp.services.submissions import Published
 from webapp.transaction import transaction
@@ -87,6 +87,7 @@ def thank_you(public_id: str) -> str:
 @blueprint.post("/f/<public_id>")
 @public
 @cross_site
+@takes_json
 @csrf.exempt  # type: ignore[untyped-decorator]
 @limiter.limit(_rate_limit, exempt_when=_no_rate_limit, scope=_form)  # type: ignore[untyped-decorator]
 def submit(public_id: str) -> Answer:
