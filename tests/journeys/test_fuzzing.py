@@ -13,7 +13,7 @@ from urllib.parse import quote, quote_from_bytes, urlencode
 
 import pytest
 from flask import Flask
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 from werkzeug.test import EnvironBuilder, run_wsgi_app
 
@@ -204,6 +204,7 @@ def test_nothing_that_can_be_sent_without_signing_in_crashes(app: Flask, interfa
         deadline=None,
         derandomize=not ASKED_FOR,
         database=None,
+        phases=(Phase.generate, Phase.shrink) if not ASKED_FOR else (Phase.generate,),
         suppress_health_check=list(HealthCheck),
     )
     @given(st.lists(requests_to(form), min_size=AT_ONCE, max_size=AT_ONCE))
