@@ -185,7 +185,7 @@ def journey(
     form = f"/f/{edit.split('/')[2]}"
     person._kept(person.session.post(person.site.url + form, ADA, timeout=30))
     person._kept(person.session.post(person.site.url + form, json=ADA, timeout=30))
-    [first] = receiver.wait_for(1)
+    first = receiver.wait_for(1)[0]
     assert first.headers["webhook-signature"].startswith("v1,")
     wait_until(lambda: "sales@example.com" in f"{[mail.recipients for mail in mails.received]}", "the notification")
     wait_until(lambda: any("ailing" in subject for subject in mails.subjects), "the report", timeout=30)

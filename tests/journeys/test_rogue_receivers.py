@@ -22,6 +22,7 @@ from tests.support.waiting import wait_until
 from webapp.extensions import db, queues
 from webapp.models import Attempt, Interface, Lead
 from webapp.services import interfaces, leads, users
+from webapp.services.submissions import published
 from webapp.transaction import reading, transaction
 
 DEADLINE = 1.0
@@ -149,8 +150,8 @@ def rogues() -> Iterator[dict[str, Receiver]]:
 
 def submit(interface_ids: list[int], each: int = 1) -> list[Lead]:
     with transaction():
-        found = [db.session.get_one(Interface, interface_id) for interface_id in interface_ids]
-        made = [leads.capture(interface, ADA, {}) for interface in found for _ in range(each)]
+        found = [published(db.session.get_one(Interface, interface_id).public_id) for interface_id in interface_ids]
+        made = [leads.capture(form, ADA, {}) for form in found for _ in range(each)]
     db.session.rollback()
     return made
 
