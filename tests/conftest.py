@@ -3,9 +3,11 @@
 import contextvars
 import os
 import shutil
+import socket
 import tempfile
 import uuid
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -23,8 +25,9 @@ from webapp import create_app
 from webapp.config import Config
 from webapp.extensions import db, queues
 from webapp.models import Interface, User
-from webapp.services import interfaces, users
+from webapp.services import interfaces, users, webhooks
 from webapp.transaction import transaction
+from webapp.webhooks.addresses import resolve
 
 ON_POSTGRESQL = os.environ.get("LEADHOOK_TEST_DATABASE") == "postgresql"
 PASSWORD = "correct horse battery"
@@ -174,6 +177,21 @@ def sign_in(app: Flask, email: str) -> FlaskClient:
     answer = client.post("/login", data={"email": email, "password": PASSWORD})
     assert answer.status_code == 303, answer.text
     return client
+
+
+@pytest.fixture(autouse=True)
+def names(monkeypatch: pytest.MonkeyPatch) -> dict[str, str]:
+    """What names resolve to while a webhook is saved: to a public address, unless a test puts another one here.
+
+    No test asks the DNS of the machine it runs on, which may be slow, or away.
+    """
+    answers: dict[str, str] = {}
+
+    def resolver(host: str, port: int, family: int = 0, kind: int = 0) -> list[tuple[object, ...]]:
+        return [(socket.AF_INET, kind, 6, "", (answers.get(host, "93.184.216.34"), port))]
+
+    monkeypatch.setattr(webhooks, "resolve", partial(resolve, resolver=resolver))
+    return answers
 
 
 @pytest.fixture

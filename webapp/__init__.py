@@ -13,7 +13,7 @@ from webapp.extensions import csrf, db, limiter, login, mail, migrate, queues
 
 __version__ = "1.0.0"
 
-MAX_BODY = 1024 * 1024  # bytes of a request; a form post has a smaller limit of its own
+MAX_BODY = 256 * 1024  # bytes of a request: room for the longest message of a lead, percent-encoded
 
 
 def create_app(config: Config | None = None, *, synchronous: str = "FULL", pool_size: int = 10) -> Flask:
@@ -36,13 +36,13 @@ def create_app(config: Config | None = None, *, synchronous: str = "FULL", pool_
     db.init_app(app)
     transaction.bind(app)
     migrate.init_app(app, db, directory=str(Path(__file__).parent / "migrations"), render_as_batch=True)
-    csrf.init_app(app)
     login.init_app(app)
     mail.init_app(app)
     queues.init_app(config)
     limiter.init_app(app)
     for part in (security, errors, filters, htmx, blueprints, cli):
         part.init_app(app)
+    csrf.init_app(app)  # reads the form, so only after security has seen that it is one to be read
     roles.check(app)
     return app
 
@@ -53,7 +53,7 @@ def _flask_config(config: Config, synchronous: str, pool_size: int) -> dict[str,
         "SECRET_KEY": config.secret_key,
         "MAX_CONTENT_LENGTH": MAX_BODY,
         "MAX_FORM_MEMORY_SIZE": MAX_BODY,
-        "MAX_FORM_PARTS": 500,
+        "MAX_FORM_PARTS": security.MAX_FIELDS,
         "SESSION_COOKIE_NAME": "__Host-leadhook" if https else "leadhook",
         "SESSION_COOKIE_SECURE": https,
         "SESSION_COOKIE_HTTPONLY": True,

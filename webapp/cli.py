@@ -13,7 +13,7 @@ from sqlalchemy.exc import OperationalError, ProgrammingError
 
 from webapp.actor import OPERATOR, acting
 from webapp.models import KeyAccess, User
-from webapp.services import api_keys, installation, interfaces, password_resets, users
+from webapp.services import api_keys, installation, interfaces, password_resets, users, webhooks
 from webapp.services.errors import Refused
 from webapp.transaction import transaction
 
@@ -81,11 +81,15 @@ def create_owner(email: str, password: str | None, account: str | None) -> None:
 @with_appcontext
 def create_interface(name: str, webhook_url: str | None, shared_token: str | None, no_retries: bool) -> None:
     """Makes an interface in the operator's account."""
-    with _plainly(), transaction():
-        interface, secret = installation.create_interface(
-            _operator().account_id, name, url=webhook_url, token_name=shared_token, automatic_retries=not no_retries
-        )
-        answer = {"id": interface.public_id, "form_url": interfaces.form_url(interface), "shared_token": secret}
+    with _plainly():
+        warning = webhooks.vet(webhook_url)
+        with transaction():
+            interface, secret = installation.create_interface(
+                _operator().account_id, name, url=webhook_url, token_name=shared_token, automatic_retries=not no_retries
+            )
+            answer = {"id": interface.public_id, "form_url": interfaces.form_url(interface), "shared_token": secret}
+    if warning:
+        click.echo(warning, err=True)
     _print(answer)
 
 

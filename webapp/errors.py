@@ -4,6 +4,7 @@ import time
 
 import structlog
 from flask import Flask, Response, jsonify, render_template, request
+from flask.globals import request_ctx
 from flask_wtf.csrf import CSRFError
 from werkzeug.exceptions import HTTPException
 
@@ -12,10 +13,19 @@ from webapp.ids import ulid
 
 log = structlog.get_logger()
 
+# Instead of werkzeug's own, which speak to programmers; what a view says itself stays.
+WORDS = {
+    400: "The request could not be read.",
+    405: "This address does not take requests of that kind.",
+    413: "That is more than can be taken at once: 256 KB, in at most 500 fields.",
+    415: "This address does not take content of that kind.",
+    429: "Too many requests came from your network just now. Wait a moment, then try again.",
+}
+
 
 def init_app(app: Flask) -> None:
     app.register_error_handler(CSRFError, _csrf)
-    app.register_error_handler(HTTPException, _http)
+    app.register_error_handler(HTTPException, http_error)
     app.register_error_handler(Exception, _crash)
     app.after_request(_say_when)
 
@@ -31,15 +41,19 @@ def _csrf(error: CSRFError) -> tuple[str, int]:
     return render_template("errors/error.html", title="Please try that again", text=words), 400
 
 
-def _http(error: HTTPException) -> Response | tuple[str | Response, int]:
+def http_error(error: HTTPException) -> Response | tuple[str | Response, int]:
+    """What went wrong, under its code, as a page or as JSON, with the headers that belong to it (Retry-After)."""
     code = error.code or 500
-    if wants_json():
-        response = jsonify(error=error.description)
+    words = _words(error)
+    if request_ctx.url_adapter is None:  # a Host that is none: no page can be made, for none of its links can
+        response = Response(f"{words}\n", code, mimetype="text/plain")
+    elif wants_json():
+        response = jsonify(error=words)
         response.status_code = code
     elif code == 404:
         response = Response(render_template("errors/404.html"), 404)
     else:
-        response = Response(render_template("errors/error.html", title=error.name, text=error.description), code)
+        response = Response(render_template("errors/error.html", title=error.name, text=words), code)
     for name, value in error.get_headers():
         if name.lower() not in ("content-type", "content-length"):
             response.headers[name] = value
@@ -52,6 +66,12 @@ def _say_when(response: Response) -> Response:
     if limit:
         response.headers["Retry-After"] = str(max(1, int(limit.reset_at - time.time())))
     return response
+
+
+def _words(error: HTTPException) -> str:
+    """What the view said of it, or else ours for its code."""
+    theirs = error.description or ""
+    return WORDS.get(error.code or 500, theirs) if theirs == (type(error).description or "") else theirs
 
 
 def _crash(error: Exception) -> tuple[str | Response, int]:

@@ -1,9 +1,32 @@
 """Logs: structlog on stderr, one event a line, keys and values; stdout belongs to what commands print."""
 
 import logging
+import re
 import sys
 
 import structlog
+from structlog.typing import EventDict, WrappedLogger
+
+# Whatever would end a line, move a terminal's cursor or turn the direction of text: with these a stranger's words could
+# pass for a line of ours.
+_UNPRINTABLE = re.compile(r"[\x00-\x1f\x7f-\x9f\u200e\u200f\u2028-\u202e\u2066-\u2069]")
+
+
+def one_line(text: str) -> str:
+    """The text with its control characters written out, as \\n and \\x1b."""
+    return _UNPRINTABLE.sub(lambda found: repr(found[0])[1:-1], text)
+
+
+class _OneLine(logging.Formatter):
+    def format(self, record: logging.LogRecord) -> str:
+        return one_line(super().format(record))
+
+
+class _Renderer(structlog.processors.LogfmtRenderer):
+    """Its own escapes stop at \\n."""
+
+    def __call__(self, logger: WrappedLogger, name: str, event: EventDict) -> str:
+        return one_line(super().__call__(logger, name, event))
 
 
 def configure() -> None:
@@ -13,11 +36,12 @@ def configure() -> None:
             structlog.stdlib.add_log_level,
             structlog.processors.TimeStamper(fmt="iso", utc=True),
             structlog.processors.format_exc_info,
-            structlog.processors.LogfmtRenderer(key_order=["timestamp", "level", "event"]),
+            _Renderer(key_order=["timestamp", "level", "event"]),
         ],
         logger_factory=structlog.PrintLoggerFactory(sys.stderr),
         cache_logger_on_first_use=False,
     )
-    line = "%(asctime)s %(levelname)s %(name)s %(message)s"
-    logging.basicConfig(stream=sys.stderr, level=logging.WARNING, format=line)
+    to_stderr = logging.StreamHandler(sys.stderr)
+    to_stderr.setFormatter(_OneLine("%(asctime)s %(levelname)s %(name)s %(message)s"))
+    logging.basicConfig(level=logging.WARNING, handlers=[to_stderr])
     logging.getLogger("rq").setLevel(logging.WARNING)

@@ -4,7 +4,9 @@ Nothing is open by default: a view is behind sign-in and the table of roles (rol
 """
 
 from collections.abc import Callable
+from string import punctuation
 from typing import Any, TypeVar, cast
+from urllib.parse import quote_from_bytes
 
 from flask import Flask, Response, abort, current_app, redirect, request, session, url_for
 from flask_login import current_user, login_user, logout_user
@@ -20,6 +22,7 @@ CSP = (
     "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; font-src 'self'; connect-src 'self'; "
     "form-action 'self'; base-uri 'none'; frame-ancestors 'none'"
 )
+MAX_FIELDS = 500  # of a form; nobody fills in more, and taking a million apart would keep a processor busy
 SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS"})
 
 
@@ -32,6 +35,12 @@ def public(view: V) -> V:
 def cross_site(view: V) -> V:
     """Marks a view that other sites may post to: it uses no cookie, so there is nothing to forge."""
     view.is_cross_site = True  # type: ignore[attr-defined]
+    return view
+
+
+def takes_json(view: V) -> V:
+    """Marks a view that reads JSON itself. Elsewhere it is 415: Flask-WTF would take lists for forms, and crash."""
+    view.reads_json = True  # type: ignore[attr-defined]
     return view
 
 
@@ -59,7 +68,10 @@ def account_id() -> int:
 
 def init_app(app: Flask) -> None:
     login.session_protection = None  # it would sign out a phone that changes networks; the cookie is HttpOnly
+    app.before_request(_mend_query)
     app.before_request(_refuse_nul)
+    app.before_request(_refuse_too_much)
+    app.before_request(_refuse_json)
     app.before_request(_refuse_cross_site)
     app.before_request(_require_sign_in)
     app.before_request(_require_role)
@@ -80,10 +92,30 @@ def _view_has(mark: str) -> bool:
     return getattr(view, mark, False) is True
 
 
+def _mend_query() -> None:
+    """Bytes that a link should have percent-encoded and did not: werkzeug would crash on those that are not UTF-8."""
+    if not request.query_string.isascii():
+        request.query_string = quote_from_bytes(request.query_string, safe=punctuation).encode()
+
+
 def _refuse_nul() -> None:
     """An address with NUL in it is nothing's, and PostgreSQL would not even look for it."""
     if "\0" in request.path:
         abort(404)
+
+
+def _refuse_too_much() -> None:
+    """413 before anything else reads the form: the limiter would take it for a Redis that is away, and count alone."""
+    if request.mimetype == "application/x-www-form-urlencoded":
+        if request.get_data().count(b"&") >= MAX_FIELDS:  # werkzeug counts the parts of multipart forms only
+            abort(413)
+    elif request.mimetype == "multipart/form-data":
+        _ = request.form  # is read here, with its limits
+
+
+def _refuse_json() -> None:
+    if request.is_json and request.method not in SAFE_METHODS and request.endpoint and not _view_has("reads_json"):
+        abort(415)
 
 
 def _refuse_cross_site() -> None:

@@ -1,8 +1,11 @@
 """Interfaces, and Edit with its tabs."""
 
 import re
+import socket
 from collections.abc import Callable
 from datetime import timedelta
+from functools import partial
+from threading import Event
 from typing import Any
 
 import pytest
@@ -24,8 +27,9 @@ from webapp.models import (
     User,
     WebhookState,
 )
-from webapp.services import api_keys, interfaces, leads, submissions, users
+from webapp.services import api_keys, interfaces, leads, submissions, users, webhooks
 from webapp.transaction import transaction
+from webapp.webhooks.addresses import resolve
 
 URL = "https://crm.example.com/leads?key=q7Rdsecret"
 HTMX = {"HX-Request": "true"}
@@ -275,6 +279,88 @@ def test_bad_settings_are_refused_beside_their_control(
     (error,) = re.findall(rf'id="{control}-error">.*?</svg>([^<]+)</p>', answer.text)
     assert words in error
     assert interface.webhook.url is None, "nothing is half-saved"
+
+
+@pytest.mark.parametrize(
+    ("url", "words"),
+    [
+        ("http://10.0.0.5/hook", "The address of 10.0.0.5 is not public, and this installation does not allow it."),
+        ("http://[::ffff:192.168.0.1]/", "is not public"),
+        ("http://2852039166/latest/meta-data/", "The address of 2852039166 is not public"),
+        ("https://intranet.example.com/", "The address of intranet.example.com is not public"),
+        ("https://crm.example.com:6379/", "Port 6379 of crm.example.com is not a port for webhooks."),
+        ("https://93.184.216.34:22/", "Port 22 of 93.184.216.34 is not a port for webhooks."),
+    ],
+)
+def test_a_url_that_leads_where_webhooks_may_not_go_is_refused_when_it_is_saved(
+    signed_in: FlaskClient, interface: Interface, names: dict[str, str], url: str, words: str
+) -> None:
+    names |= {"intranet.example.com": "10.0.0.5", "2852039166": "169.254.169.254"}
+    answer = save(signed_in, interface, webhook_url=url)
+    assert answer.status_code == 422
+    (error,) = re.findall(r'id="webhook_url-error">.*?</svg>([^<]+)</p>', answer.text)
+    assert words in error
+    if "10.0.0.5" not in url:
+        assert "10.0.0.5" not in error, "what a name leads to inside is nobody's business"
+    assert interface.webhook.url is None
+
+
+def test_an_allowed_network_is_taken_on_any_port(signed_in: FlaskClient, interface: Interface) -> None:
+    answer = save(signed_in, interface, webhook_url="http://127.0.0.1:6379/")
+    assert answer.status_code == 303
+    assert "resolve" not in signed_in.get(answer.location).text
+
+
+def unanswered(problem: BaseException | None) -> Callable[..., list[object]]:
+    def resolver(*asked: object) -> list[object]:
+        if problem:
+            raise problem
+        Event().wait(10)
+        return []
+
+    return resolver
+
+
+@pytest.mark.parametrize(
+    ("problem", "words"),
+    [
+        (socket.gaierror(socket.EAI_NONAME, "none"), "The name crm.example.com does not resolve at the moment."),
+        (socket.gaierror(socket.EAI_AGAIN, "later"), "The name crm.example.com does not resolve at the moment."),
+        (None, "The name crm.example.com could not be looked up within 0.1 s."),
+    ],
+)
+def test_a_name_that_does_not_resolve_is_saved_with_a_warning(
+    signed_in: FlaskClient,
+    interface: Interface,
+    monkeypatch: pytest.MonkeyPatch,
+    problem: BaseException | None,
+    words: str,
+) -> None:
+    monkeypatch.setattr(webhooks, "resolve", partial(resolve, resolver=unanswered(problem)))
+    monkeypatch.setattr(webhooks, "LOOKUP_SECONDS", 0.1)
+    answer = save(signed_in, interface)
+    assert answer.status_code == 303
+    page = signed_in.get(answer.location).text
+    assert words in page
+    assert "Saved." in page
+    assert interface.webhook.url == URL
+
+
+def test_no_transaction_is_open_while_a_name_is_looked_up(
+    app: Flask, signed_in: FlaskClient, interface: Interface, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """On SQLite it would hold the only lock there is, on PostgreSQL a connection."""
+    open_ones: list[int] = []
+
+    def resolver(host: str, port: int, *more: object) -> list[object]:
+        open_ones.append(pool.checkedout())
+        return [(socket.AF_INET, socket.SOCK_STREAM, 6, "", ("93.184.216.34", port))]
+
+    db.session.rollback()
+    pool: Any = db.engine.pool
+    monkeypatch.setattr(webhooks, "resolve", partial(resolve, resolver=resolver))
+    assert save(signed_in, interface).status_code == 303
+    assert open_ones == [0]
 
 
 def test_an_empty_url_keeps_leads_here(signed_in: FlaskClient, interface: Interface) -> None:

@@ -2,8 +2,10 @@
 
 import json
 import socket
+from functools import partial
 from pathlib import Path
 
+import pytest
 from cryptography.fernet import Fernet
 from flask import Flask
 from sqlalchemy import select
@@ -11,7 +13,8 @@ from sqlalchemy import select
 from tests.conftest import KEYS, AppMaker
 from webapp.extensions import db
 from webapp.models import AuditEntry, Interface, User
-from webapp.services import users
+from webapp.services import users, webhooks
+from webapp.webhooks.addresses import resolve
 
 
 def run(app: Flask, *arguments: str) -> dict[str, object]:
@@ -64,6 +67,21 @@ def test_create_interface_prints_what_the_contract_says(app: Flask, owner: User)
 def test_create_interface_refuses_in_a_sentence(app: Flask, owner: User) -> None:
     assert "https://" in refused(app, "create-interface", "--name", "A", "--webhook-url", "ftp://a.example")
     assert refused(app, "create-interface", "--name", " ").endswith(".")
+
+
+def test_create_interface_looks_where_its_webhook_leads(
+    app: Flask, owner: User, names: dict[str, str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    names["intranet.example.com"] = "10.0.0.5"
+    arguments = ("create-interface", "--name", "A", "--webhook-url")
+    assert "is not public" in refused(app, *arguments, "https://intranet.example.com/")
+    assert db.session.scalars(select(Interface)).all() == []
+    db.session.rollback()
+
+    monkeypatch.setattr(webhooks, "resolve", partial(resolve, resolver=lambda *asked: []))
+    result = app.test_cli_runner().invoke(args=[*arguments, "https://crm.example.com/"])
+    assert result.exit_code == 0
+    assert result.stderr == "The name crm.example.com does not resolve at the moment. Check it for slips.\n"
 
 
 def test_commands_say_when_there_is_no_owner_yet(app: Flask) -> None:

@@ -6,6 +6,7 @@ import sys
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
+from typing import IO
 from urllib.error import URLError
 from urllib.request import urlopen
 
@@ -18,7 +19,9 @@ ROOT = Path(__file__).parents[2]
 class Site:
     """The running processes; `url` is where people go. Each can be ended and started again."""
 
-    def __init__(self, environ: Mapping[str, str]) -> None:
+    def __init__(self, environ: Mapping[str, str], log: IO[bytes] | None = None) -> None:
+        """`log`: where the processes write, both their streams; by default where the tests do."""
+        self.log = log
         self.port = free_port()
         self.url = f"http://127.0.0.1:{self.port}"
         ours = {"PORT": str(self.port), "PUBLIC_URL": self.url, "RECEIVER_PORT": str(free_port())}
@@ -40,7 +43,9 @@ class Site:
         self.worker = self._start("worker.py", "--processes", "1", "--slots", "16", *arguments)
 
     def _start(self, *arguments: str) -> subprocess.Popen[bytes]:
-        return subprocess.Popen([sys.executable, *arguments], cwd=ROOT, env=self.environ)
+        return subprocess.Popen(
+            [sys.executable, *arguments], cwd=ROOT, env=self.environ, stdout=self.log, stderr=self.log
+        )
 
     def answers(self) -> bool:
         try:
@@ -69,8 +74,8 @@ class Site:
 
 
 @contextmanager
-def running_site(environ: Mapping[str, str]) -> Iterator[Site]:
-    site = Site(environ)
+def running_site(environ: Mapping[str, str], log: IO[bytes] | None = None) -> Iterator[Site]:
+    site = Site(environ, log)
     try:
         site.start()
         yield site

@@ -75,6 +75,7 @@ def lead_generation(public_id: str) -> Response | str | tuple[str, int]:
     if not form.validate_on_submit():
         return _lead_generation(interface, form), 422 if form.is_submitted() else 200
     try:
+        warning = webhooks.vet(form.webhook_url.data)
         with transaction():
             released = interfaces.update_lead_generation(
                 interface,
@@ -89,6 +90,8 @@ def lead_generation(public_id: str) -> Response | str | tuple[str, int]:
     except Refused as refusal:
         add_refusal(form, refusal)
         return _lead_generation(interface, form), 422
+    if warning:
+        flash(warning, "info")
     return _saved("lead_generation", public_id, _leads("{} on hold {} sent now.", released))
 
 

@@ -10,13 +10,25 @@ from collections.abc import Mapping
 from typing import Any
 
 import structlog
-from flask import Blueprint, Response, abort, current_app, jsonify, redirect, render_template, request, url_for
-from werkzeug.exceptions import HTTPException
+from flask import (
+    Blueprint,
+    Response,
+    abort,
+    current_app,
+    jsonify,
+    make_response,
+    redirect,
+    render_template,
+    request,
+    url_for,
+)
+from werkzeug.exceptions import HTTPException, MethodNotAllowed
 from werkzeug.wrappers import Response as BaseResponse
 
+from webapp.errors import http_error
 from webapp.extensions import csrf, db, limiter
 from webapp.forms.lead_form import LeadForm
-from webapp.security import cross_site, public
+from webapp.security import MAX_FIELDS, cross_site, public, takes_json
 from webapp.services import leads, submissions
 from webapp.services.submissions import Published
 from webapp.transaction import transaction
@@ -24,13 +36,13 @@ from webapp.transaction import transaction
 blueprint = Blueprint("lead_form", __name__)
 log = structlog.get_logger()
 
-MAX_BODY = 256 * 1024  # bytes: room for the longest message, percent-encoded
 FORM_TYPES = ("application/x-www-form-urlencoded", "multipart/form-data")
 CSP = "default-src 'none'; style-src 'self'; img-src 'self'; form-action 'self'; base-uri 'none'; frame-ancestors *"
 WORDS = {
     400: ("That could not be read", "The request could not be read."),
     404: ("There is no form here", "There is no form at this address, or it was taken down."),
-    413: ("That is too long", "That is more than the 256 KB that this form can take. Please shorten it."),
+    405: ("There is nothing here", "A form is read with GET and sent with POST."),
+    413: ("That is too long", "This form can take 256 KB, in at most 500 fields. Please shorten what you wrote."),
     415: ("That could not be read", "Send the answers form-encoded, as multipart/form-data or as JSON."),
     429: ("One moment, please", "Too much was sent from your network just now. Go back, wait a minute, send it again."),
     500: ("That was not sent", "Your answers could not be stored just now. Go back and send them again in a moment."),
@@ -75,6 +87,7 @@ def thank_you(public_id: str) -> str:
 @blueprint.post("/f/<public_id>")
 @public
 @cross_site
+@takes_json
 @csrf.exempt  # type: ignore[untyped-decorator]
 @limiter.limit(_rate_limit, exempt_when=_no_rate_limit, scope=_form)  # type: ignore[untyped-decorator]
 def submit(public_id: str) -> Answer:
@@ -114,7 +127,6 @@ def _page(published: Published, form: LeadForm, tracked: Mapping[str, str]) -> s
 
 def _sent() -> Mapping[str, Any]:
     """What was posted, by name. 413, 415, or 400 and 422 for JSON that cannot be read or is no object."""
-    request.max_content_length = MAX_BODY
     if request.is_json:
         return _json(request.get_data())
     if request.mimetype not in FORM_TYPES and request.get_data():
@@ -130,6 +142,8 @@ def _json(body: bytes) -> dict[str, Any]:
         abort(400, "The body is not valid JSON.")
     if not isinstance(sent, dict):
         abort(422, 'The body must be a JSON object, such as {"email": "ada@example.com"}.')
+    if len(sent) > MAX_FIELDS:
+        abort(413)
     return sent
 
 
@@ -166,6 +180,16 @@ def _declined(error: HTTPException) -> Answer:
     if code in (400, 422):
         words = error.description or words
     return _decline(code, title, words)
+
+
+@blueprint.app_errorhandler(MethodNotAllowed)
+def _not_taken(error: MethodNotAllowed) -> Any:
+    """No view was found, so no blueprint either: below /f/ it is answered as everything there is."""
+    if not request.path.startswith("/f/"):
+        return http_error(error)
+    response = _headers(make_response(_declined(error)))
+    response.headers["Allow"] = ", ".join(sorted(error.valid_methods or ()))
+    return response
 
 
 @blueprint.errorhandler(Exception)

@@ -21,7 +21,11 @@ BOM = "\ufeff"  # without it Excel reads UTF-8 as something else
 FIRST = ("Lead", "Received (UTC)", "Interface", "Webhook Status", "Response code", "Webhook Response", "Test")
 LAST = ("page_url", "page_title", "referrer", *(f"utm_{name}" for name in UTM), *CLICK_IDS, "ip", "user_agent")
 
-_FORMULA = ("=", "+", "-", "@", "\t", "\r", "\n")
+# At the beginning of a cell, spaces and quotes aside, in full width as well. Further on: where a spreadsheet that parts
+# cells at semicolons begins another one; there "- item" and ";-)" stay as they are.
+_FORMULA = re.compile(
+    r"""^(?=[\s"'\u200b-\u200f\ufeff]*[=+\-@＝＋－＠]|[\t\r\n])|(?<=[;\t\r\n])(?=[ "]*(?:[=@＝＠]|[+\-＋－][^\s)]))"""
+)
 _E164 = re.compile(r"\+[1-9][0-9]{6,14}")
 
 
@@ -50,7 +54,7 @@ def record(wanted: Filter) -> None:
 def cell(value: object) -> str:
     """A value as a cell that no spreadsheet takes for a formula; a phone number in E.164 stays one."""
     text = "" if value is None else str(value)
-    return f"'{text}" if text.startswith(_FORMULA) and not _E164.fullmatch(text) else text
+    return text if _E164.fullmatch(text) else _FORMULA.sub("'", text)
 
 
 def _text(rows: Iterable[Iterable[object]]) -> str:

@@ -1,5 +1,6 @@
-"""Pausing and resuming a webhook, and what waits for it."""
+"""Where a webhook leads, pausing and resuming it, and what waits for it."""
 
+from flask import current_app
 from sqlalchemy import Connection
 
 from webapp.clock import utcnow
@@ -7,7 +8,32 @@ from webapp.delivery import lanes, states
 from webapp.extensions import db
 from webapp.models import Lane, Webhook, WebhookState
 from webapp.services import audit
-from webapp.transaction import after_commit
+from webapp.services.errors import Refused
+from webapp.transaction import after_commit, release
+from webapp.webhooks.addresses import BlockedAddress, UnusableURL, parse_target, resolve
+
+LOOKUP_SECONDS = 2.0  # somebody waits for the page, and a name that hangs must not keep a web thread
+
+
+def vet(url: str | None) -> str:
+    """A warning for whoever is about to save this URL, empty where there is nothing to say.
+
+    Refused where it cannot be one, and where a webhook may not reach what its name leads to now. Ends the transaction
+    at hand, for it may look up for 2 s. This is a courtesy: what counts is looked up and vetted at every connection.
+    """
+    release()
+    if not url:
+        return ""
+    try:
+        target = parse_target(url)
+        resolve(target.host, target.port, LOOKUP_SECONDS, current_app.extensions["leadhook"].allowed_networks)
+    except (UnusableURL, BlockedAddress) as fault:
+        raise Refused(f"{str(fault).rstrip('.')}.", "webhook_url") from None
+    except TimeoutError:
+        return f"The name {target.host} could not be looked up within {LOOKUP_SECONDS:g} s. Check it for slips."
+    except OSError:
+        return f"The name {target.host} does not resolve at the moment. Check it for slips."
+    return ""
 
 
 def pause(webhook: Webhook, reason: str) -> None:

@@ -1,0 +1,225 @@
+"""Keys made, leads sent, failed, retried, reported, exported: and of no secret is a trace left where none belongs."""
+
+import base64
+import re
+import zlib
+from collections.abc import Iterator
+from contextlib import suppress
+from html import unescape
+from pathlib import Path
+
+import pytest
+import requests
+from cryptography.fernet import Fernet
+from redis import Redis
+from sqlalchemy import inspect, select, text
+
+from tests.conftest import KEYS, PASSWORD, AppMaker
+from tests.support.receiver import Receiver
+from tests.support.site import Site, running_site
+from tests.support.smtp import MailServer
+from tests.support.waiting import wait_until
+from webapp import jobs
+from webapp.extensions import db
+from webapp.models import Delivery, DeliveryState, Interface
+from webapp.services import users
+from webapp.transaction import reading, transaction
+
+NEW_PASSWORD = "a battery of horses, correct"
+WRONG_PASSWORD = "almost the right one"
+ADA = {"name": "Ada Lovelace", "email": "ada@example.com", "phone": "+15550100", "message": "Hello"}
+FRAGMENT, STEP = 16, 8  # so 23 characters of a secret in a row are found wherever they stand; its hint shows four
+
+
+def traces(secret: str) -> set[bytes]:
+    """What would give a secret away: parts of it, of its key as bytes, and of both in other writings."""
+    plain = secret.removeprefix("whsec_")
+    forms = {secret.encode(), plain.encode()}
+    with suppress(ValueError):
+        key = base64.b64decode(plain.replace("-", "+").replace("_", "/"), validate=True)
+        forms |= {key, key.hex().encode(), base64.urlsafe_b64encode(key), base64.b64encode(base64.b64encode(key))}
+    forms |= {base64.b64encode(secret.encode()), secret.encode().hex().encode()}
+    return {form[start : start + FRAGMENT] for form in forms for start in range(0, len(form) - FRAGMENT + 1, STEP)}
+
+
+class Person:
+    """Somebody at a browser without JavaScript; keeps every page, headers included, that a secret must not be in."""
+
+    def __init__(self, site: Site) -> None:
+        self.site = site
+        self.session = requests.Session()
+        self.session.trust_env = False
+        self.pages: list[bytes] = []
+        self.shown: list[requests.Response] = []  # the pages that show a secret this once
+
+    def get(self, path: str) -> requests.Response:
+        return self._kept(self.session.get(self.site.url + path, timeout=30))
+
+    def post(self, path: str, at: str | None = None, **sent: str) -> requests.Response:
+        """Posts the form at `at` (by default at the same address), with its CSRF token."""
+        token = re.search(r'name="csrf_token" value="([^"]+)"', self.get(at or path).text)
+        assert token, at or path
+        return self._kept(self.session.post(self.site.url + path, {**sent, "csrf_token": token[1]}, timeout=30))
+
+    def new_secret(self, **sent: str) -> str:
+        answer = self.post("/profile/api-keys/new", **sent)
+        self.shown.append(answer)
+        self.pages.pop()
+        [secret] = re.findall(r"\b(?:whsec_|lhk_|lhp_)[\w+/=-]{20,}", unescape(answer.text))
+        return str(secret)
+
+    def _kept(self, answer: requests.Response) -> requests.Response:
+        assert answer.status_code < 500, f"{answer.request.method} {answer.url}"
+        for one in (*answer.history, answer):
+            self.pages.append(f"{one.url} {one.headers}\n".encode() + one.content)
+        return answer
+
+
+def dump(home: Path) -> Iterator[tuple[str, bytes]]:
+    """Every value of every table but the encrypted column; of SQLite the file's own bytes as well, freed pages too."""
+    with reading():
+        for table in inspect(db.engine).get_table_names():
+            columns = [column["name"] for column in inspect(db.engine).get_columns(table)]
+            for row in db.session.execute(text(f'SELECT * FROM "{table}"')).all():
+                for name, value in zip(columns, row, strict=True):
+                    if (table, name) != ("api_keys", "secret_encrypted"):
+                        yield f"{table}.{name}", value if isinstance(value, bytes) else str(value).encode()
+        db.session.rollback()
+    for path in home.glob("leadhook.sqlite3*"):
+        yield path.name, path.read_bytes()
+
+
+def valkey_dump(url: str) -> Iterator[tuple[str, bytes]]:
+    """Every key and value as bytes, and what RQ has compressed as it was before."""
+    with Redis.from_url(url) as client:
+        keys = list(client.scan_iter(count=1000))
+        assert any(key.startswith(b"rq:") for key in keys)
+        for key in keys:
+            yield "key", key
+            for value in values_of(client, key):
+                yield f"valkey {key!r}", value
+                with suppress(zlib.error):
+                    yield f"valkey {key!r}, unpacked", zlib.decompress(value)
+
+
+def values_of(client: "Redis", key: bytes) -> list[bytes]:
+    kind = client.type(key)
+    if kind == b"hash":
+        return [part for pair in client.hgetall(key).items() for part in pair]
+    if kind == b"list":
+        return list(client.lrange(key, 0, -1))
+    if kind == b"set":
+        return list(client.smembers(key))
+    if kind == b"zset":
+        return list(client.zrange(key, 0, -1))
+    if kind == b"stream":
+        return [part for _, fields in client.xrange(key) for pair in fields.items() for part in pair]
+    return [client.get(key) or b""]
+
+
+def drained_with_the_wrong_keys(make_app: AppMaker, interface_id: str, **environ: str) -> None:
+    """A process whose ENCRYPTION_KEYS lack the token's own: its complaint is a trap of its own kind."""
+    app = make_app(**environ, ENCRYPTION_KEYS=Fernet.generate_key().decode())
+    with app.app_context():
+        with transaction():
+            [webhook] = db.session.query(Interface).filter_by(public_id=interface_id).one().webhooks
+            webhook_id = webhook.id
+        jobs.drain(webhook_id)
+        with reading():
+            reasons = list(
+                db.session.scalars(select(Delivery.state_reason).where(Delivery.state == DeliveryState.HELD))
+            )
+            db.session.rollback()
+        assert ["cannot be decrypted" in reason for reason in reasons] == [True]
+
+
+def test_no_secret_is_found_where_none_belongs(
+    make_app: AppMaker, tmp_path: Path, receiver: Receiver, valkey_url: str, capfd: pytest.CaptureFixture[str]
+) -> None:
+    with MailServer() as mails, open(tmp_path / "log", "w+b") as log:
+        app = make_app(**mails.environ)
+        with app.app_context(), transaction():
+            users.create_owner("alice@example.com", PASSWORD, "Brightwater Solar")
+        with running_site(app.config["ENVIRON"], log) as site:
+            person = Person(site)
+            secrets = journey(person, receiver, mails, make_app, mails.environ)
+        log.seek(0)
+        places = [("a page", page) for page in person.pages] + [("the log", log.read())]
+    said = capfd.readouterr()
+    places += [("what a process said", f"{said.out}{said.err}".encode())]
+    places += [("a mail", bytes(mail.message) + f"{mail.text}{mail.html}".encode()) for mail in mails.received]
+    places += [("a webhook", f"{request.headers}".encode() + request.body) for request in receiver.requests]
+    with app.app_context():
+        places += dump(tmp_path)
+    places += valkey_dump(valkey_url)
+
+    assert {place.partition(".")[0] for place, _ in places} >= {"a page", "a mail", "a webhook", "attempts", "mails"}
+    for name, secret in secrets.items():
+        found = traces(secret)
+        assert found
+        for content, place in {content: place for place, content in places}.items():
+            assert not any(trace in content for trace in found), f"{name} in {place}"
+    for page, name in zip(person.shown, ("Shared Token", "API Key", "public key"), strict=True):
+        assert secrets[name] in unescape(page.text)
+        others = [other for other in secrets if other != name]
+        assert not any(trace in page.content for other in others for trace in traces(secrets[other]))
+
+
+def journey(
+    person: Person, receiver: Receiver, mails: MailServer, make_app: AppMaker, environ: dict[str, str]
+) -> dict[str, str]:
+    """All that people do with keys and leads; the secrets that were there, by what they are."""
+    person.post("/login", email="alice@example.com", password=WRONG_PASSWORD)
+    person.post("/login", email="alice@example.com", password=PASSWORD)
+    token = person.new_secret(type="shared", name="CRM production", access="private")
+    key = person.new_secret(type="api", name="Server", access="private")
+    public_key = person.new_secret(type="api", name="Site", access="public")
+
+    edit = person.post("/interfaces/new", name="Contact sales").url.removeprefix(person.site.url)
+    [token_id] = re.findall(r'<option value="(key_[^"]+)">CRM production', person.get(f"{edit}/lead-generation").text)
+    settings = {"authentication": "shared", "shared_token": token_id, "parallel_requests": "1"}
+    settings |= {"automatic_retries": "y", "notification_emails": "sales@example.com"}
+    person.post(f"{edit}/lead-generation", webhook_url=f"{receiver.url}?key=q7Rd", **settings)
+
+    receiver.answer(status=500, body=b"the database is away")
+    form = f"/f/{edit.split('/')[2]}"
+    person._kept(person.session.post(person.site.url + form, ADA, timeout=30))
+    person._kept(person.session.post(person.site.url + form, json=ADA, timeout=30))
+    first = receiver.wait_for(1)[0]
+    assert first.headers["webhook-signature"].startswith("v1,")
+    wait_until(lambda: "sales@example.com" in f"{[mail.recipients for mail in mails.received]}", "the notification")
+    wait_until(lambda: any("ailing" in subject for subject in mails.subjects), "the report", timeout=30)
+
+    receiver.answer(body=b"taken")
+    leads = sorted(set(re.findall(r"/leads/(lead_\w+)", person.get("/leads").text)))
+    assert len(leads) == 2
+    for lead in leads:
+        person.post(f"/leads/{lead}/retry", at="/leads")
+    person.post(f"/interfaces/{edit.split('/')[2]}/tests", at=f"{edit}/lead-generation")
+    wait_until(lambda: person.get("/leads").text.count("Delivered") >= 2, "the retries")
+    person.post(f"/interfaces/{edit.split('/')[2]}/pause", at=f"{edit}/lead-generation")
+    person._kept(person.session.post(person.site.url + form, ADA, timeout=30))
+    person.site.stop_worker()
+    person.post(f"/interfaces/{edit.split('/')[2]}/resume", at=f"{edit}/lead-generation")
+    drained_with_the_wrong_keys(make_app, edit.split("/")[2], **environ)
+
+    person.post("/profile/password", at="/profile", current=WRONG_PASSWORD, new=NEW_PASSWORD, again=NEW_PASSWORD)
+    person.post("/profile/password", at="/profile", current=PASSWORD, new=NEW_PASSWORD, again=NEW_PASSWORD)
+    look_around(person, [f"/leads/{lead}" for lead in leads], edit)
+    person.post("/logout", at="/profile")
+    secrets = {"Shared Token": token, "API Key": key, "public key": public_key}
+    secrets |= {"password": PASSWORD, "new password": NEW_PASSWORD, "wrong password": WRONG_PASSWORD}
+    return {**secrets, "SECRET_KEY": KEYS["SECRET_KEY"], "ENCRYPTION_KEYS": KEYS["ENCRYPTION_KEYS"]}
+
+
+def look_around(person: Person, leads: list[str], edit: str) -> None:
+    """Every page there is, and whatever the dashboard knows of the jobs."""
+    pages = [*leads, "/interfaces", "/leads.csv", "/profile", "/profile/api-keys", "/mailbox", "/metrics", "/readyz"]
+    pages += [f"{edit}{tab}" for tab in ("", "/fields", "/lead-generation", "/embed")]
+    pages += ["/rq", "/rq/0/data/queues.json", "/rq/0/data/workers.json"]
+    pages += [f"/rq/0/data/jobs/{queue}/finished/1/50/asc/1.json" for queue in ("fast", "slow", "mail")]
+    for path in pages:
+        assert person.get(path).status_code in (200, 404), path
+    for path in set(re.findall(r'href="(/mailbox/\d+)"', person.get("/mailbox").text)):
+        person.get(path)
+        person.get(f"{path}/html")
