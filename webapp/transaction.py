@@ -69,7 +69,7 @@ def reading() -> Iterator[None]:
 
 @contextmanager
 def looking() -> Iterator[Connection]:
-    """A connection for a single statement that reads: on PostgreSQL it needs no BEGIN and no ROLLBACK around it."""
+    """A connection for a statement or two that read: on PostgreSQL they need no BEGIN and no ROLLBACK around them."""
     engine = db.engine
     if engine.dialect.name == "postgresql":
         engine = engine.execution_options(isolation_level="AUTOCOMMIT")

@@ -94,12 +94,12 @@ def submit(public_id: str) -> Answer:
     """Captures a lead. The body is read first: however slowly it comes, no transaction is open meanwhile."""
     sent = _sent()
     tracked = submissions.tracked(sent, request.args, *_where_from())
-    with transaction():
-        published = submissions.published(public_id)
-        form = LeadForm(published.fields, sent)
-        if form.errors:
-            return _again(published, form, tracked)
-        source = submissions.source(tracked, request.remote_addr, request.user_agent.string)
+    published = submissions.published(public_id)
+    form = LeadForm(published.fields, sent)
+    if form.errors:
+        return _again(published, form, tracked)
+    source = submissions.source(tracked, request.remote_addr, request.user_agent.string)
+    with transaction():  # only now: on SQLite everybody who writes waits for its end
         lead_id = leads.capture(published, form.values, source).public_id
     if _wants_json():
         return jsonify(id=lead_id), 201

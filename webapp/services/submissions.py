@@ -8,8 +8,8 @@ from urllib.parse import parse_qsl, urlsplit
 from sqlalchemy import bindparam, select
 from werkzeug.exceptions import NotFound
 
-from webapp.extensions import db
 from webapp.models import Account, Field, Interface, Webhook, WebhookState
+from webapp.transaction import looking
 from webapp.webhooks.payload import UTM
 
 CLICK_IDS = ("gclid", "gbraid", "wbraid", "dclid", "fbclid", "msclkid", "ttclid", "twclid", "li_fat_id")
@@ -53,15 +53,17 @@ _FIELDS: Any = select(*Field.__table__.c).where(Field.interface_id == bindparam(
 
 
 def published(public_id: str) -> Published:
-    """The interface of that id, with what capturing a lead needs; NotFound where it was deleted."""
+    """The interface of that id, with what capturing a lead needs; NotFound where it was deleted.
+
+    Reads what is committed, past the session's transaction: a submission is judged before the one that keeps it begins.
+    """
     if not (public_id.isascii() and public_id.isprintable()):
         raise NotFound
-    db.session.flush()  # what the session holds is read past it
-    connection = db.session.connection()
-    interface = connection.execute(_INTERFACE, {"public_id": public_id}).one_or_none()
-    if interface is None:
-        raise NotFound
-    fields = connection.execute(_FIELDS, {"of": interface.id}).all()
+    with looking() as connection:
+        interface = connection.execute(_INTERFACE, {"public_id": public_id}).one_or_none()
+        if interface is None:
+            raise NotFound
+        fields = connection.execute(_FIELDS, {"of": interface.id}).all()
     hook = Hook(interface.webhook_id, interface.webhook_url, interface.webhook_state)
     return Published(interface, interface.account_name, fields, hook)
 
