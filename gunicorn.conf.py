@@ -3,6 +3,7 @@
 import sys
 
 from webapp.config import Config, ConfigError
+from webapp.delivery.bell import bell
 
 try:
     _config = Config.load()
@@ -21,3 +22,8 @@ limit_request_fields, limit_request_field_size = 100, 8190  # headers, and bytes
 loglevel = "warning"
 forwarded_allow_ips = ""  # TRUSTED_PROXIES alone decides what X-Forwarded-* is worth
 control_socket_disable = True
+
+
+def post_worker_init(worker):  # type: ignore[no-untyped-def]
+    """After the fork, for threads do not survive one."""
+    bell.start(worker.wsgi)

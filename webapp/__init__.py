@@ -10,6 +10,7 @@ from werkzeug.middleware.proxy_fix import ProxyFix
 from webapp import blueprints, cli, errors, filters, htmx, log, roles, security, transaction
 from webapp.config import Config
 from webapp.extensions import csrf, db, limiter, login, mail, migrate, queues
+from webapp.form_limit import form_limit
 
 __version__ = "1.0.0"
 
@@ -40,6 +41,7 @@ def create_app(config: Config | None = None, *, synchronous: str = "FULL", pool_
     mail.init_app(app)
     queues.init_app(config)
     limiter.init_app(app)
+    form_limit.init_app(app)
     for part in (security, errors, filters, htmx, blueprints, cli):
         part.init_app(app)
     csrf.init_app(app)  # reads the form, so only after security has seen that it is one to be read

@@ -14,7 +14,6 @@ from flask import (
     Blueprint,
     Response,
     abort,
-    current_app,
     jsonify,
     make_response,
     redirect,
@@ -22,11 +21,12 @@ from flask import (
     request,
     url_for,
 )
-from werkzeug.exceptions import HTTPException, MethodNotAllowed
+from werkzeug.exceptions import HTTPException, MethodNotAllowed, TooManyRequests
 from werkzeug.wrappers import Response as BaseResponse
 
 from webapp.errors import http_error
-from webapp.extensions import csrf, db, limiter
+from webapp.extensions import csrf, db
+from webapp.form_limit import form_limit
 from webapp.forms.lead_form import LeadForm
 from webapp.security import MAX_FIELDS, cross_site, public, takes_json
 from webapp.services import leads, submissions
@@ -49,19 +49,6 @@ WORDS = {
 }
 
 Answer = BaseResponse | tuple[str | Response, int]
-
-
-def _rate_limit() -> str:
-    return str(current_app.extensions["leadhook"].form_rate_limit or "1 per second")  # the latter is never applied
-
-
-def _no_rate_limit() -> bool:
-    return not current_app.extensions["leadhook"].form_rate_limit
-
-
-def _form(endpoint: str) -> str:
-    """What the limit counts for, beside the address: this form."""
-    return str((request.view_args or {})["public_id"])
 
 
 @blueprint.get("/f/<public_id>")
@@ -89,9 +76,11 @@ def thank_you(public_id: str) -> str:
 @cross_site
 @takes_json
 @csrf.exempt  # type: ignore[untyped-decorator]
-@limiter.limit(_rate_limit, exempt_when=_no_rate_limit, scope=_form)  # type: ignore[untyped-decorator]
 def submit(public_id: str) -> Answer:
     """Captures a lead. The body is read first: however slowly it comes, no transaction is open meanwhile."""
+    wait = form_limit.seconds_to_wait(public_id, request.remote_addr or "unknown")
+    if wait:
+        raise TooManyRequests(retry_after=wait)
     sent = _sent()
     tracked = submissions.tracked(sent, request.args, *_where_from())
     published = submissions.published(public_id)
@@ -179,7 +168,10 @@ def _declined(error: HTTPException) -> Answer:
     title, words = WORDS.get(code, (error.name, error.description or ""))
     if code in (400, 422):
         words = error.description or words
-    return _decline(code, title, words)
+    answer = make_response(_decline(code, title, words))
+    if isinstance(error, TooManyRequests):
+        answer.headers["Retry-After"] = str(error.retry_after)
+    return answer
 
 
 @blueprint.app_errorhandler(MethodNotAllowed)

@@ -9,6 +9,7 @@ from werkzeug.exceptions import NotFound
 
 from webapp.clock import now_sql, utcnow
 from webapp.delivery import lanes, states
+from webapp.delivery.bell import bell
 from webapp.extensions import db
 from webapp.ids import lead_id, message_id
 from webapp.models import (
@@ -134,7 +135,7 @@ def _promise(lead: Lead, interface: Any, webhook: Any, user_id: int | None = Non
     db.session.connection().execute(_TEST if lead.test else _PENDING, values)
     webhook_id = webhook.id
     if not held:
-        after_commit(lambda: lanes.ring_unless_held(webhook_id))
+        after_commit(lambda: bell.ring(webhook_id))
     return message
 
 
