@@ -43,3 +43,5 @@ lock: ## pin the newest packages that pyproject.toml allows
 	@.venv-lock/bin/python -m pip install --quiet --upgrade uv
 	@$(LOCK) pyproject.toml --output-file requirements.txt
 	@$(LOCK) --group pyproject.toml:test --constraint requirements.txt --output-file requirements-test.txt
+	@$(LOCK) --group pyproject.toml:bench --constraint requirements.txt --constraint requirements-test.txt \
+		--output-file requirements-bench.txt

@@ -26,18 +26,21 @@ def test_it_names_no_package_index_and_no_machine(path: Path) -> None:
     assert not paths, paths
 
 
-@pytest.mark.parametrize("name", ["requirements.txt", "requirements-test.txt"])
+LOCKS = ("requirements.txt", "requirements-test.txt", "requirements-bench.txt")
+
+
+@pytest.mark.parametrize("name", LOCKS)
 def test_a_lock_holds_names_versions_and_hashes_only(name: str) -> None:
     for line in (ROOT / name).read_text().splitlines():
         assert re.fullmatch(r"[a-z0-9-]+==[\w.]+( ; [^\\]+)? \\|    --hash=sha256:[0-9a-f]{64}( \\)?", line), line
 
 
-def test_what_both_locks_pin_they_pin_alike() -> None:
-    pins = [
-        dict(re.findall(r"^([a-z0-9-]+)==([\w.]+) ", (ROOT / name).read_text(), re.MULTILINE))
-        for name in ("requirements.txt", "requirements-test.txt")
-    ]
-    assert {name for name in pins[0].keys() & pins[1].keys() if pins[0][name] != pins[1][name]} == set()
+def test_what_two_locks_pin_they_pin_alike() -> None:
+    pins: dict[str, set[str]] = {}
+    for lock in LOCKS:
+        for name, version in re.findall(r"^([a-z0-9-]+)==([\w.]+) ", (ROOT / lock).read_text(), re.MULTILINE):
+            pins.setdefault(name, set()).add(version)
+    assert {name for name, versions in pins.items() if len(versions) > 1} == set()
 
 
 @pytest.mark.parametrize("asset", MANIFEST, ids=lambda asset: asset["file"])

@@ -60,6 +60,12 @@ def test_services_never_commit() -> None:
     assert [path.name for path in python_files("webapp/services") if ".commit(" in path.read_text()] == []
 
 
+def test_the_product_needs_nothing_that_only_tests_or_the_benchmark_install() -> None:
+    others = {"celery", "pytest", "playwright", "aiosmtpd", "hypothesis", "time_machine", "standardwebhooks", "tests"}
+    found = {(name_of(path), item.module) for path in python_files("webapp") for item in imports(path)}
+    assert {pair for pair in found if pair[1].split(".")[0] in others} == set()
+
+
 def test_only_the_factory_knows_the_blueprints() -> None:
     knowing = {
         name_of(path)
