@@ -38,8 +38,9 @@ def test_a_lock_holds_names_versions_and_hashes_only(name: str) -> None:
 def test_what_two_locks_pin_they_pin_alike() -> None:
     pins: dict[str, set[str]] = {}
     for lock in LOCKS:
-        for name, version in re.findall(r"^([a-z0-9-]+)==([\w.]+) ", (ROOT / lock).read_text(), re.MULTILINE):
-            pins.setdefault(name, set()).add(version)
+        pinned = re.findall(r"^([a-z0-9-]+)==([\w.]+)( ; [^\\]+)? ", (ROOT / lock).read_text(), re.MULTILINE)
+        for name, version, condition in pinned:
+            pins.setdefault(name + condition, set()).add(version)
     assert {name for name, versions in pins.items() if len(versions) > 1} == set()
 
 
