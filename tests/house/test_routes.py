@@ -17,11 +17,13 @@ PUBLIC = {
     "health.alive",
     "health.metrics",  # the operator's, or this machine's: it looks for itself
     "health.ready",
+    "lead_form.logo",
     "lead_form.show",
+    "lead_form.stylesheet",
     "lead_form.submit",
     "lead_form.thank_you",
 }
-CROSS_SITE = {"lead_form.show", "lead_form.submit", "lead_form.thank_you"}  # what iframes hold: no cookie, no token
+CROSS_SITE = {name for name in PUBLIC if name.startswith("lead_form.")}  # what iframes hold: no cookie, no token
 FOREIGN = ("static", "rq_dashboard.")  # Flask's, and rq-dashboard's behind our own guard
 
 

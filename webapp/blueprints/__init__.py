@@ -9,6 +9,7 @@ def init_app(app: Flask) -> None:
         api_keys,
         auth,
         docs,
+        fields,
         health,
         interfaces,
         lead_form,
@@ -18,5 +19,5 @@ def init_app(app: Flask) -> None:
         queue,
     )
 
-    for module in (auth, interfaces, leads, lead_form, profile, api_keys, mailbox, docs, queue, health):
+    for module in (auth, interfaces, fields, leads, lead_form, profile, api_keys, mailbox, docs, queue, health):
         app.register_blueprint(module.blueprint)

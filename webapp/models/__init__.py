@@ -4,7 +4,8 @@ from webapp.models.account import Account
 from webapp.models.api_key import ApiKey, KeyAccess, KeyType
 from webapp.models.base import Base
 from webapp.models.delivery import Attempt, Delivery, DeliveryState, Reason
-from webapp.models.interface import Field, FieldType, Interface
+from webapp.models.field import Field, FieldType
+from webapp.models.interface import Corners, Interface, Logo, Scheme
 from webapp.models.lead import Lead, LeadLogEntry
 from webapp.models.mail import Mail, MailState
 from webapp.models.report import Report, ReportEntry, ReportKind
@@ -18,6 +19,7 @@ __all__ = [
     "Attempt",
     "Authentication",
     "Base",
+    "Corners",
     "Delivery",
     "DeliveryState",
     "Field",
@@ -28,6 +30,7 @@ __all__ = [
     "Lane",
     "Lead",
     "LeadLogEntry",
+    "Logo",
     "Mail",
     "MailState",
     "Reason",
@@ -35,6 +38,7 @@ __all__ = [
     "ReportEntry",
     "ReportKind",
     "Role",
+    "Scheme",
     "Sweeper",
     "User",
     "Webhook",

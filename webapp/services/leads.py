@@ -21,17 +21,10 @@ from webapp.models import (
     Webhook,
     WebhookState,
 )
-from webapp.services import interfaces, mails
+from webapp.services import consents, field_types, interfaces, mails
 from webapp.services.errors import Refused
 from webapp.transaction import after_commit
 from webapp.webhooks.payload import lead_payload
-
-SAMPLES = {
-    FieldType.TEXT: "Ada Lovelace",
-    FieldType.EMAIL: "ada@example.com",
-    FieldType.PHONE: "+15550100",
-    FieldType.LONG_TEXT: "This is a test lead, sent from Leadhook.",
-}
 
 
 def get(account_id: int, public_id: str) -> Lead:
@@ -43,7 +36,7 @@ def get(account_id: int, public_id: str) -> Lead:
 
 
 def capture(
-    interface: Interface, fields: Mapping[str, str], source: Mapping[str, Any], consents: Sequence[Any] = ()
+    interface: Interface, fields: Mapping[str, Any], source: Mapping[str, Any], consents: Sequence[Any] = ()
 ) -> Lead:
     """Keeps a submission, promises its delivery and writes its notification. `fields` holds every declared key."""
     lead = _keep(interface, fields, source, consents)
@@ -65,7 +58,7 @@ def capture(
 
 def _keep(
     interface: Interface,
-    fields: Mapping[str, str],
+    fields: Mapping[str, Any],
     source: Mapping[str, Any],
     consents: Sequence[Any] = (),
     test: bool = False,
@@ -87,7 +80,7 @@ def _keep(
     return lead
 
 
-def _first(interface: Interface, fields: Mapping[str, str], kind: FieldType) -> str:
+def _first(interface: Interface, fields: Mapping[str, Any], kind: FieldType) -> str:
     """What was put into the first field of a kind: the name or address that people look the lead up by."""
     return next((fields.get(field.key) or "" for field in interface.fields if field.type == kind), "")
 
@@ -136,9 +129,10 @@ def send_test(interface: Interface, user_id: int) -> Delivery:
         raise Refused("Save a Lead Webhook URL first: there is nowhere to send a test to.", "webhook_url")
     if webhook.state == WebhookState.PAUSED:
         raise Refused("This webhook is paused. Resume it, then send a test lead.")
-    fields = {field.key: SAMPLES[field.type] for field in interface.fields}
+    asked = [field for field in interface.fields if field.type in field_types.SENT]
+    fields = {field.key: field_types.sample(field) for field in asked}
     source = {"page_url": interfaces.form_url(interface)}
-    lead = _keep(interface, fields, source, test=True)
+    lead = _keep(interface, fields, source, consents.given(asked, fields, source["page_url"]), test=True)
     delivery = _promise(lead, interface, webhook, "lead.test")
     delivery.retried_by_id = user_id
     db.session.flush()
