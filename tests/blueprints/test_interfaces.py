@@ -90,7 +90,7 @@ def test_any_address_of_the_list_is_answered(signed_in: FlaskClient, interface: 
     assert signed_in.get(f"/interfaces?{query}").status_code == 200
 
 
-# New, General, Fields, Embed -----------------------------------------------------------------------------------------
+# New, General, Embed -------------------------------------------------------------------------------------------------
 
 
 def test_new_needs_a_name_and_leads_to_edit(signed_in: FlaskClient) -> None:
@@ -144,15 +144,6 @@ def test_general_keeps_what_visitors_read(
     assert (interface.name, interface.introduction, interface.thank_you) == ("Sales", "Hello\n\nthere", "Merci 🎣")
     assert "Saved." in signed_in.get(edit()).text
     assert signed_in.post(edit(), data={**sent, "introduction": "x" * 1001}).status_code == 422
-
-
-def test_fields_lists_the_four_and_previews_the_form(signed_in: FlaskClient, edit: Callable[..., str]) -> None:
-    page = signed_in.get(edit("fields")).text
-    for key in ("name", "email", "phone", "message"):
-        assert f'<span class="mono">{key}</span>' in page
-        assert f'id="preview-{key}"' in page
-    assert page.count(">Required</span>") == 3
-    assert " inert>" in page
 
 
 def test_embed_gives_address_iframe_html_and_curl(

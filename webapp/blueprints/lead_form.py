@@ -19,7 +19,7 @@ from webapp.extensions import csrf, db, limiter
 from webapp.forms.lead_form import LeadForm
 from webapp.models import Interface
 from webapp.security import cross_site, public
-from webapp.services import consents, form_look, form_texts, leads, submissions
+from webapp.services import consents, form_look, form_texts, leads, shown_forms, submissions
 from webapp.transaction import transaction
 
 blueprint = Blueprint("lead_form", __name__)
@@ -60,7 +60,7 @@ def _form(endpoint: str) -> str:
 @cross_site
 def show(public_id: str) -> Answer:
     """The form, empty but for its defaults; a hidden field is filled from the query."""
-    interface = submissions.interface(public_id)
+    interface = shown_forms.get(public_id)
     if interface.closed_at:
         return _closed(interface, 200)
     tracked = submissions.tracked({}, request.args, *_where_from())
@@ -72,7 +72,7 @@ def show(public_id: str) -> Answer:
 @cross_site
 def thank_you(public_id: str) -> str:
     """What a visitor sees after sending; it holds nothing of theirs."""
-    return _rendered("thank_you", submissions.interface(public_id))
+    return _rendered("thank_you", shown_forms.get(public_id))
 
 
 @blueprint.get("/f/look/<name>.css")

@@ -28,7 +28,7 @@ class FieldType(StrEnum):
 
 
 class Field(Base):
-    """`key` is its name in the payload. One that leads carry is never deleted, so that nothing else can take its key."""
+    """`key` is its name in the payload. One that leads carry is never deleted, so that nothing else takes its key."""
 
     __tablename__ = "fields"
     __table_args__ = (UniqueConstraint("interface_id", "key"),)

@@ -68,9 +68,9 @@ def add(interface: Interface, kind: FieldType, given: Mapping[str, Any]) -> Fiel
     _lock(interface)
     if len(interface.fields) >= MAX_FIELDS:
         raise Refused(f"A form can have at most {MAX_FIELDS} fields.")
-    field = Field(interface=interface, type=kind, position=len(interface.fields) + 1, **checked(kind, given))
-    with db.session.no_autoflush:
-        field.key = _new_key(interface, field, str(given.get("key") or "").strip())
+    field = Field(type=kind, position=len(interface.fields) + 1, **checked(kind, given))
+    field.key = _new_key(interface, field, str(given.get("key") or "").strip())
+    interface.fields.append(field)
     _changed(interface)
     return field
 

@@ -13,6 +13,7 @@ from sqlalchemy import select
 from werkzeug.exceptions import NotFound
 
 from webapp import colours
+from webapp.clock import utcnow
 from webapp.colours import DARK, LIGHT, PART, TEXT
 from webapp.extensions import db
 from webapp.models import Corners, Interface, Logo
@@ -77,6 +78,7 @@ def set_logo(interface: Interface, body: bytes) -> None:
     remove_logo(interface)
     db.session.flush()
     db.session.add(Logo(interface_id=interface.id, body=body))
+    interface.updated_at = utcnow()
     interface.logo = f"{hashlib.sha256(body).hexdigest()[:16]}.{kind}"
 
 
@@ -84,7 +86,7 @@ def remove_logo(interface: Interface) -> None:
     found = db.session.get(Logo, interface.id)
     if found:
         db.session.delete(found)
-    interface.logo = None
+    interface.logo, interface.updated_at = None, utcnow()
 
 
 def logo(public_id: str, name: str) -> tuple[bytes, str]:

@@ -52,7 +52,7 @@ CONTACT = Template(
     "A message, and how to answer it.",
     "mail",
     _asking(_name(), _email(), _phone(), _field(FieldType.LONG_TEXT, "message", "Message", required=True)),
-    {},
+    {"introduction": "Tell us how we can help."},
 )
 QUOTE = Template(
     "quote",
@@ -110,7 +110,6 @@ NEWSLETTER = Template(
             "topics",
             "What interests you?",
             options=["Product news", "Guides and tips", "Events"],
-            default="Product news",
         ),
         _field(
             FieldType.CONSENT,

@@ -106,10 +106,12 @@ def update_texts(interface: Interface, given: Mapping[str, str]) -> None:
 def close(interface: Interface) -> None:
     """Its form takes no answers until it is opened again, and says so."""
     interface.closed_at = interface.closed_at or utcnow()
+    interface.updated_at = utcnow()
 
 
 def reopen(interface: Interface) -> None:
     interface.closed_at = None
+    interface.updated_at = utcnow()
 
 
 def update_lead_generation(
