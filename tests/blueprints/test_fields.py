@@ -202,7 +202,8 @@ def test_a_stranger_finds_nothing_and_those_who_see_leads_only_may_not(
     signed_in: FlaskClient, stranger: FlaskClient, owner: User, interface: Interface, field_id: Callable[[str], int]
 ) -> None:
     edit = f"/interfaces/{interface.public_id}"
-    one, new = f"{edit}/edit/fields/{field_id('phone')}", f"{edit}/edit/fields/new?type=text"
+    phone_id = field_id("phone")
+    one, new = f"/interfaces/{interface.public_id}/edit/fields/{phone_id}", f"{edit}/edit/fields/new?type=text"
     looks = [f"{edit}/edit/fields", new, one, f"{one}/remove", f"{edit}/edit/texts"]
     deeds = [new, one, f"{one}/move", f"{one}/remove", f"{one}/bring-back", f"{edit}/edit/fields/preview?type=text"]
     deeds += [f"{edit}/close", f"{edit}/reopen", f"{edit}/edit/preview", f"{edit}/edit/texts"]
