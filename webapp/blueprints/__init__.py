@@ -10,6 +10,7 @@ def init_app(app: Flask) -> None:
         audit_log,
         auth,
         docs,
+        fields,
         health,
         interfaces,
         invitations,
@@ -23,5 +24,5 @@ def init_app(app: Flask) -> None:
     )
 
     people = (auth, passwords, profile, api_keys, users, invitations, audit_log)
-    for module in (*people, interfaces, leads, lead_form, mailbox, docs, queue, health):
+    for module in (*people, interfaces, fields, leads, lead_form, mailbox, docs, queue, health):
         app.register_blueprint(module.blueprint)

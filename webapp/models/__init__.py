@@ -5,7 +5,8 @@ from webapp.models.api_key import ApiKey, KeyAccess, KeyType, PreviousSecret
 from webapp.models.audit_entry import AuditEntry
 from webapp.models.base import Base
 from webapp.models.delivery import Attempt, Delivery, DeliveryState, Reason
-from webapp.models.interface import Field, FieldType, Interface
+from webapp.models.field import Field, FieldType
+from webapp.models.interface import Corners, Interface, Logo, Scheme
 from webapp.models.invitation import Invitation
 from webapp.models.lead import Lead, LeadLogEntry
 from webapp.models.mail import Mail, MailState
@@ -22,6 +23,7 @@ __all__ = [
     "AuditEntry",
     "Authentication",
     "Base",
+    "Corners",
     "Delivery",
     "DeliveryState",
     "Field",
@@ -33,6 +35,7 @@ __all__ = [
     "Lane",
     "Lead",
     "LeadLogEntry",
+    "Logo",
     "Mail",
     "MailState",
     "PasswordReset",
@@ -42,6 +45,7 @@ __all__ = [
     "ReportEntry",
     "ReportKind",
     "Role",
+    "Scheme",
     "Sweeper",
     "User",
     "Webhook",

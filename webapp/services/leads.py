@@ -22,18 +22,11 @@ from webapp.models import (
     Webhook,
     WebhookState,
 )
-from webapp.services import audit, interfaces, mails
+from webapp.services import audit, consents, field_types, interfaces, mails
 from webapp.services.errors import Refused
 from webapp.services.submissions import Published
 from webapp.transaction import after_commit
 from webapp.webhooks.payload import lead_payload
-
-SAMPLES = {
-    FieldType.TEXT: "Ada Lovelace",
-    FieldType.EMAIL: "ada@example.com",
-    FieldType.PHONE: "+15550100",
-    FieldType.LONG_TEXT: "This is a test lead, sent from Leadhook.",
-}
 
 
 def get(account_id: int, public_id: str) -> Lead:
@@ -51,7 +44,7 @@ _TEST = insert(Delivery.__table__).values(retry_at=now_sql())  # type: ignore[ar
 
 
 def capture(
-    form: Published, fields: Mapping[str, str], source: Mapping[str, Any], consents: Sequence[Any] = ()
+    form: Published, fields: Mapping[str, Any], source: Mapping[str, Any], consents: Sequence[Any] = ()
 ) -> Lead:
     """Keeps a submission, promises its delivery and writes its notification. `fields` holds every declared key."""
     interface = form.interface
@@ -75,7 +68,7 @@ def capture(
 def _keep(
     interface: Any,
     questions: Sequence[Any],
-    fields: Mapping[str, str],
+    fields: Mapping[str, Any],
     source: Mapping[str, Any],
     consents: Sequence[Any] = (),
     test: bool = False,
@@ -100,7 +93,7 @@ def _keep(
     return lead
 
 
-def _first(questions: Sequence[Any], fields: Mapping[str, str], kind: FieldType) -> str:
+def _first(questions: Sequence[Any], fields: Mapping[str, Any], kind: FieldType) -> str:
     """What was put into the first field of a kind: the name or address that people look the lead up by."""
     return next((fields.get(field.key) or "" for field in questions if field.type == kind), "")
 
@@ -149,10 +142,12 @@ def send_test(interface: Interface, user_id: int) -> Delivery:
         raise Refused("Save a Lead Webhook URL first: there is nowhere to send a test to.", "webhook_url")
     if webhook.state == WebhookState.PAUSED:
         raise Refused("This webhook is paused. Resume it, then send a test lead.")
-    fields = {field.key: SAMPLES[field.type] for field in interface.fields}
+    asked = [field for field in interface.fields if field.type in field_types.SENT]
+    fields = {field.key: field_types.sample(field) for field in asked}
     source = {"page_url": interfaces.form_url(interface)}
     db.session.flush()  # the interface may be of this transaction
-    lead = _keep(interface, interface.fields, fields, source, test=True)
+    given = consents.given(asked, fields, source["page_url"])
+    lead = _keep(interface, asked, fields, source, given, test=True)
     message = _promise(lead, interface, webhook, user_id)
     interfaces.record("tested", interface)
     return db.session.scalars(select(Delivery).where(Delivery.message_id == message)).one()
