@@ -11,7 +11,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 import structlog
-from flask import Blueprint, Response, abort, jsonify, make_response, redirect, request, url_for
+from flask import Blueprint, Response, abort, current_app, jsonify, make_response, redirect, request, url_for
 from werkzeug.exceptions import HTTPException, MethodNotAllowed, TooManyRequests
 from werkzeug.wrappers import Response as BaseResponse
 
@@ -94,7 +94,7 @@ def submit(public_id: str) -> Answer:
         raise TooManyRequests(retry_after=wait)
     sent, repeated = _sent()
     tracked = submissions.tracked(sent, request.args, *_where_from())
-    published = submissions.published(public_id)
+    published = shown_forms.get(public_id)
     if published.interface.closed_at:
         return _closed(published, 403)
     form = _filled(published, sent, repeated=repeated, hidden=request.args)

@@ -1,8 +1,8 @@
-"""Interfaces as their forms show them, kept in the process: a visitor's first view costs one small SELECT.
+"""Interfaces as their visitors meet them, kept in the process: a view and a submission cost one small SELECT.
 
 What is kept here is asked about each time: it counts only while the database has the same version, so a change is seen
-by the next visitor, whichever process answers. Whoever changes what a form shows sets `Interface.updated_at`. A
-submission does not read from here: it asks for the webhook's state, too (`submissions.published`).
+by the next visitor, whichever process answers. Whoever changes what a form shows sets `Interface.updated_at`; where its
+leads go, and whether they may, is part of the version itself.
 """
 
 from typing import Any
@@ -10,7 +10,7 @@ from typing import Any
 from sqlalchemy import bindparam, select
 from werkzeug.exceptions import NotFound
 
-from webapp.models import Account, Interface
+from webapp.models import Account, Interface, Webhook
 from webapp.services import submissions
 from webapp.services.submissions import Published
 from webapp.transaction import looking
@@ -18,16 +18,17 @@ from webapp.transaction import looking
 MOST = 500  # interfaces a process keeps, some kilobytes each
 
 _kept: dict[str, tuple[Any, Published]] = {}
-_interface, _account = Interface.__table__, Account.__table__
+_interface, _account, _webhook = Interface.__table__, Account.__table__, Webhook.__table__
 _VERSION: Any = (
-    select(_interface.c.id, _interface.c.updated_at, _account.c.name)
+    select(_interface.c.id, _interface.c.updated_at, _account.c.name, _webhook.c.url, _webhook.c.state)
     .join(_account, _account.c.id == _interface.c.account_id)
+    .join(_webhook, _webhook.c.interface_id == _interface.c.id)
     .where(_interface.c.public_id == bindparam("public_id"), _interface.c.archived_at.is_(None))
 )
 
 
 def get(public_id: str) -> Published:
-    """The interface with its fields, as rows to look at; NotFound once deleted. Its webhook may be out of date."""
+    """The interface with its fields and webhook, as rows to look at; NotFound once deleted."""
     if not (public_id.isascii() and public_id.isprintable()):
         raise NotFound
     with looking() as connection:

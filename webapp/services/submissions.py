@@ -57,7 +57,8 @@ _FIELDS: Any = (
 
 
 def published(public_id: str) -> Published:
-    """The interface of that id, with what capturing a lead needs; NotFound where it was deleted.
+    """The interface of that id, with what capturing a lead needs; NotFound where it was deleted. Requests ask
+    `shown_forms.get`, which keeps them.
 
     Reads what is committed, past the session's transaction: a submission is judged before the one that keeps it begins.
     """
