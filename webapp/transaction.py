@@ -8,7 +8,6 @@ only read begin deferred, everything else (other methods, jobs, commands) begins
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
-from threading import Lock
 from time import monotonic
 from typing import Any
 
@@ -17,12 +16,14 @@ from sqlalchemy import Connection, Engine, event
 from sqlalchemy.exc import InvalidatePoolError
 
 from webapp.extensions import db
+from webapp.line import Line
 
 BUSY_TIMEOUT = 30  # seconds a writer waits for the ones before it
 IDLE = 0.25  # seconds: a connection that was idle for less is taken to live
 READING_METHODS = frozenset({"GET", "HEAD", "OPTIONS"})
 
 _reading: ContextVar[bool | None] = ContextVar("leadhook_reading", default=None)  # None: by the request's method
+_looking: ContextVar[bool] = ContextVar("leadhook_looking", default=False)
 _waiting: ContextVar[list[Callable[[], object]] | None] = ContextVar("leadhook_after_commit", default=None)
 
 
@@ -69,12 +70,16 @@ def reading() -> Iterator[None]:
 
 @contextmanager
 def looking() -> Iterator[Connection]:
-    """A connection for a statement or two that read: on PostgreSQL they need no BEGIN and no ROLLBACK around them."""
+    """A connection for a statement or two that read, each for itself: without BEGIN and ROLLBACK around them."""
     engine = db.engine
     if engine.dialect.name == "postgresql":
         engine = engine.execution_options(isolation_level="AUTOCOMMIT")
-    with reading(), engine.connect() as connection:
-        yield connection
+    token = _looking.set(True)
+    try:
+        with engine.connect() as connection:
+            yield connection
+    finally:
+        _looking.reset(token)
 
 
 @contextmanager
@@ -125,22 +130,24 @@ def _bind_sqlite(engine: Engine, synchronous: str) -> None:
 
     # SQLite's own wait for its one writer sleeps longer and longer, and the lock stands free meanwhile. So a process's
     # threads stand in line here, and only one of each process at SQLite.
-    line = Lock()
+    line = Line()
 
     @event.listens_for(engine, "begin")
     def begin(connection: Connection) -> None:
+        if _looking.get():
+            return
         if _only_reads():
             connection.exec_driver_sql("BEGIN")
             return
         if not connection.info.get("in_line"):
-            connection.info["in_line"] = line.acquire(timeout=BUSY_TIMEOUT)
+            connection.info["in_line"] = line.enter(BUSY_TIMEOUT)
         connection.exec_driver_sql("BEGIN IMMEDIATE")
 
     @event.listens_for(engine, "checkin")
     @event.listens_for(engine, "invalidate")
     def leave(dbapi_connection: Any, record: Any, *error: Any) -> None:
         if record.info.pop("in_line", False):
-            line.release()
+            line.leave()
 
 
 def _bind_postgresql(engine: Engine) -> None:
