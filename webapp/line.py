@@ -1,5 +1,7 @@
-"""A lock whose waiters get it in the order they came, as a plain `threading.Lock` does not promise: without that a thread
-that writes in a loop keeps all others out."""
+"""A lock whose waiters get it in the order they came.
+
+A plain `threading.Lock` does not promise that: a thread that writes in a loop keeps all others out.
+"""
 
 from collections import deque
 from threading import Lock
