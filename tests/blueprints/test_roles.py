@@ -21,7 +21,8 @@ INTERFACES = "index new general fields lead_generation embed test test_outcome p
 KEYS = "index new rotate revoke_previous confirm_revoke revoke"
 ALLOWED: dict[str, set[str]] = {
     "leads-only": {*OWN.split(), *(f"leads.{name}" for name in LEADS.split())},
-    "editor": {f"interfaces.{name}" for name in INTERFACES.split()},
+    "editor": {f"interfaces.{name}" for name in INTERFACES.split()}
+    | {"interface_mails.edit", "interface_mails.preview", "interface_mails.send_test", "privacy.edit"},
     "admin": {f"api_keys.{name}" for name in KEYS.split()}
     | {"users.index", "users.change_role", "users.confirm_remove", "users.remove", "audit_log.index"}
     | {"invitations.new", "invitations.send_again", "invitations.withdraw"}

@@ -50,6 +50,7 @@ WORDS = {
     "interface.deleted": "Deleted an interface",
     "lead.retried": "Retried webhooks",
     "lead.exported": "Exported leads",
+    "lead.expired": "Deleted old leads",
     "user.created": "Made an account and its owner",
     "user.invited": "Invited somebody",
     "user.reinvited": "Sent an invitation again",
