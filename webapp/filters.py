@@ -8,6 +8,9 @@ from urllib.parse import urlsplit
 from flask import Flask
 
 from webapp.clock import utcnow
+from webapp.services import consents, field_types, form_texts
+
+RIGHT_TO_LEFT = ("ar", "dv", "fa", "he", "ku", "ps", "sd", "ug", "ur", "yi")
 
 
 def init_app(app: Flask) -> None:
@@ -22,6 +25,10 @@ def init_app(app: Flask) -> None:
         duration=duration,
         age=age,
         bare_url=bare_url,
+        shown=field_types.shown,
+        statement=consents.parts,
+        fill=form_texts.fill,
+        right_to_left=right_to_left,
     )
 
 
@@ -60,6 +67,11 @@ def bare_url(url: str) -> str:
     """A URL as a list shows it: host and path, without the query, where some put a secret."""
     parts = urlsplit(url)
     return f"{parts.netloc.rpartition('@')[2]}{parts.path}".rstrip("/")
+
+
+def right_to_left(language: str) -> bool:
+    """Whether a language is written from right to left; its tag may say more, as in ar-EG."""
+    return language.partition("-")[0].lower() in RIGHT_TO_LEFT
 
 
 def pretty_json(payload: bytes | str) -> str:

@@ -21,6 +21,14 @@ def toast(response: Response, words: str) -> Response:
     return response
 
 
+def focus(response: Response, element_id: str, address: str) -> Response:
+    """Gives the focus to an element once the response has been swapped in (app.js), and has the address shown."""
+    events = json.loads(response.headers.get("HX-Trigger", "{}"))
+    response.headers["HX-Trigger"] = json.dumps({**events, "focuson": element_id})
+    response.headers["HX-Push-Url"] = address
+    return response
+
+
 def init_app(app: Flask) -> None:
     app.after_request(_vary)
 

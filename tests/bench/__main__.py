@@ -19,7 +19,7 @@ from tests.bench import machine, report
 from tests.bench.leadhook import DurablePostgres
 from tests.bench.machine import CannotMeasure, say
 from tests.bench.measure import QUICK, Row, Sizes
-from tests.bench.scenarios import capture, isolation, latency, memory, scale, throughput
+from tests.bench.scenarios import capture, form, isolation, latency, memory, scale, throughput
 from tests.support.postgres import Postgres
 
 SCENARIOS = {
@@ -27,6 +27,7 @@ SCENARIOS = {
     "latency": latency.run,
     "isolation": isolation.run,
     "capture": capture.run,
+    "form": form.run,
     "scale": scale.run,
     "memory": memory.run,
 }

@@ -17,12 +17,19 @@ from webapp.transaction import transaction
 
 OWN = "profile.show profile.rename profile.change_password profile.sign_out_everywhere auth.sign_out interfaces.start"
 LEADS = "index csv show row retry retry_ticked"
-INTERFACES = "index new general fields lead_generation embed test test_outcome pause resume confirm_delete delete"
+INTERFACES = (
+    "index new general preview texts close reopen lead_generation embed test test_outcome pause resume confirm_delete"
+    " delete"
+)
+FIELDS = "index new edit move confirm_remove remove bring_back preview"
 KEYS = "index new rotate revoke_previous confirm_revoke revoke"
 ALLOWED: dict[str, set[str]] = {
     "leads-only": {*OWN.split(), *(f"leads.{name}" for name in LEADS.split())},
-    "editor": {f"interfaces.{name}" for name in INTERFACES.split()}
-    | {"interface_mails.edit", "interface_mails.preview", "interface_mails.send_test", "privacy.edit"},
+    "editor": {
+        *(f"interfaces.{name}" for name in INTERFACES.split()),
+        *(f"fields.{name}" for name in FIELDS.split()),
+        *("interface_mails.edit", "interface_mails.preview", "interface_mails.send_test", "privacy.edit"),
+    },
     "admin": {f"api_keys.{name}" for name in KEYS.split()}
     | {"users.index", "users.change_role", "users.confirm_remove", "users.remove", "audit_log.index"}
     | {"invitations.new", "invitations.send_again", "invitations.withdraw"}

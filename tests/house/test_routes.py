@@ -18,13 +18,15 @@ PUBLIC = {
     "health.metrics",  # the operator's, or this machine's: it looks for itself
     "health.ready",
     "invitations.accept",  # the holder of a link
+    "lead_form.logo",
     "lead_form.show",
+    "lead_form.stylesheet",
     "lead_form.submit",
     "lead_form.thank_you",
     "passwords.forgot",
     "passwords.reset",  # the holder of a link
 }
-CROSS_SITE = {"lead_form.show", "lead_form.submit", "lead_form.thank_you"}  # what iframes hold: no cookie, no token
+CROSS_SITE = {name for name in PUBLIC if name.startswith("lead_form.")}  # what iframes hold: no cookie, no token
 FOREIGN = ("static", "rq_dashboard.")  # Flask's, and rq-dashboard's behind our own guard
 
 

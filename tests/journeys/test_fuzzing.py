@@ -144,6 +144,8 @@ def paths(form: str) -> dict[str, st.SearchStrategy[str]]:
         "invitations.accept": (ids | odd_text).map("/invitations/".__add__),
         "passwords.forgot": st.just("/forgot-password"),
         "passwords.reset": (ids | odd_text).map("/reset-password/".__add__),
+        "lead_form.logo": st.tuples(ids, odd_text).map(lambda found: "/f/{}/logo/{}".format(*found)),
+        "lead_form.stylesheet": (st.just("2f54d0-soft-0") | odd_text).map("/f/look/{}.css".format),
         "lead_form.show": ids.map("/f/".__add__),
         "lead_form.submit": st.just(f"/f/{form}"),
         "lead_form.thank_you": ids.map("/f/{}/thank-you".format),

@@ -10,18 +10,22 @@ def init_app(app: Flask) -> None:
         audit_log,
         auth,
         docs,
+        fields,
         health,
+        interface_mails,
         interfaces,
         invitations,
         lead_form,
         leads,
         mailbox,
         passwords,
+        privacy,
         profile,
         queue,
         users,
     )
 
     people = (auth, passwords, profile, api_keys, users, invitations, audit_log)
-    for module in (*people, interfaces, leads, lead_form, mailbox, docs, queue, health):
+    tabs = (interfaces, fields, interface_mails, privacy)
+    for module in (*people, *tabs, leads, lead_form, mailbox, docs, queue, health):
         app.register_blueprint(module.blueprint)

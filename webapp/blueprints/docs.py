@@ -15,6 +15,7 @@ from webapp.frames import mail_html, with_frames
 from webapp.highlight import coloured
 from webapp.security import public
 from webapp.services import reports
+from webapp.services.field_types import KINDS
 from webapp.webhooks.payload import lead_payload
 from webapp.webhooks.signing import PREFIX, sign
 
@@ -40,6 +41,7 @@ def webhooks() -> str:
         "docs/webhooks.html",
         samples=SAMPLES,
         example=example(),
+        field_types=[(kind.name, kind.sends) for kind in KINDS.values()],
         connect_timeout=span(config.connect_timeout),
         deadline=span(config.deadline),
         retries=len(schedule),

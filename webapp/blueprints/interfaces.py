@@ -1,5 +1,7 @@
 """Interfaces: the list, New, Edit with its tabs, the test lead, pause, resume, delete."""
 
+import json
+import shlex
 from datetime import timedelta
 from http import HTTPStatus
 
@@ -9,13 +11,23 @@ from werkzeug.wrappers import Response
 from webapp import htmx, text
 from webapp.clock import utcnow
 from webapp.extensions import db
-from webapp.forms.interface import AUTHENTICATION, GeneralForm, LeadGenerationForm, NewInterfaceForm
+from webapp.forms.interface import AUTHENTICATION, GeneralForm, LeadGenerationForm, NewInterfaceForm, TextsForm
 from webapp.forms.lead_form import LeadForm
 from webapp.forms.rules import add_refusal
 from webapp.models import ApiKey, Delivery, Interface, WebhookState
 from webapp.security import account_id, signed_in
-from webapp.services import api_keys, interface_list, interfaces, leads, webhooks
+from webapp.services import (
+    api_keys,
+    form_look,
+    form_texts,
+    interface_list,
+    interface_templates,
+    interfaces,
+    leads,
+    webhooks,
+)
 from webapp.services.errors import Refused
+from webapp.services.field_types import SENT, sample
 from webapp.transaction import transaction
 
 blueprint = Blueprint("interfaces", __name__)
@@ -42,9 +54,13 @@ def index() -> str:
 def new() -> Response | str | tuple[str, int]:
     form = NewInterfaceForm()
     if not form.validate_on_submit():
-        return render_template("interfaces/new.html", form=form), 422 if form.is_submitted() else 200
+        templates = interface_templates.ALL
+        return render_template(
+            "interfaces/new.html", form=form, templates=templates
+        ), 422 if form.is_submitted() else 200
     with transaction():
-        public_id = interfaces.create(account_id(), form.name.data).public_id
+        template = interface_templates.ALL[form.template.data]
+        public_id = interfaces.create(account_id(), form.name.data, template).public_id
     flash("Interface created. Say where its leads go under Lead Generation.", "ok")
     return redirect(url_for("interfaces.general", public_id=public_id), 303)
 
@@ -52,20 +68,73 @@ def new() -> Response | str | tuple[str, int]:
 @blueprint.route("/interfaces/<public_id>/edit", methods=["GET", "POST"])
 def general(public_id: str) -> Response | str | tuple[str, int]:
     interface = interfaces.get(account_id(), public_id)
-    form = GeneralForm(obj=interface)
+    form = GeneralForm.of(interface)
     if not form.validate_on_submit():
-        return _tab("general", interface, form=form), 422 if form.is_submitted() else 200
-    with transaction():
-        interfaces.update_general(
-            interface, name=form.name.data, introduction=form.introduction.data, thank_you=form.thank_you.data
-        )
+        return _general(interface, form), 422 if form.is_submitted() else 200
+    try:
+        with transaction():
+            interfaces.update_general(interface, **form.words)
+            interfaces.update_look(interface, **form.look)
+            if form.remove_logo.data:
+                form_look.remove_logo(interface)
+            if form.logo.data:
+                form_look.set_logo(interface, form.logo.data.read())
+    except Refused as refusal:
+        add_refusal(form, refusal)
+        return _general(interface, form), 422
     return _saved("general", public_id)
 
 
-@blueprint.get("/interfaces/<public_id>/edit/fields")
-def fields(public_id: str) -> str:
+@blueprint.post("/interfaces/<public_id>/edit/preview")
+def preview(public_id: str) -> str | Response:
+    """The form with what stands on the General tab, unsaved; 204, which changes nothing, where that cannot be shown."""
     interface = interfaces.get(account_id(), public_id)
-    return _tab("fields", interface, preview=LeadForm(interface.fields))
+    form = GeneralForm.of(interface)
+    if not form.validate():
+        return Response(status=204)
+    try:
+        interfaces.update_general(interface, **form.words)
+        interfaces.update_look(interface, **form.look)
+    except Refused:
+        db.session.rollback()
+        return Response(status=204)
+    with db.session.no_autoflush:
+        shown = render_template("interfaces/_preview.html", interface=interface, **_preview(interface))
+    db.session.rollback()  # it was to look at
+    return shown
+
+
+@blueprint.route("/interfaces/<public_id>/edit/texts", methods=["GET", "POST"])
+def texts(public_id: str) -> Response | str | tuple[str, int]:
+    interface = interfaces.get(account_id(), public_id)
+    form = TextsForm.of(interface)
+    if not form.validate_on_submit():
+        return _texts(interface, form), 422 if form.is_submitted() else 200
+    try:
+        with transaction():
+            interfaces.update_texts(interface, {each.name: each.data or "" for each in form})
+    except Refused as refusal:
+        add_refusal(form, refusal)
+        return _texts(interface, form), 422
+    return _saved("texts", public_id)
+
+
+@blueprint.post("/interfaces/<public_id>/close")
+def close(public_id: str) -> Response:
+    interface = interfaces.get(account_id(), public_id)
+    with transaction():
+        interfaces.close(interface)
+    flash("The form is closed. Visitors are told so, and no answers are taken.", "ok")
+    return redirect(url_for("interfaces.general", public_id=public_id), 303)
+
+
+@blueprint.post("/interfaces/<public_id>/reopen")
+def reopen(public_id: str) -> Response:
+    interface = interfaces.get(account_id(), public_id)
+    with transaction():
+        interfaces.reopen(interface)
+    flash("The form is open again.", "ok")
+    return redirect(url_for("interfaces.general", public_id=public_id), 303)
 
 
 @blueprint.route("/interfaces/<public_id>/edit/lead-generation", methods=["GET", "POST"])
@@ -98,7 +167,10 @@ def lead_generation(public_id: str) -> Response | str | tuple[str, int]:
 @blueprint.get("/interfaces/<public_id>/edit/embed")
 def embed(public_id: str) -> str:
     interface = interfaces.get(account_id(), public_id)
-    return _tab("embed", interface, address=interfaces.form_url(interface), preview=LeadForm(interface.fields))
+    asked = [field for field in interface.fields if field.type in SENT]
+    answers = {field.key: sample(field) for field in asked}
+    body = shlex.quote(json.dumps(answers, ensure_ascii=False, separators=(",", ":")))
+    return _tab("embed", interface, address=interfaces.form_url(interface), body=body, **_preview(interface))
 
 
 @blueprint.post("/interfaces/<public_id>/tests")
@@ -163,6 +235,19 @@ def delete(public_id: str) -> Response:
 def _lead_generation(interface: Interface, form: LeadGenerationForm, refusal: str | None = None) -> str:
     schedule = current_app.extensions["leadhook"].retry_schedule
     return _tab("lead_generation", interface, form=form, schedule=schedule, refusal=refusal)
+
+
+def _general(interface: Interface, form: GeneralForm) -> str:
+    return _tab("general", interface, form=form, **_preview(interface))
+
+
+def _texts(interface: Interface, form: TextsForm) -> str:
+    groups = (("What visitors read", form_texts.SHOWN), ("When something is wrong", form_texts.FAULTS))
+    return render_template("interfaces/texts.html", interface=interface, form=form, groups=groups)
+
+
+def _preview(interface: Interface) -> dict[str, object]:
+    return {"preview": LeadForm.of(interface), "look": form_look.stylesheet_name(interface)}
 
 
 def _tab(name: str, interface: Interface, **context: object) -> str:

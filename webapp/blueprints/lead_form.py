@@ -6,30 +6,21 @@ the last one counts, in forms as in JSON.
 """
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
+from urllib.parse import urlsplit
 
 import structlog
-from flask import (
-    Blueprint,
-    Response,
-    abort,
-    current_app,
-    jsonify,
-    make_response,
-    redirect,
-    render_template,
-    request,
-    url_for,
-)
+from flask import Blueprint, Response, abort, current_app, jsonify, make_response, redirect, request, url_for
 from werkzeug.exceptions import HTTPException, MethodNotAllowed
 from werkzeug.wrappers import Response as BaseResponse
 
 from webapp.errors import http_error
 from webapp.extensions import csrf, db, limiter
+from webapp.forms.judges import Rules
 from webapp.forms.lead_form import LeadForm
 from webapp.security import MAX_FIELDS, cross_site, public, takes_json
-from webapp.services import leads, submissions
+from webapp.services import consents, form_look, form_texts, leads, privacy, shown_forms, submissions
 from webapp.services.submissions import Published
 from webapp.transaction import transaction
 
@@ -37,7 +28,9 @@ blueprint = Blueprint("lead_form", __name__)
 log = structlog.get_logger()
 
 FORM_TYPES = ("application/x-www-form-urlencoded", "multipart/form-data")
-CSP = "default-src 'none'; style-src 'self'; img-src 'self'; form-action 'self'; base-uri 'none'; frame-ancestors *"
+CSP = "default-src 'none'; style-src 'self'; img-src 'self'; form-action 'self'{}; base-uri 'none'; frame-ancestors *"
+LOGO_CSP = "default-src 'none'; style-src 'unsafe-inline'; sandbox"  # an SVG opened by itself runs nothing
+FOR_EVER = "public, max-age=31536000, immutable"
 WORDS = {
     400: ("That could not be read", "The request could not be read."),
     404: ("There is no form here", "There is no form at this address, or it was taken down."),
@@ -48,7 +41,7 @@ WORDS = {
     500: ("That was not sent", "Your answers could not be stored just now. Go back and send them again in a moment."),
 }
 
-Answer = BaseResponse | tuple[str | Response, int]
+Answer = BaseResponse | str | tuple[str | Response, int]
 
 
 def _rate_limit() -> str:
@@ -67,11 +60,13 @@ def _form(endpoint: str) -> str:
 @blueprint.get("/f/<public_id>")
 @public
 @cross_site
-def show(public_id: str) -> str:
-    """The form, empty."""
-    published = submissions.published(public_id)
+def show(public_id: str) -> Answer:
+    """The form, empty but for its defaults; a hidden field is filled from the query."""
+    published = shown_forms.get(public_id)
+    if published.interface.closed_at:
+        return _closed(published, 200)
     tracked = submissions.tracked({}, request.args, *_where_from())
-    return _page(published, LeadForm(published.fields), tracked)
+    return _page(published, _filled(published, hidden=request.args), tracked)
 
 
 @blueprint.get("/f/<public_id>/thank-you")
@@ -79,9 +74,24 @@ def show(public_id: str) -> str:
 @cross_site
 def thank_you(public_id: str) -> str:
     """What a visitor sees after sending; it holds nothing of theirs."""
-    return render_template(
-        "lead_form/thank_you.html", interface=submissions.published(public_id).interface, framed=_framed()
-    )
+    return _rendered("thank_you", shown_forms.get(public_id))
+
+
+@blueprint.get("/f/look/<name>.css")
+@public
+@cross_site
+def stylesheet(name: str) -> Response:
+    """The form's look, which is its name: see services/form_look.py."""
+    return _for_ever(form_look.stylesheet(name), "text/css")
+
+
+@blueprint.get("/f/<public_id>/logo/<name>")
+@public
+@cross_site
+def logo(public_id: str, name: str) -> Response:
+    response = _for_ever(*form_look.logo(public_id, name))
+    response.headers["Content-Security-Policy"] = LOGO_CSP
+    return response
 
 
 @blueprint.post("/f/<public_id>")
@@ -92,19 +102,24 @@ def thank_you(public_id: str) -> str:
 @limiter.limit(_rate_limit, exempt_when=_no_rate_limit, scope=_form)  # type: ignore[untyped-decorator]
 def submit(public_id: str) -> Answer:
     """Captures a lead. The body is read first: however slowly it comes, no transaction is open meanwhile."""
-    sent = _sent()
+    sent, repeated = _sent()
     tracked = submissions.tracked(sent, request.args, *_where_from())
     published = submissions.published(public_id)
-    form = LeadForm(published.fields, sent)
+    if published.interface.closed_at:
+        return _closed(published, 403)
+    form = _filled(published, sent, repeated=repeated, hidden=request.args)
     if form.errors:
         return _again(published, form, tracked)
-    source = submissions.source(tracked, request.remote_addr, request.user_agent.string)
+    address = privacy.kept_address(request.remote_addr, published.interface.ip_addresses)
+    source = submissions.source(tracked, address, request.user_agent.string)
+    given = consents.given(published.fields, form.values, source["page_url"])
     with transaction():  # only now: on SQLite everybody who writes waits for its end
-        lead_id = leads.capture(published, form.values, source).public_id
+        lead_id = leads.capture(published, form.values, source, given).public_id
     if _wants_json():
         return jsonify(id=lead_id), 201
     # Elsewhere and not here at once: whoever reloads the thank-you page, or returns to it, sends nothing twice.
-    return redirect(url_for(".thank_you", public_id=public_id), 303)
+    elsewhere = published.interface.redirect_url if not _framed() else None
+    return redirect(elsewhere or url_for(".thank_you", public_id=public_id), 303)
 
 
 def _again(published: Published, form: LeadForm, tracked: Mapping[str, str]) -> Answer:
@@ -113,25 +128,54 @@ def _again(published: Published, form: LeadForm, tracked: Mapping[str, str]) -> 
     return _page(published, form, tracked), 422
 
 
-def _page(published: Published, form: LeadForm, tracked: Mapping[str, str]) -> str:
-    return render_template(
-        "lead_form/show.html",
-        interface=published.interface,
-        account_name=published.account_name,
-        form=form,
-        tracked=tracked,
-        prefix="",
-        framed=_framed(),
-    )
+def _filled(published: Published, sent: Mapping[str, Any] | None = None, **more: Any) -> LeadForm:
+    """The form in the interface's words, with what was sent."""
+    rules = Rules(form_texts.of(published.interface), published.interface.country)
+    return LeadForm(published.fields, sent, rules=rules, **more)
 
 
-def _sent() -> Mapping[str, Any]:
-    """What was posted, by name. 413, 415, or 400 and 422 for JSON that cannot be read or is no object."""
+def _closed(published: Published, code: int) -> Answer:
+    if _wants_json():
+        return jsonify(errors={"_form": [form_texts.of(published.interface)["closed"]]}), 403
+    return _rendered("closed", published), code
+
+
+def _page(published: Published, form: LeadForm, tracked: Mapping[str, str]) -> Response:
+    response = Response(_rendered("show", published, form=form, tracked=tracked, prefix=""))
+    redirect_url = published.interface.redirect_url
+    if redirect_url:  # browsers hold the redirect after a post to this part of the policy, too
+        parts = urlsplit(redirect_url)
+        response.headers["Content-Security-Policy"] = CSP.format(f" {parts.scheme}://{parts.netloc}")
+    return response
+
+
+def _rendered(page: str, published: Published | None, **context: object) -> str:
+    """A page of templates/lead_form. Not render_template(): its context processors open the session, for nothing."""
+    template = current_app.jinja_env.get_template(f"lead_form/{page}.html")
+    if published:
+        shown = published.interface
+        context |= {"interface": shown, "account_name": published.account_name}
+        context |= {"words": form_texts.of(shown), "look": form_look.stylesheet_name(shown)}
+    return template.render(framed=_framed(), **context)
+
+
+def _for_ever(body: str | bytes, media_type: str) -> Response:
+    """What its address says all about, so that browsers need ask for it but once."""
+    response = Response(body, mimetype=media_type)
+    response.headers["Cache-Control"] = FOR_EVER
+    return response
+
+
+def _sent() -> tuple[Mapping[str, Any], Mapping[str, Sequence[str]]]:
+    """What was posted, by name, and of a form all values of each name.
+
+    413, 415, or 400 and 422 for JSON that cannot be read or is no object.
+    """
     if request.is_json:
-        return _json(request.get_data())
+        return _json(request.get_data()), {}
     if request.mimetype not in FORM_TYPES and request.get_data():
         abort(415)
-    return {name: values[-1] for name, values in request.form.lists()}
+    return {name: values[-1] for name, values in request.form.lists()}, dict(request.form.lists())
 
 
 def _json(body: bytes) -> dict[str, Any]:
@@ -203,15 +247,17 @@ def _decline(code: int, title: str, words: str) -> Answer:
     """In the form's own look, or JSON's own shape; neither session nor database is asked."""
     if _wants_json():
         return jsonify(errors={"_form": [words]}), code
-    return render_template("lead_form/declined.html", title=title, words=words, framed=_framed()), code
+    return _rendered("declined", None, title=title, words=words, look=form_look.plain_stylesheet_name()), code
 
 
 @blueprint.after_request
 def _headers(response: Response) -> Response:
     """Any site may frame the form, and any site's script may post to it: it knows no cookie to abuse."""
     headers = response.headers
-    headers["Content-Security-Policy"] = CSP
-    headers["Cache-Control"] = "private, no-cache"  # kept for the way back, so that what was typed is still there
+    headers.setdefault("Content-Security-Policy", CSP.format(""))
+    headers.setdefault(
+        "Cache-Control", "private, no-cache"
+    )  # kept for the way back, so that what was typed is still there
     headers["Access-Control-Allow-Origin"] = "*"
     headers["Access-Control-Expose-Headers"] = "Retry-After"
     if request.method == "OPTIONS":

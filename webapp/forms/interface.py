@@ -1,14 +1,26 @@
-"""An interface: a new one, its General tab, its Lead Generation tab."""
+"""An interface: a new one, its General tab with the texts, its Lead Generation tab."""
 
 from collections.abc import Sequence
 from typing import Any
 
 from flask_wtf import FlaskForm
-from wtforms import BooleanField, IntegerField, SelectChoice, SelectField, StringField, TextAreaField, URLField
+from flask_wtf.file import FileField
+from wtforms import (
+    BooleanField,
+    IntegerField,
+    RadioField,
+    SelectChoice,
+    SelectField,
+    StringField,
+    TextAreaField,
+    URLField,
+)
 from wtforms.validators import ValidationError
 
+from webapp.countries import COUNTRIES
 from webapp.forms.rules import Line, Lines, addresses, webhook_url
-from webapp.models import ApiKey, Authentication, Interface
+from webapp.models import ApiKey, Authentication, Corners, Interface, Scheme
+from webapp.services import form_texts, interface_templates
 
 # The values are those app.css looks for, to show the Shared Token only when a signature is asked for.
 AUTHENTICATION = {"none": Authentication.NONE, "shared": Authentication.SHARED_TOKEN}
@@ -17,16 +29,98 @@ AUTHENTICATION_CHOICES = [
     SelectChoice("shared", "Signature Verification (Shared Token)"),
 ]
 MAX_PARALLEL_REQUESTS = 16
+AFTER = [SelectChoice("message", "Show a message"), SelectChoice("page", "Go to a page")]  # app.css shows one by them
+SCHEMES = [
+    SelectChoice(Scheme.AUTO.value, "Automatic"),
+    SelectChoice(Scheme.LIGHT.value, "Light"),
+    SelectChoice(Scheme.DARK.value, "Dark"),
+]
+CORNERS = [SelectChoice(each.value, each.value.capitalize()) for each in Corners]
+COUNTRY_CHOICES = [SelectChoice("", "None: numbers need a country code")] + [
+    SelectChoice(code, name) for code, name in COUNTRIES.items()
+]
+SAVED = ("name", "introduction", "thank_you", "language", "accent", "scheme", "corners")
 
 
 class NewInterfaceForm(FlaskForm):  # type: ignore[misc]  # Flask-WTF has no types
+    template = RadioField(
+        "Begin with",
+        choices=[SelectChoice(each.slug, each.title) for each in interface_templates.ALL.values()],
+        default=interface_templates.CONTACT.slug,
+        validate_choice=False,
+    )
     name = StringField("Name", [Line("The name", 200)], render_kw={"autocomplete": "off"})
+
+    def validate_template(self, field: RadioField) -> None:
+        if field.data not in interface_templates.ALL:
+            raise ValidationError("Choose what the form begins with.")
 
 
 class GeneralForm(FlaskForm):  # type: ignore[misc]
+    """What visitors read, and how the form looks; what is not posted stays as it is."""
+
     name = StringField("Name", [Line("The name", 200)], render_kw={"autocomplete": "off"})
     introduction = TextAreaField("Introduction", [Lines("The introduction", 1000)], render_kw={"rows": 2})
-    thank_you = TextAreaField("Thank-you message", [Lines("The thank-you message", 1000)])
+    after = RadioField("After submit", choices=AFTER, default="message", validate_choice=False)
+    thank_you = TextAreaField("Thank-you message", [Lines("The thank-you message", 1000)], render_kw={"rows": 2})
+    redirect_url = URLField("Page to go to", render_kw={"autocomplete": "off", "maxlength": 2048})
+    language = StringField("Language", render_kw={"autocomplete": "off", "maxlength": 35})
+    country = SelectField("Country of phone numbers", choices=COUNTRY_CHOICES, validate_choice=False)
+    accent = StringField("Accent colour", render_kw={"type": "color"})
+    scheme = RadioField("Light or dark", choices=SCHEMES, validate_choice=False)
+    corners = RadioField("Corners", choices=CORNERS, validate_choice=False)
+    logo = FileField("Logo", render_kw={"accept": "image/png,image/jpeg,image/webp,image/svg+xml"})
+    remove_logo = BooleanField("Remove the logo")
+
+    @classmethod
+    def of(cls, interface: Interface) -> "GeneralForm":
+        form: GeneralForm = cls(data={name: getattr(interface, name, None) for name in SAVED} | _after(interface))
+        return form
+
+    def validate_redirect_url(self, field: URLField) -> None:
+        field.data = (field.data or "").strip()
+        if self.after.data == "page" and not field.data.startswith("https://"):
+            raise ValidationError("Give the address of your page. It begins with https://")
+
+    def validate_scheme(self, field: RadioField) -> None:
+        if field.data not in set(Scheme):
+            raise ValidationError("Choose one of these.")
+
+    def validate_corners(self, field: RadioField) -> None:
+        if field.data not in set(Corners):
+            raise ValidationError("Choose one of these.")
+
+    @property
+    def words(self) -> dict[str, Any]:
+        """What `interfaces.update_general` takes."""
+        names = ("name", "introduction", "thank_you", "language", "country")
+        found = {name: self[name].data or "" for name in names}
+        return {**found, "redirect_url": self.redirect_url.data if self.after.data == "page" else None}
+
+    @property
+    def look(self) -> dict[str, Any]:
+        """What `interfaces.update_look` takes."""
+        accent, scheme, corners = self.accent.data or "", Scheme(self.scheme.data), Corners(self.corners.data)
+        return {"accent": accent.strip(), "scheme": scheme, "corners": corners}
+
+
+def _after(interface: Interface) -> dict[str, Any]:
+    url = interface.redirect_url
+    return {"after": "page" if url else "message", "redirect_url": url or "", "country": interface.country or ""}
+
+
+class TextsForm(FlaskForm):  # type: ignore[misc]
+    """One control for each text of the form; added below, for their names are those of services/form_texts.py."""
+
+    @classmethod
+    def of(cls, interface: Interface) -> "TextsForm":
+        form: TextsForm = cls(data=form_texts.of(interface))
+        return form
+
+
+for _text in form_texts.ALL:
+    _kind = TextAreaField if _text.lines else StringField
+    setattr(TextsForm, _text.name, _kind(_text.title, render_kw={"autocomplete": "off", "maxlength": form_texts.LIMIT}))
 
 
 class LeadGenerationForm(FlaskForm):  # type: ignore[misc]

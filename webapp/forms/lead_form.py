@@ -1,33 +1,30 @@
 """The public form, made from an interface's fields: what was sent, made clean, and what is wrong with it.
 
 Plain validation and no WTForms: the same answers come form-encoded, multipart or as JSON, from people and programs, and
-this runs while a transaction is open. Every value is text when it leaves here: no control characters, no NUL (which
-PostgreSQL refuses), no half of a surrogate pair, newlines as \\n. Emoji and right-to-left text stay as they were typed.
+this runs while a transaction is open. Every text that leaves here has no control characters, no NUL (which PostgreSQL
+refuses), no half of a surrogate pair, newlines as \\n. Emoji and right-to-left text stay as they were typed.
 """
 
 import dataclasses
-import re
-import unicodedata
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-import phonenumbers
-from email_validator import EmailNotValidError, validate_email
-
+from webapp.forms.judges import Rules, Wrong, judge, judge_consent, judge_ticked
 from webapp.models import FieldType
+from webapp.services import form_texts
 from webapp.services.submissions import clean
 
-MAX_LENGTH = {FieldType.TEXT: 500, FieldType.EMAIL: 254, FieldType.PHONE: 50, FieldType.LONG_TEXT: 20_000}
-
-_PHONE = re.compile(r"[+\d\s().,/–-]{3,}(?:\s*(?:ext|x|#|\*|,|;)\.?\s*\d{1,8})?", re.IGNORECASE)
+CONTROLS = {FieldType.EMAIL: "email", FieldType.PHONE: "tel", FieldType.DATE: "date", FieldType.URL: "url"}
 
 
 @dataclasses.dataclass
 class Answer:
-    """One question and what was answered; `value` is what the control shows and what is kept."""
+    """One question and what was answered: `value` and `ticked` are what the control shows, `kept` what is kept."""
 
     field: Any  # a Field, or a row of its columns
     value: str = ""
+    ticked: Sequence[str] = ()
+    kept: object = ""
     errors: list[str] = dataclasses.field(default_factory=list)
 
     @property
@@ -36,24 +33,56 @@ class Answer:
 
     @property
     def control(self) -> str:
-        """The `type` of its <input>; a long text is a <textarea>."""
-        return {FieldType.EMAIL: "email", FieldType.PHONE: "tel"}.get(self.field.type, "text")
+        """The `type` of its <input>, where it is one. A number is typed as text: type=number drops what it dislikes."""
+        return CONTROLS.get(self.field.type, "text")
+
+    @property
+    def target(self) -> str:
+        """The id, after the prefix, of the control that a link to this question leads to."""
+        return f"{self.key}-1" if self.field.type in (FieldType.RADIO, FieldType.CHECKBOXES) else self.key
 
 
 class LeadForm:
     """The answers to an interface's fields, in their order. What no field asks for is dropped."""
 
-    def __init__(self, fields: Iterable[Any], sent: Mapping[str, object] | None = None) -> None:
-        """`sent` is what came, by field key: text, or what JSON has. Without it the form is empty and not judged."""
+    def __init__(
+        self,
+        fields: Iterable[Any],
+        sent: Mapping[str, object] | None = None,
+        *,
+        repeated: Mapping[str, Sequence[str]] | None = None,
+        hidden: Mapping[str, str] | None = None,
+        rules: Rules | None = None,
+    ) -> None:
+        """`sent` is what came, by field key: text, or what JSON has. Without it the form is empty and not judged.
+
+        `repeated` has all values of each name of a form post, for checkboxes; `hidden` what hidden fields hold that
+        were not sent, by key, such as the query of the form's address.
+        """
+        self.rules = rules or Rules()
         self.answers = [Answer(each) for each in fields]
-        if sent is not None:
-            for answer in self.answers:
-                _judge(answer, sent.get(answer.key))
+        for answer in self.answers:
+            _begin(answer, hidden or {})
+            if sent is not None:
+                _judge(answer, sent, repeated or {}, self.rules)
+
+    @classmethod
+    def of(cls, interface: Any, sent: Mapping[str, object] | None = None, **more: Any) -> "LeadForm":
+        """The form of an interface, in its words."""
+        return cls(interface.fields, sent, rules=Rules(form_texts.of(interface), interface.country), **more)
 
     @property
-    def values(self) -> dict[str, str]:
-        """Every declared field by key, in order; empty where nothing was answered."""
-        return {answer.key: answer.value for answer in self.answers}
+    def words(self) -> Mapping[str, str]:
+        return self.rules.words
+
+    @property
+    def values(self) -> dict[str, Any]:
+        """Every declared field by key, in order, headings aside; what was left empty is empty in its own type."""
+        return {
+            answer.key: answer.value if answer.errors else answer.kept
+            for answer in self.answers
+            if answer.field.type != FieldType.HEADING
+        }
 
     @property
     def errors(self) -> dict[str, list[str]]:
@@ -61,59 +90,53 @@ class LeadForm:
         return {answer.key: answer.errors for answer in self.answers if answer.errors}
 
 
-def _judge(answer: Answer, sent: object) -> None:
-    """Fills in the value, or what is wrong with it; a value that is refused is kept, to be put right."""
-    kind, label = answer.field.type, answer.field.label
-    text = _text(sent)
-    if text is None:
-        answer.errors.append(f"{label} must be text, not a list or an object.")
+def _begin(answer: Answer, hidden: Mapping[str, str]) -> None:
+    """What stands in the control before anyone has typed. Nobody agrees by default: a consent begins unticked."""
+    field, kind = answer.field, answer.field.type
+    if kind == FieldType.CHECKBOXES:
+        answer.ticked, answer.kept = (field.default or "").splitlines(), []
+    elif kind == FieldType.CONSENT:
+        answer.kept = False
+    elif kind == FieldType.HIDDEN:
+        answer.value = clean(hidden.get(field.key) or field.default or "")
+    else:
+        answer.value = field.default or ""
+
+
+def _judge(answer: Answer, sent: Mapping[str, object], repeated: Mapping[str, Sequence[str]], rules: Rules) -> None:
+    """Fills in what is kept, or what is wrong; a value that is refused is kept in its control, to be put right."""
+    field, kind = answer.field, answer.field.type
+    if kind == FieldType.HEADING or (kind == FieldType.HIDDEN and field.key not in sent):
+        answer.kept = answer.value
         return
-    answer.value = clean(text, multiline=kind == FieldType.LONG_TEXT)
-    limit = MAX_LENGTH[kind]
-    if len(answer.value) > limit:
-        answer.errors.append(f"{label} is too long: {len(answer.value):,} characters, of which {limit:,} can be taken.")
-    elif not answer.value:
-        if answer.field.required:
-            answer.errors.append(f"{label} is needed.")
-    elif kind == FieldType.EMAIL:
-        _judge_email(answer)
-    elif kind == FieldType.PHONE:
-        _judge_phone(answer)
+    try:
+        if kind == FieldType.CHECKBOXES:
+            answer.ticked = _several(field, sent, repeated)
+            answer.kept = judge_ticked(field, list(answer.ticked), rules)
+            return
+        answer.value = clean(_text(field, sent.get(field.key)), multiline=kind == FieldType.LONG_TEXT)
+        if kind == FieldType.CONSENT:
+            answer.kept = judge_consent(field, answer.value, rules)
+        else:
+            answer.kept = judge(field, answer.value, rules)
+            answer.value = answer.kept if isinstance(answer.kept, str) else answer.value
+    except Wrong as wrong:
+        answer.errors.append(str(wrong))
+        answer.value = "" if kind == FieldType.CONSENT else answer.value
 
 
-def _text(sent: object) -> str | None:
-    """What was sent as text; None for what has no plain form."""
+def _several(field: Any, sent: Mapping[str, object], repeated: Mapping[str, Sequence[str]]) -> list[str]:
+    given = repeated.get(field.key) or sent.get(field.key)
+    listed = given if isinstance(given, list | tuple) else [given]
+    return [one for one in (clean(_text(field, each)) for each in listed) if one]
+
+
+def _text(field: Any, sent: object) -> str:
+    """What was sent as text; Wrong for what has no plain form."""
     if sent is None:
         return ""
     if isinstance(sent, bool):
         return "true" if sent else "false"
-    return str(sent) if isinstance(sent, str | int | float) else None
-
-
-def _judge_email(answer: Answer) -> None:
-    try:
-        answer.value = validate_email(answer.value, check_deliverability=False).normalized
-    except EmailNotValidError:
-        name, at, domain = answer.value.partition("@")
-        if not at:
-            answer.errors.append("This address is not complete: it needs an @, as in name@example.com.")
-        elif name and domain and "." not in domain:
-            answer.errors.append("This address is not complete: the part after @ needs a dot.")
-        else:
-            answer.errors.append("This is not an e-mail address that mail can reach. Please check it for slips.")
-
-
-def _judge_phone(answer: Answer) -> None:
-    """E.164 where the number is a valid international one; as typed where it may be one of some country."""
-    typed = answer.value
-    international = f"+{typed[2:]}" if typed.startswith("00") else typed
-    try:
-        number = phonenumbers.parse(international, None)
-        if phonenumbers.is_valid_number(number) and not number.extension:  # E.164 would lose the extension
-            answer.value = phonenumbers.format_number(number, phonenumbers.PhoneNumberFormat.E164)
-            return
-    except phonenumbers.NumberParseException:
-        pass  # a national number: without its country only its looks can be judged
-    digits = sum(unicodedata.category(character) == "Nd" for character in typed)
-    if not _PHONE.fullmatch(typed) or not 4 <= digits <= 24:
-        answer.errors.append("This is not a phone number. Write digits only, with country code: +44 20 7946 0958.")
+    if isinstance(sent, str | int | float):
+        return str(sent)
+    raise Wrong(f"{field.label} must be text, not a list or an object.")

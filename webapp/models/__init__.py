@@ -3,9 +3,11 @@
 from webapp.models.account import Account
 from webapp.models.api_key import ApiKey, KeyAccess, KeyType, PreviousSecret
 from webapp.models.audit_entry import AuditEntry
+from webapp.models.autoresponse import AutoresponseCount
 from webapp.models.base import Base
 from webapp.models.delivery import Attempt, Delivery, DeliveryState, Reason
-from webapp.models.interface import Field, FieldType, Interface
+from webapp.models.field import Field, FieldType
+from webapp.models.interface import Corners, Interface, IpAddresses, Logo, Scheme
 from webapp.models.invitation import Invitation
 from webapp.models.lead import Lead, LeadLogEntry
 from webapp.models.mail import Mail, MailState
@@ -21,18 +23,22 @@ __all__ = [
     "Attempt",
     "AuditEntry",
     "Authentication",
+    "AutoresponseCount",
     "Base",
+    "Corners",
     "Delivery",
     "DeliveryState",
     "Field",
     "FieldType",
     "Interface",
     "Invitation",
+    "IpAddresses",
     "KeyAccess",
     "KeyType",
     "Lane",
     "Lead",
     "LeadLogEntry",
+    "Logo",
     "Mail",
     "MailState",
     "PasswordReset",
@@ -42,6 +48,7 @@ __all__ = [
     "ReportEntry",
     "ReportKind",
     "Role",
+    "Scheme",
     "Sweeper",
     "User",
     "Webhook",

@@ -1,9 +1,10 @@
-"""An embeddable form with its Lead Generation settings, and the questions it asks."""
+"""An embeddable form: its words, its look, its Lead Generation settings."""
 
 from datetime import datetime
 from enum import StrEnum
+from typing import TYPE_CHECKING
 
-from sqlalchemy import ForeignKey, Index, String, Text, UniqueConstraint
+from sqlalchemy import JSON, ForeignKey, Index, String, Text, false
 from sqlalchemy.orm import Mapped, mapped_column, relationship
 
 from webapp.clock import utcnow
@@ -12,12 +13,32 @@ from webapp.models.account import Account
 from webapp.models.base import Base, BigId, enum_column
 from webapp.models.webhook import Webhook
 
+if TYPE_CHECKING:
+    from webapp.models.field import Field
 
-class FieldType(StrEnum):
-    TEXT = "text"
-    EMAIL = "email"
-    PHONE = "phone"
-    LONG_TEXT = "long_text"
+ACCENT = "#2f54d0"  # Leadhook's own blue, which every form begins with
+
+
+class Scheme(StrEnum):
+    """Light or dark; auto is what the visitor's device prefers, and light within other sites."""
+
+    AUTO = "auto"
+    LIGHT = "light"
+    DARK = "dark"
+
+
+class Corners(StrEnum):
+    SQUARE = "square"
+    SOFT = "soft"
+    ROUND = "round"
+
+
+class IpAddresses(StrEnum):
+    """What is kept of a visitor's IP address."""
+
+    WHOLE = "whole"
+    CUT = "cut"  # its network
+    NONE = "none"
 
 
 class Interface(Base):
@@ -30,14 +51,44 @@ class Interface(Base):
     name: Mapped[str] = mapped_column(String(200))
     introduction: Mapped[str] = mapped_column(Text, default="")
     thank_you: Mapped[str] = mapped_column(Text, default="Thank you. We will be in touch soon.")
+    redirect_url: Mapped[str | None] = mapped_column(String(2048))  # instead of the thank-you
+    language: Mapped[str] = mapped_column(String(35), default="en", server_default="en")  # of what visitors read
+    country: Mapped[str | None] = mapped_column(String(2))  # whose phone numbers need no code
+    texts: Mapped[dict[str, str] | None] = mapped_column(JSON)  # visible words that differ from services/form_texts.py
+    accent: Mapped[str] = mapped_column(String(7), default=ACCENT, server_default=ACCENT)  # #rrggbb
+    scheme: Mapped[Scheme] = enum_column(Scheme, default=Scheme.AUTO, server_default=Scheme.AUTO.value)
+    corners: Mapped[Corners] = enum_column(Corners, default=Corners.SOFT, server_default=Corners.SOFT.value)
+    logo: Mapped[str | None] = mapped_column(String(40))  # its file's name, made of its digest
     notification_emails: Mapped[list[str]] = mapped_column(default=list)
     report_emails: Mapped[list[str]] = mapped_column(default=list)  # beside the owner's
+    # What the mails of a lead say, see services/interface_mails.py; None is what we say.
+    notification_subject: Mapped[str | None] = mapped_column(String(200))
+    notification_body: Mapped[str | None] = mapped_column(Text)
+    autoresponds: Mapped[bool] = mapped_column(default=False, server_default=false())  # the visitor gets an answer
+    autoresponse_subject: Mapped[str | None] = mapped_column(String(200))
+    autoresponse_body: Mapped[str | None] = mapped_column(Text)
+    autoresponse_reply_to: Mapped[str | None] = mapped_column(String(320))
+    ip_addresses: Mapped[IpAddresses] = enum_column(
+        IpAddresses, default=IpAddresses.WHOLE, server_default=IpAddresses.WHOLE.value
+    )
+    retention_days: Mapped[int | None]  # then a lead is deleted
+    anonymises: Mapped[bool] = mapped_column(default=False, server_default=false())  # a lead once it is delivered
     created_at: Mapped[datetime] = mapped_column(default=utcnow)
     updated_at: Mapped[datetime] = mapped_column(default=utcnow)
+    closed_at: Mapped[datetime | None]
     archived_at: Mapped[datetime | None]
 
     account: Mapped[Account] = relationship()
-    fields: Mapped[list["Field"]] = relationship(order_by="Field.position", back_populates="interface")
+    fields: Mapped[list["Field"]] = relationship(
+        primaryjoin="and_(Interface.id == Field.interface_id, Field.removed_at.is_(None))",
+        order_by="Field.position",
+        back_populates="interface",
+    )
+    removed_fields: Mapped[list["Field"]] = relationship(
+        primaryjoin="and_(Interface.id == Field.interface_id, Field.removed_at.is_not(None))",
+        order_by="Field.position",
+        viewonly=True,
+    )
     webhooks: Mapped[list[Webhook]] = relationship(order_by=Webhook.id, back_populates="interface")
 
     @property
@@ -46,20 +97,10 @@ class Interface(Base):
         return self.webhooks[0]
 
 
-class Field(Base):
-    """One question of an interface; `key` is its name in the payload."""
+class Logo(Base):
+    """The picture on top of an interface's form; in a table of its own, so that no other query loads its bytes."""
 
-    __tablename__ = "fields"
-    __table_args__ = (UniqueConstraint("interface_id", "key"),)
+    __tablename__ = "logos"
 
-    id: Mapped[int] = mapped_column(BigId, primary_key=True)
-    interface_id: Mapped[int] = mapped_column(ForeignKey(Interface.id))
-    position: Mapped[int]
-    key: Mapped[str] = mapped_column(String(64))
-    label: Mapped[str] = mapped_column(String(200))
-    type: Mapped[FieldType] = enum_column(FieldType)
-    required: Mapped[bool] = mapped_column(default=False)
-    help: Mapped[str] = mapped_column(String(500), default="")
-    autocomplete: Mapped[str] = mapped_column(String(60), default="")
-
-    interface: Mapped[Interface] = relationship(back_populates="fields")
+    interface_id: Mapped[int] = mapped_column(ForeignKey(Interface.id), primary_key=True, autoincrement=False)
+    body: Mapped[bytes]

@@ -44,6 +44,8 @@ WORDS = {
     "key.reencrypted": "Encrypted all secrets anew",
     "interface.created": "Made an interface",
     "interface.changed": "Changed an interface",
+    "interface.closed": "Closed a form",
+    "interface.reopened": "Opened a form again",
     "interface.tested": "Sent a test lead",
     "interface.paused": "Paused a webhook",
     "interface.resumed": "Resumed a webhook",

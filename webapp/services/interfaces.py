@@ -1,43 +1,40 @@
 """Interfaces: make, change, delete. A webhook and its lane are made with an interface and stay with it."""
 
-from collections.abc import Sequence
+import re
+from collections.abc import Mapping, Sequence
 
 from flask import current_app
 from sqlalchemy import func, select
 from werkzeug.exceptions import NotFound
 
-from webapp import text
+from webapp import colours, text
 from webapp.clock import utcnow
+from webapp.countries import COUNTRIES
 from webapp.delivery import ledger, states
 from webapp.extensions import db
 from webapp.models import (
     ApiKey,
     Authentication,
+    Corners,
     Delivery,
-    Field,
-    FieldType,
     Interface,
     KeyType,
     Lane,
     Lead,
+    Scheme,
     Webhook,
     WebhookState,
 )
-from webapp.services import audit, webhooks
+from webapp.services import audit, form_texts, interface_templates, webhooks
 from webapp.services.errors import Refused, refusing
+from webapp.services.interface_templates import Template
 from webapp.webhooks.addresses import check_url
 
 MAX_NAME = 200
 MAX_PARALLEL_REQUESTS = 16
 
-
-def default_fields() -> list[Field]:
-    """The questions a new interface asks."""
-    name = Field(position=1, key="name", label="Name", type=FieldType.TEXT, required=True, autocomplete="name")
-    email = Field(position=2, key="email", label="Email", type=FieldType.EMAIL, required=True, autocomplete="email")
-    phone = Field(position=3, key="phone", label="Phone", type=FieldType.PHONE, autocomplete="tel")
-    message = Field(position=4, key="message", label="Message", type=FieldType.LONG_TEXT, required=True)
-    return [name, email, phone, message]
+_PAGE = re.compile(r"https://[A-Za-z0-9.-]+(:\d{1,5})?([/?#][!-~]{0,2000})?")  # its host goes into a policy: no ; there
+_LANGUAGE = re.compile(r"[A-Za-z]{2,3}(-[A-Za-z0-9]{2,8}){0,3}")
 
 
 def get(account_id: int, public_id: str) -> Interface:
@@ -49,11 +46,12 @@ def get(account_id: int, public_id: str) -> Interface:
     return found
 
 
-def create(account_id: int, name: str) -> Interface:
-    """A new interface with the default fields and a webhook without a URL; Refused for a name that cannot be kept."""
+def create(account_id: int, name: str, template: Template = interface_templates.CONTACT) -> Interface:
+    """A new interface that begins as the template says, its webhook without a URL; Refused for a name that cannot be
+    kept."""
     with refusing("name"):
         name = text.line(name, "The name", MAX_NAME)
-    interface = Interface(account_id=account_id, name=name, fields=default_fields())
+    interface = Interface(account_id=account_id, name=name, fields=template.fields(), **template.settings)
     interface.webhooks.append(Webhook(account_id=account_id, lane=Lane()))
     db.session.add(interface)
     db.session.flush()
@@ -61,8 +59,20 @@ def create(account_id: int, name: str) -> Interface:
     return interface
 
 
-def update_general(interface: Interface, *, name: str, introduction: str, thank_you: str) -> None:
-    """What visitors read. An empty thank-you message becomes the one every interface begins with."""
+def update_general(
+    interface: Interface,
+    *,
+    name: str,
+    introduction: str,
+    thank_you: str,
+    redirect_url: str | None = None,
+    language: str = "en",
+    country: str | None = None,
+) -> None:
+    """What visitors read, and where they go. An empty thank-you message becomes the one every interface begins with.
+
+    `language` is a tag such as pt-BR, `country` an ISO code; `redirect_url` begins with https. Refused otherwise.
+    """
     with refusing("name"):
         interface.name = text.line(name, "The name", MAX_NAME)
     with refusing("introduction"):
@@ -70,8 +80,46 @@ def update_general(interface: Interface, *, name: str, introduction: str, thank_
     with refusing("thank_you"):
         default = Interface.__table__.c.thank_you.default.arg
         interface.thank_you = text.lines(thank_you, "The thank-you message", 1000) or default
+    if redirect_url and not _PAGE.fullmatch(redirect_url):
+        raise Refused("This is not the address of a page. It begins with https:// and has no spaces.", "redirect_url")
+    if not _LANGUAGE.fullmatch(language):
+        raise Refused("Write the language as its short code: en, de or pt-BR.", "language")
+    if country and country not in COUNTRIES:
+        raise Refused("Choose a country from the list.", "country")
+    interface.redirect_url, interface.language, interface.country = redirect_url or None, language, country or None
     interface.updated_at = utcnow()
     record("changed", interface, "General")
+
+
+def update_look(interface: Interface, *, accent: str, scheme: Scheme, corners: Corners) -> None:
+    """`accent` is #rrggbb; any will do, for the form takes care that it can be read."""
+    if not colours.is_colour(accent.lower()):
+        raise Refused("Write the colour as # and six digits: #2f54d0.", "accent")
+    before = interface.accent, interface.scheme, interface.corners
+    interface.accent, interface.scheme, interface.corners = accent.lower(), scheme, corners
+    interface.updated_at = utcnow()
+    if before != (accent.lower(), scheme, corners):  # it is saved with what stands on the General tab
+        record("changed", interface, "Look")
+
+
+def update_texts(interface: Interface, given: Mapping[str, str]) -> None:
+    """The form's other words, by the names of services/form_texts.py."""
+    interface.texts = form_texts.checked(given)
+    interface.updated_at = utcnow()
+    record("changed", interface, "Texts")
+
+
+def close(interface: Interface) -> None:
+    """Its form takes no answers until it is opened again, and says so."""
+    interface.closed_at = interface.closed_at or utcnow()
+    interface.updated_at = utcnow()
+    record("closed", interface)
+
+
+def reopen(interface: Interface) -> None:
+    interface.closed_at = None
+    interface.updated_at = utcnow()
+    record("reopened", interface)
 
 
 def update_lead_generation(
@@ -128,7 +176,8 @@ def archive(interface: Interface) -> int:
 
 
 def record(deed: str, interface: Interface, detail: str = "") -> None:
-    """Writes into the audit log what was done to an interface: created, changed (`detail`: which tab), tested, deleted.
+    """Writes into the audit log what was done to an interface: created, changed (`detail`: what of it), closed,
+    reopened, tested, deleted.
 
     No settings' values: a URL may hold a secret.
     """

@@ -2,13 +2,16 @@
 
 import shlex
 from collections.abc import Sequence
+from datetime import datetime
 from http import HTTPStatus
+from typing import Any
 
 from sqlalchemy import func, select
 from sqlalchemy.orm import joinedload
 
 from webapp.extensions import db
 from webapp.models import Attempt, Delivery, Lead, Reason
+from webapp.services.field_types import shown
 from webapp.webhooks.outcome import NO_ANSWER
 
 SHOWN = 25  # tries, the newest; a body may be 16 KB
@@ -82,12 +85,22 @@ def curl(delivery: Delivery, attempt: Attempt | None) -> str | None:
 
 
 def fields(lead: Lead) -> list[tuple[str, str, str]]:
-    """Every answer as (label, type, value), in the order they were asked; a field that is gone is called by its key."""
-    known = {field.key: field for field in lead.interface.fields}
+    """Every answer as (label, type, what people read), in the order they were asked, consents aside.
+
+    A field that was removed keeps its label; what was never a field of ours is called by its key.
+    """
+    known = {field.key: field for field in (*lead.interface.removed_fields, *lead.interface.fields)}
+    agreed = {entry["key"] for entry in lead.consents}
     return [
-        (known[key].label if key in known else key, known[key].type if key in known else "text", str(value or ""))
+        (known[key].label if key in known else key, known[key].type if key in known else "text", shown(value))
         for key, value in lead.fields.items()
+        if key not in agreed
     ]
+
+
+def consents(lead: Lead) -> list[dict[str, Any]]:
+    """What was agreed to, or not: text, version, given, page, and `at` as a datetime."""
+    return [{**entry, "at": datetime.fromisoformat(entry["at"])} for entry in lead.consents]
 
 
 def _headers(delivery: Delivery, timestamp: int | None) -> list[str]:

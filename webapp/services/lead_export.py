@@ -11,6 +11,7 @@ from sqlalchemy import Row, Select, func, select
 from webapp.extensions import db
 from webapp.models import Delivery, Field, Interface, Lead
 from webapp.services import audit
+from webapp.services.field_types import SENT, shown
 from webapp.services.lead_list import WORD, Filter, key, matching
 from webapp.services.submissions import CLICK_IDS
 from webapp.transaction import release
@@ -52,9 +53,13 @@ def record(wanted: Filter) -> None:
 
 
 def cell(value: object) -> str:
-    """A value as a cell that no spreadsheet takes for a formula; a phone number in E.164 stays one."""
-    text = "" if value is None else str(value)
-    return text if _E164.fullmatch(text) else _FORMULA.sub("'", text)
+    """A value as a cell that no spreadsheet takes for a formula; a phone number in E.164 stays one, and so do numbers.
+
+    Several options stand in one cell with semicolons.
+    """
+    text = "; ".join(map(str, value)) if isinstance(value, list) else shown(value)
+    is_plain = isinstance(value, int | float) or _E164.fullmatch(text)
+    return text if is_plain else _FORMULA.sub("'", text)
 
 
 def _text(rows: Iterable[Iterable[object]]) -> str:
@@ -73,9 +78,10 @@ def _query(wanted: Filter) -> Select[Any]:
 
 
 def _field_keys(wanted: Filter) -> list[str]:
-    """The keys of the answers, in the order of the forms."""
+    """The keys of the answers, in the order of the forms; those of removed fields, too, for leads carry them."""
     position, first = func.min(Field.position), func.min(Field.id)
-    keys = select(Field.key).join(Interface).where(Interface.account_id == wanted.account_id).group_by(Field.key)
+    asked = (Interface.account_id == wanted.account_id, Field.type.in_(SENT))
+    keys = select(Field.key).join(Interface).where(*asked).group_by(Field.key)
     if wanted.interface:
         keys = keys.where(Interface.public_id == wanted.interface)
     return list(db.session.scalars(keys.order_by(position, first)))

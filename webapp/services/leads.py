@@ -21,18 +21,11 @@ from webapp.models import (
     Webhook,
     WebhookState,
 )
-from webapp.services import audit, interfaces, mails
+from webapp.services import audit, consents, field_types, interface_mails, interfaces
 from webapp.services.errors import Refused
 from webapp.services.submissions import Published
 from webapp.transaction import after_commit
 from webapp.webhooks.payload import lead_payload
-
-SAMPLES = {
-    FieldType.TEXT: "Ada Lovelace",
-    FieldType.EMAIL: "ada@example.com",
-    FieldType.PHONE: "+15550100",
-    FieldType.LONG_TEXT: "This is a test lead, sent from Leadhook.",
-}
 
 
 def get(account_id: int, public_id: str) -> Lead:
@@ -50,36 +43,29 @@ _TEST = insert(Delivery.__table__).values(retry_at=now_sql())  # type: ignore[ar
 
 
 def capture(
-    form: Published, fields: Mapping[str, str], source: Mapping[str, Any], consents: Sequence[Any] = ()
+    form: Published, fields: Mapping[str, Any], source: Mapping[str, Any], consents: Sequence[Any] = ()
 ) -> Lead:
     """Keeps a submission, promises its delivery and writes its notification. `fields` holds every declared key."""
     interface = form.interface
-    lead = _keep(interface, form.fields, fields, source, consents)
+    blank = interface.anonymises and bool(form.webhook.url)
+    lead = _keep(interface, form.fields, fields, source, consents, blank_due=blank)
     if form.webhook.url:
         _promise(lead, interface, form.webhook)
-    if interface.notification_emails:
-        mails.write(
-            "lead_notification",
-            recipients=interface.notification_emails,
-            account_id=interface.account_id,
-            reply_to=lead.email or None,
-            lead_id=lead.id,
-            lead=lead,
-            interface=interface,
-            fields=form.fields,
-        )
+    interface_mails.tell(lead, interface, form.fields)
     return lead
 
 
 def _keep(
     interface: Any,
     questions: Sequence[Any],
-    fields: Mapping[str, str],
+    fields: Mapping[str, Any],
     source: Mapping[str, Any],
     consents: Sequence[Any] = (),
     test: bool = False,
+    blank_due: bool = False,
 ) -> Lead:
     """Inserts a lead; `interface` and `questions` are rows or objects of Interface and Field."""
+    email = _first(questions, fields, FieldType.EMAIL)[:320]
     values = {
         "public_id": lead_id(),
         "account_id": interface.account_id,
@@ -87,10 +73,12 @@ def _keep(
         "received_at": utcnow(),
         "test": test,
         "name": _first(questions, fields, FieldType.TEXT)[:500],
-        "email": _first(questions, fields, FieldType.EMAIL)[:320],
+        "email": email,
+        "visitor": email.lower() or _first(questions, fields, FieldType.PHONE)[:320],
         "fields": dict(fields),
         "source": dict(source),
         "consents": list(consents),
+        "blank_due": blank_due,
     }
     inserted = db.session.connection().execute(_LEAD, values)
     lead = Lead(id=inserted.inserted_primary_key[0], **values)  # type: ignore[index]
@@ -99,7 +87,7 @@ def _keep(
     return lead
 
 
-def _first(questions: Sequence[Any], fields: Mapping[str, str], kind: FieldType) -> str:
+def _first(questions: Sequence[Any], fields: Mapping[str, Any], kind: FieldType) -> str:
     """What was put into the first field of a kind: the name or address that people look the lead up by."""
     return next((fields.get(field.key) or "" for field in questions if field.type == kind), "")
 
@@ -148,10 +136,12 @@ def send_test(interface: Interface, user_id: int) -> Delivery:
         raise Refused("Save a Lead Webhook URL first: there is nowhere to send a test to.", "webhook_url")
     if webhook.state == WebhookState.PAUSED:
         raise Refused("This webhook is paused. Resume it, then send a test lead.")
-    fields = {field.key: SAMPLES[field.type] for field in interface.fields}
+    asked = [field for field in interface.fields if field.type in field_types.SENT]
+    fields = {field.key: field_types.sample(field) for field in asked}
     source = {"page_url": interfaces.form_url(interface)}
     db.session.flush()  # the interface may be of this transaction
-    lead = _keep(interface, interface.fields, fields, source, test=True)
+    given = consents.given(asked, fields, source["page_url"])
+    lead = _keep(interface, asked, fields, source, given, test=True)
     message = _promise(lead, interface, webhook, user_id)
     interfaces.record("tested", interface)
     return db.session.scalars(select(Delivery).where(Delivery.message_id == message)).one()
@@ -163,6 +153,8 @@ def retryable(lead: Lead) -> str | None:
     delivery = lead.delivery
     if lead.interface.archived_at:
         return "Its interface was deleted."
+    if lead.anonymised_at:
+        return "It was anonymised, as its interface asks: there is nothing left to send."
     if not webhook.url:
         return "Its interface has no Lead Webhook URL."
     if webhook.state == WebhookState.PAUSED:
@@ -216,6 +208,7 @@ def _click(lead: Lead, user_id: int) -> bool:
     """Sets the click where there is none, in one UPDATE, so that of two clicks one sends; whether this one did."""
     delivery = lead.delivery
     if delivery is None:
+        lead.blank_due = lead.interface.anonymises
         _promise(lead, lead.interface, lead.interface.webhook, user_id)
         return True
     free = (Delivery.id == delivery.id, Delivery.retry_at.is_(None), Delivery.state != DeliveryState.CANCELLED)

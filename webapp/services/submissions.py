@@ -49,7 +49,11 @@ _INTERFACE: Any = (
     .join(Webhook, Webhook.interface_id == Interface.id)
     .where(Interface.public_id == bindparam("public_id"), Interface.archived_at.is_(None))
 )
-_FIELDS: Any = select(*Field.__table__.c).where(Field.interface_id == bindparam("of")).order_by(Field.position)
+_FIELDS: Any = (
+    select(*Field.__table__.c)
+    .where(Field.interface_id == bindparam("of"), Field.removed_at.is_(None))
+    .order_by(Field.position)
+)
 
 
 def published(public_id: str) -> Published:

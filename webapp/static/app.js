@@ -81,6 +81,9 @@
     if (event.target.closest("[data-close]")) event.target.closest("dialog").close();
   });
 
+  // A server event {"focuson": "id"} in an HX-Trigger header: the focus goes back to where the hand was.
+  document.addEventListener("focuson", (event) => document.getElementById(event.detail.value)?.focus());
+
   // A press that came to nothing says so; what asks by itself tries again.
   document.addEventListener("htmx:response:error", (event) => {
     const { request, response } = event.detail.ctx;

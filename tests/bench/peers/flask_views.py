@@ -18,7 +18,7 @@ from webapp.extensions import db
 from webapp.forms.lead_form import LeadForm
 from webapp.ids import lead_id
 from webapp.models import Delivery, Interface, Lead
-from webapp.services import interfaces, submissions
+from webapp.services import interface_templates, submissions
 from webapp.webhooks.payload import lead_payload
 
 
@@ -102,4 +102,4 @@ def same(known: dict[str, Any]) -> Response | tuple[dict[str, Any], int]:
     return redirect("/thank-you", 303)
 
 
-_FIELDS = interfaces.default_fields()
+_FIELDS = interface_templates.CONTACT.fields()

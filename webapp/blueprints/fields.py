@@ -1,0 +1,160 @@
+"""The Fields tab: an interface's questions, and beside them the form as visitors see it."""
+
+from typing import Any
+
+from flask import Blueprint, flash, make_response, redirect, render_template, request, url_for
+from werkzeug.exceptions import NotFound
+from werkzeug.wrappers import Response
+
+from webapp import htmx
+from webapp.forms.field import FieldForm
+from webapp.forms.judges import Rules
+from webapp.forms.lead_form import LeadForm
+from webapp.forms.rules import add_refusal
+from webapp.models import FieldType, Interface
+from webapp.security import account_id
+from webapp.services import fields, form_look, form_texts, interface_list, interfaces
+from webapp.services.errors import Refused
+from webapp.services.field_types import KINDS, PRESETS
+from webapp.transaction import transaction
+
+blueprint = Blueprint("fields", __name__, url_prefix="/interfaces/<public_id>/edit/fields")
+
+Answer = Response | str | tuple[str, int]
+
+
+@blueprint.get("")
+def index(public_id: str) -> Answer:
+    return _page(interfaces.get(account_id(), public_id))
+
+
+@blueprint.route("/new", methods=["GET", "POST"])
+def new(public_id: str) -> Answer:
+    """A new field, of a type or ready-made; it is on the form once it is saved."""
+    interface = interfaces.get(account_id(), public_id)
+    kind, begins = _wanted(request.args.get("type", ""))
+    form = FieldForm.of(kind, **begins)
+    if not form.validate_on_submit():
+        return _page(interface, form=form, kind=kind), 422 if form.is_submitted() else 200
+    try:
+        with transaction():
+            field_id = fields.add(interface, kind, {**begins, **form.settings}).id
+    except Refused as refusal:
+        return _refused(interface, form, kind, refusal)
+    return _done(interface, f"edit-{field_id}", f"{form.label.data.strip()} is on the form.")
+
+
+@blueprint.route("/<int:field_id>", methods=["GET", "POST"])
+def edit(public_id: str, field_id: int) -> Answer:
+    interface = interfaces.get(account_id(), public_id)
+    field = fields.get(interface, field_id)
+    if field.removed_at:
+        raise NotFound
+    form = FieldForm.of(field.type, field, locked=field.id in fields.carried(interface))
+    if not form.validate_on_submit():
+        return _page(interface, form=form, kind=field.type, open_id=field_id), 422 if form.is_submitted() else 200
+    try:
+        with transaction():
+            fields.change(interface, field, form.settings)
+    except Refused as refusal:
+        return _refused(interface, form, field.type, refusal, field_id)
+    return _done(interface, f"edit-{field_id}", "Saved.")
+
+
+@blueprint.post("/<int:field_id>/move")
+def move(public_id: str, field_id: int) -> Answer:
+    interface = interfaces.get(account_id(), public_id)
+    field = fields.get(interface, field_id)
+    up = request.form.get("to") == "up"
+    with transaction():
+        place = fields.move(interface, field, up)
+    words = f"{field.label} is now {place} of {len(interface.fields)}."
+    return _done(interface, f"{'up' if up else 'down'}-{field_id}", words)
+
+
+@blueprint.route("/<int:field_id>/remove", methods=["GET"])
+def confirm_remove(public_id: str, field_id: int) -> str:
+    """The dialog's words as a page, for browsers without JavaScript."""
+    interface = interfaces.get(account_id(), public_id)
+    field = fields.get(interface, field_id)
+    is_carried = field.id in fields.carried(interface)
+    return render_template("fields/remove.html", interface=interface, field=field, is_carried=is_carried)
+
+
+@blueprint.post("/<int:field_id>/remove")
+def remove(public_id: str, field_id: int) -> Answer:
+    interface = interfaces.get(account_id(), public_id)
+    field = fields.get(interface, field_id)
+    label = field.label
+    with transaction():
+        kept = fields.remove(interface, field)
+    words = f"{label} is off the form. It stands under Removed." if kept else f"{label} is off the form."
+    return _done(interface, "add", words)
+
+
+@blueprint.post("/<int:field_id>/bring-back")
+def bring_back(public_id: str, field_id: int) -> Answer:
+    interface = interfaces.get(account_id(), public_id)
+    field = fields.get(interface, field_id)
+    try:
+        with transaction():
+            fields.bring_back(interface, field)
+    except Refused as refusal:
+        return _done(interface, "add", str(refusal))
+    return _done(interface, f"edit-{field_id}", f"{field.label} is on the form again, at its end.")
+
+
+@blueprint.post("/preview")
+def preview(public_id: str) -> Answer:
+    """The form with what stands in the open field, unsaved; 204, which changes nothing, while that cannot be shown."""
+    interface = interfaces.get(account_id(), public_id)
+    of = fields.get(interface, request.args.get("of", 0, int)) if "of" in request.args else None
+    kind, begins = (of.type, {}) if of else _wanted(request.args.get("type", ""))
+    try:
+        drafted = fields.draft(interface, kind, {**begins, **FieldForm.of(kind).settings}, of)
+    except Refused:
+        return Response(status=204)
+    rules = Rules(form_texts.of(interface), interface.country)
+    return render_template("interfaces/_preview.html", **_preview(interface, LeadForm(drafted, rules=rules)))
+
+
+def _wanted(word: str) -> tuple[FieldType, dict[str, Any]]:
+    """The type that a word of the Add list means, and what such a field begins with."""
+    if word in PRESETS:
+        kind, begins = PRESETS[word]
+        return kind, dict(begins)
+    if word not in set(FieldType):
+        raise NotFound
+    kind = FieldType(word)
+    is_wide = kind in (FieldType.LONG_TEXT, FieldType.RADIO, FieldType.CHECKBOXES)
+    return kind, {"half": not is_wide, "label": "" if word != FieldType.EMAIL else "Email"}
+
+
+def _preview(interface: Interface, form: LeadForm) -> dict[str, Any]:
+    return {"interface": interface, "preview": form, "look": form_look.stylesheet_name(interface)}
+
+
+def _page(interface: Interface, open_id: int | None = None, **opened: Any) -> str:
+    """The tab, or the builder alone for htmx. `open_id` is the field that is open; with a form and no id, a new one."""
+    context = _preview(interface, LeadForm.of(interface)) | opened
+    context |= {"kinds": KINDS, "presets": PRESETS, "carried": fields.carried(interface), "open_id": open_id}
+    if htmx.asked():
+        return render_template("fields/_builder.html", **context)
+    health, lead_count = interface_list.health(interface), interfaces.lead_count(interface)
+    return render_template("fields/index.html", health=health, lead_count=lead_count, **context)
+
+
+def _refused(
+    interface: Interface, form: FieldForm, kind: FieldType, refusal: Refused, open_id: int | None = None
+) -> tuple[str, int]:
+    add_refusal(form, refusal)
+    return _page(interface, open_id, form=form, kind=kind), 422
+
+
+def _done(interface: Interface, focus: str, words: str) -> Answer:
+    """Back to the list: in place, with the focus where the hand was, or by a redirect."""
+    here = url_for("fields.index", public_id=interface.public_id)
+    if htmx.asked():
+        return htmx.focus(htmx.toast(make_response(_page(interface)), words), focus, here)
+    flash(words, "ok")
+    return redirect(f"{here}#{focus}", 303)

@@ -1,0 +1,56 @@
+"""One question of an interface; what its type means for the payload is told in services/field_types.py."""
+
+from datetime import datetime
+from enum import StrEnum
+
+from sqlalchemy import ForeignKey, String, Text, UniqueConstraint
+from sqlalchemy.orm import Mapped, mapped_column, relationship
+
+from webapp.clock import utcnow
+from webapp.models.base import Base, BigId, enum_column
+from webapp.models.interface import Interface
+
+
+class FieldType(StrEnum):
+    TEXT = "text"
+    EMAIL = "email"
+    PHONE = "phone"
+    LONG_TEXT = "long_text"
+    SELECT = "select"
+    RADIO = "radio"
+    CHECKBOXES = "checkboxes"
+    NUMBER = "number"
+    DATE = "date"
+    URL = "url"
+    HIDDEN = "hidden"
+    CONSENT = "consent"
+    HEADING = "heading"
+
+
+class Field(Base):
+    """`key` is its name in the payload. One that leads carry is never deleted, so that nothing else takes its key."""
+
+    __tablename__ = "fields"
+    __table_args__ = (UniqueConstraint("interface_id", "key"),)
+
+    id: Mapped[int] = mapped_column(BigId, primary_key=True)
+    interface_id: Mapped[int] = mapped_column(ForeignKey(Interface.id))
+    position: Mapped[int]
+    key: Mapped[str] = mapped_column(String(64))
+    label: Mapped[str] = mapped_column(String(200))
+    type: Mapped[FieldType] = enum_column(FieldType)
+    required: Mapped[bool] = mapped_column(default=False)
+    help: Mapped[str] = mapped_column(String(500), default="")
+    autocomplete: Mapped[str] = mapped_column(String(60), default="")
+    placeholder: Mapped[str] = mapped_column(String(200), default="")
+    options: Mapped[list[str]] = mapped_column(default=list)  # in this order, sent word for word
+    default: Mapped[str] = mapped_column(Text, default="")  # one a line where several may be ticked
+    half: Mapped[bool] = mapped_column(default=False)
+    minimum: Mapped[str] = mapped_column(String(40), default="")  # characters, a number or a date
+    maximum: Mapped[str] = mapped_column(String(40), default="")
+    statement: Mapped[str] = mapped_column(Text, default="")  # what a consent agrees to
+    version: Mapped[int] = mapped_column(default=1)  # of the statement
+    created_at: Mapped[datetime] = mapped_column(default=utcnow)
+    removed_at: Mapped[datetime | None]
+
+    interface: Mapped[Interface] = relationship(back_populates="fields", foreign_keys=[interface_id])
