@@ -254,9 +254,7 @@ def test_a_preview_is_the_mail_of_a_lead_made_up(interface: Interface) -> None:
     assert all_mails() == []
 
 
-def test_a_test_goes_to_who_asked_and_does_not_count(
-    owner: User, interface: Interface, server: MailServer
-) -> None:
+def test_a_test_goes_to_who_asked_and_does_not_count(owner: User, interface: Interface, server: MailServer) -> None:
     with transaction():
         for kind in (NOTIFICATION, AUTORESPONSE):
             interface_mails.send_test(interface, ANSWER._replace(notification_subject="N"), kind, owner)

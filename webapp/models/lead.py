@@ -23,7 +23,7 @@ class Lead(Base):
         Index("ix_leads_account", "account_id", "id"),
         Index("ix_leads_interface", "interface_id", "id"),
         Index("ix_leads_account_received", "account_id", "received_at"),
-        partial_index("ix_leads_visitor", "interface_id", "visitor", "id", where="visitor <> ''"),
+        partial_index("ix_leads_visitor", "interface_id", "visitor", "id", where="visitor IS NOT NULL"),
         partial_index("ix_leads_blank_due", "id", where="blank_due"),
     )
 
@@ -36,7 +36,7 @@ class Lead(Base):
     name: Mapped[str] = mapped_column(String(500), default="")  # what people look leads up by, taken from the fields
     email: Mapped[str] = mapped_column(String(320), default="")
     # By what a visitor who comes again is known: the e-mail address in small letters, without one the phone number.
-    visitor: Mapped[str] = mapped_column(String(320), default="", server_default="")
+    visitor: Mapped[str | None] = mapped_column(String(320))
     fields: Mapped[dict[str, Any]]  # every declared field by key, in order
     source: Mapped[dict[str, Any]]
     consents: Mapped[list[Any]] = mapped_column(default=list)

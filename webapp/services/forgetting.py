@@ -10,7 +10,7 @@ from datetime import timedelta
 from typing import Any
 
 import structlog
-from sqlalchemy import ColumnElement, and_, delete, exists, or_, select, update
+from sqlalchemy import ColumnElement, and_, delete, exists, or_, select, text, update
 from sqlalchemy.orm import joinedload, selectinload
 
 from webapp.clock import utcnow
@@ -70,7 +70,7 @@ def _delete_old(time_is_left: Callable[[], bool]) -> bool:
             )
         ).all()
         release()
-    return all(_delete_of(*row, time_is_left) for row in asking)
+    return all(_delete_of(row.id, row.account_id, row.retention_days or 0, time_is_left) for row in asking)
 
 
 def _delete_of(interface_id: int, account_id: int, days: int, time_is_left: Callable[[], bool]) -> bool:
@@ -103,7 +103,7 @@ def _is_at_rest() -> ColumnElement[bool]:
     return ~delivery
 
 
-def _locked(*wanted: ColumnElement[bool]) -> list[int]:
+def _locked(*wanted: Any) -> list[int]:
     """The ids of some leads, oldest first, their lanes locked; looked at again once they are."""
     found = select(Lead.id).where(*wanted).order_by(Lead.id).limit(BATCH)
     ids = list(db.session.scalars(found))
@@ -132,7 +132,7 @@ def _anonymise_delivered(time_is_left: Callable[[], bool]) -> bool:
     """Blanks the leads that were to be known only until they are delivered; whether all of it is done."""
     while time_is_left():
         with transaction():
-            ids = _locked(Lead.blank_due, _is_over(), ~_has_mail_to_send())
+            ids = _locked(text("leads.blank_due"), _is_over(), ~_has_mail_to_send())
             _anonymise(ids)
         if len(ids) < BATCH:
             return True
@@ -175,7 +175,7 @@ def _anonymise(ids: Sequence[int]) -> None:
 
 
 def _blank(lead: Lead) -> None:
-    lead.name = lead.email = lead.visitor = ""
+    lead.name, lead.email, lead.visitor = "", "", None
     lead.fields = {key: _empty(value) for key, value in lead.fields.items()}
     lead.source = {"utm": lead.source.get("utm") or {}}
     lead.consents = [{**consent, "page": None} for consent in lead.consents]

@@ -61,8 +61,8 @@ class Words(NamedTuple):
     @classmethod
     def of(cls, interface: Any) -> "Words":
         """Those that are saved; an answer that was never written begins with ours."""
-        saved = {name: getattr(interface, name) for name in cls._fields}
-        ours = {"autoresponse_subject": ANSWER_SUBJECT, "autoresponse_body": ANSWER_BODY}
+        saved: dict[str, Any] = {name: getattr(interface, name) for name in cls._fields}
+        ours: dict[str, Any] = {"autoresponse_subject": ANSWER_SUBJECT, "autoresponse_body": ANSWER_BODY}
         return cls(**{name: ours.get(name, "") if value is None else value for name, value in saved.items()})
 
 
@@ -213,7 +213,7 @@ def _of_lead(lead: Lead) -> dict[str, str]:
 
 
 def _may_answer(interface_id: int, address: str) -> bool:
-    """Counts one more answer to the address; whether it may go out. One statement, so that no two of many slip through."""
+    """Counts one more answer to the address; whether it may go out. In one statement, or some of many at once slip by."""
     insert: Any = postgresql.insert if db.engine.dialect.name == "postgresql" else sqlite.insert
     digest = hmac.new(_key(), f"{interface_id} {address.lower()}".encode(), hashlib.sha256).hexdigest()
     one = insert(AutoresponseCount).values(interface_id=interface_id, address_digest=digest, day=today(), sent=1)

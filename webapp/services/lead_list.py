@@ -9,7 +9,7 @@ from datetime import timedelta
 from enum import StrEnum
 from typing import Any, NamedTuple
 
-from sqlalchemy import ColumnElement, Select, and_, case, false, func, literal_column, or_, select
+from sqlalchemy import ColumnElement, Select, and_, case, false, func, or_, select
 from sqlalchemy.orm import aliased, defer, joinedload, selectinload
 from werkzeug.exceptions import NotFound
 
@@ -141,8 +141,7 @@ def earlier(leads: Sequence[Lead]) -> dict[int, int]:
 
 
 def _same_visitor(one: Any, other: Any) -> tuple[ColumnElement[bool], ...]:
-    """In the words of the partial index."""
-    return one.interface_id == other.interface_id, one.visitor == other.visitor, one.visitor != literal_column("''")
+    return one.interface_id == other.interface_id, one.visitor == other.visitor, one.visitor.is_not(None)
 
 
 def _light() -> tuple[Any, ...]:
@@ -198,7 +197,10 @@ def _first_since(wanted: Filter) -> Any:
 
 
 def _search(q: str) -> ColumnElement[bool]:
-    """By id, or by part of name, address or what a visitor is known by. SQLite folds ASCII only, so other letters are also tried in other cases."""
+    """By id, or by part of name, address or what a visitor is known by.
+
+    SQLite folds ASCII only, so other letters are also tried in other cases.
+    """
     if q.startswith("lead_"):
         return Lead.public_id.startswith(q, autoescape=True)
     spellings = {q} if q.isascii() else {q, q.lower(), q.upper(), q.title()}

@@ -74,7 +74,7 @@ def _keep(
         "test": test,
         "name": _first(questions, fields, FieldType.TEXT)[:500],
         "email": email,
-        "visitor": email.lower() or _first(questions, fields, FieldType.PHONE)[:320],
+        "visitor": email.lower() or _first(questions, fields, FieldType.PHONE)[:320] or None,
         "fields": dict(fields),
         "source": dict(source),
         "consents": list(consents),

@@ -51,11 +51,11 @@ def _interfaces() -> None:
 
 
 def _leads() -> None:
-    op.add_column("leads", sa.Column("visitor", sa.String(length=320), server_default="", nullable=False))
+    op.add_column("leads", sa.Column("visitor", sa.String(length=320), nullable=True))
     op.add_column("leads", sa.Column("blank_due", sa.Boolean(), server_default=sa.false(), nullable=False))
     op.add_column("leads", sa.Column("anonymised_at", webapp.models.base.UTCDateTime(timezone=True), nullable=True))
     op.execute("UPDATE leads SET visitor = lower(email) WHERE email <> ''")
-    known, due = sa.text("visitor <> ''"), sa.text("blank_due")
+    known, due = sa.text("visitor IS NOT NULL"), sa.text("blank_due")
     op.create_index(
         "ix_leads_visitor",
         "leads",
