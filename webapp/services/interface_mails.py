@@ -122,7 +122,7 @@ def update(interface: Interface, words: Words) -> None:
 
 def preview(interface: Interface, words: Words, kind: str) -> Preview:
     """The mail of that kind as it would go out for a sample lead."""
-    lead = _sample(interface)
+    lead = _sample(interface, test=False)
     if kind == NOTIFICATION:
         to = ", ".join(interface.notification_emails)
         rendered = mails.render(kind, **_of_notification(lead, interface, interface.fields, words))
@@ -133,7 +133,7 @@ def preview(interface: Interface, words: Words, kind: str) -> Preview:
 
 def send_test(interface: Interface, words: Words, kind: str, user: User) -> None:
     """Sends the mail of that kind for a sample lead to the user; Refused as `checked` says."""
-    words, lead = checked(interface, words), _sample(interface)
+    words, lead = checked(interface, words), _sample(interface, test=True)
     write = _write_notification if kind == NOTIFICATION else _write_autoresponse
     recipients: Any = [user.email] if kind == NOTIFICATION else user.email
     write(lead, interface, interface.fields, recipients, words, None)
@@ -213,7 +213,7 @@ def _of_lead(lead: Lead) -> dict[str, str]:
 
 
 def _may_answer(interface_id: int, address: str) -> bool:
-    """Counts one more answer to the address; whether it may go out. In one statement, or some of many at once slip by."""
+    """Counts one more answer to the address; whether it may go out. One statement, or some of many at once slip by."""
     insert: Any = postgresql.insert if db.engine.dialect.name == "postgresql" else sqlite.insert
     digest = hmac.new(_key(), f"{interface_id} {address.lower()}".encode(), hashlib.sha256).hexdigest()
     one = insert(AutoresponseCount).values(interface_id=interface_id, address_digest=digest, day=today(), sent=1)
@@ -235,15 +235,15 @@ def _key() -> bytes:
     return secret if isinstance(secret, bytes) else str(secret).encode()
 
 
-def _sample(interface: Interface) -> Lead:
-    """A lead as a test has it; it is never kept."""
+def _sample(interface: Interface, test: bool) -> Lead:
+    """A lead with the answers of a test; it is never kept."""
     fields = {field.key: sample(field) for field in interface.fields if field.type in SENT}
     page = {"page_url": interfaces.form_url(interface)}
     first = {kind: _first(interface.fields, fields, kind) for kind in (FieldType.TEXT, FieldType.EMAIL)}
     return Lead(
         public_id="lead_sample",
         received_at=utcnow(),
-        test=True,
+        test=test,
         name=first[FieldType.TEXT],
         email=first[FieldType.EMAIL],
         fields=fields,
