@@ -22,6 +22,7 @@ from webapp.transaction import transaction
 PARAMETERS = {
     "interfaces": {"public_id": "interface", "message_id": "test"},
     "fields": {"public_id": "interface", "field_id": "field"},
+    "embedding": {"public_id": "interface"},
     "leads": {"public_id": "lead"},
     "api_keys": {"public_id": "key"},
     "users": {"user_id": "user"},

@@ -10,12 +10,14 @@ def init_app(app: Flask) -> None:
         audit_log,
         auth,
         docs,
+        embedding,
         fields,
         health,
         interfaces,
         invitations,
         lead_form,
         leads,
+        loader,
         mailbox,
         passwords,
         profile,
@@ -24,5 +26,5 @@ def init_app(app: Flask) -> None:
     )
 
     people = (auth, passwords, profile, api_keys, users, invitations, audit_log)
-    for module in (*people, interfaces, fields, leads, lead_form, mailbox, docs, queue, health):
+    for module in (*people, interfaces, fields, embedding, leads, lead_form, loader, mailbox, docs, queue, health):
         app.register_blueprint(module.blueprint)

@@ -4,7 +4,7 @@ from datetime import datetime
 from enum import StrEnum
 from typing import TYPE_CHECKING
 
-from sqlalchemy import JSON, ForeignKey, Index, String, Text
+from sqlalchemy import JSON, ForeignKey, Index, String, Text, false
 from sqlalchemy.orm import Mapped, mapped_column, relationship
 
 from webapp.clock import utcnow
@@ -51,6 +51,9 @@ class Interface(Base):
     scheme: Mapped[Scheme] = enum_column(Scheme, default=Scheme.AUTO, server_default=Scheme.AUTO.value)
     corners: Mapped[Corners] = enum_column(Corners, default=Corners.SOFT, server_default=Corners.SOFT.value)
     logo: Mapped[str | None] = mapped_column(String(40))  # its file's name, made of its digest
+    allowed_sites: Mapped[list[str]] = mapped_column(default=list, server_default="[]")  # none: any site may show it
+    blocklist: Mapped[list[str]] = mapped_column(default=list, server_default="[]")  # see services/spam.py
+    blocklist_published: Mapped[bool] = mapped_column(default=False, server_default=false())  # who is on it is told
     notification_emails: Mapped[list[str]] = mapped_column(default=list)
     report_emails: Mapped[list[str]] = mapped_column(default=list)  # beside the owner's
     created_at: Mapped[datetime] = mapped_column(default=utcnow)

@@ -3,7 +3,7 @@
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
-from sqlalchemy import ForeignKey, Index, String
+from sqlalchemy import ForeignKey, Index, String, text
 from sqlalchemy.orm import Mapped, mapped_column, relationship
 
 from webapp.clock import utcnow
@@ -17,12 +17,17 @@ if TYPE_CHECKING:
     from webapp.models.delivery import Delivery
 
 
+SPAM = "spam IS NOT NULL"
+
+
 class Lead(Base):
     __tablename__ = "leads"
     __table_args__ = (
         Index("ix_leads_account", "account_id", "id"),
         Index("ix_leads_interface", "interface_id", "id"),
         Index("ix_leads_account_received", "account_id", "received_at"),
+        Index("ix_leads_spam", "account_id", "id", sqlite_where=text(SPAM), postgresql_where=text(SPAM)),
+        Index("ix_leads_nonce", "nonce", unique=True),
     )
 
     id: Mapped[int] = mapped_column(BigId, primary_key=True)
@@ -36,6 +41,10 @@ class Lead(Base):
     fields: Mapped[dict[str, Any]]  # every declared field by key, in order
     source: Mapped[dict[str, Any]]
     consents: Mapped[list[Any]] = mapped_column(default=list)
+    nonce: Mapped[str | None] = mapped_column(
+        String(64)
+    )  # of the form that was sent, and its answers: see services/spam.py
+    spam: Mapped[str | None] = mapped_column(String(40))  # why it was taken for spam; None: it was not
 
     interface: Mapped[Interface] = relationship()
     deliveries: Mapped[list["Delivery"]] = relationship(order_by="Delivery.id", back_populates="lead")
