@@ -10,6 +10,7 @@ def init_app(app: Flask) -> None:
         audit_log,
         auth,
         docs,
+        embedding,
         fields,
         health,
         interface_mails,
@@ -17,6 +18,7 @@ def init_app(app: Flask) -> None:
         invitations,
         lead_form,
         leads,
+        loader,
         mailbox,
         passwords,
         privacy,
@@ -26,6 +28,6 @@ def init_app(app: Flask) -> None:
     )
 
     people = (auth, passwords, profile, api_keys, users, invitations, audit_log)
-    tabs = (interfaces, fields, interface_mails, privacy)
-    for module in (*people, *tabs, leads, lead_form, mailbox, docs, queue, health):
+    tabs = (interfaces, fields, interface_mails, privacy, embedding)
+    for module in (*people, *tabs, leads, lead_form, loader, mailbox, docs, queue, health):
         app.register_blueprint(module.blueprint)

@@ -25,7 +25,8 @@ from webapp.clock import utcnow
 from webapp.filters import moment
 from webapp.models import Lead
 from webapp.security import account_id, local_path, signed_in
-from webapp.services import lead_detail, lead_export, lead_list, leads
+from webapp.services import lead_detail, lead_export, lead_list, leads, spam
+from webapp.services.errors import Refused
 from webapp.services.lead_list import Filter
 from webapp.services.submissions import clean
 from webapp.transaction import reading, transaction, writing
@@ -103,6 +104,19 @@ def retry(public_id: str) -> BaseResponse:
         return redirect(_back(), 303)
     with reading():
         return _queued(public_id, words)
+
+
+@blueprint.post("/leads/<public_id>/not-spam")
+def not_spam(public_id: str) -> BaseResponse:
+    """Takes a lead out of Spam; it is delivered and told of as if it had just come."""
+    try:
+        with transaction():
+            label = leads.not_spam(account_id(), clean(public_id), signed_in().id).label
+    except Refused as refusal:
+        flash(str(refusal), "info")
+    else:
+        flash(f"{label} is a lead now, and is handed on like any other.", "ok")
+    return redirect(url_for(".show", public_id=public_id), 303)
 
 
 @blueprint.post("/leads/retry")
@@ -212,6 +226,7 @@ def _lead_context(lead: Lead) -> dict[str, Any]:
         "attempts": attempts,
         "attempts_total": total,
         "detail": lead_detail,
+        "spam_reasons": spam.REASONS,
         "signed": bool(attempts and attempts[0].signed_with_id),
         **_row_context([lead]),
     }

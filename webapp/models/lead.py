@@ -3,7 +3,7 @@
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
-from sqlalchemy import ForeignKey, Index, String, false
+from sqlalchemy import ForeignKey, Index, String, false, text
 from sqlalchemy.orm import Mapped, mapped_column, relationship
 
 from webapp.clock import utcnow
@@ -17,6 +17,9 @@ if TYPE_CHECKING:
     from webapp.models.delivery import Delivery
 
 
+SPAM = "spam IS NOT NULL"
+
+
 class Lead(Base):
     __tablename__ = "leads"
     __table_args__ = (
@@ -25,6 +28,8 @@ class Lead(Base):
         Index("ix_leads_account_received", "account_id", "received_at"),
         partial_index("ix_leads_visitor", "interface_id", "visitor", "id", where="visitor IS NOT NULL"),
         partial_index("ix_leads_blank_due", "id", where="blank_due"),
+        Index("ix_leads_spam", "account_id", "id", sqlite_where=text(SPAM), postgresql_where=text(SPAM)),
+        Index("ix_leads_nonce", "nonce", unique=True),
     )
 
     id: Mapped[int] = mapped_column(BigId, primary_key=True)
@@ -42,6 +47,10 @@ class Lead(Base):
     consents: Mapped[list[Any]] = mapped_column(default=list)
     blank_due: Mapped[bool] = mapped_column(default=False, server_default=false())  # to be anonymised once delivered
     anonymised_at: Mapped[datetime | None]
+    nonce: Mapped[str | None] = mapped_column(
+        String(64)
+    )  # of the form that was sent, and its answers: see services/spam.py
+    spam: Mapped[str | None] = mapped_column(String(40))  # why it was taken for spam; None: it was not
 
     interface: Mapped[Interface] = relationship()
     deliveries: Mapped[list["Delivery"]] = relationship(order_by="Delivery.id", back_populates="lead")

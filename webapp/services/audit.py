@@ -51,6 +51,7 @@ WORDS = {
     "interface.resumed": "Resumed a webhook",
     "interface.deleted": "Deleted an interface",
     "lead.retried": "Retried webhooks",
+    "lead.not_spam": "Took a lead out of Spam",
     "lead.exported": "Exported leads",
     "lead.expired": "Deleted old leads",
     "user.created": "Made an account and its owner",

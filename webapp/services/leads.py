@@ -24,7 +24,7 @@ from webapp.models import (
 from webapp.services import audit, consents, field_types, interface_mails, interfaces
 from webapp.services.errors import Refused
 from webapp.services.submissions import Published
-from webapp.transaction import after_commit
+from webapp.transaction import after_commit, looking
 from webapp.webhooks.payload import lead_payload
 
 
@@ -43,16 +43,28 @@ _TEST = insert(Delivery.__table__).values(retry_at=now_sql())  # type: ignore[ar
 
 
 def capture(
-    form: Published, fields: Mapping[str, Any], source: Mapping[str, Any], consents: Sequence[Any] = ()
+    form: Published,
+    fields: Mapping[str, Any],
+    source: Mapping[str, Any],
+    consents: Sequence[Any] = (),
+    nonce: str | None = None,
+    spam: str | None = None,
 ) -> Lead:
-    """Keeps a submission, promises its delivery and writes its notification. `fields` holds every declared key."""
-    interface = form.interface
-    blank = interface.anonymises and bool(form.webhook.url)
-    lead = _keep(interface, form.fields, fields, source, consents, blank_due=blank)
-    if form.webhook.url:
-        _promise(lead, interface, form.webhook)
-    interface_mails.tell(lead, interface, form.fields)
+    """Keeps a submission, promises its delivery and writes its notification. `fields` holds every declared key.
+
+    IntegrityError where a lead has the `nonce` already. With `spam`, which says why, it is kept and nobody is told.
+    """
+    lead = _keep(form.interface, form.fields, fields, source, consents, nonce=nonce, spam=spam)
+    if spam is None:
+        _hand_on(lead, form.interface, form.fields, form.webhook)
     return lead
+
+
+def _hand_on(lead: Lead, interface: Any, questions: Sequence[Any], webhook: Any) -> None:
+    """Promises the delivery of a lead, where there is a webhook, and writes its mails, where any are wanted."""
+    if webhook.url:
+        _promise(lead, interface, webhook)
+    interface_mails.tell(lead, interface, questions)
 
 
 def _keep(
@@ -62,7 +74,8 @@ def _keep(
     source: Mapping[str, Any],
     consents: Sequence[Any] = (),
     test: bool = False,
-    blank_due: bool = False,
+    nonce: str | None = None,
+    spam: str | None = None,
 ) -> Lead:
     """Inserts a lead; `interface` and `questions` are rows or objects of Interface and Field."""
     email = _first(questions, fields, FieldType.EMAIL)[:320]
@@ -78,7 +91,8 @@ def _keep(
         "fields": dict(fields),
         "source": dict(source),
         "consents": list(consents),
-        "blank_due": blank_due,
+        "nonce": nonce,
+        "spam": spam,
     }
     inserted = db.session.connection().execute(_LEAD, values)
     lead = Lead(id=inserted.inserted_primary_key[0], **values)  # type: ignore[index]
@@ -120,6 +134,8 @@ def _promise(lead: Lead, interface: Any, webhook: Any, user_id: int | None = Non
         "retried_by_id": user_id,
     }
     db.session.connection().execute(_TEST if lead.test else _PENDING, values)
+    if interface.anonymises and not lead.test:
+        lead.blank_due = True  # once this is delivered
     webhook_id = webhook.id
     if not held:
         after_commit(lambda: lanes.ring_unless_held(webhook_id))
@@ -147,8 +163,35 @@ def send_test(interface: Interface, user_id: int) -> Delivery:
     return db.session.scalars(select(Delivery).where(Delivery.message_id == message)).one()
 
 
+def of_nonce(nonce: str) -> str | None:
+    """The public id of the lead that has this nonce; None where there is none. Reads what is committed."""
+    with looking() as connection:
+        return connection.scalar(select(Lead.public_id).where(Lead.nonce == nonce))
+
+
+def not_spam(account_id: int, public_id: str, user_id: int) -> Lead:
+    """Takes a lead out of Spam, promises its delivery and writes its notification, once; NotFound as in `get`.
+
+    Refused where its interface was deleted: there is nobody left to hand it on to.
+    """
+    lead = get(account_id, public_id)
+    interface = lead.interface
+    if interface.archived_at:
+        raise Refused("Its interface was deleted, so it stays in Spam.")
+    free = update(Lead).where(Lead.id == lead.id, Lead.spam.is_not(None)).values(spam=None)
+    if db.session.scalar(free.returning(Lead.id)) is None:
+        return lead
+    db.session.refresh(lead)
+    _hand_on(lead, interface, interface.fields, interface.webhook)
+    db.session.add(LeadLogEntry(lead_id=lead.id, action="notspam", user_id=user_id))
+    audit.record("lead.not_spam", account_id, lead.public_id)
+    return lead
+
+
 def retryable(lead: Lead) -> str | None:
     """Why Retry Webhook cannot be pressed, as a sentence; None if it can."""
+    if lead.spam is not None:
+        return "It was taken for spam, so it was not sent."
     webhook = lead.interface.webhook
     delivery = lead.delivery
     if lead.interface.archived_at:
@@ -208,7 +251,6 @@ def _click(lead: Lead, user_id: int) -> bool:
     """Sets the click where there is none, in one UPDATE, so that of two clicks one sends; whether this one did."""
     delivery = lead.delivery
     if delivery is None:
-        lead.blank_due = lead.interface.anonymises
         _promise(lead, lead.interface, lead.interface.webhook, user_id)
         return True
     free = (Delivery.id == delivery.id, Delivery.retry_at.is_(None), Delivery.state != DeliveryState.CANCELLED)
