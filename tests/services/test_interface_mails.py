@@ -75,7 +75,7 @@ def test_a_subject_alone_leaves_our_text_and_a_text_alone_our_subject(interface:
     assert "Received from" not in second.body_text
 
 
-@pytest.mark.parametrize("line_end", ["\r\n", "\n", "\u2028", "\0"])
+@pytest.mark.parametrize("line_end", ["\r\n", "\n", "\u2028", "\x1c"])
 def test_a_visitor_adds_no_header_through_a_placeholder(
     interface: Interface, server: MailServer, line_end: str
 ) -> None:
