@@ -59,6 +59,11 @@ def seconds(text: str) -> float:
     return value
 
 
+def seconds_or_none(text: str) -> float:
+    """Seconds; 0 turns something off."""
+    return 0.0 if text == "0" else seconds(text)
+
+
 def seconds_list(text: str) -> tuple[float, ...]:
     return tuple(seconds(part.strip()) for part in text.split(","))
 

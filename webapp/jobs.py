@@ -1,7 +1,7 @@
 """Every function a worker may run: ids only as arguments, safe to run twice and late."""
 
 from webapp.delivery import lanes, worker
-from webapp.services import mails, reports
+from webapp.services import forgetting, mails, reports
 
 
 def drain(webhook_id: int) -> None:
@@ -14,3 +14,9 @@ def send_mail() -> None:
     lanes.unmark("mail")
     reports.compile_due()
     mails.deliver_due(stopping=worker.is_stopping)
+
+
+def forget() -> None:
+    """Deletes and anonymises leads, as their interfaces ask."""
+    lanes.unmark("forget")
+    forgetting.forget(stopping=worker.is_stopping)

@@ -9,6 +9,7 @@ import pytest
 from flask.testing import FlaskClient
 from sqlalchemy import func, select, update
 
+from tests.support.factories import submit
 from tests.support.receiver import Receiver
 from webapp.clock import utcnow
 from webapp.delivery import lanes
@@ -381,3 +382,13 @@ def test_leads_of_a_deleted_interface_stay(signed_in: FlaskClient, hooked: Inter
     assert "Its interface was deleted." in page
     assert "Contact sales (deleted)" in page
     assert "Contact sales (deleted)" in signed_in.get("/leads").text
+
+
+def test_a_lead_says_how_often_its_visitor_came_before(signed_in: FlaskClient, interface: Interface) -> None:
+    found = [submit(interface).public_id for _ in range(3)]
+    page = signed_in.get("/leads").text
+    assert "2 earlier submissions" in page
+    assert "1 earlier submission<" in page.replace("\n", "")
+    lead = signed_in.get(f"/leads/{found[-1]}").text
+    assert f"/leads?interface={interface.public_id}&amp;q=ada@example.com" in lead.replace("%40", "@")
+    assert "earlier submission" not in signed_in.get(f"/leads/{found[0]}").text

@@ -16,10 +16,9 @@ from webapp.security import public
 from webapp.transaction import transaction
 
 OWN = "profile.show profile.rename profile.change_password profile.sign_out_everywhere auth.sign_out interfaces.start"
-LEADS = "index csv show row retry retry_ticked"
+LEADS = "index csv show row retry retry_ticked not_spam"
 INTERFACES = (
-    "index new general preview texts close reopen lead_generation embed test test_outcome pause resume confirm_delete"
-    " delete"
+    "index new general preview texts close reopen lead_generation test test_outcome pause resume confirm_delete delete"
 )
 FIELDS = "index new edit move confirm_remove remove bring_back preview"
 KEYS = "index new rotate revoke_previous confirm_revoke revoke"
@@ -28,6 +27,8 @@ ALLOWED: dict[str, set[str]] = {
     "editor": {
         *(f"interfaces.{name}" for name in INTERFACES.split()),
         *(f"fields.{name}" for name in FIELDS.split()),
+        *("interface_mails.edit", "interface_mails.preview", "interface_mails.send_test", "privacy.edit"),
+        "embedding.settings",
     },
     "admin": {f"api_keys.{name}" for name in KEYS.split()}
     | {"users.index", "users.change_role", "users.confirm_remove", "users.remove", "audit_log.index"}

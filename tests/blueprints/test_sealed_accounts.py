@@ -22,6 +22,9 @@ from webapp.transaction import transaction
 PARAMETERS = {
     "interfaces": {"public_id": "interface", "message_id": "test"},
     "fields": {"public_id": "interface", "field_id": "field"},
+    "embedding": {"public_id": "interface"},
+    "interface_mails": {"public_id": "interface", "kind": "kind of mail"},
+    "privacy": {"public_id": "interface"},
     "leads": {"public_id": "lead"},
     "api_keys": {"public_id": "key"},
     "users": {"user_id": "user"},
@@ -84,6 +87,7 @@ def alice(app: Flask, owner: User) -> dict[str, str]:
         "user": str(editor.id),
         "invitation": str(invitation.id),
         "mail": str(mail),
+        "kind of mail": "answer",
     }
 
 

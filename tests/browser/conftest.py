@@ -47,7 +47,7 @@ def site_app(
     """An app on the site's database, for a test to look into it; with its owner."""
     home = tmp_path_factory.mktemp("site")
     environ = {**KEYS, "LEADHOOK_HOME": str(home), "REDIS_URL": site_valkey.url}
-    environ |= {"WEBHOOK_ALLOWED_NETWORKS": "127.0.0.0/8,::1/128", "FORM_RATE_LIMIT": ""}
+    environ |= {"WEBHOOK_ALLOWED_NETWORKS": "127.0.0.0/8,::1/128", "FORM_RATE_LIMIT": "", "FORM_MINIMUM_TIME": "0"}
     if postgres:
         postgres.execute(f"CREATE DATABASE site TEMPLATE {template_database}")
         environ["DATABASE_URL"] = postgres.url("site")

@@ -38,7 +38,7 @@ def addresses(site_app: Flask, site: Site) -> list[str]:
         mail_id = db.session.scalars(select(Mail.id).limit(1)).one()
         leads = ["/leads", "/leads?q=nobody", "/leads?status=retrying", f"/leads/{lead.public_id}"]
         db.session.rollback()
-        tabs = [f"{edit}/edit{tab}" for tab in ("", "/fields", "/lead-generation", "/embed")]
+        tabs = [f"{edit}/edit{tab}" for tab in ("", "/fields", "/lead-generation", "/embed", "/e-mail", "/privacy")]
         keys = "/profile/api-keys"
         profile = ["/profile", keys, f"{keys}/new", f"{keys}/{token.public_id}/rotate", "/profile/audit-log", *people]
         form = f"/f/{interface.public_id}"

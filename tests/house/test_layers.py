@@ -16,8 +16,9 @@ FORBIDDEN = {
     "webapp/forms": ("webapp.delivery", *OUTER),
     "webapp/jobs.py": ("flask", "sqlalchemy", "webapp.models", "webapp.forms", "webapp.blueprints", "webapp.webhooks"),
 }
-# Mail is handed over between two short transactions, and each webhook's report is one of its own: only they know where.
-OPEN_TRANSACTIONS = {"webapp.services.mails", "webapp.services.reports"}
+# Mail is handed over between two short transactions, each webhook's report is one of its own, and old leads go a few at
+# a time: only they know where.
+OPEN_TRANSACTIONS = {"webapp.services.forgetting", "webapp.services.mails", "webapp.services.reports"}
 OF_REQUESTS = {"request", "session", "g", "abort", "flash", "redirect", "make_response", "jsonify", "Response"}
 
 

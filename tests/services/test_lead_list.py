@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 from flask import Flask
-from sqlalchemy import event, update
+from sqlalchemy import event, select, update
 
 from webapp.clock import now_sql, utcnow
 from webapp.extensions import db
@@ -241,3 +241,72 @@ def test_nor_where_it_parts_cells_at_semicolons(value: str, cell: str) -> None:
 )
 def test_other_cells_stay_as_they_are(value: object) -> None:
     assert lead_export.cell(value) == ("" if value is None else str(value))
+
+
+# Earlier submissions --------------------------------------------------------------------------------------------------
+
+
+def earlier(*found: Lead) -> list[int]:
+    db.session.expire_all()
+    counted = lead_list.earlier(found)
+    return [counted.get(lead.id, 0) for lead in found]
+
+
+def test_a_visitor_who_came_before_is_known_by_address_in_any_case_or_else_by_phone(interface: Interface) -> None:
+    first = capture(interface)
+    other = capture(interface, email="grace@example.com")
+    again = capture(interface, name="A. Lovelace", email="ADA@Example.com")
+    third = capture(interface)
+    by_phone = [capture(interface, email="", phone="+15550100") for _ in range(2)]
+    nobody = [capture(interface, email="", phone="") for _ in range(2)]
+    assert earlier(first, other, again, third) == [0, 0, 1, 2]
+    assert earlier(*by_phone, *nobody) == [0, 1, 0, 0]
+    assert lead_list.earlier([]) == {}
+
+
+def test_other_interfaces_and_tests_do_not_count(owner: User, interface: Interface) -> None:
+    with transaction():
+        other = interfaces.create(owner.account_id, "Other")
+    capture(other)
+    with_webhook(interface)
+    with transaction():
+        test = leads.send_test(interface, owner.id).lead
+    lead = capture(interface)
+    assert lead.visitor == test.visitor == "ada@example.com"
+    assert earlier(lead, test) == [0, 0]
+
+
+def test_counting_earlier_ones_stops_at_ninety_nine(interface: Interface, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(lead_list, "EARLIER", 2)
+    found = [capture(interface) for _ in range(4)]
+    assert earlier(*found) == [0, 1, 2, 2]
+
+
+def test_earlier_submissions_of_a_page_are_one_short_statement_over_the_index(interface: Interface) -> None:
+    for _ in range(3):
+        capture(interface)
+    found = db.session.scalars(select(Lead)).all()
+    seen: list[tuple[str, Any]] = []
+
+    def note(connection: Any, cursor: Any, statement: str, parameters: Any, *rest: Any) -> None:
+        seen.append((statement, parameters))
+
+    event.listen(db.engine, "before_cursor_execute", note)
+    try:
+        lead_list.earlier(found)
+    finally:
+        event.remove(db.engine, "before_cursor_execute", note)
+    [(statement, parameters)] = seen
+    connection = db.session.connection()
+    if connection.dialect.name == "postgresql":
+        connection.exec_driver_sql("SET LOCAL enable_seqscan = off")  # three rows are read faster without an index
+    explain = "EXPLAIN QUERY PLAN " if connection.dialect.name == "sqlite" else "EXPLAIN "
+    plan = "\n".join(str(row) for row in connection.exec_driver_sql(explain + statement, parameters))
+    assert "ix_leads_visitor" in plan
+
+
+def test_leads_are_found_by_what_their_visitor_is_known_by(interface: Interface) -> None:
+    capture(interface, name="Ada", email="", phone="+15550100")
+    capture(interface, name="Grace", email="Grace@example.com", phone="+15550100")
+    assert names(lead_list.page(Filter.of(interface.account_id, q="+15550100"))) == ["Ada"]
+    assert names(lead_list.page(Filter.of(interface.account_id, q="grace@example.com"))) == ["Grace"]

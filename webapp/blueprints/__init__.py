@@ -10,19 +10,24 @@ def init_app(app: Flask) -> None:
         audit_log,
         auth,
         docs,
+        embedding,
         fields,
         health,
+        interface_mails,
         interfaces,
         invitations,
         lead_form,
         leads,
+        loader,
         mailbox,
         passwords,
+        privacy,
         profile,
         queue,
         users,
     )
 
     people = (auth, passwords, profile, api_keys, users, invitations, audit_log)
-    for module in (*people, interfaces, fields, leads, lead_form, mailbox, docs, queue, health):
+    tabs = (interfaces, fields, interface_mails, privacy, embedding)
+    for module in (*people, *tabs, leads, lead_form, loader, mailbox, docs, queue, health):
         app.register_blueprint(module.blueprint)

@@ -1,7 +1,5 @@
 """Interfaces: the list, New, Edit with its tabs, the test lead, pause, resume, delete."""
 
-import json
-import shlex
 from datetime import timedelta
 from http import HTTPStatus
 
@@ -27,7 +25,6 @@ from webapp.services import (
     webhooks,
 )
 from webapp.services.errors import Refused
-from webapp.services.field_types import SENT, sample
 from webapp.transaction import transaction
 
 blueprint = Blueprint("interfaces", __name__)
@@ -162,15 +159,6 @@ def lead_generation(public_id: str) -> Response | str | tuple[str, int]:
     if warning:
         flash(warning, "info")
     return _saved("lead_generation", public_id, _leads("{} on hold {} sent now.", released))
-
-
-@blueprint.get("/interfaces/<public_id>/edit/embed")
-def embed(public_id: str) -> str:
-    interface = interfaces.get(account_id(), public_id)
-    asked = [field for field in interface.fields if field.type in SENT]
-    answers = {field.key: sample(field) for field in asked}
-    body = shlex.quote(json.dumps(answers, ensure_ascii=False, separators=(",", ":")))
-    return _tab("embed", interface, address=interfaces.form_url(interface), body=body, **_preview(interface))
 
 
 @blueprint.post("/interfaces/<public_id>/tests")

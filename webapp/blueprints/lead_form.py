@@ -11,17 +11,29 @@ from typing import Any
 from urllib.parse import urlsplit
 
 import structlog
-from flask import Blueprint, Response, abort, current_app, jsonify, make_response, redirect, request, url_for
+from flask import Blueprint, Response, abort, current_app, g, jsonify, make_response, redirect, request, url_for
+from sqlalchemy.exc import IntegrityError
 from werkzeug.exceptions import HTTPException, MethodNotAllowed, TooManyRequests
 from werkzeug.wrappers import Response as BaseResponse
 
+from webapp.blueprints import loader
 from webapp.errors import http_error
 from webapp.extensions import csrf, db
 from webapp.form_limit import form_limit
 from webapp.forms.judges import Rules
 from webapp.forms.lead_form import LeadForm
 from webapp.security import MAX_FIELDS, cross_site, public, takes_json
-from webapp.services import consents, form_look, form_texts, leads, shown_forms, submissions
+from webapp.services import (
+    consents,
+    embedding,
+    form_look,
+    form_texts,
+    leads,
+    privacy,
+    shown_forms,
+    spam,
+    submissions,
+)
 from webapp.services.submissions import Published
 from webapp.transaction import transaction
 
@@ -29,11 +41,13 @@ blueprint = Blueprint("lead_form", __name__)
 log = structlog.get_logger()
 
 FORM_TYPES = ("application/x-www-form-urlencoded", "multipart/form-data")
-CSP = "default-src 'none'; style-src 'self'; img-src 'self'; form-action 'self'{}; base-uri 'none'; frame-ancestors *"
+CSP = "default-src 'none'; style-src 'self'; img-src 'self'; form-action 'self'{}; base-uri 'none'; frame-ancestors {}"
+FRAMED_CSP = "script-src 'self'; "  # a frame tells the page around it how high it is; elsewhere there is no script
 LOGO_CSP = "default-src 'none'; style-src 'unsafe-inline'; sandbox"  # an SVG opened by itself runs nothing
 FOR_EVER = "public, max-age=31536000, immutable"
 WORDS = {
     400: ("That could not be read", "The request could not be read."),
+    403: ("That came from another site", "This form takes answers from the sites of its owner only."),
     404: ("There is no form here", "There is no form at this address, or it was taken down."),
     405: ("There is nothing here", "A form is read with GET and sent with POST."),
     413: ("That is too long", "This form can take 256 KB, in at most 500 fields. Please shorten what you wrote."),
@@ -50,7 +64,7 @@ Answer = BaseResponse | str | tuple[str | Response, int]
 @cross_site
 def show(public_id: str) -> Answer:
     """The form, empty but for its defaults; a hidden field is filled from the query."""
-    published = shown_forms.get(public_id)
+    published = _noted(shown_forms.get(public_id))
     if published.interface.closed_at:
         return _closed(published, 200)
     tracked = submissions.tracked({}, request.args, *_where_from())
@@ -62,7 +76,7 @@ def show(public_id: str) -> Answer:
 @cross_site
 def thank_you(public_id: str) -> str:
     """What a visitor sees after sending; it holds nothing of theirs."""
-    return _rendered("thank_you", shown_forms.get(public_id))
+    return _rendered("thank_you", _noted(shown_forms.get(public_id)))
 
 
 @blueprint.get("/f/look/<name>.css")
@@ -94,27 +108,61 @@ def submit(public_id: str) -> Answer:
         raise TooManyRequests(retry_after=wait)
     sent, repeated = _sent()
     tracked = submissions.tracked(sent, request.args, *_where_from())
-    published = shown_forms.get(public_id)
-    if published.interface.closed_at:
+    published = _noted(shown_forms.get(public_id))
+    interface = published.interface
+    if not embedding.may_post(interface.allowed_sites, request.headers.get("Origin"), _own_origins()):
+        return _decline(403, *WORDS[403])
+    if interface.closed_at:
         return _closed(published, 403)
     form = _filled(published, sent, repeated=repeated, hidden=request.args)
     if form.errors:
-        return _again(published, form, tracked)
-    source = submissions.source(tracked, request.remote_addr, request.user_agent.string)
+        return _again(published, form, tracked, sent)
+    token = spam.read(public_id, sent.get(spam.TOKEN))
+    verdict = spam.verdict(interface, sent, token, form.values, request.remote_addr)
+    address = privacy.kept_address(request.remote_addr, interface.ip_addresses)
+    source = submissions.source(tracked, address, request.user_agent.string)
     given = consents.given(published.fields, form.values, source["page_url"])
-    with transaction():  # only now: on SQLite everybody who writes waits for its end
-        lead_id = leads.capture(published, form.values, source, given).public_id
+    nonce = spam.nonce(token, form.values)
+    try:
+        with transaction():  # only now: on SQLite everybody who writes waits for its end
+            lead_id = leads.capture(published, form.values, source, given, nonce, verdict).public_id
+    except IntegrityError:
+        lead_id = _first_of(nonce)
+    if verdict == spam.BLOCKED and interface.blocklist_published:
+        words = form_texts.of(interface)
+        return _decline(403, words["blocked_title"], words["blocked"])
     if _wants_json():
         return jsonify(id=lead_id), 201
     # Elsewhere and not here at once: whoever reloads the thank-you page, or returns to it, sends nothing twice.
-    elsewhere = published.interface.redirect_url if not _framed() else None
+    elsewhere = interface.redirect_url if not _framed() else None
     return redirect(elsewhere or url_for(".thank_you", public_id=public_id), 303)
 
 
-def _again(published: Published, form: LeadForm, tracked: Mapping[str, str]) -> Answer:
+def _noted(published: Published) -> Published:
+    """The same; the headers of the answer say which sites may show it."""
+    g.allowed_sites = published.interface.allowed_sites
+    return published
+
+
+def _own_origins() -> tuple[str, str]:
+    return str(current_app.extensions["leadhook"].public_url), request.host_url.rstrip("/")
+
+
+def _first_of(nonce: str | None) -> str:
+    """The lead that the same form with the same answers has made already; the error at hand where there is none."""
+    first = leads.of_nonce(nonce) if nonce else None
+    if first is None:
+        raise
+    return first
+
+
+def _again(published: Published, form: LeadForm, tracked: Mapping[str, str], sent: Mapping[str, Any]) -> Answer:
+    """With its first token, where it had one: it counts from when the form was first seen."""
     if _wants_json():
         return jsonify(errors=form.errors), 422
-    return _page(published, form, tracked), 422
+    token = sent.get(spam.TOKEN)
+    known = spam.read(published.interface.public_id, token)
+    return _page(published, form, tracked, str(token) if known else None), 422
 
 
 def _filled(published: Published, sent: Mapping[str, Any] | None = None, **more: Any) -> LeadForm:
@@ -129,13 +177,10 @@ def _closed(published: Published, code: int) -> Answer:
     return _rendered("closed", published), code
 
 
-def _page(published: Published, form: LeadForm, tracked: Mapping[str, str]) -> Response:
-    response = Response(_rendered("show", published, form=form, tracked=tracked, prefix=""))
-    redirect_url = published.interface.redirect_url
-    if redirect_url:  # browsers hold the redirect after a post to this part of the policy, too
-        parts = urlsplit(redirect_url)
-        response.headers["Content-Security-Policy"] = CSP.format(f" {parts.scheme}://{parts.netloc}")
-    return response
+def _page(published: Published, form: LeadForm, tracked: Mapping[str, str], token: str | None = None) -> str:
+    g.redirect_url = published.interface.redirect_url
+    hidden = {**tracked, spam.TOKEN: token or spam.token(published.interface.public_id)}
+    return _rendered("show", published, form=form, hidden=hidden, trap=spam.TRAP, prefix="")
 
 
 def _rendered(page: str, published: Published | None, **context: object) -> str:
@@ -145,7 +190,8 @@ def _rendered(page: str, published: Published | None, **context: object) -> str:
         shown = published.interface
         context |= {"interface": shown, "account_name": published.account_name}
         context |= {"words": form_texts.of(shown), "look": form_look.stylesheet_name(shown)}
-    return template.render(framed=_framed(), **context)
+    framed = _framed()
+    return template.render(framed=framed, script=loader.frame_address() if framed else None, **context)
 
 
 def _for_ever(body: str | bytes, media_type: str) -> Response:
@@ -242,15 +288,29 @@ def _decline(code: int, title: str, words: str) -> Answer:
     return _rendered("declined", None, title=title, words=words, look=form_look.plain_stylesheet_name()), code
 
 
+def _policy(allowed: Sequence[str]) -> str:
+    """Browsers hold the redirect after a post to the form's own form-action, too."""
+    parts = urlsplit(g.get("redirect_url") or "")
+    elsewhere = f" {parts.scheme}://{parts.netloc}" if parts.netloc else ""
+    policy = CSP.format(elsewhere, embedding.frame_ancestors(allowed))
+    return policy.replace("style-src", f"{FRAMED_CSP}style-src", 1) if _framed() else policy
+
+
 @blueprint.after_request
 def _headers(response: Response) -> Response:
-    """Any site may frame the form, and any site's script may post to it: it knows no cookie to abuse."""
-    headers = response.headers
-    headers.setdefault("Content-Security-Policy", CSP.format(""))
+    """Any site may frame the form and post to it, or those that are allowed: it knows no cookie to abuse."""
+    headers, allowed = response.headers, g.get("allowed_sites") or []
+    headers.setdefault("Content-Security-Policy", _policy(allowed))
     headers.setdefault(
         "Cache-Control", "private, no-cache"
     )  # kept for the way back, so that what was typed is still there
-    headers["Access-Control-Allow-Origin"] = "*"
+    origin = request.headers.get("Origin")
+    if not allowed:
+        headers["Access-Control-Allow-Origin"] = "*"
+    elif embedding.may_post(allowed, origin, _own_origins()):
+        headers["Access-Control-Allow-Origin"] = origin or "*"
+    if allowed:
+        headers.add("Vary", "Origin")
     headers["Access-Control-Expose-Headers"] = "Retry-After"
     if request.method == "OPTIONS":
         headers["Access-Control-Allow-Methods"] = "GET, POST"

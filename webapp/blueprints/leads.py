@@ -25,7 +25,8 @@ from webapp.clock import utcnow
 from webapp.filters import moment
 from webapp.models import Lead
 from webapp.security import account_id, local_path, signed_in
-from webapp.services import lead_detail, lead_export, lead_list, leads
+from webapp.services import lead_detail, lead_export, lead_list, leads, spam
+from webapp.services.errors import Refused
 from webapp.services.lead_list import Filter
 from webapp.services.submissions import clean
 from webapp.transaction import reading, transaction, writing
@@ -56,7 +57,7 @@ def index() -> str:
         statuses=[status for status in lead_list.Status if status.permanent or counts[status].least],
         interfaces=lead_list.interfaces(wanted.account_id),
         here_url=request.full_path.rstrip("?"),
-        **_row_context(),
+        **_row_context(page.leads),
     )
 
 
@@ -87,7 +88,7 @@ def row(public_id: str) -> BaseResponse:
     if not htmx.asked():
         return redirect(url_for(".show", public_id=public_id), 303)
     lead = lead_list.rows(account_id(), [public_id])[0]
-    return _outcome(lead, "leads/_row.html", {"lead": lead, **_row_context()})
+    return _outcome(lead, "leads/_row.html", {"lead": lead, **_row_context([lead])})
 
 
 @blueprint.post("/leads/<public_id>/retry")
@@ -103,6 +104,19 @@ def retry(public_id: str) -> BaseResponse:
         return redirect(_back(), 303)
     with reading():
         return _queued(public_id, words)
+
+
+@blueprint.post("/leads/<public_id>/not-spam")
+def not_spam(public_id: str) -> BaseResponse:
+    """Takes a lead out of Spam; it is delivered and told of as if it had just come."""
+    try:
+        with transaction():
+            label = leads.not_spam(account_id(), clean(public_id), signed_in().id).label
+    except Refused as refusal:
+        flash(str(refusal), "info")
+    else:
+        flash(f"{label} is a lead now, and is handed on like any other.", "ok")
+    return redirect(url_for(".show", public_id=public_id), 303)
 
 
 @blueprint.post("/leads/retry")
@@ -169,7 +183,7 @@ def _queued(public_id: str, words: str | None) -> BaseResponse:
     """What was clicked, as it is now; it then asks for the outcome and announces it, or says why there is none."""
     if htmx.target_tag() == "tr":
         lead = lead_list.rows(account_id(), [public_id])[0]
-        page = render_template("leads/_row.html", lead=lead, announce=not words, **_row_context())
+        page = render_template("leads/_row.html", lead=lead, announce=not words, **_row_context([lead]))
     else:
         lead = leads.get(account_id(), public_id)
         page = render_template("leads/_lead.html", announce=not words, **_lead_context(lead))
@@ -199,9 +213,10 @@ def _pace(lead: Lead) -> str | None:
     return "1s" if utcnow() - since < PATIENCE else "5s"
 
 
-def _row_context() -> dict[str, Any]:
+def _row_context(shown: Sequence[Lead]) -> dict[str, Any]:
     retries = len(current_app.extensions["leadhook"].retry_schedule)
-    return {"retryable": leads.retryable, "pace": _pace, "most_tries": retries + 1}
+    earlier = lead_list.earlier(shown)
+    return {"retryable": leads.retryable, "pace": _pace, "most_tries": retries + 1, "earlier": earlier}
 
 
 def _lead_context(lead: Lead) -> dict[str, Any]:
@@ -211,6 +226,7 @@ def _lead_context(lead: Lead) -> dict[str, Any]:
         "attempts": attempts,
         "attempts_total": total,
         "detail": lead_detail,
+        "spam_reasons": spam.REASONS,
         "signed": bool(attempts and attempts[0].signed_with_id),
-        **_row_context(),
+        **_row_context([lead]),
     }

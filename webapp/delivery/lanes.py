@@ -52,6 +52,11 @@ def ring_mail() -> None:
     _ring("mail", MAIL, "webapp.jobs.send_mail")
 
 
+def ring_forget() -> None:
+    """Sees to it that a job will delete and anonymise what leads it is time for."""
+    _ring("forget", MAIL, "webapp.jobs.forget")
+
+
 def _ring(name: str, queue: str, job: str, *arguments: int) -> None:
     if queues.resting:
         return

@@ -5,21 +5,34 @@ them. So a lost ring, `FLUSHALL`, a Redis outage or a killed worker costs second
 """
 
 import secrets
+import time
 from collections.abc import Sequence
 
 from redis.exceptions import RedisError
-from sqlalchemy import Connection, and_, delete, exists, insert, or_, select, update
+from sqlalchemy import Connection, and_, delete, exists, insert, or_, select, text, update
 from sqlalchemy.exc import IntegrityError
 
 from webapp.clock import now_sql
 from webapp.delivery import lanes, ledger, states
 from webapp.delivery.queues import FAST, MAIL, NAMES, SLOW
 from webapp.extensions import db, queues
-from webapp.models import Delivery, Mail, MailState, PreviousSecret, Sweeper, Webhook, WebhookState
+from webapp.models import (
+    AutoresponseCount,
+    Delivery,
+    Interface,
+    Lead,
+    Mail,
+    MailState,
+    PreviousSecret,
+    Sweeper,
+    Webhook,
+    WebhookState,
+)
 from webapp.transaction import reading
 
 EVERY = 2.0  # seconds
 LEASE = 10.0
+FORGET_EVERY = 60.0  # seconds between looks at what is to be deleted or anonymised
 
 _OVER = PreviousSecret.until <= now_sql()  # the overlap of a rotation
 
@@ -29,6 +42,7 @@ class Sweep:
 
     def __init__(self) -> None:
         self.token = secrets.token_hex(8)
+        self.forgets_at = 0.0  # by time.monotonic()
 
     def once(self) -> None:
         """One sweep: settles what slipped past a pause or a deletion, drops secrets that sign no more, then rings lanes
@@ -46,10 +60,17 @@ class Sweep:
                 _settle(connection, webhook_id)
         with reading(), db.engine.connect() as connection:
             due = ledger.due_lanes(connection, lanes.lease())
-            mail = _mail_is_due(connection)
-        self._ring(due, mail)
+            mail, forget = _mail_is_due(connection), self._forgets(connection)
+        self._ring(due, mail, forget)
 
-    def _ring(self, due: Sequence[tuple[int, bool]], mail: bool) -> None:
+    def _forgets(self, connection: Connection) -> bool:
+        """Whether it is time for the job that forgets, and there may be something for it to do."""
+        if time.monotonic() < self.forgets_at:
+            return False
+        self.forgets_at = time.monotonic() + FORGET_EVERY
+        return _may_forget(connection)
+
+    def _ring(self, due: Sequence[tuple[int, bool]], mail: bool, forget: bool) -> None:
         try:
             waiting = {job_id.rpartition("-")[0] for name in NAMES for job_id in queues.get(name).get_job_ids()}
             for webhook_id, slow in due:
@@ -59,6 +80,9 @@ class Sweep:
             if mail and "mail" not in waiting:
                 lanes.mark("mail")
                 lanes.enqueue("mail", MAIL, "webapp.jobs.send_mail")
+            if forget and "forget" not in waiting:
+                lanes.mark("forget")
+                lanes.enqueue("forget", MAIL, "webapp.jobs.forget")
         except RedisError:
             queues.failed()
 
@@ -118,3 +142,10 @@ def _mail_is_due(connection: Connection) -> bool:
     mail = exists().where(Mail.state == MailState.DUE, Mail.due_at <= now_sql())
     report = exists().where(Webhook.report_due_at <= now_sql())
     return bool(connection.execute(select(or_(mail, report))).scalar_one())
+
+
+def _may_forget(connection: Connection) -> bool:
+    keeps = exists().where(Interface.retention_days.is_not(None))
+    blanks = exists().where(text("leads.blank_due")).select_from(Lead)  # in the words of the partial index
+    counts = select(AutoresponseCount.interface_id).exists()
+    return bool(connection.execute(select(or_(keeps, blanks, counts))).scalar_one())

@@ -3,10 +3,11 @@
 from webapp.models.account import Account
 from webapp.models.api_key import ApiKey, KeyAccess, KeyType, PreviousSecret
 from webapp.models.audit_entry import AuditEntry
+from webapp.models.autoresponse import AutoresponseCount
 from webapp.models.base import Base
 from webapp.models.delivery import Attempt, Delivery, DeliveryState, Reason
 from webapp.models.field import Field, FieldType
-from webapp.models.interface import Corners, Interface, Logo, Scheme
+from webapp.models.interface import Corners, Interface, IpAddresses, Logo, Scheme
 from webapp.models.invitation import Invitation
 from webapp.models.lead import Lead, LeadLogEntry
 from webapp.models.mail import Mail, MailState
@@ -22,6 +23,7 @@ __all__ = [
     "Attempt",
     "AuditEntry",
     "Authentication",
+    "AutoresponseCount",
     "Base",
     "Corners",
     "Delivery",
@@ -30,6 +32,7 @@ __all__ = [
     "FieldType",
     "Interface",
     "Invitation",
+    "IpAddresses",
     "KeyAccess",
     "KeyType",
     "Lane",

@@ -4,7 +4,7 @@ from datetime import datetime
 from enum import StrEnum
 from typing import TYPE_CHECKING
 
-from sqlalchemy import JSON, ForeignKey, Index, String, Text
+from sqlalchemy import JSON, ForeignKey, Index, String, Text, false
 from sqlalchemy.orm import Mapped, mapped_column, relationship
 
 from webapp.clock import utcnow
@@ -33,6 +33,14 @@ class Corners(StrEnum):
     ROUND = "round"
 
 
+class IpAddresses(StrEnum):
+    """What is kept of a visitor's IP address."""
+
+    WHOLE = "whole"
+    CUT = "cut"  # its network
+    NONE = "none"
+
+
 class Interface(Base):
     __tablename__ = "interfaces"
     __table_args__ = (Index("ix_interfaces_account", "account_id", "archived_at", "id"),)
@@ -51,8 +59,23 @@ class Interface(Base):
     scheme: Mapped[Scheme] = enum_column(Scheme, default=Scheme.AUTO, server_default=Scheme.AUTO.value)
     corners: Mapped[Corners] = enum_column(Corners, default=Corners.SOFT, server_default=Corners.SOFT.value)
     logo: Mapped[str | None] = mapped_column(String(40))  # its file's name, made of its digest
+    allowed_sites: Mapped[list[str]] = mapped_column(default=list, server_default="[]")  # none: any site may show it
+    blocklist: Mapped[list[str]] = mapped_column(default=list, server_default="[]")  # see services/spam.py
+    blocklist_published: Mapped[bool] = mapped_column(default=False, server_default=false())  # who is on it is told
     notification_emails: Mapped[list[str]] = mapped_column(default=list)
     report_emails: Mapped[list[str]] = mapped_column(default=list)  # beside the owner's
+    # What the mails of a lead say, see services/interface_mails.py; None is what we say.
+    notification_subject: Mapped[str | None] = mapped_column(String(200))
+    notification_body: Mapped[str | None] = mapped_column(Text)
+    autoresponds: Mapped[bool] = mapped_column(default=False, server_default=false())  # the visitor gets an answer
+    autoresponse_subject: Mapped[str | None] = mapped_column(String(200))
+    autoresponse_body: Mapped[str | None] = mapped_column(Text)
+    autoresponse_reply_to: Mapped[str | None] = mapped_column(String(320))
+    ip_addresses: Mapped[IpAddresses] = enum_column(
+        IpAddresses, default=IpAddresses.WHOLE, server_default=IpAddresses.WHOLE.value
+    )
+    retention_days: Mapped[int | None]  # then a lead is deleted
+    anonymises: Mapped[bool] = mapped_column(default=False, server_default=false())  # a lead once it is delivered
     created_at: Mapped[datetime] = mapped_column(default=utcnow)
     updated_at: Mapped[datetime] = mapped_column(default=utcnow)
     closed_at: Mapped[datetime | None]

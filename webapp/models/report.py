@@ -51,7 +51,7 @@ class ReportEntry(Base):
     id: Mapped[int] = mapped_column(BigId, primary_key=True)
     webhook_id: Mapped[int] = mapped_column(ForeignKey(Webhook.id))
     delivery_id: Mapped[int] = mapped_column(ForeignKey(Delivery.id))
-    attempt_id: Mapped[str] = mapped_column(String(40), ForeignKey(Attempt.id))
+    attempt_id: Mapped[str] = mapped_column(String(40), ForeignKey(Attempt.id), index=True)
     kind: Mapped[ReportKind] = enum_column(ReportKind)
     report_id: Mapped[int | None] = mapped_column(ForeignKey(Report.id), index=True)
 

@@ -47,7 +47,7 @@ HEALTH: ColumnElement[str] = case(
 )
 _LAST_LEAD = (
     select(Lead.received_at)
-    .where(Lead.interface_id == Interface.id, ~Lead.test)
+    .where(Lead.interface_id == Interface.id, ~Lead.test, Lead.spam.is_(None))
     .order_by(Lead.id.desc())
     .limit(1)
     .correlate(Interface)
@@ -170,7 +170,7 @@ def _leads_a_day(account_id: int) -> dict[int, list[int]]:
     day = func.date(Lead.received_at)
     query = (
         select(Lead.interface_id, day, func.count())
-        .where(Lead.account_id == account_id, Lead.received_at >= first, ~Lead.test)
+        .where(Lead.account_id == account_id, Lead.received_at >= first, ~Lead.test, Lead.spam.is_(None))
         .group_by(Lead.interface_id, day)
     )
     place = {(first + timedelta(days=number)).date().isoformat(): number for number in range(DAYS)}

@@ -194,8 +194,9 @@ def waiting(interface: Interface) -> int:
 
 
 def lead_count(interface: Interface, limit: int = 1000) -> int:
-    """How many leads it has brought, tests aside; more than `limit` are counted as one more."""
-    some = select(Lead.id).where(Lead.interface_id == interface.id, ~Lead.test).limit(limit + 1)
+    """How many leads it has brought, tests and spam aside; more than `limit` are counted as one more."""
+    counted = (Lead.interface_id == interface.id, ~Lead.test, Lead.spam.is_(None))
+    some = select(Lead.id).where(*counted).limit(limit + 1)
     return db.session.scalar(select(func.count()).select_from(some.subquery())) or 0
 
 

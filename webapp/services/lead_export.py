@@ -12,7 +12,7 @@ from webapp.extensions import db
 from webapp.models import Delivery, Field, Interface, Lead
 from webapp.services import audit
 from webapp.services.field_types import SENT, shown
-from webapp.services.lead_list import WORD, Filter, key, matching
+from webapp.services.lead_list import WORD, Filter, Status, key, matching
 from webapp.services.submissions import CLICK_IDS
 from webapp.transaction import release
 from webapp.webhooks.payload import UTM
@@ -72,7 +72,7 @@ def _query(wanted: Filter) -> Select[Any]:
     answer = (WORD.label("status"), Delivery.last_code, Delivery.last_response)
     columns = (Lead.id, Lead.public_id, Lead.received_at, Lead.test, Lead.fields, Lead.source, Interface.name, *answer)
     query = matching(select(*columns).join(Interface, Lead.interface_id == Interface.id), wanted)
-    if not wanted.status:
+    if wanted.status in (None, Status.SPAM):
         query = query.outerjoin(Delivery, Delivery.lead_id == Lead.id)
     return query.order_by(key(wanted).desc()).limit(BATCH)
 

@@ -10,7 +10,7 @@ from enum import StrEnum
 from typing import Any, NamedTuple
 
 from sqlalchemy import ColumnElement, Select, and_, case, false, func, or_, select
-from sqlalchemy.orm import defer, joinedload, selectinload
+from sqlalchemy.orm import aliased, defer, joinedload, selectinload
 from werkzeug.exceptions import NotFound
 
 from webapp.clock import utcnow
@@ -33,6 +33,7 @@ class Status(StrEnum):
     HELD = "Held"
     CANCELLED = "Cancelled"
     NO_WEBHOOK = "No webhook"
+    SPAM = "Spam"
 
     @property
     def slug(self) -> str:
@@ -41,12 +42,15 @@ class Status(StrEnum):
     @property
     def permanent(self) -> bool:
         """Whether it is offered as a filter even where no lead has it."""
-        return self not in (Status.QUEUED, Status.CANCELLED)
+        return self not in (Status.QUEUED, Status.CANCELLED, Status.SPAM)
 
 
+_Earlier = aliased(Lead)
+_REAL = and_(~_Earlier.test, _Earlier.spam.is_(None))
 _BY_SLUG = {status.slug: status for status in Status}
 _PENDING = Delivery.state == DeliveryState.PENDING
 _IS = {
+    Status.SPAM: Lead.spam.is_not(None),
     Status.DELIVERED: Delivery.state == DeliveryState.DELIVERED,
     Status.QUEUED: and_(_PENDING, Delivery.tries == 0),
     Status.RETRYING: and_(_PENDING, Delivery.tries > 0),
@@ -56,6 +60,7 @@ _IS = {
     Status.NO_WEBHOOK: Delivery.id.is_(None),
 }
 WORD = case(*((condition, status.value) for status, condition in _IS.items()))
+_WORD_BUT_SPAM = case(*((condition, status.value) for status, condition in _IS.items() if status != Status.SPAM))
 
 
 class Number(NamedTuple):
@@ -122,6 +127,27 @@ def _page(leads: Sequence[Lead], prev: bool, next: bool) -> Page:  # noqa: A002 
     return Page(leads, leads[0].public_id if leads and prev else None, leads[-1].public_id if leads and next else None)
 
 
+EARLIER = 99  # submissions of one visitor are counted up to here
+
+
+def earlier(leads: Sequence[Lead]) -> dict[int, int]:
+    """By lead id, how many leads its visitor had sent through the same interface before; only where there were any.
+
+    One statement for a whole page, a short range of an index for each of its leads; up to 99 are counted.
+    """
+    asked = [lead.id for lead in leads if not lead.test and lead.visitor]
+    if not asked:
+        return {}
+    before = select(_Earlier.id).where(*_same_visitor(_Earlier, Lead), _Earlier.id < Lead.id, _REAL)
+    count = select(func.count()).select_from(before.limit(EARLIER).correlate(Lead).subquery()).scalar_subquery()
+    rows = db.session.execute(select(Lead.id, count).where(Lead.id.in_(asked)))
+    return {lead_id: number for lead_id, number in rows if number}
+
+
+def _same_visitor(one: Any, other: Any) -> tuple[ColumnElement[bool], ...]:
+    return one.interface_id == other.interface_id, one.visitor == other.visitor, one.visitor.is_not(None)
+
+
 def _light() -> tuple[Any, ...]:
     """What a row shows and `leads.retryable` asks, in two statements, without the long parts."""
     webhook = joinedload(Lead.interface, innerjoin=True).selectinload(Interface.webhooks)
@@ -137,15 +163,16 @@ def _cursor(wanted: Filter, public_id: str) -> int | None:
 
 
 def matching(query: Select[Any], wanted: Filter) -> Select[Any]:
-    """`query` over leads, left to those that match."""
-    query = query.where(Lead.account_id == wanted.account_id)
+    """`query` over leads, left to those that match; spam only where it is asked for."""
+    is_spam = wanted.status == Status.SPAM
+    query = query.where(Lead.account_id == wanted.account_id, _IS[Status.SPAM] if is_spam else Lead.spam.is_(None))
     if wanted.interface:
         query = query.where(Lead.interface_id == _interface_id(wanted))
     if wanted.received:
         query = query.where(Lead.id >= _first_since(wanted))
     if wanted.q:
         query = query.where(_search(wanted.q))
-    if wanted.status:
+    if wanted.status and not is_spam:
         query = query.outerjoin(Delivery, Delivery.lead_id == Lead.id).where(_IS[wanted.status])
     return query.where(Delivery.account_id == wanted.account_id) if _by_delivery(wanted) else query
 
@@ -159,7 +186,7 @@ def key(wanted: Filter) -> Any:
 
 
 def _by_delivery(wanted: Filter) -> bool:
-    return wanted.status not in (None, Status.NO_WEBHOOK)
+    return wanted.status not in (None, Status.NO_WEBHOOK, Status.SPAM)
 
 
 def _interface_id(wanted: Filter) -> Any:
@@ -175,30 +202,35 @@ def _first_since(wanted: Filter) -> Any:
 
 
 def _search(q: str) -> ColumnElement[bool]:
-    """By id, or by part of name or address. SQLite folds ASCII only, so other letters are also tried in other cases."""
+    """By id, or by part of name, address or what a visitor is known by.
+
+    SQLite folds ASCII only, so other letters are also tried in other cases.
+    """
     if q.startswith("lead_"):
         return Lead.public_id.startswith(q, autoescape=True)
     spellings = {q} if q.isascii() else {q, q.lower(), q.upper(), q.title()}
-    columns = (Lead.name, Lead.email)
+    columns = (Lead.name, Lead.email, Lead.visitor)
     return or_(false(), *(column.icontains(word, autoescape=True) for column in columns for word in spellings))
 
 
 def counts(wanted: Filter) -> dict[Status | None, Number]:
-    """How many leads of each status match, whatever status is asked for; None is all of them.
+    """How many leads of each status match, whatever status is asked for; None is all of them but spam.
 
     Up to 10,000 matching leads are counted in one pass. Beyond that, an account's statuses are counted one by one over
     the index of deliveries; where more narrows it, what was seen is a lower bound.
     """
     everything = replace(wanted, status=None)
     seen = matching(select(Lead.id.label("id")), everything).limit(MOST + 1).subquery()
-    tally = select(WORD, func.count()).select_from(seen).outerjoin(Delivery, Delivery.lead_id == seen.c.id)
-    found = {row[0]: int(row[1]) for row in db.session.execute(tally.group_by(WORD))}
+    tally = select(_WORD_BUT_SPAM, func.count()).select_from(seen).outerjoin(Delivery, Delivery.lead_id == seen.c.id)
+    found = {row[0]: int(row[1]) for row in db.session.execute(tally.group_by(_WORD_BUT_SPAM))}
     total = sum(found.values())
     numbers: dict[Status | None, Number] = {None: _number(total)}
-    for status in Status:
+    for status in (each for each in Status if each != Status.SPAM):
         numbers[status] = Number(found.get(status.value, 0), exact=total <= MOST)
         if total > MOST and not wanted.narrow and status != Status.NO_WEBHOOK:
             numbers[status] = _number(_count(wanted.account_id, status))
+    spam = matching(select(Lead.id), replace(wanted, status=Status.SPAM)).limit(MOST + 1).subquery()
+    numbers[Status.SPAM] = _number(db.session.scalar(select(func.count()).select_from(spam)) or 0)
     return numbers
 
 

@@ -22,10 +22,10 @@ from webapp.models import (
     Webhook,
     WebhookState,
 )
-from webapp.services import audit, consents, field_types, interfaces, mails
+from webapp.services import audit, consents, field_types, interface_mails, interfaces
 from webapp.services.errors import Refused
 from webapp.services.submissions import Published
-from webapp.transaction import after_commit
+from webapp.transaction import after_commit, looking
 from webapp.webhooks.payload import lead_payload
 
 
@@ -44,25 +44,28 @@ _TEST = insert(Delivery.__table__).values(retry_at=now_sql())  # type: ignore[ar
 
 
 def capture(
-    form: Published, fields: Mapping[str, Any], source: Mapping[str, Any], consents: Sequence[Any] = ()
+    form: Published,
+    fields: Mapping[str, Any],
+    source: Mapping[str, Any],
+    consents: Sequence[Any] = (),
+    nonce: str | None = None,
+    spam: str | None = None,
 ) -> Lead:
-    """Keeps a submission, promises its delivery and writes its notification. `fields` holds every declared key."""
-    interface = form.interface
-    lead = _keep(interface, form.fields, fields, source, consents)
-    if form.webhook.url:
-        _promise(lead, interface, form.webhook)
-    if interface.notification_emails:
-        mails.write(
-            "lead_notification",
-            recipients=interface.notification_emails,
-            account_id=interface.account_id,
-            reply_to=lead.email or None,
-            lead_id=lead.id,
-            lead=lead,
-            interface=interface,
-            fields=form.fields,
-        )
+    """Keeps a submission, promises its delivery and writes its notification. `fields` holds every declared key.
+
+    IntegrityError where a lead has the `nonce` already. With `spam`, which says why, it is kept and nobody is told.
+    """
+    lead = _keep(form.interface, form.fields, fields, source, consents, nonce=nonce, spam=spam)
+    if spam is None:
+        _hand_on(lead, form.interface, form.fields, form.webhook)
     return lead
+
+
+def _hand_on(lead: Lead, interface: Any, questions: Sequence[Any], webhook: Any) -> None:
+    """Promises the delivery of a lead, where there is a webhook, and writes its mails, where any are wanted."""
+    if webhook.url:
+        _promise(lead, interface, webhook)
+    interface_mails.tell(lead, interface, questions)
 
 
 def _keep(
@@ -72,8 +75,11 @@ def _keep(
     source: Mapping[str, Any],
     consents: Sequence[Any] = (),
     test: bool = False,
+    nonce: str | None = None,
+    spam: str | None = None,
 ) -> Lead:
     """Inserts a lead; `interface` and `questions` are rows or objects of Interface and Field."""
+    email = _first(questions, fields, FieldType.EMAIL)[:320]
     values = {
         "public_id": lead_id(),
         "account_id": interface.account_id,
@@ -81,10 +87,13 @@ def _keep(
         "received_at": utcnow(),
         "test": test,
         "name": _first(questions, fields, FieldType.TEXT)[:500],
-        "email": _first(questions, fields, FieldType.EMAIL)[:320],
+        "email": email,
+        "visitor": email.lower() or _first(questions, fields, FieldType.PHONE)[:320] or None,
         "fields": dict(fields),
         "source": dict(source),
         "consents": list(consents),
+        "nonce": nonce,
+        "spam": spam,
     }
     inserted = db.session.connection().execute(_LEAD, values)
     lead = Lead(id=inserted.inserted_primary_key[0], **values)  # type: ignore[index]
@@ -126,6 +135,8 @@ def _promise(lead: Lead, interface: Any, webhook: Any, user_id: int | None = Non
         "retried_by_id": user_id,
     }
     db.session.connection().execute(_TEST if lead.test else _PENDING, values)
+    if interface.anonymises and not lead.test:
+        lead.blank_due = True  # once this is delivered
     webhook_id = webhook.id
     if not held:
         after_commit(lambda: bell.ring(webhook_id))
@@ -153,12 +164,41 @@ def send_test(interface: Interface, user_id: int) -> Delivery:
     return db.session.scalars(select(Delivery).where(Delivery.message_id == message)).one()
 
 
+def of_nonce(nonce: str) -> str | None:
+    """The public id of the lead that has this nonce; None where there is none. Reads what is committed."""
+    with looking() as connection:
+        return connection.scalar(select(Lead.public_id).where(Lead.nonce == nonce))
+
+
+def not_spam(account_id: int, public_id: str, user_id: int) -> Lead:
+    """Takes a lead out of Spam, promises its delivery and writes its notification, once; NotFound as in `get`.
+
+    Refused where its interface was deleted: there is nobody left to hand it on to.
+    """
+    lead = get(account_id, public_id)
+    interface = lead.interface
+    if interface.archived_at:
+        raise Refused("Its interface was deleted, so it stays in Spam.")
+    free = update(Lead).where(Lead.id == lead.id, Lead.spam.is_not(None)).values(spam=None)
+    if db.session.scalar(free.returning(Lead.id)) is None:
+        return lead
+    db.session.refresh(lead)
+    _hand_on(lead, interface, interface.fields, interface.webhook)
+    db.session.add(LeadLogEntry(lead_id=lead.id, action="notspam", user_id=user_id))
+    audit.record("lead.not_spam", account_id, lead.public_id)
+    return lead
+
+
 def retryable(lead: Lead) -> str | None:
     """Why Retry Webhook cannot be pressed, as a sentence; None if it can."""
+    if lead.spam is not None:
+        return "It was taken for spam, so it was not sent."
     webhook = lead.interface.webhook
     delivery = lead.delivery
     if lead.interface.archived_at:
         return "Its interface was deleted."
+    if lead.anonymised_at:
+        return "It was anonymised, as its interface asks: there is nothing left to send."
     if not webhook.url:
         return "Its interface has no Lead Webhook URL."
     if webhook.state == WebhookState.PAUSED:

@@ -33,6 +33,7 @@ LEASE = smtp.DEADLINE + 60.0
 WAITS = (30, 120, 600)  # seconds after the first temporary errors; then
 WAIT = 3600
 SUBJECT_LIMIT = 200
+TOLD = {"lead_notification": "notified", "autoresponse": "autoresponded"}  # in the log of the lead a mail is about
 CUT = "The link in this mail was cut out once it was sent, for it lets its recipient in."
 
 ADDRESS = re.compile(r"[^\s<>()\[\]\\,;:\"@\x00-\x1f\x7f]+@[^\s<>()\[\]\\,;:\"@\x00-\x1f\x7f]+")
@@ -74,7 +75,7 @@ def write(
     """Adds a mail to the transaction at hand; it is sent after the commit, or kept where no SMTP server is configured.
 
     Never refuses: a lead must not be lost to its notification. An address that is none is left out; a mail without any
-    fails at once, in words. `lead_notification` needs `lead`, `interface` and `fields`; `lead_id` for the lead's log.
+    fails at once, in words. The context is what the templates of `kind` name; `lead_id` is for the lead's log.
     """
     rendered, addresses = render(kind, **context), _addresses(recipients)
     mail = Mail(
@@ -113,10 +114,10 @@ def _first_state(addresses: list[str]) -> MailState:
 
 
 def log_told(mail_id: int, kind: str, lead_id: int | None, recipients: list[str]) -> None:
-    """Writes into the logs of the leads a mail is about that it was sent (or kept): `notified` or `reportmailed`."""
+    """Writes into the logs of the leads a mail is about that it was sent (or kept): TOLD, or `reportmailed`."""
     detail = ", ".join(recipients)[:500]
-    if kind == "lead_notification" and lead_id is not None:
-        db.session.add(LeadLogEntry(lead_id=lead_id, action="notified", detail=detail))
+    if lead_id is not None:
+        db.session.add(LeadLogEntry(lead_id=lead_id, action=TOLD[kind], detail=detail))
         return
     told = select(ReportEntry.delivery_id).join(Report).where(Report.mail_id == mail_id)
     values = literal(utcnow(), LeadLogEntry.at.type), literal("reportmailed"), literal(detail)

@@ -25,6 +25,8 @@ TIMEOUT = 15.0  # seconds for the server's next word
 DEADLINE = 120.0  # seconds for all it has to say about one mail
 PATIENCE = timedelta(days=3)  # then a mail that was always refused for now has failed
 
+AUTO_SUBMITTED = {"autoresponse": "auto-replied"}  # by kind; so that no holiday notice answers (RFC 3834)
+
 # Lines of a mail hold 998 bytes at most; quoted-printable breaks longer ones, where Flask-Mail's 8bit sends them as is.
 UTF8 = Charset("utf-8")
 UTF8.body_encoding = QP
@@ -166,7 +168,7 @@ def _message(mail: Claimed) -> flask_mail.Message:
         reply_to=mail.reply_to if _ascii(mail.reply_to or "") else None,
         date=mail.created_at.timestamp(),
         charset=UTF8,  # type: ignore[arg-type]  # handed on to email.mime, which takes it
-        extra_headers={"Auto-Submitted": "auto-generated"},  # so that no holiday notice answers
+        extra_headers={"Auto-Submitted": AUTO_SUBMITTED.get(mail.kind, "auto-generated")},
     )
     message.msgId = mail.message_id
     if message.has_bad_headers():

@@ -1,0 +1,60 @@
+"""The Embed tab: three ways to put the form into a site, which sites may, and whose answers are spam."""
+
+import json
+import shlex
+
+from flask import Blueprint, current_app, flash, redirect, render_template, url_for
+from werkzeug.wrappers import Response
+
+from webapp.blueprints.loader import embed_address
+from webapp.forms.embedding import EmbeddingForm
+from webapp.forms.lead_form import LeadForm
+from webapp.forms.rules import add_refusal
+from webapp.models import Interface
+from webapp.security import account_id
+from webapp.services import embedding, form_look, interface_list, interfaces, spam
+from webapp.services.errors import Refused
+from webapp.services.field_types import SENT, sample
+from webapp.transaction import transaction
+
+blueprint = Blueprint("embedding", __name__)
+
+
+@blueprint.route("/interfaces/<public_id>/edit/embed", methods=["GET", "POST"])
+def settings(public_id: str) -> Response | str | tuple[str, int]:
+    interface = interfaces.get(account_id(), public_id)
+    form = EmbeddingForm.of(interface)
+    if not form.validate_on_submit():
+        return _page(interface, form), 422 if form.is_submitted() else 200
+    try:
+        with transaction():
+            embedding.update_sites(interface, form.allowed_sites.data or "")
+            spam.update_blocklist(interface, form.blocklist.data or "", form.blocklist_published.data)
+            embedding.record(interface)
+    except Refused as refusal:
+        add_refusal(form, refusal)
+        return _page(interface, form), 422
+    flash("Saved.", "ok")
+    return redirect(url_for(".settings", public_id=public_id), 303)
+
+
+def _page(interface: Interface, form: EmbeddingForm) -> str:
+    asked = [field for field in interface.fields if field.type in SENT]
+    answers = json.dumps({field.key: sample(field) for field in asked}, ensure_ascii=False, separators=(",", ":"))
+    public_url = current_app.extensions["leadhook"].public_url
+    return render_template(
+        "interfaces/embed.html",
+        interface=interface,
+        form=form,
+        health=interface_list.health(interface),
+        lead_count=interfaces.lead_count(interface),
+        address=interfaces.form_url(interface),
+        public_url=public_url,
+        loader=f"{public_url}/embed.js",
+        loader_version=f"{public_url}{embed_address()}",
+        body=shlex.quote(answers),
+        answers=answers,
+        trap=spam.TRAP,
+        preview=LeadForm.of(interface),
+        look=form_look.stylesheet_name(interface),
+    )

@@ -1,0 +1,65 @@
+"""The two scripts of embedding: /embed.js for the page that shows forms, and the one inside their frames.
+
+Each has a second address with a digest of its text, which may be kept for ever: /embed.<digest>.js.
+"""
+
+import hashlib
+from functools import cache
+from pathlib import Path
+
+from flask import Blueprint, Response, url_for
+
+from webapp.security import cross_site, public
+
+blueprint = Blueprint("loader", __name__)
+
+STATIC = Path(__file__).parents[1] / "static"
+FOR_EVER = "public, max-age=31536000, immutable"
+FOR_AN_HOUR = "public, max-age=3600"
+
+
+@cache
+def _script(name: str) -> tuple[str, str]:
+    """A script's text and a short digest of it; read once."""
+    body = (STATIC / name).read_text(encoding="utf-8")
+    return body, hashlib.sha256(body.encode()).hexdigest()[:10]
+
+
+@blueprint.get("/embed.js")
+@public
+@cross_site
+def embed() -> Response:
+    return _answer("embed.js", None)
+
+
+@blueprint.get("/embed.<version>.js")
+@public
+@cross_site
+def embed_version(version: str) -> Response:
+    """For ever where the version is the one there is; an older one gets what there is now, for an hour."""
+    return _answer("embed.js", version)
+
+
+@blueprint.get("/f/script/<version>.js")
+@public
+@cross_site
+def frame(version: str) -> Response:
+    return _answer("frame.js", version)
+
+
+def embed_address() -> str:
+    """The address of /embed.js that may be kept for ever."""
+    return url_for("loader.embed_version", version=_script("embed.js")[1])
+
+
+def frame_address() -> str:
+    return url_for("loader.frame", version=_script("frame.js")[1])
+
+
+def _answer(name: str, version: str | None) -> Response:
+    body, known = _script(name)
+    response = Response(body, mimetype="text/javascript")
+    response.headers["Cache-Control"] = FOR_EVER if version == known else FOR_AN_HOUR
+    response.headers["Access-Control-Allow-Origin"] = "*"  # for pages that ask for it with integrity
+    response.headers["Cross-Origin-Resource-Policy"] = "cross-origin"
+    return response

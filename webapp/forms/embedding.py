@@ -1,0 +1,20 @@
+"""The Embed tab's settings: which sites may show the form, and whose answers are spam."""
+
+from flask_wtf import FlaskForm
+from wtforms import BooleanField, TextAreaField
+
+from webapp.models import Interface
+
+PLAIN = {"autocomplete": "off", "autocapitalize": "off", "spellcheck": "false"}
+
+
+class EmbeddingForm(FlaskForm):  # type: ignore[misc]  # Flask-WTF has no types
+    allowed_sites = TextAreaField("Only these may show the form", render_kw={"rows": 3, "maxlength": 10_000, **PLAIN})
+    blocklist = TextAreaField("Blocked senders", render_kw={"rows": 4, "maxlength": 50_000, **PLAIN})
+    blocklist_published = BooleanField("Tell blocked senders")
+
+    @classmethod
+    def of(cls, interface: Interface) -> "EmbeddingForm":
+        lists = {name: "\n".join(getattr(interface, name)) for name in ("allowed_sites", "blocklist")}
+        form: EmbeddingForm = cls(data={**lists, "blocklist_published": interface.blocklist_published})
+        return form

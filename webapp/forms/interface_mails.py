@@ -1,0 +1,31 @@
+"""The E-mail tab: what the mails of a lead say."""
+
+from flask_wtf import FlaskForm
+from wtforms import BooleanField, StringField, TextAreaField
+
+from webapp.models import Interface
+from webapp.services.interface_mails import MAX_BODY, MAX_SUBJECT, Words
+
+SUBJECT = {"autocomplete": "off", "maxlength": MAX_SUBJECT}
+BODY = {"rows": 8, "maxlength": MAX_BODY}
+
+
+class InterfaceMailsForm(FlaskForm):  # type: ignore[misc]  # Flask-WTF has no types
+    """What each may say is judged by the service, which knows the fields of the form."""
+
+    notification_subject = StringField("Subject of the notification", render_kw=SUBJECT)
+    notification_body = TextAreaField("Text of the notification", render_kw=BODY)
+    autoresponds = BooleanField("Answer visitors by e-mail")
+    autoresponse_subject = StringField("Subject of the answer", render_kw=SUBJECT)
+    autoresponse_body = TextAreaField("Text of the answer", render_kw=BODY)
+    autoresponse_reply_to = StringField("Replies go to", render_kw={"autocomplete": "off", "maxlength": 320})
+
+    @classmethod
+    def of(cls, interface: Interface) -> "InterfaceMailsForm":
+        """The form with what is saved, or with what was posted."""
+        form: InterfaceMailsForm = cls(data=Words.of(interface)._asdict())
+        return form
+
+    @property
+    def words(self) -> Words:
+        return Words(**{name: self[name].data or Words._field_defaults[name] for name in Words._fields})
