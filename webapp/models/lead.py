@@ -41,9 +41,7 @@ class Lead(Base):
     fields: Mapped[dict[str, Any]]  # every declared field by key, in order
     source: Mapped[dict[str, Any]]
     consents: Mapped[list[Any]] = mapped_column(default=list)
-    nonce: Mapped[str | None] = mapped_column(
-        String(64)
-    )  # of the form that was sent, and its answers: see services/spam.py
+    nonce: Mapped[str | None] = mapped_column(String(64))  # of the form and its answers: services/spam.py
     spam: Mapped[str | None] = mapped_column(String(40))  # why it was taken for spam; None: it was not
 
     interface: Mapped[Interface] = relationship()
