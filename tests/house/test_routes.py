@@ -29,7 +29,8 @@ PUBLIC = {
     "passwords.forgot",
     "passwords.reset",  # the holder of a link
 }
-CROSS_SITE = {name for name in PUBLIC if name.startswith(("lead_form.", "loader."))}  # what iframes hold: no cookie, no token
+# What iframes hold, and the scripts around them: no cookie, no token.
+CROSS_SITE = {name for name in PUBLIC if name.startswith(("lead_form.", "loader."))}
 FOREIGN = ("static", "rq_dashboard.")  # Flask's, and rq-dashboard's behind our own guard
 
 
