@@ -1,6 +1,7 @@
-"""Forms in pages of another origin, by all three ways: strict policies, no cookies, no JavaScript, a single-page site."""
+"""Forms in pages of another origin, by all three ways: strict policy, no cookies, no JavaScript, single-page sites."""
 
 import json
+import re
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -13,6 +14,7 @@ from sqlalchemy import select
 
 from tests.browser.conftest import CHROMIUM, EMAIL, SWITCHES
 from tests.support.site import Site
+from tests.support.waiting import wait_until
 from webapp.clock import utcnow
 from webapp.extensions import db
 from webapp.models import Field, FieldType, Interface, Lead, User
@@ -147,17 +149,17 @@ def test_the_script_in_a_page_with_a_strict_policy_and_without_cookies(
     for place in ("first", "second", "third"):
         frame = frame_in(page, place)
         frame.get_by_role("button", name="Send").wait_for()
-        page.wait_for_function(f"document.querySelector('#{place} iframe').height != 600")
+        expect(page.locator(f"#{place} iframe")).not_to_have_attribute("height", "600")
         high = frame.evaluate("document.body.offsetHeight")
         assert (height_of(page, place), high > 300) == (high, True)
         if place == "second":
             frame.get_by_role("button", name="Send").click()  # with nothing in it: the form comes again, higher
-            page.wait_for_function(f"document.querySelector('#{place} iframe').height > {high}")
+            wait_until(lambda: height_of(page, "second") > high, "the frame to grow")  # noqa: B023
             frame = frame_in(page, place)
         fill_in(frame, f"Ada of {place}")
         frame.get_by_role("heading", name="Your answers were sent").wait_for()
-        page.wait_for_function(f"document.title.endsWith('{public_id} in {place}')")
-        page.wait_for_function(f"document.querySelector('#{place} iframe').height < {high}")
+        expect(page).to_have_title(re.compile(f"{public_id} in {place}$"))
+        wait_until(lambda: height_of(page, place) < high, "the frame to shrink")  # noqa: B023
     assert page.title().count(public_id) == 3
     leads = leads_of(public_id)
     assert [(lead.name, lead.fields["plan"], lead.spam) for lead in leads] == [
