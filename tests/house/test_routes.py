@@ -23,10 +23,14 @@ PUBLIC = {
     "lead_form.stylesheet",
     "lead_form.submit",
     "lead_form.thank_you",
+    "loader.embed",
+    "loader.embed_version",
+    "loader.frame",
     "passwords.forgot",
     "passwords.reset",  # the holder of a link
 }
-CROSS_SITE = {name for name in PUBLIC if name.startswith("lead_form.")}  # what iframes hold: no cookie, no token
+# What iframes hold, and the scripts around them: no cookie, no token.
+CROSS_SITE = {name for name in PUBLIC if name.startswith(("lead_form.", "loader."))}
 FOREIGN = ("static", "rq_dashboard.")  # Flask's, and rq-dashboard's behind our own guard
 
 

@@ -20,6 +20,7 @@ from werkzeug.test import EnvironBuilder, run_wsgi_app
 from tests.conftest import AppMaker
 from webapp.extensions import db
 from webapp.models import Interface
+from webapp.services.spam import TOKEN, TRAP
 from webapp.services.submissions import TRACKED
 
 ASKED_FOR = os.environ.get("LEADHOOK_FUZZ_REQUESTS", "")
@@ -85,7 +86,7 @@ KINDS = one_of(
     "",
 )
 METHODS = st.sampled_from(["GET", "POST", "HEAD", "OPTIONS", "PUT", "PATCH", "DELETE", "TRACE", "CONNECT", "post", "Ü"])
-FIELDS = ["name", "email", "phone", "message", *TRACKED, "password", "remember", "csrf_token", "next", "q"]
+FIELDS = ["name", "email", "phone", "message", *TRACKED, TOKEN, TRAP, "password", "remember", "csrf_token", "next", "q"]
 
 names = st.sampled_from(FIELDS) | odd_text
 pairs = st.lists(st.tuples(names.map(lambda name: quote(name, errors="surrogatepass")), odd_bytes), max_size=8)
@@ -149,6 +150,9 @@ def paths(form: str) -> dict[str, st.SearchStrategy[str]]:
         "lead_form.show": ids.map("/f/".__add__),
         "lead_form.submit": st.just(f"/f/{form}"),
         "lead_form.thank_you": ids.map("/f/{}/thank-you".format),
+        "loader.embed": st.just("/embed.js"),
+        "loader.embed_version": odd_text.map("/embed.{}.js".format),
+        "loader.frame": odd_text.map("/f/script/{}.js".format),
         "static": (files | odd_text).map("/static/".__add__),
         "anything else": odd_text.map("/".__add__)
         | st.sampled_from([*closed, "", "*", "//", "/f", "/f//", "http://a"]),

@@ -84,6 +84,9 @@ def test_every_status_is_a_filter_and_is_counted(interface: Interface) -> None:
     for state in (DeliveryState.DELIVERED, DeliveryState.FAILED, DeliveryState.HELD, DeliveryState.CANCELLED):
         moved(capture(interface, name=state.value), state)
     moved(capture(interface, name="retrying"), DeliveryState.PENDING)
+    with transaction():
+        form = submissions.published(interface.public_id)
+        leads.capture(form, {"name": "robot"}, {}, spam="honeypot")
     found = {status: names(lead_list.page(Filter(interface.account_id, status))) for status in Status}
     assert found == {
         Status.DELIVERED: ["delivered"],
@@ -93,6 +96,7 @@ def test_every_status_is_a_filter_and_is_counted(interface: Interface) -> None:
         Status.HELD: ["held"],
         Status.CANCELLED: ["cancelled"],
         Status.NO_WEBHOOK: ["kept"],
+        Status.SPAM: ["robot"],
     }
     counts = lead_list.counts(Filter(interface.account_id, Status.FAILED))
     assert counts.pop(None) == Number(7)

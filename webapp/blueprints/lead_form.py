@@ -5,13 +5,12 @@ Whoever prefers JSON (by Accept, or by sending JSON) is answered in JSON: 201 {"
 the last one counts, in forms as in JSON.
 """
 
-import json
 from collections.abc import Mapping, Sequence
 from typing import Any
 from urllib.parse import urlsplit
 
 import structlog
-from flask import Blueprint, Response, abort, current_app, g, jsonify, make_response, redirect, request, url_for
+from flask import Blueprint, Response, current_app, g, jsonify, make_response, redirect, request, url_for
 from sqlalchemy.exc import IntegrityError
 from werkzeug.exceptions import HTTPException, MethodNotAllowed, TooManyRequests
 from werkzeug.wrappers import Response as BaseResponse
@@ -22,25 +21,15 @@ from webapp.extensions import csrf, db
 from webapp.form_limit import form_limit
 from webapp.forms.judges import Rules
 from webapp.forms.lead_form import LeadForm
-from webapp.security import MAX_FIELDS, cross_site, public, takes_json
-from webapp.services import (
-    consents,
-    embedding,
-    form_look,
-    form_texts,
-    leads,
-    privacy,
-    shown_forms,
-    spam,
-    submissions,
-)
+from webapp.posted import posted
+from webapp.security import cross_site, public, takes_json
+from webapp.services import consents, embedding, form_look, form_texts, leads, privacy, shown_forms, spam, submissions
 from webapp.services.submissions import Published
 from webapp.transaction import transaction
 
 blueprint = Blueprint("lead_form", __name__)
 log = structlog.get_logger()
 
-FORM_TYPES = ("application/x-www-form-urlencoded", "multipart/form-data")
 CSP = "default-src 'none'; style-src 'self'; img-src 'self'; form-action 'self'{}; base-uri 'none'; frame-ancestors {}"
 FRAMED_CSP = "script-src 'self'; "  # a frame tells the page around it how high it is; elsewhere there is no script
 LOGO_CSP = "default-src 'none'; style-src 'unsafe-inline'; sandbox"  # an SVG opened by itself runs nothing
@@ -106,7 +95,7 @@ def submit(public_id: str) -> Answer:
     wait = form_limit.seconds_to_wait(public_id, request.remote_addr or "unknown")
     if wait:
         raise TooManyRequests(retry_after=wait)
-    sent, repeated = _sent()
+    sent, repeated = posted()
     tracked = submissions.tracked(sent, request.args, *_where_from())
     published = _noted(shown_forms.get(public_id))
     interface = published.interface
@@ -199,35 +188,6 @@ def _for_ever(body: str | bytes, media_type: str) -> Response:
     response = Response(body, mimetype=media_type)
     response.headers["Cache-Control"] = FOR_EVER
     return response
-
-
-def _sent() -> tuple[Mapping[str, Any], Mapping[str, Sequence[str]]]:
-    """What was posted, by name, and of a form all values of each name.
-
-    413, 415, or 400 and 422 for JSON that cannot be read or is no object.
-    """
-    if request.is_json:
-        return _json(request.get_data()), {}
-    if request.mimetype not in FORM_TYPES and request.get_data():
-        abort(415)
-    return {name: values[-1] for name, values in request.form.lists()}, dict(request.form.lists())
-
-
-def _json(body: bytes) -> dict[str, Any]:
-    """Numbers stay as they were written: a phone number sent as one keeps its digits."""
-    try:
-        sent = json.loads(body, parse_int=str, parse_float=str, parse_constant=_refuse)
-    except (ValueError, RecursionError):
-        abort(400, "The body is not valid JSON.")
-    if not isinstance(sent, dict):
-        abort(422, 'The body must be a JSON object, such as {"email": "ada@example.com"}.')
-    if len(sent) > MAX_FIELDS:
-        abort(413)
-    return sent
-
-
-def _refuse(constant: str) -> None:
-    raise ValueError(f"{constant} is not JSON")
 
 
 def _framed() -> bool:

@@ -54,6 +54,7 @@ def index() -> str:
         page=page,
         counts=counts,
         everything=everything[None],
+        any_yet=everything[None].least or everything[lead_list.Status.SPAM].least,
         statuses=[status for status in lead_list.Status if status.permanent or counts[status].least],
         interfaces=lead_list.interfaces(wanted.account_id),
         here_url=request.full_path.rstrip("?"),

@@ -28,10 +28,8 @@ SHOWN = (
     FormText("thank_you_title", "Title of the thank-you", "Your answers were sent"),
     FormText("onward", "Link to your page, inside a frame", "Continue"),
     FormText("closed_title", "Title of the closed form", "This form is closed"),
-    FormText("blocked_title", "Title for a sender of the published blocklist", "Your answers were not taken"),
-    FormText(
-        "blocked", "Message to a sender of the published blocklist", "Your answers cannot be taken here.", lines=True
-    ),
+    FormText("blocked_title", "Title for a blocked sender who is told", "Your answers were not taken"),
+    FormText("blocked", "Message to a blocked sender", "Your answers cannot be taken here.", lines=True),
     FormText("closed", "Message of the closed form", "No answers are taken here at the moment.", lines=True),
 )
 FAULTS = (

@@ -60,7 +60,7 @@ _IS = {
     Status.NO_WEBHOOK: Delivery.id.is_(None),
 }
 WORD = case(*((condition, status.value) for status, condition in _IS.items()))
-_WORD_BUT_SPAM = case(*((condition, status.value) for status, condition in _IS.items() if status != Status.SPAM))
+_OF_DELIVERY = case(*((condition, status.value) for status, condition in _IS.items() if status != Status.SPAM))
 
 
 class Number(NamedTuple):
@@ -221,8 +221,8 @@ def counts(wanted: Filter) -> dict[Status | None, Number]:
     """
     everything = replace(wanted, status=None)
     seen = matching(select(Lead.id.label("id")), everything).limit(MOST + 1).subquery()
-    tally = select(_WORD_BUT_SPAM, func.count()).select_from(seen).outerjoin(Delivery, Delivery.lead_id == seen.c.id)
-    found = {row[0]: int(row[1]) for row in db.session.execute(tally.group_by(_WORD_BUT_SPAM))}
+    tally = select(_OF_DELIVERY, func.count()).select_from(seen).outerjoin(Delivery, Delivery.lead_id == seen.c.id)
+    found = {row[0]: int(row[1]) for row in db.session.execute(tally.group_by(_OF_DELIVERY))}
     total = sum(found.values())
     numbers: dict[Status | None, Number] = {None: _number(total)}
     for status in (each for each in Status if each != Status.SPAM):
