@@ -45,15 +45,9 @@ class Lead(Base):
     fields: Mapped[dict[str, Any]]  # every declared field by key, in order
     source: Mapped[dict[str, Any]]
     consents: Mapped[list[Any]] = mapped_column(default=list)
-<<<<<<< HEAD
     blank_due: Mapped[bool] = mapped_column(default=False, server_default=false())  # to be anonymised once delivered
     anonymised_at: Mapped[datetime | None]
-    nonce: Mapped[str | None] = mapped_column(
-        String(64)
-    )  # of the form that was sent, and its answers: see services/spam.py
-=======
     nonce: Mapped[str | None] = mapped_column(String(64))  # of the form and its answers: services/spam.py
->>>>>>> embed
     spam: Mapped[str | None] = mapped_column(String(40))  # why it was taken for spam; None: it was not
 
     interface: Mapped[Interface] = relationship()
