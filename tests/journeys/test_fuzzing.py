@@ -1,6 +1,6 @@
 """Requests that no browser would send, to everything that needs no sign-in: whatever comes, nothing crashes.
 
-`make test` sends 600, always the same; LEADHOOK_FUZZ_REQUESTS=10000 sends as many, others each time.
+`make test` sends 800, always the same; LEADHOOK_FUZZ_REQUESTS=10000 sends as many, others each time.
 """
 
 import contextvars
@@ -24,7 +24,7 @@ from webapp.services.spam import TOKEN, TRAP
 from webapp.services.submissions import TRACKED
 
 ASKED_FOR = os.environ.get("LEADHOOK_FUZZ_REQUESTS", "")
-REQUESTS = int(ASKED_FOR or 600)
+REQUESTS = int(ASKED_FOR or 800)
 AT_ONCE = 5  # requests of an example: what hypothesis does between two costs more than a request
 
 odd_text = st.text(max_size=30) | st.sampled_from(

@@ -15,6 +15,6 @@ class EmbeddingForm(FlaskForm):  # type: ignore[misc]  # Flask-WTF has no types
 
     @classmethod
     def of(cls, interface: Interface) -> "EmbeddingForm":
-        lists = {name: "\n".join(getattr(interface, name)) for name in ("allowed_sites", "blocklist")}
+        lists = {name: "\n".join(getattr(interface, name) or []) for name in ("allowed_sites", "blocklist")}
         form: EmbeddingForm = cls(data={**lists, "blocklist_published": interface.blocklist_published})
         return form

@@ -59,8 +59,8 @@ class Interface(Base):
     scheme: Mapped[Scheme] = enum_column(Scheme, default=Scheme.AUTO, server_default=Scheme.AUTO.value)
     corners: Mapped[Corners] = enum_column(Corners, default=Corners.SOFT, server_default=Corners.SOFT.value)
     logo: Mapped[str | None] = mapped_column(String(40))  # its file's name, made of its digest
-    allowed_sites: Mapped[list[str]] = mapped_column(default=list, server_default="[]")  # none: any site may show it
-    blocklist: Mapped[list[str]] = mapped_column(default=list, server_default="[]")  # see services/spam.py
+    allowed_sites: Mapped[list[str] | None] = mapped_column(JSON, default=list)  # none: any site may show it
+    blocklist: Mapped[list[str] | None] = mapped_column(JSON, default=list)  # see services/spam.py
     blocklist_published: Mapped[bool] = mapped_column(default=False, server_default=false())  # who is on it is told
     notification_emails: Mapped[list[str]] = mapped_column(default=list)
     report_emails: Mapped[list[str]] = mapped_column(default=list)  # beside the owner's

@@ -12,8 +12,8 @@ IS_SPAM = sa.text("spam IS NOT NULL")
 
 
 def upgrade() -> None:
-    op.add_column("interfaces", sa.Column("allowed_sites", sa.JSON(), server_default="[]", nullable=False))
-    op.add_column("interfaces", sa.Column("blocklist", sa.JSON(), server_default="[]", nullable=False))
+    op.add_column("interfaces", sa.Column("allowed_sites", sa.JSON(), nullable=True))
+    op.add_column("interfaces", sa.Column("blocklist", sa.JSON(), nullable=True))
     op.add_column("interfaces", sa.Column("blocklist_published", sa.Boolean(), server_default=sa.false(), nullable=False))
     op.add_column("leads", sa.Column("nonce", sa.String(64), nullable=True))
     op.add_column("leads", sa.Column("spam", sa.String(40), nullable=True))
