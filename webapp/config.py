@@ -118,7 +118,7 @@ class _Reader:
             retry_schedule=self.read("RETRY_SCHEDULE", RETRY_SCHEDULE, values.seconds_list),
             report_window=self.read("REPORT_WINDOW", REPORT_WINDOW, values.seconds_list),
             form_rate_limit=self.read("FORM_RATE_LIMIT", "30 per minute", values.rate_limit, keep_empty=True),
-            form_minimum_time=self.read("FORM_MINIMUM_TIME", "1", values.seconds_or_none),
+            form_minimum_time=self.read("FORM_MINIMUM_TIME", "0.3", values.seconds_or_none),
             worker_processes=self.read("WORKER_PROCESSES", str(os.cpu_count() or 1), values.at_least_one),
             worker_slots=self.read("WORKER_SLOTS", "128", values.at_least_one),
         )
