@@ -27,7 +27,7 @@ class Mailbox(MailServer):
         super().__init__()
         self.accepted: list[Accepted] = []
         self._port = steady_port()
-        self._controller = _Controller(self, hostname=self.host, port=self._port)
+        self._controller.loop.close()  # each start makes one of its own
         self._runs = False
         self._talking: WeakSet[SMTP] = WeakSet()
 
