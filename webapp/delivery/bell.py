@@ -9,7 +9,6 @@ import threading
 
 import structlog
 from flask import Flask
-from sqlalchemy.exc import SQLAlchemyError
 
 from webapp.delivery import lanes
 
@@ -48,8 +47,8 @@ class Bell:
                 for webhook_id in webhook_ids:
                     try:
                         lanes.ring_unless_held(webhook_id)
-                    except SQLAlchemyError as error:  # the sweep will
-                        log.warning("a lane could not be rung, the sweep will", error=type(error).__name__)
+                    except Exception as error:  # whatever it is, the next ring must not be lost to it
+                        log.error("a lane could not be rung, the sweep will", webhook=webhook_id, exc_info=error)
 
 
 bell = Bell()
