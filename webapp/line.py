@@ -1,10 +1,15 @@
-"""A lock whose waiters get it in the order they came.
+"""Locks whose waiters get them in time.
 
 A plain `threading.Lock` does not promise that: a thread that writes in a loop keeps all others out.
 """
 
+import fcntl
+import os
+import time
 from collections import deque
 from threading import Lock
+
+LOOK_EVERY = 0.0003  # seconds between looks at a gate that another process holds
 
 
 class Line:
@@ -39,3 +44,32 @@ class Line:
                 self._waiting.popleft().release()
             else:
                 self._taken = False
+
+
+class Gate:
+    """A lock among the processes that open one file; let go by the system when its holder dies.
+
+    A process's threads stand in a `Line` before it: only one of them may be at the gate.
+    """
+
+    def __init__(self, path: str) -> None:
+        self._path = path
+        self._file, self._opened_by = -1, 0
+
+    def enter(self, timeout: float) -> bool:
+        """Waits until no other process holds it, at most `timeout` seconds; whether it is ours."""
+        if self._opened_by != os.getpid():  # what a fork hands down is its parent's lock
+            self._file, self._opened_by = os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600), os.getpid()
+        ends_at = time.monotonic() + timeout
+        while True:
+            try:
+                fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                if time.monotonic() > ends_at:
+                    return False
+                time.sleep(LOOK_EVERY)
+            else:
+                return True
+
+    def leave(self) -> None:
+        fcntl.flock(self._file, fcntl.LOCK_UN)

@@ -16,7 +16,7 @@ from sqlalchemy import Connection, Engine, event
 from sqlalchemy.exc import InvalidatePoolError
 
 from webapp.extensions import db
-from webapp.line import Line
+from webapp.line import Gate, Line
 
 BUSY_TIMEOUT = 30  # seconds a writer waits for the ones before it
 IDLE = 0.25  # seconds: a connection that was idle for less is taken to live
@@ -130,7 +130,7 @@ def _bind_sqlite(engine: Engine, synchronous: str) -> None:
 
     # SQLite's own wait for its one writer sleeps longer and longer, and the lock stands free meanwhile. So a process's
     # threads stand in line here, and only one of each process at SQLite.
-    line = Line()
+    line, gate = Line(), Gate(f"{engine.url.database}-gate")
 
     @event.listens_for(engine, "begin")
     def begin(connection: Connection) -> None:
@@ -141,11 +141,14 @@ def _bind_sqlite(engine: Engine, synchronous: str) -> None:
             return
         if not connection.info.get("in_line"):
             connection.info["in_line"] = line.enter(BUSY_TIMEOUT)
+            connection.info["in_gate"] = connection.info["in_line"] and gate.enter(BUSY_TIMEOUT)
         connection.exec_driver_sql("BEGIN IMMEDIATE")
 
     @event.listens_for(engine, "checkin")
     @event.listens_for(engine, "invalidate")
     def leave(dbapi_connection: Any, record: Any, *error: Any) -> None:
+        if record.info.pop("in_gate", False):
+            gate.leave()
         if record.info.pop("in_line", False):
             line.leave()
 

@@ -36,10 +36,12 @@ from webapp.models import (
     Delivery,
     DeliveryState,
     Lane,
+    Lead,
     Webhook,
     WebhookState,
 )
-from webapp.services import api_keys, interfaces, leads, submissions, users
+from webapp.services import api_keys, capture, interfaces, submissions, users
+from webapp.services.capture import Submission
 from webapp.transaction import after_commit, reading, transaction
 
 PROCESSES, SLOTS = 2, 128
@@ -109,8 +111,9 @@ class Installation:
         with transaction():
             after_commit(lambda: committed.append(time.monotonic()))  # before the ring, which comes second
             form = self._form(hook)
-            lead = leads.capture(form, ANSWERS, submissions.source(TRACKED, "203.0.113.7", BROWSER))
-            query = select(Delivery.message_id, Delivery.id).where(Delivery.lead_id == lead.id)
+            source = submissions.source(TRACKED, "203.0.113.7", BROWSER)
+            [lead_id] = capture.capture([Submission(form, ANSWERS, source)])
+            query = select(Delivery.message_id, Delivery.id).join(Lead).where(Lead.public_id == lead_id)
             message_id, delivery_id = db.session.connection().execute(query).one()
         db.session.remove()
         return Captured(message_id, delivery_id, committed[0])

@@ -12,6 +12,7 @@ import pytest
 from flask import Flask
 from flask.testing import FlaskClient
 
+from tests.support.factories import captured
 from webapp.clock import utcnow
 from webapp.extensions import db
 from webapp.models import (
@@ -27,7 +28,7 @@ from webapp.models import (
     User,
     WebhookState,
 )
-from webapp.services import api_keys, interfaces, leads, submissions, users, webhooks
+from webapp.services import api_keys, interfaces, users, webhooks
 from webapp.transaction import transaction
 from webapp.webhooks.addresses import resolve
 
@@ -478,7 +479,7 @@ def test_pause_holds_and_resume_sends(signed_in: FlaskClient, interface: Interfa
     for words in ("The webhook is paused", "Paused by alice@example.com.", "Resume</button>"):
         assert words in page
     with transaction():
-        leads.capture(submissions.published(interface.public_id), {"name": "Ada"}, {})
+        captured(interface.public_id, {"name": "Ada"})
     assert "1 lead held" in signed_in.get("/interfaces").text
     for _ in range(2):  # a double click
         assert signed_in.post(f"/interfaces/{interface.public_id}/resume").status_code == 303
@@ -500,7 +501,7 @@ def test_delete_says_what_will_happen_and_does_it(
 ) -> None:
     save(signed_in, interface)
     with transaction():
-        leads.capture(submissions.published(interface.public_id), {"name": "Ada"}, {})
+        captured(interface.public_id, {"name": "Ada"})
     path = f"/interfaces/{interface.public_id}/delete"
     for page in (signed_in.get(edit()).text, signed_in.get(path).text):
         assert "1 lead that waits to be sent is cancelled. The lead it brought stays." in page

@@ -355,7 +355,7 @@ def test_a_crash_is_told_in_the_forms_own_shape_and_keeps_nothing(
         raise RuntimeError("no room")
 
     monkeypatch.setattr("webapp.services.leads.after_commit", crash)
-    monkeypatch.setattr("webapp.services.leads._first", crash)
+    monkeypatch.setattr("webapp.services.capture._first", crash)
     answer = client.post(address, json=ADA)
     assert answer.status_code == 500
     assert "Traceback" not in answer.text

@@ -9,13 +9,13 @@ import pytest
 from flask.testing import FlaskClient
 from sqlalchemy import func, select, update
 
-from tests.support.factories import submit
+from tests.support.factories import captured, submit
 from tests.support.receiver import Receiver
 from webapp.clock import utcnow
 from webapp.delivery import lanes
 from webapp.extensions import db
 from webapp.models import ApiKey, Attempt, Delivery, DeliveryState, Interface, KeyType, Lead, LeadLogEntry, Reason
-from webapp.services import interfaces, lead_detail, leads, submissions, webhooks
+from webapp.services import interfaces, lead_detail, leads, webhooks
 from webapp.transaction import transaction
 
 HTMX = {"HX-Request": "true"}
@@ -25,9 +25,7 @@ MESSAGE = {"name": "Ada Lovelace", "email": "ada@example.com", "phone": "", "mes
 
 def capture(interface: Interface, **more: str) -> str:
     with transaction():
-        return leads.capture(
-            submissions.published(interface.public_id), {**MESSAGE, **more}, {"page_url": "javascript:alert(1)"}
-        ).public_id
+        return captured(interface.public_id, {**MESSAGE, **more}, {"page_url": "javascript:alert(1)"}).public_id
 
 
 @pytest.fixture

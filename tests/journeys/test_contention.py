@@ -5,12 +5,11 @@ import threading
 from flask import Flask
 
 from tests.conftest import sign_in
-from tests.support.factories import ADA, point_at
+from tests.support.factories import ADA, captured, point_at
 from tests.support.receiver import Receiver
 from webapp.delivery import lanes
 from webapp.extensions import db
 from webapp.models import Interface
-from webapp.services import leads, submissions
 from webapp.transaction import transaction
 
 ROUNDS = 6  # of pages and forms, beside which the writers loop
@@ -38,7 +37,7 @@ def test_two_writers_in_a_loop_beside_pages_and_forms_never_meet_a_lock(
 
     def capture() -> None:
         with transaction():
-            leads.capture(submissions.published(public_id), ADA, {})
+            captured(public_id, ADA)
         db.session.remove()
 
     def drain() -> None:

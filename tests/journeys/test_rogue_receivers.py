@@ -16,13 +16,12 @@ from rq.worker import Worker
 
 from tests.conftest import AppMaker
 from tests.journeys.conftest import Workers
-from tests.support.factories import ADA, delivery_of
+from tests.support.factories import ADA, captured, delivery_of
 from tests.support.receiver import Behaviour, Line, Receiver, closing, dripping, raw, resetting
 from tests.support.waiting import wait_until
 from webapp.extensions import db, queues
 from webapp.models import Attempt, Interface, Lead
-from webapp.services import interfaces, leads, users
-from webapp.services.submissions import published
+from webapp.services import interfaces, users
 from webapp.transaction import reading, transaction
 
 DEADLINE = 1.0
@@ -150,8 +149,8 @@ def rogues() -> Iterator[dict[str, Receiver]]:
 
 def submit(interface_ids: list[int], each: int = 1) -> list[Lead]:
     with transaction():
-        found = [published(db.session.get_one(Interface, interface_id).public_id) for interface_id in interface_ids]
-        made = [leads.capture(form, ADA, {}) for form in found for _ in range(each)]
+        found = [db.session.get_one(Interface, interface_id).public_id for interface_id in interface_ids]
+        made = [captured(public_id, ADA) for public_id in found for _ in range(each)]
     db.session.rollback()
     return made
 

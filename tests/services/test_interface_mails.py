@@ -9,12 +9,12 @@ from flask import Flask
 from sqlalchemy import event, select, update
 
 from tests.conftest import AppMaker
-from tests.support.factories import point_at, submit
+from tests.support.factories import captured, point_at, submit
 from tests.support.mailing import fields, notify, the_mail
 from tests.support.smtp import MailServer
 from webapp.extensions import db
 from webapp.models import AutoresponseCount, Interface, LeadLogEntry, Mail, User
-from webapp.services import interface_mails, leads, mails, submissions
+from webapp.services import interface_mails, leads, mails
 from webapp.services.errors import Refused
 from webapp.services.interface_mails import AUTORESPONSE, MOST_A_DAY, NOTIFICATION, Words
 from webapp.transaction import transaction
@@ -194,7 +194,7 @@ def test_many_at_once_do_not_slip_through_the_limit(app: Flask, interface: Inter
         with app.app_context():
             together.wait()
             with transaction():
-                leads.capture(submissions.published(public_id), fields(), {})
+                captured(public_id, fields())
 
     visitors = [threading.Thread(target=visitor) for _ in range(6)]
     for each in visitors:

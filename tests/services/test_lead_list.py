@@ -9,21 +9,18 @@ import pytest
 from flask import Flask
 from sqlalchemy import event, select, update
 
+from tests.support.factories import captured
 from webapp.clock import now_sql, utcnow
 from webapp.extensions import db
 from webapp.models import Delivery, DeliveryState, Interface, Lead, User
-from webapp.services import interfaces, lead_export, lead_list, leads, submissions, users
+from webapp.services import interfaces, lead_export, lead_list, leads, users
 from webapp.services.lead_list import Filter, Number, Status
 from webapp.transaction import transaction
 
 
 def capture(interface: Interface, name: str = "Ada", email: str = "ada@example.com", **more: str) -> Lead:
     with transaction():
-        lead = leads.capture(
-            submissions.published(interface.public_id),
-            {"name": name, "email": email, "phone": "", "message": "", **more},
-            {},
-        )
+        lead = captured(interface.public_id, {"name": name, "email": email, "phone": "", "message": "", **more})
     db.session.refresh(lead)
     return lead
 
@@ -85,8 +82,7 @@ def test_every_status_is_a_filter_and_is_counted(interface: Interface) -> None:
         moved(capture(interface, name=state.value), state)
     moved(capture(interface, name="retrying"), DeliveryState.PENDING)
     with transaction():
-        form = submissions.published(interface.public_id)
-        leads.capture(form, {"name": "robot"}, {}, spam="honeypot")
+        captured(interface.public_id, {"name": "robot"}).spam = "honeypot"
     found = {status: names(lead_list.page(Filter(interface.account_id, status))) for status in Status}
     assert found == {
         Status.DELIVERED: ["delivered"],
@@ -189,8 +185,8 @@ def test_the_csv_holds_every_answer_and_where_it_came_from(interface: Interface)
             "utm": {"source": "news"},
             "click_ids": {"gclid": "x"},
         }
-        leads.capture(
-            submissions.published(interface.public_id),
+        captured(
+            interface.public_id,
             {"name": "Ada", "email": "a@b.co", "phone": "+442079460958", "message": 'a "b",\nc'},
             source,
         )

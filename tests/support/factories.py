@@ -1,13 +1,16 @@
 """Rows that many tests need, made by the services that make them in the product."""
 
 from collections.abc import Mapping
+from types import MappingProxyType
+from typing import Any
 
 from sqlalchemy import inspect, select
 from sqlalchemy.orm import Session, selectinload
 
 from webapp.extensions import db
 from webapp.models import ApiKey, Authentication, Delivery, Interface, Lead
-from webapp.services import api_keys, leads, submissions
+from webapp.services import api_keys, capture, submissions
+from webapp.services.capture import Submission
 from webapp.transaction import reading, transaction
 
 ADA = {"name": "Ada Lovelace", "email": "ada@example.com", "phone": "+15550100", "message": "Hello"}
@@ -33,7 +36,13 @@ def sign(interface: Interface) -> tuple[ApiKey, str]:
 def submit(interface: Interface, fields: Mapping[str, str] = ADA) -> Lead:
     """Captures a lead as a submitted form would, and ends the transaction."""
     with transaction():
-        return leads.capture(submissions.published(interface.public_id), fields, {})
+        return captured(interface.public_id, fields)
+
+
+def captured(public_id: str, fields: Mapping[str, str], source: Mapping[str, Any] = MappingProxyType({})) -> Lead:
+    """A lead of that interface, captured as a submitted form is, in the transaction at hand."""
+    [lead_id] = capture.capture([Submission(submissions.published(public_id), fields, source)])
+    return db.session.scalars(select(Lead).where(Lead.public_id == lead_id)).one()
 
 
 def delivery_of(lead: Lead) -> Delivery:

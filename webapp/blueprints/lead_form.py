@@ -11,7 +11,6 @@ from urllib.parse import urlsplit
 
 import structlog
 from flask import Blueprint, Response, current_app, g, jsonify, make_response, redirect, request, url_for
-from sqlalchemy.exc import IntegrityError
 from werkzeug.exceptions import HTTPException, MethodNotAllowed, TooManyRequests
 from werkzeug.wrappers import Response as BaseResponse
 
@@ -23,9 +22,20 @@ from webapp.forms.judges import Rules
 from webapp.forms.lead_form import LeadForm
 from webapp.posted import posted
 from webapp.security import cross_site, public, takes_json
-from webapp.services import consents, embedding, form_look, form_texts, leads, privacy, shown_forms, spam, submissions
+from webapp.services import (
+    capture,
+    consents,
+    embedding,
+    form_look,
+    form_texts,
+    leads,
+    privacy,
+    shown_forms,
+    spam,
+    submissions,
+)
+from webapp.services.capture import Submission
 from webapp.services.submissions import Published
-from webapp.transaction import transaction
 
 blueprint = Blueprint("lead_form", __name__)
 log = structlog.get_logger()
@@ -112,11 +122,10 @@ def submit(public_id: str) -> Answer:
     source = submissions.source(tracked, address, request.user_agent.string)
     given = consents.given(published.fields, form.values, source["page_url"])
     nonce = spam.nonce(token, form.values)
-    try:
-        with transaction():  # only now: on SQLite everybody who writes waits for its end
-            lead_id = leads.capture(published, form.values, source, given, nonce, verdict).public_id
-    except IntegrityError:
-        lead_id = _first_of(nonce)
+    # Only now, for on SQLite everybody who writes waits for its end.
+    lead_id = capture.submit(Submission(published, form.values, source, given, nonce, verdict))
+    if lead_id is None:  # the same form with the same answers was sent before: its lead is this one, too
+        lead_id = leads.of_nonce(nonce or "")
     if verdict == spam.BLOCKED and interface.blocklist_published:
         words = form_texts.of(interface)
         return _decline(403, words["blocked_title"], words["blocked"])
@@ -135,14 +144,6 @@ def _noted(published: Published) -> Published:
 
 def _own_origins() -> tuple[str, str]:
     return str(current_app.extensions["leadhook"].public_url), request.host_url.rstrip("/")
-
-
-def _first_of(nonce: str | None) -> str:
-    """The lead that the same form with the same answers has made already; the error at hand where there is none."""
-    first = leads.of_nonce(nonce) if nonce else None
-    if first is None:
-        raise
-    return first
 
 
 def _again(published: Published, form: LeadForm, tracked: Mapping[str, str], sent: Mapping[str, Any]) -> Answer:

@@ -15,6 +15,7 @@ from sqlalchemy.types import TypeEngine
 
 Values = Mapping[str, Any]
 _ROWS = cast(bindparam("rows", type_=Text()), JSON)
+_COUNTED = {"preserve_rowcount": True}
 
 
 class Bulk:
@@ -31,13 +32,21 @@ class Bulk:
         table = func.json_to_recordset(_ROWS).table_valued(*columns).render_derived(name="given", with_types=True)
         return {name: table.c[name] for name in self._columns}
 
-    def execute(self, connection: Connection, rows: Sequence[dict[str, Any]]) -> None:
-        """Runs it for these rows, dictionaries by the columns' names; datetimes are aware."""
+    def execute(self, connection: Connection, rows: Sequence[dict[str, Any]]) -> int:
+        """Runs it for these rows, dictionaries by the columns' names; how many it inserted or changed.
+
+        Datetimes are aware.
+        """
         if not rows:
-            return
+            return 0
         dialect = connection.dialect.name
-        given: Any = {"rows": json.dumps(rows, default=str)} if dialect == "postgresql" else rows
-        connection.execute(self._made(dialect), given)
+        given: Any = {"rows": json.dumps(rows, default=_as_text)} if dialect == "postgresql" else rows
+        return connection.execute(self._made(dialect), given, execution_options=_COUNTED).rowcount
+
+
+def _as_text(value: object) -> str:
+    """What JSON has no type for, as PostgreSQL reads it."""
+    return f"\\x{value.hex()}" if isinstance(value, bytes) else str(value)
 
 
 def insert(dialect: str, model: type[Any]) -> Any:

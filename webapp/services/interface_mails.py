@@ -73,6 +73,11 @@ class Preview(NamedTuple):
     text: str
 
 
+def are_wanted(interface: Any) -> bool:
+    """Whether a lead of this interface, or row of its columns, may be told of by mail."""
+    return bool(interface.notification_emails or interface.autoresponds)
+
+
 def tell(lead: Lead, interface: Any, fields: Sequence[Any]) -> None:
     """Writes the mails of a lead that is no test and no spam into the transaction at hand: call it once a lead.
 

@@ -1,32 +1,27 @@
-"""Leads: captured, sent again, tested. A lead and its delivery are rows of one transaction; the ring comes after it."""
+"""Leads that are there: sent again, taken out of Spam; and tests. How a submission becomes one: capture.py."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any
 
-from sqlalchemy import ColumnElement, insert, select, update
-from sqlalchemy.orm import joinedload, make_transient_to_detached, selectinload
+from sqlalchemy import ColumnElement, select, update
+from sqlalchemy.orm import joinedload, selectinload
 from werkzeug.exceptions import NotFound
 
-from webapp.clock import now_sql, utcnow
+from webapp.clock import now_sql
 from webapp.delivery import lanes, states
-from webapp.delivery.bell import bell
 from webapp.extensions import db
-from webapp.ids import lead_id, message_id
 from webapp.models import (
     Delivery,
     DeliveryState,
-    FieldType,
     Interface,
     Lead,
     LeadLogEntry,
     Webhook,
     WebhookState,
 )
-from webapp.services import audit, consents, field_types, interface_mails, interfaces
+from webapp.services import audit, capture, consents, field_types, interface_mails, interfaces
 from webapp.services.errors import Refused
-from webapp.services.submissions import Published
 from webapp.transaction import after_commit, looking
-from webapp.webhooks.payload import lead_payload
 
 
 def get(account_id: int, public_id: str) -> Lead:
@@ -35,112 +30,6 @@ def get(account_id: int, public_id: str) -> Lead:
     if lead is None:
         raise NotFound
     return lead
-
-
-# The statements of a capture, made once: building and compiling them would cost more than running them.
-_LEAD = insert(Lead.__table__)  # type: ignore[arg-type]
-_PENDING = insert(Delivery.__table__).values(due_at=now_sql())  # type: ignore[arg-type]
-_TEST = insert(Delivery.__table__).values(retry_at=now_sql())  # type: ignore[arg-type]
-
-
-def capture(
-    form: Published,
-    fields: Mapping[str, Any],
-    source: Mapping[str, Any],
-    consents: Sequence[Any] = (),
-    nonce: str | None = None,
-    spam: str | None = None,
-) -> Lead:
-    """Keeps a submission, promises its delivery and writes its notification. `fields` holds every declared key.
-
-    IntegrityError where a lead has the `nonce` already. With `spam`, which says why, it is kept and nobody is told.
-    """
-    lead = _keep(form.interface, form.fields, fields, source, consents, nonce=nonce, spam=spam)
-    if spam is None:
-        _hand_on(lead, form.interface, form.fields, form.webhook)
-    return lead
-
-
-def _hand_on(lead: Lead, interface: Any, questions: Sequence[Any], webhook: Any) -> None:
-    """Promises the delivery of a lead, where there is a webhook, and writes its mails, where any are wanted."""
-    if webhook.url:
-        _promise(lead, interface, webhook)
-    interface_mails.tell(lead, interface, questions)
-
-
-def _keep(
-    interface: Any,
-    questions: Sequence[Any],
-    fields: Mapping[str, Any],
-    source: Mapping[str, Any],
-    consents: Sequence[Any] = (),
-    test: bool = False,
-    nonce: str | None = None,
-    spam: str | None = None,
-) -> Lead:
-    """Inserts a lead; `interface` and `questions` are rows or objects of Interface and Field."""
-    email = _first(questions, fields, FieldType.EMAIL)[:320]
-    values = {
-        "public_id": lead_id(),
-        "account_id": interface.account_id,
-        "interface_id": interface.id,
-        "received_at": utcnow(),
-        "test": test,
-        "name": _first(questions, fields, FieldType.TEXT)[:500],
-        "email": email,
-        "visitor": email.lower() or _first(questions, fields, FieldType.PHONE)[:320] or None,
-        "fields": dict(fields),
-        "source": dict(source),
-        "consents": list(consents),
-        "nonce": nonce,
-        "spam": spam,
-    }
-    inserted = db.session.connection().execute(_LEAD, values)
-    lead = Lead(id=inserted.inserted_primary_key[0], **values)  # type: ignore[index]
-    make_transient_to_detached(lead)  # it is in the database: the session need not insert it
-    db.session.add(lead)
-    return lead
-
-
-def _first(questions: Sequence[Any], fields: Mapping[str, Any], kind: FieldType) -> str:
-    """What was put into the first field of a kind: the name or address that people look the lead up by."""
-    return next((fields.get(field.key) or "" for field in questions if field.type == kind), "")
-
-
-def _promise(lead: Lead, interface: Any, webhook: Any, user_id: int | None = None) -> str:
-    """Inserts the delivery of a lead, its payload frozen now, and rings after the commit; its message id.
-
-    `interface` and `webhook` are rows or objects of their models. `user_id`: who asked for it, if not a visitor.
-    """
-    payload = lead_payload(
-        event="lead.test" if lead.test else "lead.created",
-        lead_id=lead.public_id,
-        received_at=lead.received_at,
-        fields=lead.fields,
-        interface_id=interface.public_id,
-        interface_name=interface.name,
-        source=lead.source,
-        consents=lead.consents,
-    )
-    held, message = webhook.state == WebhookState.PAUSED, message_id()
-    values = {
-        "message_id": message,
-        "account_id": lead.account_id,
-        "lead_id": lead.id,
-        "webhook_id": webhook.id,
-        "payload": payload,
-        "test": lead.test,
-        "state": DeliveryState.HELD if held else DeliveryState.PENDING,
-        "state_reason": states.PAUSED_REASON if held else "",
-        "retried_by_id": user_id,
-    }
-    db.session.connection().execute(_TEST if lead.test else _PENDING, values)
-    if interface.anonymises and not lead.test:
-        lead.blank_due = True  # once this is delivered
-    webhook_id = webhook.id
-    if not held:
-        after_commit(lambda: bell.ring(webhook_id))
-    return message
 
 
 def send_test(interface: Interface, user_id: int) -> Delivery:
@@ -158,16 +47,29 @@ def send_test(interface: Interface, user_id: int) -> Delivery:
     source = {"page_url": interfaces.form_url(interface)}
     db.session.flush()  # the interface may be of this transaction
     given = consents.given(asked, fields, source["page_url"])
-    lead = _keep(interface, asked, fields, source, given, test=True)
-    message = _promise(lead, interface, webhook, user_id)
+    values = capture.lead_values(interface, asked, fields, source, consents=given, test=True)
+    lead = Lead(interface=interface, **values)
+    db.session.add(lead)
     interfaces.record("tested", interface)
-    return db.session.scalars(select(Delivery).where(Delivery.message_id == message)).one()
+    return _promise(lead, retry_at=now_sql(), retried_by_id=user_id)
 
 
-def of_nonce(nonce: str) -> str | None:
-    """The public id of the lead that has this nonce; None where there is none. Reads what is committed."""
+def _promise(lead: Lead, **more: Any) -> Delivery:
+    """Adds the delivery of a lead, and rings after the commit."""
+    interface, webhook = lead.interface, lead.interface.webhook
+    delivery = Delivery(lead=lead, **capture.delivery_values(lead, interface, webhook), **more)
+    db.session.add(delivery)
+    if interface.anonymises and not lead.test:
+        lead.blank_due = True  # once this is delivered
+    if delivery.state == DeliveryState.PENDING:
+        capture.ring(webhook.id)
+    return delivery
+
+
+def of_nonce(nonce: str) -> str:
+    """The public id of the lead that has this nonce. Reads what is committed."""
     with looking() as connection:
-        return connection.scalar(select(Lead.public_id).where(Lead.nonce == nonce))
+        return connection.scalars(select(Lead.public_id).where(Lead.nonce == nonce)).one()
 
 
 def not_spam(account_id: int, public_id: str, user_id: int) -> Lead:
@@ -183,7 +85,9 @@ def not_spam(account_id: int, public_id: str, user_id: int) -> Lead:
     if db.session.scalar(free.returning(Lead.id)) is None:
         return lead
     db.session.refresh(lead)
-    _hand_on(lead, interface, interface.fields, interface.webhook)
+    if interface.webhook.url:
+        _promise(lead, due_at=now_sql())
+    interface_mails.tell(lead, interface, interface.fields)
     db.session.add(LeadLogEntry(lead_id=lead.id, action="notspam", user_id=user_id))
     audit.record("lead.not_spam", account_id, lead.public_id)
     return lead
@@ -252,7 +156,7 @@ def _click(lead: Lead, user_id: int) -> bool:
     """Sets the click where there is none, in one UPDATE, so that of two clicks one sends; whether this one did."""
     delivery = lead.delivery
     if delivery is None:
-        _promise(lead, lead.interface, lead.interface.webhook, user_id)
+        _promise(lead, due_at=now_sql(), retried_by_id=user_id)
         return True
     free = (Delivery.id == delivery.id, Delivery.retry_at.is_(None), Delivery.state != DeliveryState.CANCELLED)
     click = update(Delivery).where(*free).values(retry_at=now_sql(), retried_by_id=user_id)

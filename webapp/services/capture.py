@@ -1,0 +1,175 @@
+"""Capture: what visitors submit becomes leads, promised deliveries and mails, in one transaction; the ring follows it.
+
+Submissions that come at the same time are kept together: two statements and one commit for all of them.
+"""
+
+from collections.abc import Mapping, Sequence
+from types import SimpleNamespace
+from typing import Any, NamedTuple
+
+from sqlalchemy import Executable, select
+
+from webapp.clock import now_sql, utcnow
+from webapp.delivery import bulk, states
+from webapp.delivery.bell import bell
+from webapp.extensions import db
+from webapp.group_commit import GroupCommit
+from webapp.ids import lead_id, message_id
+from webapp.models import Delivery, DeliveryState, FieldType, Lead, WebhookState
+from webapp.services import interface_mails
+from webapp.services.submissions import Published
+from webapp.transaction import after_commit
+from webapp.webhooks.payload import lead_payload
+
+
+class Submission(NamedTuple):
+    """A form that was sent and judged. `fields` holds every declared key; `spam` says why nobody is told of it.
+
+    Of several with the same `nonce` the first is kept.
+    """
+
+    form: Published
+    fields: Mapping[str, Any]
+    source: Mapping[str, Any]
+    consents: Sequence[Any] = ()
+    nonce: str | None = None
+    spam: str | None = None
+
+
+def capture(submissions: Sequence[Submission]) -> list[str | None]:
+    """Keeps them in the transaction at hand; the leads' public ids, None where another lead has the nonce."""
+    leads = [_lead(submission) for submission in submissions]
+    kept = _insert(leads)
+    told = [
+        (submission.form, lead)
+        for submission, lead in zip(submissions, leads, strict=True)
+        if submission.spam is None and lead.public_id in kept
+    ]
+    _promise([(form, lead) for form, lead in told if form.webhook.url])
+    _write_mails([(form, lead.public_id) for form, lead in told if interface_mails.are_wanted(form.interface)])
+    return [lead.public_id if lead.public_id in kept else None for lead in leads]
+
+
+_together = GroupCommit(capture)
+
+
+def submit(submission: Submission) -> str | None:
+    """Keeps it by a transaction of its own, or one with others that come at the same time; as `capture`."""
+    return _together.run(submission)
+
+
+def lead_values(
+    interface: Any, questions: Sequence[Any], fields: Mapping[str, Any], source: Mapping[str, Any], **more: Any
+) -> dict[str, Any]:
+    """The columns of a new lead; `interface` and `questions` are rows or objects of Interface and Field."""
+    email = _first(questions, fields, FieldType.EMAIL)[:320]
+    return {
+        "public_id": lead_id(),
+        "account_id": interface.account_id,
+        "interface_id": interface.id,
+        "received_at": utcnow(),
+        "test": False,
+        "name": _first(questions, fields, FieldType.TEXT)[:500],
+        "email": email,
+        "visitor": email.lower() or _first(questions, fields, FieldType.PHONE)[:320] or None,
+        "fields": dict(fields),
+        "source": dict(source),
+        **more,
+    }
+
+
+def _first(questions: Sequence[Any], fields: Mapping[str, Any], kind: FieldType) -> str:
+    """What was put into the first field of a kind: the name or address that people look the lead up by."""
+    return next((fields.get(field.key) or "" for field in questions if field.type == kind), "")
+
+
+def delivery_values(lead: Any, interface: Any, webhook: Any) -> dict[str, Any]:
+    """The columns of a lead's new delivery, its payload frozen now; the arguments are rows or objects.
+
+    What it lacks is `lead_id`, and the time it is due.
+    """
+    payload = lead_payload(
+        event="lead.test" if lead.test else "lead.created",
+        lead_id=lead.public_id,
+        received_at=lead.received_at,
+        fields=lead.fields,
+        interface_id=interface.public_id,
+        interface_name=interface.name,
+        source=lead.source,
+        consents=lead.consents,
+    )
+    held = webhook.state == WebhookState.PAUSED
+    return {
+        "message_id": message_id(),
+        "account_id": lead.account_id,
+        "webhook_id": webhook.id,
+        "payload": payload,
+        "test": lead.test,
+        "state": DeliveryState.HELD if held else DeliveryState.PENDING,
+        "state_reason": states.PAUSED_REASON if held else "",
+        "tries": 0,
+    }
+
+
+def _lead(submission: Submission) -> SimpleNamespace:
+    form, spam = submission.form, submission.spam
+    blank_due = bool(form.interface.anonymises and form.webhook.url and spam is None)  # once it is delivered
+    values = lead_values(form.interface, form.fields, submission.fields, submission.source, blank_due=blank_due)
+    consents = list(submission.consents)
+    return SimpleNamespace(**values, consents=consents, nonce=submission.nonce, spam=spam)
+
+
+_LEADS = bulk.inserting(
+    Lead,
+    *("public_id", "account_id", "interface_id", "received_at", "test", "name", "email", "visitor", "fields", "source"),
+    *("consents", "blank_due", "nonce", "spam"),
+)
+
+
+def _insert(leads: Sequence[SimpleNamespace]) -> set[str]:
+    """Inserts them, but for those whose nonce is there; the public ids of those that were."""
+    ids = [lead.public_id for lead in leads]
+    connection = db.session.connection()
+    if _LEADS.execute(connection, [vars(lead) for lead in leads]) == len(leads):
+        return set(ids)
+    return set(connection.scalars(select(Lead.public_id).where(Lead.public_id.in_(ids))))
+
+
+_OF_DELIVERY = ("message_id", "account_id", "webhook_id", "payload", "test", "state", "state_reason", "tries")
+
+
+def _insert_deliveries(dialect: str, given: bulk.Values) -> Executable:
+    columns = [given[name] for name in _OF_DELIVERY]
+    rows = select(*columns, Lead.id, now_sql()).where(Lead.public_id == given["public_id"])
+    names = [*_OF_DELIVERY, "lead_id", "due_at"]
+    return bulk.insert(dialect, Delivery).from_select(names, rows, include_defaults=False)  # type: ignore[no-any-return]
+
+
+_DELIVERIES = bulk.Bulk(
+    {"public_id": Lead.public_id.type, **{name: getattr(Delivery, name).type for name in _OF_DELIVERY}},
+    _insert_deliveries,
+)
+
+
+def _promise(leads: Sequence[tuple[Published, SimpleNamespace]]) -> None:
+    """Inserts the deliveries of leads that were inserted just now, and rings after the commit."""
+    rows = [
+        {**delivery_values(lead, form.interface, form.webhook), "public_id": lead.public_id} for form, lead in leads
+    ]
+    _DELIVERIES.execute(db.session.connection(), rows)
+    for webhook_id in {row["webhook_id"] for row in rows if row["state"] == DeliveryState.PENDING}:
+        ring(webhook_id)
+
+
+def ring(webhook_id: int) -> None:
+    """Sees to it that somebody sends what is due, once the transaction at hand is committed."""
+    after_commit(lambda: bell.ring(webhook_id))
+
+
+def _write_mails(leads: Sequence[tuple[Published, str]]) -> None:
+    if not leads:
+        return
+    ids = [public_id for _, public_id in leads]
+    kept = {lead.public_id: lead for lead in db.session.scalars(select(Lead).where(Lead.public_id.in_(ids)))}
+    for form, public_id in leads:
+        interface_mails.tell(kept[public_id], form.interface, form.fields)
