@@ -6,15 +6,14 @@ the last one counts, in forms as in JSON.
 """
 
 from collections.abc import Mapping, Sequence
-from typing import Any
-from urllib.parse import urlsplit
+from typing import Any, NamedTuple
 
 import structlog
 from flask import Blueprint, Response, current_app, g, jsonify, make_response, redirect, request, url_for
 from werkzeug.exceptions import HTTPException, MethodNotAllowed, TooManyRequests
 from werkzeug.wrappers import Response as BaseResponse
 
-from webapp.blueprints import loader
+from webapp.blueprints import form_headers, loader
 from webapp.errors import http_error
 from webapp.extensions import csrf, db
 from webapp.form_limit import form_limit
@@ -25,7 +24,6 @@ from webapp.security import cross_site, public, takes_json
 from webapp.services import (
     capture,
     consents,
-    embedding,
     form_look,
     form_texts,
     leads,
@@ -38,10 +36,9 @@ from webapp.services.capture import Submission
 from webapp.services.submissions import Published
 
 blueprint = Blueprint("lead_form", __name__)
+blueprint.after_request(form_headers.set_on)
 log = structlog.get_logger()
 
-CSP = "default-src 'none'; style-src 'self'; img-src 'self'; form-action 'self'{}; base-uri 'none'; frame-ancestors {}"
-FRAMED_CSP = "script-src 'self'; "  # a frame tells the page around it how high it is; elsewhere there is no script
 LOGO_CSP = "default-src 'none'; style-src 'unsafe-inline'; sandbox"  # an SVG opened by itself runs nothing
 FOR_EVER = "public, max-age=31536000, immutable"
 WORDS = {
@@ -105,45 +102,80 @@ def submit(public_id: str) -> Answer:
     wait = form_limit.seconds_to_wait(public_id, request.remote_addr or "unknown")
     if wait:
         raise TooManyRequests(retry_after=wait)
-    sent, repeated = posted()
-    tracked = submissions.tracked(sent, request.args, *_where_from())
-    published = _noted(shown_forms.get(public_id))
-    interface = published.interface
-    if not embedding.may_post(interface.allowed_sites, request.headers.get("Origin"), _own_origins()):
-        return _decline(403, *WORDS[403])
-    if interface.closed_at:
-        return _closed(published, 403)
-    form = _filled(published, sent, repeated=repeated, hidden=request.args)
-    if form.errors:
-        return _again(published, form, tracked, sent)
-    token = spam.read(public_id, sent.get(spam.TOKEN))
-    verdict = spam.verdict(interface, sent, token, form.values, request.remote_addr)
+    post = _Post(*posted())
+    kept = shown_forms.kept(public_id)
+    lead = _captured(kept, post) if kept else None
+    while lead is None:  # refused, or the form has changed: what is said next is said of the form as it is now
+        published = shown_forms.get(public_id)
+        refusal = _refusal(_noted(published), post)
+        if refusal:
+            return refusal
+        lead = _captured(published, post)
+    return _thanks(lead)
+
+
+class _Post(NamedTuple):
+    """What was sent: the last value of each name, and all of each."""
+
+    sent: Mapping[str, Any]
+    repeated: Mapping[str, Sequence[str]]
+
+    def judged(self, published: Published) -> LeadForm:
+        return _filled(published, self.sent, repeated=self.repeated, hidden=request.args)
+
+    def tracked(self) -> dict[str, str]:
+        return submissions.tracked(self.sent, request.args, *_where_from())
+
+
+class _Captured(NamedTuple):
+    published: Published
+    lead_id: str
+    verdict: str | None
+
+
+def _captured(published: Published, post: _Post) -> _Captured | None:
+    """The lead; None where its form does not take it, or is not as `published` says any more."""
+    interface, form = _noted(published).interface, post.judged(published)
+    if not form_headers.may_post(published.interface) or interface.closed_at or form.errors:
+        return None
+    token = spam.read(interface.public_id, post.sent.get(spam.TOKEN))
+    verdict = spam.verdict(interface, post.sent, token, form.values, request.remote_addr)
     address = privacy.kept_address(request.remote_addr, interface.ip_addresses)
-    source = submissions.source(tracked, address, request.user_agent.string)
+    source = submissions.source(post.tracked(), address, request.user_agent.string)
     given = consents.given(published.fields, form.values, source["page_url"])
     nonce = spam.nonce(token, form.values)
     # Only now, for on SQLite everybody who writes waits for its end.
     lead_id = capture.submit(Submission(published, form.values, source, given, nonce, verdict))
-    if lead_id is None:  # the same form with the same answers was sent before: its lead is this one, too
-        lead_id = leads.of_nonce(nonce or "")
-    if verdict == spam.BLOCKED and interface.blocklist_published:
+    if lead_id is None and nonce:  # perhaps the same form with the same answers was sent before
+        lead_id = leads.of_nonce(nonce)
+    return _Captured(published, lead_id, verdict) if lead_id else None
+
+
+def _refusal(published: Published, post: _Post) -> Answer | None:
+    if not form_headers.may_post(published.interface):
+        return _decline(403, *WORDS[403])
+    if published.interface.closed_at:
+        return _closed(published, 403)
+    form = post.judged(published)
+    return _again(published, form, post.tracked(), post.sent) if form.errors else None
+
+
+def _thanks(captured: _Captured) -> Answer:
+    interface = captured.published.interface
+    if captured.verdict == spam.BLOCKED and interface.blocklist_published:
         words = form_texts.of(interface)
         return _decline(403, words["blocked_title"], words["blocked"])
     if _wants_json():
-        return jsonify(id=lead_id), 201
+        return jsonify(id=captured.lead_id), 201
     # Elsewhere and not here at once: whoever reloads the thank-you page, or returns to it, sends nothing twice.
-    elsewhere = interface.redirect_url if not _framed() else None
-    return redirect(elsewhere or url_for(".thank_you", public_id=public_id), 303)
+    elsewhere = interface.redirect_url if not form_headers.is_framed() else None
+    return redirect(elsewhere or url_for(".thank_you", public_id=interface.public_id), 303)
 
 
 def _noted(published: Published) -> Published:
     """The same; the headers of the answer say which sites may show it."""
     g.allowed_sites = published.interface.allowed_sites
     return published
-
-
-def _own_origins() -> tuple[str, str]:
-    return str(current_app.extensions["leadhook"].public_url), request.host_url.rstrip("/")
 
 
 def _again(published: Published, form: LeadForm, tracked: Mapping[str, str], sent: Mapping[str, Any]) -> Answer:
@@ -180,7 +212,7 @@ def _rendered(page: str, published: Published | None, **context: object) -> str:
         shown = published.interface
         context |= {"interface": shown, "account_name": published.account_name}
         context |= {"words": form_texts.of(shown), "look": form_look.stylesheet_name(shown)}
-    framed = _framed()
+    framed = form_headers.is_framed()
     return template.render(framed=framed, script=loader.frame_address() if framed else None, **context)
 
 
@@ -191,17 +223,12 @@ def _for_ever(body: str | bytes, media_type: str) -> Response:
     return response
 
 
-def _framed() -> bool:
-    """Whether the page is asked for by a frame of another one."""
-    return request.headers.get("Sec-Fetch-Dest") in ("iframe", "frame", "embed", "object")
-
-
 def _where_from() -> tuple[str | None, str | None]:
     """The page the form stands on, and what led to it, as far as the browser says.
 
     The referrer of a form in a frame, or of a post, is the page; that of the form's own page is what led to it.
     """
-    if _framed() or request.method == "POST":
+    if form_headers.is_framed() or request.method == "POST":
         return request.referrer, None
     return None, request.referrer
 
@@ -230,7 +257,7 @@ def _not_taken(error: MethodNotAllowed) -> Any:
     """No view was found, so no blueprint either: below /f/ it is answered as everything there is."""
     if not request.path.startswith("/f/"):
         return http_error(error)
-    response = _headers(make_response(_declined(error)))
+    response = form_headers.set_on(make_response(_declined(error)))
     response.headers["Allow"] = ", ".join(sorted(error.valid_methods or ()))
     return response
 
@@ -247,34 +274,3 @@ def _decline(code: int, title: str, words: str) -> Answer:
     if _wants_json():
         return jsonify(errors={"_form": [words]}), code
     return _rendered("declined", None, title=title, words=words, look=form_look.plain_stylesheet_name()), code
-
-
-def _policy(allowed: Sequence[str]) -> str:
-    """Browsers hold the redirect after a post to the form's own form-action, too."""
-    parts = urlsplit(g.get("redirect_url") or "")
-    elsewhere = f" {parts.scheme}://{parts.netloc}" if parts.netloc else ""
-    policy = CSP.format(elsewhere, embedding.frame_ancestors(allowed))
-    return policy.replace("style-src", f"{FRAMED_CSP}style-src", 1) if _framed() else policy
-
-
-@blueprint.after_request
-def _headers(response: Response) -> Response:
-    """Any site may frame the form and post to it, or those that are allowed: it knows no cookie to abuse."""
-    headers, allowed = response.headers, g.get("allowed_sites") or []
-    headers.setdefault("Content-Security-Policy", _policy(allowed))
-    headers.setdefault(
-        "Cache-Control", "private, no-cache"
-    )  # kept for the way back, so that what was typed is still there
-    origin = request.headers.get("Origin")
-    if not allowed:
-        headers["Access-Control-Allow-Origin"] = "*"
-    elif embedding.may_post(allowed, origin, _own_origins()):
-        headers["Access-Control-Allow-Origin"] = origin or "*"
-    if allowed:
-        headers.add("Vary", "Origin")
-    headers["Access-Control-Expose-Headers"] = "Retry-After"
-    if request.method == "OPTIONS":
-        headers["Access-Control-Allow-Methods"] = "GET, POST"
-        headers["Access-Control-Allow-Headers"] = "*"
-        headers["Access-Control-Max-Age"] = "86400"
-    return response

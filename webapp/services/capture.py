@@ -15,7 +15,7 @@ from webapp.delivery.bell import bell
 from webapp.extensions import db
 from webapp.group_commit import GroupCommit
 from webapp.ids import lead_id, message_id
-from webapp.models import Delivery, DeliveryState, FieldType, Lead, WebhookState
+from webapp.models import Account, Delivery, DeliveryState, FieldType, Interface, Lead, Webhook, WebhookState
 from webapp.services import interface_mails
 from webapp.services.submissions import Published
 from webapp.transaction import after_commit
@@ -37,9 +37,12 @@ class Submission(NamedTuple):
 
 
 def capture(submissions: Sequence[Submission]) -> list[str | None]:
-    """Keeps them in the transaction at hand; the leads' public ids, None where another lead has the nonce."""
+    """Keeps them in the transaction at hand; the leads' public ids.
+
+    None for one whose nonce another lead has, or whose form is not as it was judged by any more.
+    """
     leads = [_lead(submission) for submission in submissions]
-    kept = _insert(leads)
+    kept = _insert(leads, [submission.form for submission in submissions])
     told = [
         (submission.form, lead)
         for submission, lead in zip(submissions, leads, strict=True)
@@ -119,20 +122,56 @@ def _lead(submission: Submission) -> SimpleNamespace:
     return SimpleNamespace(**values, consents=consents, nonce=submission.nonce, spam=spam)
 
 
-_LEADS = bulk.inserting(
-    Lead,
+_OF_LEAD = (
     *("public_id", "account_id", "interface_id", "received_at", "test", "name", "email", "visitor", "fields", "source"),
     *("consents", "blank_due", "nonce", "spam"),
 )
+# What a form was judged by, see services/shown_forms.py: only while that is so is a lead of it inserted.
+_VERSION = {
+    "form_updated_at": Interface.updated_at,
+    "form_account": Account.name,
+    "form_webhook": Webhook.id,
+    "form_url": Webhook.url,
+    "form_state": Webhook.state,
+}
 
 
-def _insert(leads: Sequence[SimpleNamespace]) -> set[str]:
-    """Inserts them, but for those whose nonce is there; the public ids of those that were."""
+def _insert_leads(dialect: str, given: bulk.Values) -> Executable:
+    rows = (
+        select(*(given[name] for name in _OF_LEAD))
+        .join_from(Interface, Account, Account.id == Interface.account_id)
+        .join(Webhook, Webhook.interface_id == Interface.id)
+        .where(Interface.id == given["interface_id"], Interface.archived_at.is_(None))
+        .where(*(column.is_not_distinct_from(given[name]) for name, column in _VERSION.items()))
+    )
+    into = bulk.insert(dialect, Lead).from_select([*_OF_LEAD], rows, include_defaults=False)
+    return into.on_conflict_do_nothing()  # type: ignore[no-any-return]
+
+
+_LEADS = bulk.Bulk(
+    {name: getattr(Lead, name).type for name in _OF_LEAD} | {name: column.type for name, column in _VERSION.items()},
+    _insert_leads,
+)
+
+
+def _insert(leads: Sequence[SimpleNamespace], forms: Sequence[Published]) -> set[str]:
+    """Inserts them, but for those whose nonce is there or whose form has changed; the public ids of those that were."""
     ids = [lead.public_id for lead in leads]
     connection = db.session.connection()
-    if _LEADS.execute(connection, [vars(lead) for lead in leads]) == len(leads):
+    rows = [{**vars(lead), **_version(form)} for lead, form in zip(leads, forms, strict=True)]
+    if _LEADS.execute(connection, rows) == len(leads):
         return set(ids)
     return set(connection.scalars(select(Lead.public_id).where(Lead.public_id.in_(ids))))
+
+
+def _version(form: Published) -> dict[str, Any]:
+    return {
+        "form_updated_at": form.interface.updated_at,
+        "form_account": form.account_name,
+        "form_webhook": form.webhook.id,
+        "form_url": form.webhook.url,
+        "form_state": form.webhook.state,
+    }
 
 
 _OF_DELIVERY = ("message_id", "account_id", "webhook_id", "payload", "test", "state", "state_reason", "tries")

@@ -66,10 +66,10 @@ def _promise(lead: Lead, **more: Any) -> Delivery:
     return delivery
 
 
-def of_nonce(nonce: str) -> str:
-    """The public id of the lead that has this nonce. Reads what is committed."""
+def of_nonce(nonce: str) -> str | None:
+    """The public id of the lead that has this nonce, if there is one. Reads what is committed."""
     with looking() as connection:
-        return connection.scalars(select(Lead.public_id).where(Lead.nonce == nonce)).one()
+        return connection.scalar(select(Lead.public_id).where(Lead.nonce == nonce))
 
 
 def not_spam(account_id: int, public_id: str, user_id: int) -> Lead:
