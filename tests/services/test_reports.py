@@ -2,10 +2,11 @@
 
 import threading
 from collections.abc import Iterator
+from typing import Any
 
 import pytest
 from flask import Flask
-from sqlalchemy import update
+from sqlalchemy import delete, func, select, update
 
 from tests.conftest import AppMaker
 from tests.support.factories import point_at
@@ -16,9 +17,11 @@ from webapp.extensions import db
 from webapp.models import (
     Interface,
     Lane,
+    ReportEntry,
+    Webhook,
     WebhookState,
 )
-from webapp.services import leads, reports
+from webapp.services import leads, mails, reports
 from webapp.transaction import transaction
 
 
@@ -222,15 +225,71 @@ def test_one_webhooks_trouble_does_not_silence_the_others(
     failing: Interface, monkeypatch: pytest.MonkeyPatch, server: MailServer
 ) -> None:
     fail(failing)
-    compile_one = reports._compile
-
-    def troubled(webhook_id: int) -> int:
-        if webhook_id == -1:
-            raise RuntimeError("a bug")
-        return compile_one(webhook_id)
-
     webhook_id = failing.webhook.id
     db.session.rollback()
-    monkeypatch.setattr(reports, "_compile", troubled)
     monkeypatch.setattr(reports, "_due_webhooks", lambda: [-1, webhook_id])
     assert reports.compile_due() == 1
+
+
+def test_what_fails_while_a_report_is_worded_is_told_by_the_next(
+    failing: Interface, monkeypatch: pytest.MonkeyPatch, server: MailServer
+) -> None:
+    fail(failing, 2)
+    worded = mails.render
+
+    def meanwhile(kind: str, **context: Any) -> mails.Rendered:
+        monkeypatch.setattr(mails, "render", worded)
+        rendered = worded(kind, **context)
+        fail(failing, 3)
+        return rendered
+
+    monkeypatch.setattr(mails, "render", meanwhile)
+    send_mail()
+    assert told() == [("failed", 2)]
+    end_window(failing)
+    send_mail()
+    assert told() == [("failed", 2), ("failed", 3)]
+
+
+def test_a_window_does_not_close_over_what_failed_meanwhile(
+    failing: Interface, monkeypatch: pytest.MonkeyPatch, server: MailServer
+) -> None:
+    fail(failing)
+    send_mail()
+    end_window(failing)
+    drafts = reports._drafts
+
+    def before_a_failure(webhook_id: int) -> Any:
+        monkeypatch.setattr(reports, "_drafts", drafts)
+        found = drafts(webhook_id)
+        with transaction():
+            db.session.execute(update(Webhook).values(state=WebhookState.ARCHIVED))
+            db.session.execute(update(ReportEntry).values(report_id=None))
+        return found
+
+    monkeypatch.setattr(reports, "_drafts", before_a_failure)
+    assert reports.compile_due() == 0
+    assert window_of(failing) is not None
+    assert reports.compile_due() == 1
+    assert window_of(failing) is None
+
+
+def test_a_report_whose_entries_went_meanwhile_is_worded_anew(
+    failing: Interface, monkeypatch: pytest.MonkeyPatch, server: MailServer
+) -> None:
+    fail(failing, 3)
+    drafts = reports._drafts
+
+    def before_a_deletion(webhook_id: int) -> Any:
+        monkeypatch.setattr(reports, "_drafts", drafts)
+        found = drafts(webhook_id)
+        with transaction():
+            first = select(func.min(ReportEntry.id)).scalar_subquery()
+            db.session.execute(delete(ReportEntry).where(ReportEntry.id == first))
+        return found
+
+    monkeypatch.setattr(reports, "_drafts", before_a_deletion)
+    assert reports.compile_due() == 0
+    assert told() == []
+    assert reports.compile_due() == 1
+    assert told() == [("failed", 2)]

@@ -70,14 +70,16 @@ def write(
     reply_to: str | None = None,
     lead_id: int | None = None,
     signs_in: bool = False,
+    rendered: Rendered | None = None,
     **context: Any,
 ) -> Mail:
     """Adds a mail to the transaction at hand; it is sent after the commit, or kept where no SMTP server is configured.
 
     Never refuses: a lead must not be lost to its notification. An address that is none is left out; a mail without any
-    fails at once, in words. The context is what the templates of `kind` name; `lead_id` is for the lead's log.
+    fails at once, in words. The context is what the templates of `kind` name, or `rendered` what they gave already;
+    `lead_id` is for the lead's log.
     """
-    rendered, addresses = render(kind, **context), _addresses(recipients)
+    rendered, addresses = rendered or render(kind, **context), _addresses(recipients)
     mail = Mail(
         kind=kind,
         account_id=account_id,

@@ -4,11 +4,12 @@ from collections.abc import Sequence
 from typing import Any
 
 from flask import current_app
-from sqlalchemy import func, select
+from sqlalchemy import ColumnElement, func, select
 
+from webapp.clock import utcnow
 from webapp.extensions import db
 from webapp.filters import moment
-from webapp.models import Attempt, Delivery, DeliveryState, Lead, Report, ReportEntry, ReportKind, Webhook
+from webapp.models import Attempt, Delivery, DeliveryState, Lead, ReportEntry, ReportKind, Webhook
 from webapp.services.report_words import (
     Failures,
     Line,
@@ -34,10 +35,13 @@ READ = 2000  # characters of an answer that its excerpt is taken from
 SINCE = {DeliveryState.DELIVERED: "Delivered since", DeliveryState.CANCELLED: "Cancelled since"}
 
 
-def failures(webhook: Webhook, report: Report, window: float) -> dict[str, Any]:
-    """For `webhook_failed` and `webhook_gave_up`; `window`: seconds until the next report may come."""
+def failures(webhook: Webhook, entries: ColumnElement[bool], window: float) -> dict[str, Any]:
+    """For `webhook_failed` and `webhook_gave_up`: of these entries, at least one.
+
+    `window`: seconds until the next report may come.
+    """
     schedule = current_app.extensions["leadhook"].retry_schedule if webhook.automatic_retries else ()
-    return of_failures(_read(report), of_webhook(webhook), schedule, window)
+    return of_failures(_read(entries), of_webhook(webhook), schedule, window)
 
 
 def of_failures(told: Failures, about: dict[str, Any], schedule: Sequence[float], window: float) -> dict[str, Any]:
@@ -102,8 +106,8 @@ def of_webhook(webhook: Webhook) -> dict[str, Any]:
     }
 
 
-def _read(report: Report) -> Failures:
-    told = select().select_from(ReportEntry).where(ReportEntry.report_id == report.id).join(ReportEntry.delivery)
+def _read(entries: ColumnElement[bool]) -> Failures:
+    told = select().select_from(ReportEntry).where(entries).join(ReportEntry.delivery)
     tried = told.join(ReportEntry.attempt)
     span = func.count(), func.min(Attempt.started_at), func.max(Attempt.started_at)
     count, first_at, last_at = db.session.execute(tried.add_columns(*span)).one()
@@ -118,7 +122,7 @@ def _read(report: Report) -> Failures:
         lines=_lines(tried.join(Delivery.lead)),
         states={row[0]: row[1] for row in db.session.execute(states)},
         next_at=moment(next_at) if next_at else None,
-        written_at=report.created_at,
+        written_at=utcnow(),
     )
 
 

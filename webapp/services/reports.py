@@ -1,15 +1,17 @@
 """Error reports: the first failure after quiet is told within seconds, later ones at the end of a window.
 
-The window grows while failures go on (REPORT_WINDOW) and closes after one with answers and no new failure. Everything
-here happens under the lock of the webhook's lane, as recording does, so that an entry is neither told twice nor missed
+The window grows while failures go on (REPORT_WINDOW) and closes after one with answers and no new failure. Reports are
+written under the lock of the webhook's lane, as results are recorded, so that an entry is neither told twice nor missed
 by a window that closes.
 """
 
-from typing import Any
+import time
+from collections.abc import Sequence
+from typing import Any, NamedTuple
 
 import structlog
 from flask import current_app
-from sqlalchemy import exists, select, update
+from sqlalchemy import ColumnElement, exists, func, select, update
 
 from webapp.clock import now_sql
 from webapp.config import Config
@@ -22,19 +24,54 @@ from webapp.transaction import reading, release, transaction
 
 log = structlog.get_logger()
 
+REST = 0.1  # seconds at most between two reports
 TOLD_BY_ENTRIES = (ReportKind.FAILED, ReportKind.GAVE_UP, ReportKind.PAUSED)
 
 
 def compile_due() -> int:
-    """Writes each report whose time has come, with its mail, a transaction for each webhook; returns how many."""
+    """Writes each report whose time has come, with its mail, a transaction for each webhook; returns how many.
+
+    A report takes longer to word than all that is done under the lane's lock, so it is worded before that, of what
+    stands there then. In between the thread rests as long as it worked: the leads that other threads of this process
+    deliver meanwhile are more urgent.
+    """
     written = 0
     for webhook_id in _due_webhooks():
+        began = time.monotonic()
         try:
+            drafts = _drafts(webhook_id)
             with transaction():
-                written += _compile(webhook_id)
+                written += _compile(webhook_id, drafts)
         except Exception as error:  # one webhook's trouble must not silence the others
             log.error("a report could not be written", webhook=webhook_id, exc_info=error)
+        time.sleep(min(REST, time.monotonic() - began))
     return written
+
+
+class _Draft(NamedTuple):
+    """A report that is worded: so many entries, all that nobody has told of up to the id `last`."""
+
+    kind: ReportKind
+    entries: int
+    last: int
+    rendered: mails.Rendered
+
+
+def _drafts(webhook_id: int) -> list[_Draft]:
+    with reading():
+        webhook = db.session.get_one(Webhook, webhook_id, populate_existing=True)
+        untold = select(ReportEntry.kind, func.count(), func.max(ReportEntry.id)).group_by(ReportEntry.kind)
+        found = {row[0]: row for row in db.session.execute(untold.where(_untold(webhook_id)))}
+        drafts = []
+        for kind, entries, last in [found[kind] for kind in TOLD_BY_ENTRIES if kind in found]:
+            if kind == ReportKind.PAUSED:
+                context = report_texts.paused(webhook, webhook.state_reason)
+            else:
+                told = _untold(webhook_id) & (ReportEntry.kind == kind) & (ReportEntry.id <= last)
+                context = report_texts.failures(webhook, told, _window(webhook))
+            drafts.append(_Draft(kind, entries, last, _worded(kind, context)))
+        release()
+    return drafts
 
 
 def _due_webhooks() -> list[int]:
@@ -48,34 +85,41 @@ def _due_webhooks() -> list[int]:
 def note_paused(webhook: Webhook, reason: str) -> None:
     """Tells the account owner that a webhook was paused, and why (a sentence), in the transaction at hand."""
     report = _new_report(webhook, ReportKind.PAUSED)
-    _mail(webhook, report, report_texts.paused(webhook, reason))
+    _mail(webhook, report, _worded(ReportKind.PAUSED, report_texts.paused(webhook, reason)))
 
 
-def _compile(webhook_id: int) -> int:
+def _compile(webhook_id: int, drafts: Sequence[_Draft]) -> int:
     states.lock_lane(db.session.connection(), webhook_id)
     due = select(Webhook).where(Webhook.id == webhook_id, Webhook.report_due_at <= now_sql())
     webhook = db.session.scalar(due.execution_options(populate_existing=True))
     if webhook is None:  # another job was here
         return 0
     now = db.session.execute(select(now_sql())).scalar_one()
-    windows = _config().report_window
-    told = [kind for kind in TOLD_BY_ENTRIES if _is_untold(webhook, kind)]
-    window = windows[min(webhook.report_step, len(windows) - 1)]
-    for kind in told:
-        _tell(webhook, kind, window)
-    if webhook.state == WebhookState.ARCHIVED or (not told and webhook.report_step == 0):
-        _close(webhook)
-    elif told:
-        webhook.report_due_at, webhook.report_window_opened_at = now + window, now
+    for draft in drafts:
+        _tell(webhook, draft)
+    archived = webhook.state == WebhookState.ARCHIVED
+    if drafts and not archived:
+        webhook.report_due_at, webhook.report_window_opened_at = now + _window(webhook), now
         webhook.report_step += 1
+    elif _has_untold(webhook):  # since the drafts: it stays due, and is worded at the next pass
+        pass
+    elif archived or webhook.report_step == 0:
+        _close(webhook)
     elif _answers(webhook):
         _tell_recovered(webhook)
         _close(webhook)
         return 1
     else:  # nothing came, or what was told of already goes on failing
+        windows = _config().report_window
         webhook.report_due_at = now + windows[min(webhook.report_step, len(windows)) - 1]
         webhook.report_window_opened_at = now
-    return len(told)
+    return len(drafts)
+
+
+def _window(webhook: Webhook) -> float:
+    """Seconds between the report that is due now and the next."""
+    windows = _config().report_window
+    return windows[min(webhook.report_step, len(windows) - 1)]
 
 
 def _close(webhook: Webhook) -> None:
@@ -90,28 +134,31 @@ def _answers(webhook: Webhook) -> bool:
     return lane.failures == 0 and (lane.succeeded_at or 0.0) > (opened_at or 0.0)
 
 
-def _untold(webhook: Webhook, kind: ReportKind) -> Any:
-    return (ReportEntry.webhook_id == webhook.id) & ReportEntry.report_id.is_(None) & (ReportEntry.kind == kind)
+def _untold(webhook_id: int) -> ColumnElement[bool]:
+    return (ReportEntry.webhook_id == webhook_id) & ReportEntry.report_id.is_(None)
 
 
-def _is_untold(webhook: Webhook, kind: ReportKind) -> bool:
-    return bool(db.session.scalar(select(exists().where(_untold(webhook, kind)))))
+def _has_untold(webhook: Webhook) -> bool:
+    return bool(db.session.scalar(select(exists().where(_untold(webhook.id)))))
 
 
-def _tell(webhook: Webhook, kind: ReportKind, window: float) -> None:
-    """One report of everything of this kind that no report has told of yet."""
-    report = _new_report(webhook, kind)
-    entries = update(ReportEntry).where(_untold(webhook, kind)).values(report_id=report.id)
-    db.session.execute(entries.execution_options(synchronize_session=False))
-    if kind == ReportKind.PAUSED:
-        context = report_texts.paused(webhook, webhook.state_reason)
-    else:
-        context = report_texts.failures(webhook, report, window)
-    _mail(webhook, report, context)
+def _tell(webhook: Webhook, draft: _Draft) -> None:
+    """Makes a draft the report of its entries: under the lane's lock, where newer ones have greater ids."""
+    report = _new_report(webhook, draft.kind)
+    entries = update(ReportEntry).where(_untold(webhook.id), ReportEntry.kind == draft.kind)
+    these = entries.where(ReportEntry.id <= draft.last).values(report_id=report.id)
+    told = db.session.scalars(these.returning(ReportEntry.id).execution_options(synchronize_session=False)).all()
+    if len(told) != draft.entries:  # leads were deleted meanwhile: it is worded anew
+        raise RuntimeError(f"a report of {draft.entries} entries found {len(told)}")
+    _mail(webhook, report, draft.rendered)
 
 
 def _tell_recovered(webhook: Webhook) -> None:
-    _mail(webhook, _new_report(webhook, ReportKind.RECOVERED), report_texts.recovered(webhook))
+    _mail(
+        webhook,
+        _new_report(webhook, ReportKind.RECOVERED),
+        _worded(ReportKind.RECOVERED, report_texts.recovered(webhook)),
+    )
 
 
 def _new_report(webhook: Webhook, kind: ReportKind) -> Report:
@@ -121,13 +168,17 @@ def _new_report(webhook: Webhook, kind: ReportKind) -> Report:
     return report
 
 
-def _mail(webhook: Webhook, report: Report, context: dict[str, Any]) -> None:
+def _worded(kind: ReportKind, context: dict[str, Any]) -> mails.Rendered:
+    return mails.render(report_texts.TEMPLATES[kind], **context)
+
+
+def _mail(webhook: Webhook, report: Report, rendered: mails.Rendered) -> None:
     owner = select(User.email).where(User.account_id == webhook.account_id, User.role == Role.OWNER)
     mail = mails.write(
         report_texts.TEMPLATES[report.kind],
         recipients=[*db.session.scalars(owner), *webhook.interface.report_emails],
         account_id=webhook.account_id,
-        **context,
+        rendered=rendered,
     )
     report.mail = mail
     db.session.flush()
