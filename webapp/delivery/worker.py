@@ -7,6 +7,7 @@ import contextlib
 import signal
 import threading
 import time
+from datetime import UTC, datetime
 from typing import Any
 
 import structlog
@@ -17,9 +18,10 @@ from rq import Queue, worker_registration
 from rq.exceptions import StopRequested
 from rq.executions import Execution
 from rq.job import Job
+from rq.registry import StartedJobRegistry
 from rq.serializers import JSONSerializer
 from rq.timeouts import BaseDeathPenalty
-from rq.worker.base import BaseWorker
+from rq.worker.base import BaseWorker, WorkerStatus
 
 from webapp.delivery.slots import Slots
 
@@ -59,17 +61,51 @@ class ThreadedWorker(BaseWorker):
         self.slots = slots
         self.log_job_description = False
         self._dequeuing = False
-        self._beat_at = -BEAT
+        self._beat_at = self._looked_at = -BEAT
 
     def set_state(self, state: str, pipeline: Any = None) -> None:
         """Tells Redis of a state only where it is another one."""
         if state != self.get_state():
             super().set_state(state, pipeline)
 
+    # What RQ asks and tells Redis of a job, in as few conversations as may be: each costs as much as signing a lead.
+
+    def check_for_suspension(self, burst: bool) -> None:
+        """Looks whether workers are suspended every few seconds, and not before each job."""
+        if time.monotonic() >= self._looked_at + BEAT:
+            super().check_for_suspension(burst)
+            self._looked_at = time.monotonic()
+
     def execute_job(self, job: Job, queue: Queue) -> None:
         """Hands a job to a slot, and returns once there is room for another one."""
-        execution = self.prepare_execution(job)
+        with self.connection.pipeline(transaction=False) as pipeline:
+            ttl = self.get_heartbeat_ttl(job)
+            execution = Execution.create(job, ttl, pipeline=pipeline, worker_name=self.name)
+            self.executions[execution.id] = execution
+            self.set_state(WorkerStatus.BUSY, pipeline)
+            job.prepare_for_execution(self.name, pipeline)
+            pipeline.lrem(queue.intermediate_queue_key, 1, job.id)
+            pipeline.execute()
         self.slots.begin(lambda: self._perform(job, queue, execution))
+
+    def prepare_job_execution(self, job: Job, remove_from_intermediate_queue: bool = False) -> None:
+        """Was done before the job had a slot."""
+
+    def handle_execution_ended(self, job: Job, queue: Queue, heartbeat_ttl: int) -> None:
+        job.ended_at = datetime.now(UTC)
+
+    def handle_job_success(
+        self, job: Job, queue: Queue, started_job_registry: StartedJobRegistry, execution: Execution
+    ) -> None:
+        """Counts and forgets it: no job of ours keeps a result, repeats or has others that wait for it."""
+        assert job.started_at
+        assert job.ended_at
+        with self.connection.pipeline(transaction=False) as pipeline:
+            self.increment_successful_job_count(pipeline)
+            self.increment_total_working_time(job.ended_at - job.started_at, pipeline)
+            self.cleanup_execution(job, pipeline, execution)
+            pipeline.delete(job.key)
+            pipeline.execute()
 
     def _perform(self, job: Job, queue: Queue, execution: Execution) -> None:
         try:
