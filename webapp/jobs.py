@@ -12,7 +12,7 @@ def drain(webhook_id: int) -> None:
 def send_mail() -> None:
     """Writes the reports that are due, then hands due mail to SMTP."""
     lanes.unmark("mail")
-    reports.compile_due()
+    reports.compile_due(stopping=worker.is_stopping)
     mails.deliver_due(stopping=worker.is_stopping)
 
 

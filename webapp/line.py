@@ -3,12 +3,14 @@
 A plain `threading.Lock` does not promise that: a thread that writes in a loop keeps all others out.
 """
 
+import errno
 import fcntl
 import os
 import time
 from collections import deque
 from threading import Lock
 
+HELD, NEXT = 0, 1  # bytes
 LOOK_EVERY = 0.0003  # seconds between looks at a gate that another process holds
 
 
@@ -47,9 +49,10 @@ class Line:
 
 
 class Gate:
-    """A lock among the processes that open one file; let go by the system when its holder dies.
+    """A lock among processes, by two bytes of a file; the system lets it go when its holder dies.
 
-    A process's threads stand in a `Line` before it: only one of them may be at the gate.
+    Who is there takes the first byte and waits for the second, which is the lock: so whoever leaves, and would enter
+    again at once, finds somebody before it. A process's threads stand in a `Line`: one of them may be at the gate.
     """
 
     def __init__(self, path: str) -> None:
@@ -57,19 +60,29 @@ class Gate:
         self._file, self._opened_by = -1, 0
 
     def enter(self, timeout: float) -> bool:
-        """Waits until no other process holds it, at most `timeout` seconds; whether it is ours."""
-        if self._opened_by != os.getpid():  # what a fork hands down is its parent's lock
+        """Waits for its turn, at most `timeout` seconds; whether it came."""
+        if self._opened_by != os.getpid():  # not what a fork handed down
             self._file, self._opened_by = os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600), os.getpid()
         ends_at = time.monotonic() + timeout
+        if not self._take(NEXT, ends_at):
+            return False
+        try:
+            return self._take(HELD, ends_at)
+        finally:
+            fcntl.lockf(self._file, fcntl.LOCK_UN, 1, NEXT)
+
+    def leave(self) -> None:
+        fcntl.lockf(self._file, fcntl.LOCK_UN, 1, HELD)
+
+    def _take(self, byte: int, ends_at: float) -> bool:
         while True:
             try:
-                fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError:
+                fcntl.lockf(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB, 1, byte)
+            except OSError as error:
+                if error.errno not in (errno.EACCES, errno.EAGAIN):
+                    raise
                 if time.monotonic() > ends_at:
                     return False
                 time.sleep(LOOK_EVERY)
             else:
                 return True
-
-    def leave(self) -> None:
-        fcntl.flock(self._file, fcntl.LOCK_UN)

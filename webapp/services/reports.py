@@ -5,8 +5,9 @@ written under the lock of the webhook's lane, as results are recorded, so that a
 by a window that closes.
 """
 
+import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 import structlog
@@ -24,28 +25,41 @@ from webapp.transaction import reading, release, transaction
 
 log = structlog.get_logger()
 
-REST = 0.1  # seconds at most between two reports
+REST = 0.05  # seconds between two reports
+_compiling = threading.Lock()
 TOLD_BY_ENTRIES = (ReportKind.FAILED, ReportKind.GAVE_UP, ReportKind.PAUSED)
 
 
-def compile_due() -> int:
+def compile_due(stopping: Callable[[], bool] = lambda: False) -> int:
     """Writes each report whose time has come, with its mail, a transaction for each webhook; returns how many.
 
-    A report takes longer to word than all that is done under the lane's lock, so it is worded before that, of what
-    stands there then. In between the thread rests as long as it worked: the leads that other threads of this process
-    deliver meanwhile are more urgent.
+    A report takes longer to word than to write, so it is worded before the lane is locked, of what stands there then.
+    Where hundreds of receivers fail at once, their reports are a few a second: those who wait for the database, or for
+    this process's interpreter, with a lead are more urgent.
     """
-    written = 0
-    for webhook_id in _due_webhooks():
-        began = time.monotonic()
-        try:
-            drafts = _drafts(webhook_id)
-            with transaction():
-                written += _compile(webhook_id, drafts)
-        except Exception as error:  # one webhook's trouble must not silence the others
-            log.error("a report could not be written", webhook=webhook_id, exc_info=error)
-        time.sleep(min(REST, time.monotonic() - began))
-    return written
+    if not _compiling.acquire(blocking=False):  # each job would word what the other one writes
+        return 0
+    try:
+        written = 0
+        for webhook_id in _due_webhooks():
+            if stopping():
+                break
+            try:
+                written += _compile(webhook_id)
+            except Exception as error:  # one webhook's trouble must not silence the others
+                log.error("a report could not be written", webhook=webhook_id, exc_info=error)
+            time.sleep(REST)
+        return written
+    finally:
+        _compiling.release()
+
+
+def _compile(webhook_id: int) -> int:
+    drafts = _drafts(webhook_id)
+    if drafts is None:  # another process was here
+        return 0
+    with transaction():
+        return _write(webhook_id, drafts)
 
 
 class _Draft(NamedTuple):
@@ -55,23 +69,35 @@ class _Draft(NamedTuple):
     entries: int
     last: int
     rendered: mails.Rendered
+    recipients: Sequence[str]
 
 
-def _drafts(webhook_id: int) -> list[_Draft]:
+def _drafts(webhook_id: int) -> list[_Draft] | None:
+    """What there is to tell of a webhook; None if its time has not come."""
     with reading():
-        webhook = db.session.get_one(Webhook, webhook_id, populate_existing=True)
-        untold = select(ReportEntry.kind, func.count(), func.max(ReportEntry.id)).group_by(ReportEntry.kind)
-        found = {row[0]: row for row in db.session.execute(untold.where(_untold(webhook_id)))}
-        drafts = []
-        for kind, entries, last in [found[kind] for kind in TOLD_BY_ENTRIES if kind in found]:
-            if kind == ReportKind.PAUSED:
-                context = report_texts.paused(webhook, webhook.state_reason)
-            else:
-                told = _untold(webhook_id) & (ReportEntry.kind == kind) & (ReportEntry.id <= last)
-                context = report_texts.failures(webhook, told, _window(webhook))
-            drafts.append(_Draft(kind, entries, last, _worded(kind, context)))
+        webhook = _due(webhook_id)
+        drafts = _worded(webhook) if webhook else None
         release()
     return drafts
+
+
+def _worded(webhook: Webhook) -> list[_Draft]:
+    untold = select(ReportEntry.kind, func.count(), func.max(ReportEntry.id)).group_by(ReportEntry.kind)
+    found = {row[0]: row for row in db.session.execute(untold.where(_untold(webhook.id)))}
+    drafts = []
+    for kind, entries, last in [found[kind] for kind in TOLD_BY_ENTRIES if kind in found]:
+        if kind == ReportKind.PAUSED:
+            context = report_texts.paused(webhook, webhook.state_reason)
+        else:
+            told = _untold(webhook.id) & (ReportEntry.kind == kind) & (ReportEntry.id <= last)
+            context = report_texts.failures(webhook, told, _window(webhook))
+        drafts.append(_Draft(kind, entries, last, _render(kind, context), _recipients(webhook)))
+    return drafts
+
+
+def _due(webhook_id: int) -> Webhook | None:
+    due = select(Webhook).where(Webhook.id == webhook_id, Webhook.report_due_at <= now_sql())
+    return db.session.scalar(due.execution_options(populate_existing=True))
 
 
 def _due_webhooks() -> list[int]:
@@ -85,14 +111,13 @@ def _due_webhooks() -> list[int]:
 def note_paused(webhook: Webhook, reason: str) -> None:
     """Tells the account owner that a webhook was paused, and why (a sentence), in the transaction at hand."""
     report = _new_report(webhook, ReportKind.PAUSED)
-    _mail(webhook, report, _worded(ReportKind.PAUSED, report_texts.paused(webhook, reason)))
+    _mail(report, _render(ReportKind.PAUSED, report_texts.paused(webhook, reason)), _recipients(webhook))
 
 
-def _compile(webhook_id: int, drafts: Sequence[_Draft]) -> int:
+def _write(webhook_id: int, drafts: Sequence[_Draft]) -> int:
     states.lock_lane(db.session.connection(), webhook_id)
-    due = select(Webhook).where(Webhook.id == webhook_id, Webhook.report_due_at <= now_sql())
-    webhook = db.session.scalar(due.execution_options(populate_existing=True))
-    if webhook is None:  # another job was here
+    webhook = _due(webhook_id)
+    if webhook is None:
         return 0
     now = db.session.execute(select(now_sql())).scalar_one()
     for draft in drafts:
@@ -150,15 +175,12 @@ def _tell(webhook: Webhook, draft: _Draft) -> None:
     told = db.session.scalars(these.returning(ReportEntry.id).execution_options(synchronize_session=False)).all()
     if len(told) != draft.entries:  # leads were deleted meanwhile: it is worded anew
         raise RuntimeError(f"a report of {draft.entries} entries found {len(told)}")
-    _mail(webhook, report, draft.rendered)
+    _mail(report, draft.rendered, draft.recipients)
 
 
 def _tell_recovered(webhook: Webhook) -> None:
-    _mail(
-        webhook,
-        _new_report(webhook, ReportKind.RECOVERED),
-        _worded(ReportKind.RECOVERED, report_texts.recovered(webhook)),
-    )
+    rendered = _render(ReportKind.RECOVERED, report_texts.recovered(webhook))
+    _mail(_new_report(webhook, ReportKind.RECOVERED), rendered, _recipients(webhook))
 
 
 def _new_report(webhook: Webhook, kind: ReportKind) -> Report:
@@ -168,22 +190,21 @@ def _new_report(webhook: Webhook, kind: ReportKind) -> Report:
     return report
 
 
-def _worded(kind: ReportKind, context: dict[str, Any]) -> mails.Rendered:
+def _render(kind: ReportKind, context: dict[str, Any]) -> mails.Rendered:
     return mails.render(report_texts.TEMPLATES[kind], **context)
 
 
-def _mail(webhook: Webhook, report: Report, rendered: mails.Rendered) -> None:
+def _recipients(webhook: Webhook) -> list[str]:
     owner = select(User.email).where(User.account_id == webhook.account_id, User.role == Role.OWNER)
-    mail = mails.write(
-        report_texts.TEMPLATES[report.kind],
-        recipients=[*db.session.scalars(owner), *webhook.interface.report_emails],
-        account_id=webhook.account_id,
-        rendered=rendered,
-    )
-    report.mail = mail
+    return [*db.session.scalars(owner), *webhook.interface.report_emails]
+
+
+def _mail(report: Report, rendered: mails.Rendered, recipients: Sequence[str]) -> None:
+    template = report_texts.TEMPLATES[report.kind]
+    report.mail = mails.write(template, recipients=recipients, account_id=report.account_id, rendered=rendered)
     db.session.flush()
-    if mail.state == MailState.KEPT:
-        mails.log_told(mail.id, mail.kind, None, mail.recipients)
+    if report.mail.state == MailState.KEPT:
+        mails.log_told(report.mail.id, template, None, report.mail.recipients)
 
 
 def _config() -> Config:
