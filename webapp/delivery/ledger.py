@@ -156,9 +156,13 @@ def last_look(connection: Connection, webhook_id: int) -> tuple[bool, bool]:
     return lane is not None, lane is not None and lane.slow_since is not None
 
 
-_DUE_LANES = select(Lane.webhook_id, Lane.slow_since.is_not(None)).join(Webhook).where(ACTIVE, ~HELD, is_due())
+_PATIENT = or_(Lane.slow_since.is_not(None), Lane.failures > 0)
+_DUE_LANES = select(Lane.webhook_id, _PATIENT).join(Webhook).where(ACTIVE, ~HELD, is_due())
 
 
 def due_lanes(connection: Connection, lease: float) -> Sequence[tuple[int, bool]]:
-    """The free lanes with due deliveries, for the sweep: webhook id, and whether the lane is slow."""
+    """The free lanes with due deliveries, for the sweep: webhook id, and whether those on the fast queue go first.
+
+    That is so of slow lanes, and of those that failed last: their retries become due by the dozen, between two sweeps.
+    """
     return [(webhook_id, slow) for webhook_id, slow in connection.execute(_DUE_LANES, {"lease": lease})]
