@@ -41,7 +41,9 @@ def submit(interface: Interface, fields: Mapping[str, str] = ADA) -> Lead:
 
 def captured(public_id: str, fields: Mapping[str, str], source: Mapping[str, Any] = MappingProxyType({})) -> Lead:
     """A lead of that interface, captured as a submitted form is, in the transaction at hand."""
-    [lead_id] = capture.capture([Submission(submissions.published(public_id), fields, source)])
+    lead_id = None
+    while lead_id is None:  # the form was changed just now
+        [lead_id] = capture.capture([Submission(submissions.published(public_id), fields, source)])
     return db.session.scalars(select(Lead).where(Lead.public_id == lead_id)).one()
 
 
