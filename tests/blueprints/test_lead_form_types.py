@@ -288,12 +288,23 @@ def test_a_first_view_is_three_requests_and_thirty_kilobytes(client: FlaskClient
     """With all types, and a logo as large as one may be that cannot be compressed."""
     with transaction():
         form_look.set_logo(every, PNG + bytes(range(256)) * 79)
-    page = client.get(f"/f/{every.public_id}").text
-    loaded = {part.split('"')[0] for part in page.replace('href="/', 'src="/').split('src="')[1:]}
-    assert len(loaded) == 2, loaded
-    sizes = [len(gzip.compress(client.get(address).data)) for address in loaded if "/logo/" not in address]
+    address = f"/f/{every.public_id}"
+    page, framed = client.get(address).text, client.get(address, headers={"Sec-Fetch-Dest": "iframe"})
+    sizes = [len(gzip.compress(client.get(file).data)) for file in _loaded(page) if "/logo/" not in file]
     assert len(gzip.compress(page.encode())) + sum(sizes) + form_look.MAX_LOGO < 30 * 1024
     assert "<script" not in page
+    # A frame has a script, and its logo in the page.
+    sizes = [len(gzip.compress(client.get(file).data)) for file in _loaded(framed.text)]
+    assert len(gzip.compress(framed.data)) + sum(sizes) < 30 * 1024
+    assert "data:image/png;base64," in framed.text
+    assert "img-src data: 'self'" in framed.headers["Content-Security-Policy"]
+
+
+def _loaded(page: str) -> set[str]:
+    """What a page makes a browser ask for: no more than two files."""
+    found = {part.split('"')[0] for part in page.replace('href="/', 'src="/').split('src="/')[1:]}
+    assert len(found) == 2, found
+    return {f"/{address}" for address in found}
 
 
 def test_a_view_costs_one_small_select_and_sees_every_change(

@@ -18,7 +18,7 @@ from tests.support.waiting import wait_until
 from webapp.clock import utcnow
 from webapp.extensions import db
 from webapp.models import Field, FieldType, Interface, Lead, User
-from webapp.services import interfaces
+from webapp.services import form_look, interfaces
 from webapp.transaction import transaction
 
 QUERY = "?utm_source=news&utm_campaign=spring&gclid=g1"
@@ -234,3 +234,36 @@ def test_fetch_from_an_allowed_page_and_from_another(chromium: Browser, host: Ho
     page.close()
     assert (answer, refused) == (leads_of(public_id)[0].public_id, "no")
     assert len(leads_of(public_id)) == 1
+
+
+def test_a_form_in_a_frame_asks_for_three_files_with_its_logo_too(
+    page: Page, site: Site, host: Host, public_id: str
+) -> None:
+    """The page of the form, its stylesheet, its script."""
+    with transaction():
+        interface = db.session.scalars(select(Interface).where(Interface.public_id == public_id)).one()
+        picture = b'<svg xmlns="http://www.w3.org/2000/svg" width="40" height="20"><rect width="40" height="20"/></svg>'
+        form_look.set_logo(interface, picture)
+    host.pages["/"] = (f'<!doctype html><iframe id="form" src="{site.url}/f/{public_id}"></iframe>', "")
+    asked: list[str] = []
+    page.on("request", lambda request: asked.append(request.url))
+    page.goto(host.url)
+    logo = page.frame_locator("#form").locator("img.lf-logo")
+    expect(logo).to_be_visible()
+    assert logo.evaluate("(image) => image.complete && image.naturalWidth") == 40
+    assert len([address for address in asked if address.startswith(site.url)]) == 3, asked
+
+
+def test_a_frame_in_a_page_that_is_not_allowed_stays_empty(
+    chromium: Browser, site: Site, host: Host, public_id: str
+) -> None:
+    host.pages["/"] = (f'<!doctype html><iframe id="form" src="{site.url}/f/{public_id}"></iframe>', "")
+    page = chromium.new_page()
+    refusals: list[str] = []
+    page.on("console", lambda message: refusals.append(message.text) if "frame-ancestors" in message.text else None)
+    page.goto(host.url)
+    expect(page.frame_locator("#form").get_by_role("button", name="Send")).to_be_visible()
+    page.goto(host.url.replace("localhost", "127.0.0.1"))  # another site, with the same page
+    wait_until(lambda: bool(refusals), "the browser to refuse")
+    assert page.frame_locator("#form").get_by_role("button", name="Send").count() == 0
+    page.close()

@@ -297,6 +297,17 @@ def test_a_lane_is_free_after_a_drain_and_no_job_is_left_ringing(pointed: Interf
     assert queues.get("fast").get_job_ids() == []
 
 
+def test_what_slipped_past_a_pause_rings_nobody_and_is_not_sent(pointed: Interface, receiver: Receiver) -> None:
+    """Its drain would otherwise find it due at its end, ring, and drain again for ever. The sweep holds it."""
+    submit(pointed)
+    with transaction():
+        db.session.execute(update(Webhook).values(state=WebhookState.PAUSED))
+    queues.redis.flushall()
+    drain(pointed)
+    assert receiver.requests == []
+    assert queues.get("fast").get_job_ids() == []
+
+
 def test_a_stale_holder_keeps_its_attempts_and_overwrites_nothing(pointed: Interface, receiver: Receiver) -> None:
     lead = submit(pointed)
     webhook_id = pointed.webhook.id

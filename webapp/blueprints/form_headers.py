@@ -9,7 +9,8 @@ from flask import Response, current_app, g, request
 from webapp.services import embedding
 
 CSP = "default-src 'none'; style-src 'self'; img-src 'self'; form-action 'self'{}; base-uri 'none'; frame-ancestors {}"
-FRAMED_CSP = "script-src 'self'; "  # a frame tells the page around it how high it is; elsewhere there is no script
+# A frame tells the page around it how high it is, and has its logo within; elsewhere there is no script.
+FRAMED_CSP = {"style-src": "script-src 'self'; style-src", "img-src": "img-src data:"}
 
 
 def is_framed() -> bool:
@@ -27,7 +28,9 @@ def _policy(allowed: Sequence[str]) -> str:
     parts = urlsplit(g.get("redirect_url") or "")
     elsewhere = f" {parts.scheme}://{parts.netloc}" if parts.netloc else ""
     policy = CSP.format(elsewhere, embedding.frame_ancestors(allowed))
-    return policy.replace("style-src", f"{FRAMED_CSP}style-src", 1) if is_framed() else policy
+    for directive, wider in FRAMED_CSP.items() if is_framed() else ():
+        policy = policy.replace(directive, wider, 1)
+    return policy
 
 
 def set_on(response: Response) -> Response:

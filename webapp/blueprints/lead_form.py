@@ -213,7 +213,15 @@ def _rendered(page: str, published: Published | None, **context: object) -> str:
         context |= {"interface": shown, "account_name": published.account_name}
         context |= {"words": form_texts.of(shown), "look": form_look.stylesheet_name(shown)}
     framed = form_headers.is_framed()
+    if published and published.interface.logo:
+        context["logo"] = _logo_address(published.interface, framed)
     return template.render(framed=framed, script=loader.frame_address() if framed else None, **context)
+
+
+def _logo_address(interface: Any, framed: bool) -> str:
+    if framed:
+        return form_look.embedded_logo(interface.public_id, interface.logo)
+    return url_for(".logo", public_id=interface.public_id, name=interface.logo)
 
 
 def _for_ever(body: str | bytes, media_type: str) -> Response:

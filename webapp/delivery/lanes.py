@@ -202,18 +202,16 @@ def _record_once(hold: Hold, batch: Batch, sent: sending.Sending, more: bool) ->
         if lane is None:
             log.warning("the lane was lost before recording", webhook=hold.webhook_id)
             return None
-        report_due = _move_on(connection, batch, sent, lane)
+        _move_on(connection, batch, sent, lane)
         following = ledger.batch(connection, hold.webhook_id) if more else None
         if following is None:
             let_go(connection, hold)
     hold.renewed()
-    if report_due:
-        ring_mail()
     return following
 
 
-def _move_on(connection: Connection, batch: Batch, sent: sending.Sending, lane: object) -> bool:
-    """Moves the deliveries of a batch; whether a report is due because of it."""
+def _move_on(connection: Connection, batch: Batch, sent: sending.Sending, lane: object) -> None:
+    """Moves the deliveries of a batch, and notes what is to be reported; the sweep rings for that."""
     target = batch.target
     retries = current_app.extensions["leadhook"].retry_schedule if target.automatic_retries else ()
     moves: list[tuple[Sent, record.Move]] = [(one, record.move(one, retries)) for one in sent.tries]
@@ -223,4 +221,4 @@ def _move_on(connection: Connection, batch: Batch, sent: sending.Sending, lane: 
     reason = record.pause_reason(lane, sent.tries)
     if reason:
         states.pause(connection, target.webhook_id, reason)
-    return record.to_report(connection, target.webhook_id, moves, paused=reason is not None)
+    record.to_report(connection, target.webhook_id, moves, paused=reason is not None)

@@ -226,8 +226,8 @@ def unsendable(connection: Connection, rows: Sequence[Unsendable]) -> None:
         )
 
 
-def to_report(connection: Connection, webhook_id: int, moves: Sequence[tuple[Sent, Move]], paused: bool) -> bool:
-    """Writes what the owner is to be told, once a delivery and kind; whether a report is due because of it.
+def to_report(connection: Connection, webhook_id: int, moves: Sequence[tuple[Sent, Move]], paused: bool) -> None:
+    """Writes what the owner is to be told, once a delivery and kind, and that a report is due.
 
     While a window is open its end decides; a pause does not wait for it, and is told whatever caused it.
     """
@@ -235,14 +235,14 @@ def to_report(connection: Connection, webhook_id: int, moves: Sequence[tuple[Sen
     told = [_entry(webhook_id, sent, ReportKind.FAILED) for sent, _ in failed]
     told += [_entry(webhook_id, sent, ReportKind.GAVE_UP) for sent, goes in failed if goes.gave_up]
     if not (told or paused):
-        return False
+        return
     _ENTRIES.execute(connection, told)
     now_due = update(Webhook).where(Webhook.id == webhook_id).values(report_due_at=now_sql())
     if paused:
         _tell_pause(connection, _entry(webhook_id, moves[-1][0], ReportKind.PAUSED))
     else:
         now_due = now_due.where(Webhook.report_due_at.is_(None))
-    return connection.execute(now_due).rowcount > 0
+    connection.execute(now_due)
 
 
 def _entry(webhook_id: int, sent: Sent, kind: ReportKind) -> dict[str, Any]:

@@ -25,7 +25,7 @@ from webapp.transaction import reading, release, transaction
 
 log = structlog.get_logger()
 
-REST = 0.05  # seconds between two reports
+REST = 0.2  # seconds between two reports
 _compiling = threading.Lock()
 TOLD_BY_ENTRIES = (ReportKind.FAILED, ReportKind.GAVE_UP, ReportKind.PAUSED)
 
