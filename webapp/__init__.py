@@ -89,5 +89,6 @@ def _engine_options(database_url: str, pool_size: int) -> dict[str, Any]:
     options["hide_parameters"] = True  # an error's text goes into logs, a visitor's data must not
     if make_url(database_url).get_backend_name() == "postgresql":
         # A transaction that lost its client must not hold a lane's row for ever.
-        options["connect_args"] = {"options": "-c idle_in_transaction_session_timeout=60s -c timezone=utc"}
+        guards = "-c idle_in_transaction_session_timeout=60s -c timezone=utc"
+        options["connect_args"] = {"options": guards, "connect_timeout": 10}
     return options

@@ -71,18 +71,18 @@ class GroupCommit(Generic[Item, Result]):
 
     def _lead(self, mine: _Member[Item, Result]) -> None:
         """Writes what everybody waits for, then lets the first of those who came meanwhile lead."""
-        members, part = [mine], ALONE  # what is wrong with one item is nothing to the others
+        members, part = [mine], ""
         try:
             with transaction():
-                db.session.connection()  # begins: whoever comes while others write is still of this one
-                members += self._take(MOST - 1)
-                results = self._write([member.item for member in members])
+                try:
+                    db.session.connection()  # begins: whoever comes while others write is still of this one
+                finally:  # where it cannot begin, it cannot for all, and nobody waits for that one after the other
+                    members += self._take(MOST - 1)
+                part = ALONE if len(members) > 1 else ""  # what is wrong with one item is nothing to the others
+                for member, result in zip(members, self._write([member.item for member in members]), strict=True):
+                    member.result = result
                 part = ""  # if the commit fails, it fails for all
-            for member, result in zip(members, results, strict=True):
-                member.result = result
         except Exception as error:  # noqa: BLE001 - whoever waits raises it
-            if len(members) == 1:
-                part = ""
             for member in members:
                 member.error = error
         finally:

@@ -3,6 +3,7 @@
 A plain `threading.Lock` does not promise that: a thread that writes in a loop keeps all others out.
 """
 
+import contextlib
 import errno
 import fcntl
 import os
@@ -60,19 +61,34 @@ class Gate:
         self._file, self._opened_by = -1, 0
 
     def enter(self, timeout: float) -> bool:
-        """Waits for its turn, at most `timeout` seconds; whether it came."""
-        if self._opened_by != os.getpid():  # not what a fork handed down
-            self._file, self._opened_by = os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600), os.getpid()
+        """Waits for its turn, at most `timeout` seconds; whether it came. False, too, where the file cannot be used."""
         ends_at = time.monotonic() + timeout
-        if not self._take(NEXT, ends_at):
-            return False
         try:
-            return self._take(HELD, ends_at)
-        finally:
-            fcntl.lockf(self._file, fcntl.LOCK_UN, 1, NEXT)
+            if self._opened_by != os.getpid():  # not what a fork handed down
+                self._open()
+            if not self._take(NEXT, ends_at):
+                return False
+            try:
+                return self._take(HELD, ends_at)
+            finally:
+                fcntl.lockf(self._file, fcntl.LOCK_UN, 1, NEXT)
+        except OSError:  # another user's file, a file system without locks: who goes first is then left to chance
+            return False
 
     def leave(self) -> None:
-        fcntl.lockf(self._file, fcntl.LOCK_UN, 1, HELD)
+        with contextlib.suppress(OSError):
+            fcntl.lockf(self._file, fcntl.LOCK_UN, 1, HELD)
+
+    def _open(self) -> None:
+        """Makes the file, where it is missing, for whoever may write to the directory's database."""
+        directory = os.stat(os.path.dirname(self._path) or ".")
+        try:
+            self._file = os.open(self._path, os.O_RDWR | os.O_CLOEXEC)
+        except FileNotFoundError:
+            self._file = os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o660)
+            with contextlib.suppress(OSError):  # root does it for the user whose directory it is
+                os.fchown(self._file, directory.st_uid, directory.st_gid)
+        self._opened_by = os.getpid()
 
     def _take(self, byte: int, ends_at: float) -> bool:
         while True:

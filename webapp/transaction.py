@@ -8,15 +8,19 @@ only read begin deferred, everything else (other methods, jobs, commands) begins
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
+from functools import cache
 from time import monotonic
 from typing import Any
 
+import structlog
 from flask import Flask, has_request_context, request
 from sqlalchemy import Connection, Engine, event
 from sqlalchemy.exc import InvalidatePoolError
 
 from webapp.extensions import db
 from webapp.line import Gate, Line
+
+log = structlog.get_logger()
 
 BUSY_TIMEOUT = 30  # seconds a writer waits for the ones before it
 IDLE = 0.25  # seconds: a connection that was idle for less is taken to live
@@ -47,7 +51,10 @@ def transaction() -> Iterator[None]:
     finally:
         _waiting.reset(token)
     for deed in waiting:
-        deed()
+        try:
+            deed()
+        except Exception as error:  # what is committed is so; whoever asked for it must not be told that it failed
+            log.error("what was to follow a commit failed", exc_info=error)
 
 
 def after_commit(deed: Callable[[], object]) -> None:
@@ -68,15 +75,18 @@ def reading() -> Iterator[None]:
         _reading.reset(token)
 
 
+@cache
+def _autocommitting(engine: Engine) -> Engine:
+    """The engine as `looking` uses it, made once: that costs as much as a statement."""
+    return engine.execution_options(isolation_level="AUTOCOMMIT") if engine.dialect.name == "postgresql" else engine
+
+
 @contextmanager
 def looking() -> Iterator[Connection]:
     """A connection for a statement or two that read, each for itself: without BEGIN and ROLLBACK around them."""
-    engine = db.engine
-    if engine.dialect.name == "postgresql":
-        engine = engine.execution_options(isolation_level="AUTOCOMMIT")
     token = _looking.set(True)
     try:
-        with engine.connect() as connection:
+        with _autocommitting(db.engine).connect() as connection:
             yield connection
     finally:
         _looking.reset(token)

@@ -113,6 +113,29 @@ def test_a_commit_that_fails_fails_for_all_and_the_next_are_written(
     assert writing.came[3] == 3
 
 
+def test_a_database_that_is_away_is_waited_for_once_and_not_one_after_the_other(
+    app: Flask, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    writing = Writing(app, lambda items: items)
+    writing.first_then([])
+    begins, tried = threading.Event(), []
+
+    def away() -> None:
+        tried.append(1)
+        assert begins.wait(60)
+        raise ValueError("away")
+
+    monkeypatch.setattr(db.session, "connection", away)
+    for item in (1, 2, 3):
+        writing.begin(item)
+    wait_until(lambda: len(writing.group._waiting) == 2, "the others to wait")
+    begins.set()
+    for thread in writing.threads:
+        thread.join(60)
+    assert {item: writing.came[item] for item in (1, 2, 3)} == dict.fromkeys((1, 2, 3), "away")
+    assert len(tried) == 1
+
+
 @pytest.fixture
 def hooked(interface: Interface) -> Interface:
     point_at(interface, "https://crm.example/hook")
@@ -222,3 +245,10 @@ def test_an_account_that_was_renamed_keeps_its_forms_open(client: FlaskClient, a
         db.session.execute(text("UPDATE accounts SET name = 'Renamed'"))
     assert client.post(address, data=ADA).status_code == 303
     assert count(Lead) == 2
+
+
+def test_a_form_that_never_stands_still_is_answered_with_an_error(
+    client: FlaskClient, address: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(capture, "submit", lambda submission: None)
+    assert client.post(address, data=ADA).status_code == 500

@@ -109,3 +109,8 @@ def test_a_fork_does_not_think_its_parents_lock_its_own(tmp_path: Path) -> None:
         os._exit(7 if gate.enter(0.05) else 0)
     assert os.waitpid(child, 0)[1] == 0
     gate.leave()
+
+
+def test_where_the_file_cannot_be_used_nobody_waits(tmp_path: Path) -> None:
+    gate = Gate(str(tmp_path / "missing" / "gate"))
+    assert not gate.enter(60)

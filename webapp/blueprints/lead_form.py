@@ -6,11 +6,12 @@ the last one counts, in forms as in JSON.
 """
 
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from typing import Any, NamedTuple
 
 import structlog
 from flask import Blueprint, Response, current_app, g, jsonify, make_response, redirect, request, url_for
-from werkzeug.exceptions import HTTPException, MethodNotAllowed, TooManyRequests
+from werkzeug.exceptions import HTTPException, MethodNotAllowed, NotFound, TooManyRequests
 from werkzeug.wrappers import Response as BaseResponse
 
 from webapp.blueprints import form_headers, loader
@@ -40,6 +41,7 @@ blueprint.after_request(form_headers.set_on)
 log = structlog.get_logger()
 
 LOGO_CSP = "default-src 'none'; style-src 'unsafe-inline'; sandbox"  # an SVG opened by itself runs nothing
+TRIES = 5  # to capture a lead by a form that is being changed
 FOR_EVER = "public, max-age=31536000, immutable"
 WORDS = {
     400: ("That could not be read", "The request could not be read."),
@@ -105,13 +107,17 @@ def submit(public_id: str) -> Answer:
     post = _Post(*posted())
     kept = shown_forms.kept(public_id)
     lead = _captured(kept, post) if kept else None
-    while lead is None:  # refused, or the form has changed: what is said next is said of the form as it is now
-        published = shown_forms.get(public_id)
+    for _ in range(TRIES):
+        if lead:
+            return _thanks(lead)
+        published = shown_forms.get(public_id)  # refused, or it has changed: what is said now is said of it as it is
         refusal = _refusal(_noted(published), post)
         if refusal:
             return refusal
         lead = _captured(published, post)
-    return _thanks(lead)
+    if lead:
+        return _thanks(lead)
+    raise RuntimeError(f"form {public_id} was another one each time it was looked at")
 
 
 class _Post(NamedTuple):
@@ -220,7 +226,8 @@ def _rendered(page: str, published: Published | None, **context: object) -> str:
 
 def _logo_address(interface: Any, framed: bool) -> str:
     if framed:
-        return form_look.embedded_logo(interface.public_id, interface.logo)
+        with suppress(NotFound):  # replaced just now
+            return form_look.embedded_logo(interface.public_id, interface.logo)
     return url_for(".logo", public_id=interface.public_id, name=interface.logo)
 
 

@@ -22,6 +22,7 @@ from webapp.models import Corners, Interface, Logo
 from webapp.models.interface import ACCENT
 from webapp.services import interfaces
 from webapp.services.errors import Refused
+from webapp.transaction import looking
 
 RADIUS = {Corners.SQUARE: "0", Corners.SOFT: "8px", Corners.ROUND: "18px"}
 FORM_CSS = Path(__file__).parents[1] / "static" / "form.css"
@@ -102,7 +103,8 @@ def _drop_logo(interface: Interface) -> None:
 def logo(public_id: str, name: str) -> tuple[bytes, str]:
     """The logo of an interface by its file's name, and its media type; NotFound once it is another one."""
     live = (Interface.public_id == public_id, Interface.logo == name, Interface.archived_at.is_(None))
-    body = db.session.scalar(select(Logo.body).join(Interface).where(*live))
+    with looking() as connection:  # a post that is refused shows it, too, and must not wait for those who write
+        body = connection.scalar(select(Logo.body).join(Interface).where(*live))
     if body is None:
         raise NotFound
     return body, MEDIA_TYPES[name.rpartition(".")[2]]

@@ -25,6 +25,7 @@ from webapp.transaction import reading, release, transaction
 
 log = structlog.get_logger()
 
+SLICE = 10.0  # seconds a job writes reports; the next sweep rings for what is left
 REST = 0.2  # seconds between two reports
 _compiling = threading.Lock()
 TOLD_BY_ENTRIES = (ReportKind.FAILED, ReportKind.GAVE_UP, ReportKind.PAUSED)
@@ -41,8 +42,9 @@ def compile_due(stopping: Callable[[], bool] = lambda: False) -> int:
         return 0
     try:
         written = 0
+        ends_at = time.monotonic() + SLICE
         for webhook_id in _due_webhooks():
-            if stopping():
+            if stopping() or time.monotonic() > ends_at:
                 break
             try:
                 written += _compile(webhook_id)
@@ -75,10 +77,11 @@ class _Draft(NamedTuple):
 def _drafts(webhook_id: int) -> list[_Draft] | None:
     """What there is to tell of a webhook; None if its time has not come."""
     with reading():
-        webhook = _due(webhook_id)
-        drafts = _worded(webhook) if webhook else None
-        release()
-    return drafts
+        try:
+            webhook = _due(webhook_id)
+            return _worded(webhook) if webhook else None
+        finally:
+            release()
 
 
 def _worded(webhook: Webhook) -> list[_Draft]:
@@ -102,10 +105,11 @@ def _due(webhook_id: int) -> Webhook | None:
 
 def _due_webhooks() -> list[int]:
     with reading():
-        due = select(Webhook.id).where(Webhook.report_due_at <= now_sql()).order_by(Webhook.report_due_at)
-        webhook_ids = list(db.session.scalars(due))
-        release()
-    return webhook_ids
+        try:
+            due = select(Webhook.id).where(Webhook.report_due_at <= now_sql()).order_by(Webhook.report_due_at)
+            return list(db.session.scalars(due))
+        finally:
+            release()
 
 
 def note_paused(webhook: Webhook, reason: str) -> None:
