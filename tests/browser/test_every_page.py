@@ -7,14 +7,14 @@ from playwright.sync_api import Browser
 from sqlalchemy import select
 
 from tests.browser.conftest import EMAIL, sign_in
-from tests.support.factories import delivery_of, point_at, sign, submit
+from tests.support.factories import ADA, captured, delivery_of, point_at, sign, submit
 from tests.support.people import join, token_in
 from tests.support.receiver import Receiver
 from tests.support.site import Site
 from tests.support.waiting import wait_until
 from webapp.extensions import db
 from webapp.models import Mail, Role, User
-from webapp.services import api_keys, interfaces, invitations, password_resets
+from webapp.services import api_keys, interfaces, invitations, password_resets, spam
 from webapp.transaction import transaction
 
 WIDTHS = (1280, 390)
@@ -36,7 +36,11 @@ def addresses(site_app: Flask, site: Site) -> list[str]:
         wait_until(lambda: delivery_of(lead).last_code == 500, "the first try")
         edit = f"/interfaces/{interface.public_id}"
         mail_id = db.session.scalars(select(Mail.id).limit(1)).one()
-        leads = ["/leads", "/leads?q=nobody", "/leads?status=retrying", f"/leads/{lead.public_id}"]
+        with transaction():
+            robot = captured(interface.public_id, ADA)
+            robot.spam = spam.HONEYPOT
+        leads = ["/leads", "/leads?q=nobody", "/leads?status=retrying", "/leads?status=spam"]
+        leads += [f"/leads/{one.public_id}" for one in (lead, robot)]
         db.session.rollback()
         tabs = [f"{edit}/edit{tab}" for tab in ("", "/fields", "/lead-generation", "/embed", "/e-mail", "/privacy")]
         keys = "/profile/api-keys"

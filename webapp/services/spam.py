@@ -10,6 +10,7 @@ import json
 import secrets
 import time
 from collections.abc import Mapping, Sequence
+from functools import cache
 from ipaddress import ip_address, ip_network
 from typing import Any, NamedTuple
 
@@ -127,4 +128,9 @@ def _has_address(entry: str, ip: str | None) -> bool:
 
 
 def _serializer() -> URLSafeSerializer:
-    return URLSafeSerializer(current_app.extensions["leadhook"].secret_key, salt="lead form")
+    return _serializer_of(current_app.extensions["leadhook"].secret_key)
+
+
+@cache
+def _serializer_of(secret_key: str) -> URLSafeSerializer:
+    return URLSafeSerializer(secret_key, salt="lead form")
