@@ -1,7 +1,7 @@
 """python -m tests.bench [--scenarios a,b] [--databases sqlite,postgresql] [--quick]: measures, and tells what it found.
 
-The table goes to stdout, progress to stderr, each row as one line of JSON to bench/results.jsonl. A whole run of all
-scenarios on both databases also draws docs/benchmarks/*.svg and puts its table into docs/benchmarks.md.
+The table goes to stdout, progress to stderr, each row as one line of JSON to bench/results.jsonl. What was measured on
+both databases, and not quickly, also goes into docs/benchmarks.md, a table and a plot for each scenario.
 """
 
 import argparse
@@ -11,9 +11,10 @@ import sys
 import tempfile
 import time
 import traceback
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
 from pathlib import Path
+from typing import Any
 
 from tests.bench import machine, report
 from tests.bench.leadhook import DurablePostgres
@@ -46,12 +47,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     facts, began = machine.facts() | {"others_busy_cpus": round(machine.busy(), 2)}, time.monotonic()
     if facts["others_busy_cpus"] > BUSY:
         say(f"Others use {facts['others_busy_cpus']} processors of this machine just now: the figures will be worse.")
-    rows, failed = _measured(given, QUICK if given.quick else Sizes())
+    found, failed = _measured(given, facts)
     minutes = (time.monotonic() - began) / 60
+    rows = [row for those in found.values() for row in those]
     print(report.table(rows))
-    report.append(rows, facts, quick=given.quick)
-    if not (given.quick or failed) and (given.scenarios, given.databases) == (tuple(SCENARIOS), DATABASES):
-        report.publish(rows, facts, minutes)
     missed = sum(row.met is False for row in rows)
     say(f"{len(rows)} rows in {minutes:.0f} minutes; {missed} targets missed; {len(failed)} scenarios failed.")
     return 1 if failed else 0
@@ -74,9 +73,10 @@ def _choice(names: tuple[str, ...]):  # type: ignore[no-untyped-def]
     return choose
 
 
-def _measured(given: argparse.Namespace, sizes: Sizes) -> tuple[list[Row], list[str]]:
-    """The rows, and which scenarios failed: the others are measured all the same."""
-    rows: list[Row] = []
+def _measured(given: argparse.Namespace, facts: Mapping[str, Any]) -> tuple[dict[str, list[Row]], list[str]]:
+    """The rows of each scenario, and which failed: the others are measured all the same, and told at once."""
+    sizes = QUICK if given.quick else Sizes()
+    found: dict[str, list[Row]] = {name: [] for name in given.scenarios}
     failed: list[str] = []
     with ExitStack() as stack:
         postgres = None
@@ -84,17 +84,21 @@ def _measured(given: argparse.Namespace, sizes: Sizes) -> tuple[list[Row], list[
             postgres = DurablePostgres()
             stack.callback(postgres.remove)
             postgres.start()
-        for database in given.databases:
-            for name in given.scenarios:
+        for name in given.scenarios:
+            for database in given.databases:
                 say(f"{name} on {database}")
                 try:
-                    rows += _one(name, sizes, database, postgres if database == "postgresql" else None)
+                    found[name] += _one(name, sizes, database, postgres if database == "postgresql" else None)
                 except Exception:  # the next one is worth measuring
                     traceback.print_exc()
                     failed.append(f"{name} on {database}")
+            report.append(found[name], facts, quick=given.quick)
+            whole = {row.database for row in found[name]} == set(DATABASES)
+            if whole and not given.quick and not any(one.startswith(name) for one in failed):
+                report.publish(name, found[name], facts)
     for name in failed:
         say(f"Failed: {name}")
-    return rows, failed
+    return found, failed
 
 
 def _one(name: str, sizes: Sizes, database: str, postgres: Postgres | None) -> list[Row]:

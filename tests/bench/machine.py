@@ -26,6 +26,7 @@ class CannotMeasure(Exception):
 def facts() -> dict[str, Any]:
     """What the figures depend on; nothing that names the machine."""
     return {
+        "commit": _commit(),
         "cpus": os.cpu_count(),
         "cpu": _cpu_model(),
         "memory_gb": round(os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**30, 1),
@@ -33,6 +34,13 @@ def facts() -> dict[str, Any]:
         "python": platform.python_version(),
         "fsync_ms": _fsync_ms(),
     }
+
+
+def _commit() -> str:
+    """What is measured."""
+    described = ["git", "-C", str(ROOT), "describe", "--always", "--dirty", "--exclude=*"]
+    found = subprocess.run(described, capture_output=True, text=True)
+    return found.stdout.strip() or "an unknown commit"
 
 
 def _cpu_model() -> str:

@@ -28,14 +28,17 @@ class Bar(NamedTuple):
 Group = tuple[str, list[Bar]]
 
 
-def all_of(rows: Sequence[Row]) -> dict[str, str]:
-    """Every plot of the documents, by name."""
-    return {
-        "throughput": bars("Deliveries a second from a backlog", "more is better; /s", _throughput(rows)),
-        "latency": bars("From commit to receipt", "less is better; ms, logarithmic", _latency(rows), logarithmic=True),
-        "isolation": bars("p99 of healthy webhooks beside others", "less is better; ms", _isolation(rows)),
-        "capture": bars("Forms accepted a second", "more is better; /s", _capture(rows)),
-    }
+def of(scenario: str, rows: Sequence[Row]) -> str | None:
+    """The plot of a scenario's rows, on both databases; None where a table says it all."""
+    if scenario == "throughput":
+        return bars("Deliveries a second from a backlog", "more is better; /s", _throughput(rows))
+    if scenario == "latency":
+        return bars("From commit to receipt", "less is better; ms, logarithmic", _latency(rows), logarithmic=True)
+    if scenario == "isolation":
+        return bars("p99 of healthy webhooks beside others", "less is better; ms", _isolation(rows))
+    if scenario == "capture":
+        return bars("Forms accepted a second", "more is better; /s", _capture(rows))
+    return None
 
 
 def title_of(drawing: str) -> str:

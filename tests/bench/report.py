@@ -1,7 +1,6 @@
 """What was found: a table for people, JSON lines for programs, and the tables and plots of the documents."""
 
 import json
-import re
 import statistics
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
@@ -52,21 +51,21 @@ def append(rows: Sequence[Row], facts: Mapping[str, Any], quick: bool) -> None:
             )
 
 
-def publish(rows: Sequence[Row], facts: Mapping[str, Any], minutes: float) -> None:
-    """Puts the table of a whole run into the document, and draws its plots."""
+def publish(scenario: str, rows: Sequence[Row], facts: Mapping[str, Any]) -> None:
+    """Puts the table of a scenario, measured on both databases in one run, into the document, and draws its plot."""
     day = datetime.now(UTC).date().isoformat()
     words = (
-        f"Measured {day} in {minutes:.0f} minutes on {facts['cpus']} processors ({facts['cpu']}), "
-        f"{facts['memory_gb']} GB, {facts['system']}, Python {facts['python']}; an fsync took {facts['fsync_ms']} ms."
+        f"Measured {day} at {facts['commit']} on {facts['cpus']} processors ({facts['cpu']}), {facts['memory_gb']} GB, "
+        f"{facts['system']}, Python {facts['python']}; an fsync took {facts['fsync_ms']} ms."
     )
-    heads = ["| " + " | ".join(HEADINGS) + " |", "|" + "---|" * len(HEADINGS)]
-    drawings = plots.all_of(rows)
-    images = [f"![{plots.title_of(drawing)}]({DOCUMENT.stem}/{name}.svg)" for name, drawing in drawings.items()]
-    lines = [words, "", *heads, *("| " + " | ".join(_cells(row)) + " |" for row in rows), "", *images]
-    text = DOCUMENT.read_text()
-    parts = re.split(r"(<!-- figures -->\n).*?(<!-- /figures -->)", text, flags=re.DOTALL)
-    DOCUMENT.write_text("".join([parts[0], parts[1], "\n".join(lines), "\n", *parts[2:]]))
-    folder = DOCUMENT.with_suffix("")
-    folder.mkdir(exist_ok=True)
-    for name, drawing in drawings.items():
-        (folder / f"{name}.svg").write_text(drawing)
+    lines = [words, "", "| " + " | ".join(HEADINGS) + " |", "|" + "---|" * len(HEADINGS)]
+    lines += ["| " + " | ".join(_cells(row)) + " |" for row in rows]
+    drawing = plots.of(scenario, rows)
+    if drawing:
+        folder = DOCUMENT.with_suffix("")
+        folder.mkdir(exist_ok=True)
+        (folder / f"{scenario}.svg").write_text(drawing)
+        lines += ["", f"![{plots.title_of(drawing)}]({DOCUMENT.stem}/{scenario}.svg)"]
+    begin, end = f"<!-- {scenario} -->\n", f"<!-- /{scenario} -->"
+    before, _, rest = DOCUMENT.read_text().partition(begin)
+    DOCUMENT.write_text("".join([before, begin, *(f"{line}\n" for line in lines), end, rest.partition(end)[2]]))
