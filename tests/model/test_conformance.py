@@ -18,12 +18,15 @@ from tests.model.protocol import LET_GO, RUN_OUT, RUNNING, Delivery, Faults, Rul
 from tests.support.factories import point_at, submit
 from webapp.clock import now_sql
 from webapp.delivery import lanes, ledger
+from webapp.delivery.queues import FAST, SLOW
 from webapp.delivery.sweep import Sweep
 from webapp.extensions import db, queues
 from webapp.models import Delivery as DeliveryRow
 from webapp.models import Interface, Lane, Lead, User
 from webapp.services import interfaces, leads
 from webapp.transaction import transaction
+
+DRAINED = (FAST, SLOW)  # the model knows one queue
 
 FAILED = Delivery("failed", tries=2, results=2)
 AGAIN = Delivery("pending", tries=1, due=True, results=1)
@@ -119,7 +122,7 @@ class Walk:
 
     def _begin(self, _: int, after: State) -> None:
         [index] = [i for i, job in enumerate(after.jobs) if job != self.before.jobs[i]]
-        queues.redis.lpop(queues.get("fast").key)
+        next(job_id for name in DRAINED if (job_id := queues.redis.lpop(queues.get(name).key)))
         player = self.jobs[index] = stage.job(self.app, self.webhook_id)
         player.over = lambda: self.over(index, player)
         player.step()
@@ -223,7 +226,8 @@ class Walk:
         ]
         lane = (bool(token), LET_GO if let_go else RUNNING if running else RUN_OUT)
         marker = bool(queues.redis.exists(lanes._marker(str(self.webhook_id))))
-        waiting = sum(job_id.startswith(f"{self.webhook_id}-") for job_id in queues.get("fast").get_job_ids())
+        jobs = [job_id for name in DRAINED for job_id in queues.get(name).get_job_ids()]
+        waiting = sum(job_id.startswith(f"{self.webhook_id}-") for job_id in jobs)
         return deliveries, lane, marker, waiting, self.receiver.sends
 
 
