@@ -7,6 +7,7 @@ import pytest
 from flask import Flask
 from flask.testing import FlaskClient
 from sqlalchemy import event, func, select
+from werkzeug.test import EnvironBuilder, run_wsgi_app
 
 from webapp.extensions import db
 from webapp.models import Interface, Lead
@@ -361,3 +362,12 @@ def test_a_crash_is_told_in_the_forms_own_shape_and_keeps_nothing(
     assert "Traceback" not in answer.text
     assert list(answer.json["errors"]) == ["_form"]
     assert lead_count() == 0
+
+
+def test_a_host_that_is_no_name_takes_no_lead_away(app: Flask, address: str) -> None:
+    """As WSGI hands it over: a client would stumble over it itself."""
+    environ = EnvironBuilder(path=address, method="POST", json=dict(ADA)).get_environ()
+    environ["HTTP_HOST"] = "xn--a"
+    _, status, _ = run_wsgi_app(app, environ)
+    assert status.startswith(("201", "303")), status
+    assert only_lead()

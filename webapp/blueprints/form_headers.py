@@ -55,4 +55,4 @@ def set_on(response: Response) -> Response:
 
 
 def _own_origins() -> tuple[str, str]:
-    return str(current_app.extensions["leadhook"].public_url), request.host_url.rstrip("/")
+    return str(current_app.extensions["leadhook"].public_url), f"{request.scheme}://{request.host}"
