@@ -1,5 +1,6 @@
 """Read by gunicorn where it is started in this directory: `gunicorn 'webapp:create_app()'`. Its command line wins."""
 
+import gc
 import sys
 
 from webapp.config import Config, ConfigError
@@ -25,5 +26,6 @@ control_socket_disable = True
 
 
 def post_worker_init(worker):  # type: ignore[no-untyped-def]
-    """After the fork, for threads do not survive one."""
+    """After the fork, for threads do not survive one; what stands now is never garbage, and is not looked through."""
     bell.start(worker.wsgi)
+    gc.freeze()

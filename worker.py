@@ -8,6 +8,7 @@ seconds.
 
 import argparse
 import contextlib
+import gc
 import os
 import signal
 import sys
@@ -19,8 +20,8 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from webapp import create_app
 from webapp.config import Config, ConfigError
-from webapp.delivery import worker
-from webapp.delivery.queues import FAST, NAMES
+from webapp.delivery import sending, worker
+from webapp.delivery.queues import FAST, NAMES, SLOW
 from webapp.delivery.sweep import EVERY, Sweep
 
 log = structlog.get_logger()
@@ -116,9 +117,12 @@ class Supervisor:
             return 0
         threading.Thread(target=self._end_with_parent, daemon=True).start()
         app = create_app(self.config, synchronous="NORMAL", pool_size=POOL_SIZE if role != SWEEP else 1)
-        if role != SWEEP:
-            return 0 if worker.serve(app, role, self.slots) else 1
         with app.app_context():
+            if role in (FAST, SLOW):
+                sending.sender()  # reads the authorities, which takes a tenth of a second: no lead should wait for it
+            gc.freeze()  # what stands now stands for good: looking through it made all threads wait as long again
+            if role != SWEEP:
+                return 0 if worker.serve(app, role, self.slots) else 1
             _sweep()
         return 0
 

@@ -33,10 +33,11 @@ def waiting() -> Iterator[None]:
 
 
 class Slots:
-    """Performs jobs on threads; `begin` returns when there is room for another one."""
+    """Performs jobs on threads; `begin` returns when there is room for another one, `pace` seconds later at least."""
 
-    def __init__(self, count: int, stopping: Callable[[], bool] = lambda: False) -> None:
+    def __init__(self, count: int, stopping: Callable[[], bool] = lambda: False, pace: float = 0.0) -> None:
         self._count = count
+        self._pace = pace
         self._threads = count * THREADS_PER_SLOT
         self._pool = ThreadPoolExecutor(self._threads, thread_name_prefix="slot")
         self._busy: set[Future[None]] = set()
@@ -45,11 +46,12 @@ class Slots:
 
     def begin(self, job: Callable[[], None]) -> None:
         """Performs a job on a thread; returns once there is room for the next, or when the process is stopping."""
+        next_at = time.monotonic() + self._pace
         future = self._pool.submit(job)
         self._busy.add(future)
         future.add_done_callback(self._end)
         self._ended.clear()
-        while not (self._has_room() or self._stopping()):
+        while not (self._stopping() or (self._has_room() and time.monotonic() >= next_at)):
             self._ended.wait(LOOK_EVERY)
             self._ended.clear()
 

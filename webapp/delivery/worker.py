@@ -23,6 +23,7 @@ from rq.serializers import JSONSerializer
 from rq.timeouts import BaseDeathPenalty
 from rq.worker.base import BaseWorker, WorkerStatus
 
+from webapp.delivery.queues import SLOW
 from webapp.delivery.slots import Slots
 
 log = structlog.get_logger()
@@ -30,6 +31,9 @@ log = structlog.get_logger()
 TTL = 20  # seconds; a worker says this often, less 15, that it lives, and registers again if Redis forgot it
 BEAT = 2.0  # seconds between two of its heartbeats at least
 RECONNECT = 2.0
+SLOW_PACE = (
+    0.05  # seconds from job to job of the queue `slow`: its receivers have time, and the others want the processor
+)
 
 _stopping = threading.Event()
 
@@ -107,6 +111,11 @@ class ThreadedWorker(BaseWorker):
             pipeline.delete(job.key)
             pipeline.execute()
 
+    def handle_exception(self, job: Job, *exc_info: Any) -> None:
+        """A job that ended well is no failure where Redis, which was to be told of it, has gone."""
+        if not isinstance(exc_info[1], RedisError):
+            super().handle_exception(job, *exc_info)
+
     def _perform(self, job: Job, queue: Queue, execution: Execution) -> None:
         try:
             with self.app.app_context():
@@ -169,7 +178,7 @@ def serve(app: Flask, queue_name: str, slots_count: int) -> bool:
     A Redis that goes away ends a worker but not the process: another one is started until Redis is back.
     """
     config = app.extensions["leadhook"]
-    slots = Slots(slots_count, is_stopping)
+    slots = Slots(slots_count, is_stopping, pace=SLOW_PACE if queue_name == SLOW else 0.0)
     connection = Redis.from_url(config.redis_url)  # not the web's: RQ sets time-outs of its own on it
     while not is_stopping():
         queue = Queue(queue_name, connection=connection, serializer=JSONSerializer)
