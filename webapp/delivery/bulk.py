@@ -1,7 +1,8 @@
 """Many rows in one statement, and what one dialect says otherwise than the other.
 
 SQLite runs a prepared statement once more in microseconds. PostgreSQL answers each one with messages of its own, which
-cost both sides more than the row: there all rows go as one JSON document, which the server reads as a table.
+cost both sides more than the row: there several rows go as one JSON document, which the server reads as a table. A
+single one does not, for the server expects a hundred of such a document, and reads through a small table to find them.
 """
 
 import json
@@ -23,10 +24,10 @@ class Bulk:
 
     def __init__(self, columns: Mapping[str, TypeEngine[Any]], make: Callable[[str, Values], Executable]) -> None:
         self._columns = columns
-        self._made = cache(lambda dialect: make(dialect, self._values(dialect)))
+        self._made = cache(lambda dialect, as_table: make(dialect, self._values(as_table)))
 
-    def _values(self, dialect: str) -> Values:
-        if dialect != "postgresql":
+    def _values(self, as_table: bool) -> Values:
+        if not as_table:
             return {name: bindparam(name, type_=kind) for name, kind in self._columns.items()}
         columns = [column(name, kind) for name, kind in self._columns.items()]
         table = func.json_to_recordset(_ROWS).table_valued(*columns).render_derived(name="given", with_types=True)
@@ -40,8 +41,11 @@ class Bulk:
         if not rows:
             return 0
         dialect = connection.dialect.name
-        given: Any = {"rows": json.dumps(rows, default=_as_text)} if dialect == "postgresql" else rows
-        return connection.execute(self._made(dialect), given, execution_options=_COUNTED).rowcount
+        as_table = dialect == "postgresql" and len(rows) > 1
+        given: Any = rows[0] if len(rows) == 1 else rows
+        if as_table:
+            given = {"rows": json.dumps(rows, default=_as_text)}
+        return connection.execute(self._made(dialect, as_table), given, execution_options=_COUNTED).rowcount
 
 
 def _as_text(value: object) -> str:
