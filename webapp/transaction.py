@@ -27,7 +27,7 @@ IDLE = 0.25  # seconds: a connection that was idle for less is taken to live
 READING_METHODS = frozenset({"GET", "HEAD", "OPTIONS"})
 
 _reading: ContextVar[bool | None] = ContextVar("leadhook_reading", default=None)  # None: by the request's method
-_looking: ContextVar[bool] = ContextVar("leadhook_looking", default=False)
+_begins: ContextVar[bool] = ContextVar("leadhook_begins", default=True)  # whether a statement begins a transaction
 _waiting: ContextVar[list[Callable[[], object]] | None] = ContextVar("leadhook_after_commit", default=None)
 
 
@@ -77,19 +77,26 @@ def reading() -> Iterator[None]:
 
 @cache
 def _autocommitting(engine: Engine) -> Engine:
-    """The engine as `looking` uses it, made once: that costs as much as a statement."""
+    """The engine for statements that commit themselves, made once: that costs as much as a statement."""
     return engine.execution_options(isolation_level="AUTOCOMMIT") if engine.dialect.name == "postgresql" else engine
 
 
 @contextmanager
 def looking() -> Iterator[Connection]:
     """A connection for a statement or two that read, each for itself: without BEGIN and ROLLBACK around them."""
-    token = _looking.set(True)
+    with reading(), at_once() as connection:
+        yield connection
+
+
+@contextmanager
+def at_once() -> Iterator[Connection]:
+    """A connection for one statement that commits itself: SQLite is kept from others no longer than it takes."""
+    token = _begins.set(False)
     try:
         with _autocommitting(db.engine).connect() as connection:
             yield connection
     finally:
-        _looking.reset(token)
+        _begins.reset(token)
 
 
 @contextmanager
@@ -144,15 +151,15 @@ def _bind_sqlite(engine: Engine, synchronous: str) -> None:
 
     @event.listens_for(engine, "begin")
     def begin(connection: Connection) -> None:
-        if _looking.get():
-            return
         if _only_reads():
-            connection.exec_driver_sql("BEGIN")
+            if _begins.get():
+                connection.exec_driver_sql("BEGIN")
             return
         if not connection.info.get("in_line"):
             connection.info["in_line"] = line.enter(BUSY_TIMEOUT)
             connection.info["in_gate"] = connection.info["in_line"] and gate.enter(BUSY_TIMEOUT)
-        connection.exec_driver_sql("BEGIN IMMEDIATE")
+        if _begins.get():
+            connection.exec_driver_sql("BEGIN IMMEDIATE")
 
     @event.listens_for(engine, "checkin")
     @event.listens_for(engine, "invalidate")

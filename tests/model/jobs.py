@@ -26,7 +26,7 @@ from tests.model.protocol import (
 
 IDLE = Job()
 # Between these and the step before them no transaction ends: on SQLite they are one step.
-INSIDE = frozenset({"select", "write", "renew", "select next", "let go", "commit", "commit, due", "commit, not due"})
+INSIDE = frozenset({"write", "renew", "select next", "let go", "commit", "commit, due", "commit, not due"})
 
 
 def put(state: State, index: int, job: Job) -> State:
@@ -69,14 +69,15 @@ def _pass_on(state: State, rules: Rules, index: int, job: Job) -> Iterator[State
 
 
 def _take(state: State, rules: Rules, index: int, job: Job) -> Iterator[State]:
-    """UPDATE lanes SET token, lease WHERE NOT held: looks at the row as committed, and again once it has its lock."""
+    """UPDATE lanes SET token, lease WHERE NOT held, which commits itself: it looks at the row as committed, and again
+    once it has its lock."""
     if held(state):
         insists = {Worse.JOB_INSISTS: Job("ring"), Worse.MARKER_CLEARED_LATE: Job("clear late")}
         yield put(state, index, insists.get(rules.worse, IDLE))
     elif not locked(state, LANE, ("jobs", index)):
-        at = "commit" if rules.worse is Worse.SELECTS_EARLY else "select"
-        taken = wrote(job.writes, LANE, Lane(index, RUNNING))
-        yield put(state, index, job._replace(at=at, careful=state.lane.lease != LET_GO, writes=taken))
+        at = "send" if rules.worse is Worse.SELECTS_EARLY else "select"
+        taken = state._replace(lane=Lane(index, RUNNING))
+        yield put(taken, index, job._replace(at=at, careful=state.lane.lease != LET_GO))
 
 
 def _clear_late(state: State, rules: Rules, index: int, job: Job) -> Iterator[State]:
@@ -94,11 +95,25 @@ def _due(state: State, rules: Rules, index: int, limit: int) -> tuple[Row, ...]:
 def _select(state: State, rules: Rules, index: int, job: Job) -> Iterator[State]:
     one = job.careful and rules.worse is not Worse.DEATH_FORGOTTEN
     rows = _due(state, rules, index, 1 if one else rules.batch)
-    job = job._replace(following=rows)
     if rules.worse is Worse.SELECTS_EARLY:
-        yield put(state, index, job._replace(at="take") if rows else Job("look"))
+        yield put(state, index, Job("take", batch=rows) if rows else Job("look"))
+    elif not rows:
+        yield put(state, index, Job("early look" if rules.worse is Worse.LOOKS_EARLY else "give back"))
+    else:
+        late = rules.worse is Worse.MARKER_CLEARED_LATE
+        yield put(state, index, Job("clear late" if late else "send", batch=rows, careful=job.careful))
+
+
+def _give_back(state: State, rules: Rules, index: int, job: Job) -> Iterator[State]:
+    """UPDATE lanes SET token, lease WHERE token = mine: nothing was due."""
+    if locked(state, LANE, ("jobs", index)):
         return
-    yield put(state, index, job._replace(at="commit" if rows else "let go"))
+    over = {Worse.LOOKS_WITHIN: Job("ring") if any_due(state) else IDLE}
+    state = state._replace(
+        lane=Lane(NOBODY, LET_GO) if state.lane.token == index else state.lane,
+        marker=state.marker and rules.worse is not Worse.MARKER_CLEARED_LATE,
+    )
+    yield put(state, index, over.get(rules.worse, Job("look")))
 
 
 def _send(state: State, rules: Rules, index: int, job: Job) -> Iterator[State]:
@@ -142,7 +157,8 @@ def _write(state: State, rules: Rules, index: int, job: Job) -> Iterator[State]:
         broken = broken or _wrong(state, row, now, after)
     fenced = any(key == LANE for key, _ in job.writes)
     job = job._replace(writes=writes)
-    for at in ("select next", "let go") if fenced else ("renew",):
+    goes_on = len(job.batch) == rules.batch  # a batch that was not full is seldom followed by another
+    for at in (("select next", "let go") if goes_on else ("let go",)) if fenced else ("renew",):
         yield put(state._replace(broken=broken), index, job._replace(at=at))
 
 
@@ -199,10 +215,8 @@ def _commit(state: State, rules: Rules, index: int, job: Job) -> Iterator[State]
     after = committed(state, job.writes)
     over = {"commit, due": "ring", "commit, not due": ""}
     at = "send" if job.following else "early look" if rules.worse is Worse.LOOKS_EARLY else over.get(job.at, "look")
-    if not job.batch and rules.worse is Worse.MARKER_CLEARED_LATE:
-        at, after = ("clear late", after) if job.following else (at, after._replace(marker=False))
-    yield put(after, index, Job(at, batch=job.following, careful=job.careful and not job.batch))
-    if job.batch and state.left.unsure:
+    yield put(after, index, Job(at, batch=job.following))
+    if state.left.unsure:
         again = tuple(row._replace(seen=row.seen._replace(results=row.seen.results + 1)) for row in job.batch)
         left = state.left._replace(unsure=state.left.unsure - 1)
         yield put(after._replace(left=left), index, Job("fence", batch=again, answers=job.answers))
@@ -221,7 +235,11 @@ def _free(state: State, rules: Rules, index: int, job: Job) -> Iterator[State]:
 
 def _look(state: State, rules: Rules, index: int, job: Job) -> Iterator[State]:
     counted = any(map(is_due, state.deliveries)) if rules.worse is Worse.LOOK_COUNTS_REFUSED else 0
-    yield put(state, index, Job("ring") if counted or any_due(state) else IDLE)
+    if not (counted or any_due(state)):
+        yield put(state, index, IDLE)
+        return
+    yield put(state, index, Job("ring"))  # the slice is over, or the receiver wants a rest
+    yield put(state, index, Job("select" if rules.worse is Worse.SELECTS_EARLY else "take"))
 
 
 def _ring(state: State, rules: Rules, index: int, job: Job) -> Iterator[State]:
@@ -237,6 +255,7 @@ STEPS = {
     "pass on": _pass_on,
     "take": _take,
     "select": _select,
+    "give back": _give_back,
     "send": _send,
     "fence": _fence,
     "write": _write,

@@ -106,7 +106,9 @@ def set_gates(monkeypatch: pytest.MonkeyPatch) -> None:
     """A gate before each step that the model tells apart."""
     for module, name, gate in (
         (lanes, "unmark", "clear"),
-        (lanes, "_take_batch", "take"),
+        (lanes, "_take", "take"),
+        (lanes, "_select", "select"),
+        (lanes, "_give_back", "give back"),
         (lanes, "_record", "fence"),
         (ledger, "last_look", "look"),
         (lanes, "ring_unless_held", "look"),

@@ -128,10 +128,13 @@ class Walk:
         player.step()
 
     def over(self, index: int, player: stage.Player) -> bool:
-        """Whether the turn of this job is over, as the model has it: it asks before a take, a send, and a record."""
+        """Whether the turn of this job is over, as the model has it: it asks before the first take, a send and a
+        record, and after the last look."""
         mine = [after.jobs[index] for label, after in self.steps[self.number :] if label == ("job", index)]
         if player.gate == "clear":
             return mine[0].at == "pass on"
+        if player.gate == "look":
+            return mine[0].at == "ring"
         if player.sending:
             return mine[0].at == "fence"
         return len(mine) < 2 or not mine[1].batch

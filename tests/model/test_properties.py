@@ -199,7 +199,8 @@ class Deliveries(RuleBasedStateMachine):
         if waits:
             self.wait()
         db.session.rollback()
-        hold, batch = lanes._take_batch(self.webhook_id)
+        hold = lanes._take(self.webhook_id)
+        batch = lanes._first_batch(hold) if hold else None
         if hold is not None and batch is not None:
             self.flights.append(Flight(hold, batch))
 

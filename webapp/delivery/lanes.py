@@ -23,7 +23,7 @@ from webapp.delivery.queues import FAST, MAIL, SLOW
 from webapp.delivery.record import Sent
 from webapp.extensions import db, queues
 from webapp.models import Lane
-from webapp.transaction import looking
+from webapp.transaction import at_once, looking
 
 log = structlog.get_logger()
 
@@ -128,15 +128,10 @@ class Hold:
 
 
 def take(connection: Connection, webhook_id: int) -> Hold | None:
-    """Takes a lane that nobody holds; None if somebody does. The caller commits."""
+    """Takes a lane that nobody holds; None if somebody does."""
     token = secrets.token_hex(8)
     row = connection.execute(_TAKE, {"lane": webhook_id, "holder": token, "lease": lease()}).one_or_none()
     return Hold(webhook_id, token, careful=bool(row.abandoned)) if row else None
-
-
-def let_go(connection: Connection, hold: Hold) -> None:
-    """Frees a lane, if it is still ours."""
-    connection.execute(_LET_GO, {"lane": hold.webhook_id, "holder": hold.token})
 
 
 # Drain ---------------------------------------------------------------------------------------------------------------
@@ -153,31 +148,59 @@ def drain(webhook_id: int, stopping: Callable[[], bool] = lambda: False) -> None
     if stopping():
         ring_unless_held(webhook_id)  # somebody else's, then
         return
-    hold, batch = _take_batch(webhook_id)
-    if hold is None:
-        return
+    while True:
+        hold = _take(webhook_id)
+        if hold is None:
+            return
+        ended = _send_all(hold, turn_is_over)
+        with looking() as connection:
+            due, slow = ledger.last_look(connection, webhook_id)
+        if not due:
+            return
+        if ended or turn_is_over():
+            ring(webhook_id, slow)
+            return
+
+
+def _take(webhook_id: int) -> Hold | None:
+    with at_once() as connection:
+        return take(connection, webhook_id)
+
+
+def _send_all(hold: Hold, turn_is_over: Callable[[], bool]) -> bool:
+    """Sends batch after batch until the lane is let go, or lost; whether that is because the receiver wants a rest."""
+    ended, batch = False, _first_batch(hold)
     while batch is not None:
         sent, more = sending.Sending(batch, turn_is_over), False
         try:
             sent.run()
-            more = not (turn_is_over() or sent.ended)
+            ended = sent.ended
+            # After a batch that was not full there is seldom another: the lane is let go, and then looked at again.
+            more = len(batch.rows) == ledger.BATCH and not (ended or turn_is_over())
         finally:
             batch = _record(hold, batch, sent, more)
-    with looking() as connection:
-        due, slow = ledger.last_look(connection, webhook_id)
-    if due:
-        ring(webhook_id, slow)
+    return ended
 
 
-def _take_batch(webhook_id: int) -> tuple[Hold | None, Batch | None]:
-    with db.engine.begin() as connection:
-        hold = take(connection, webhook_id)
-        if hold is None:
-            return None, None
-        batch = ledger.batch(connection, webhook_id, limit=1 if hold.careful else ledger.BATCH)
+def _first_batch(hold: Hold) -> Batch | None:
+    """What is due, read once the lane is ours for all to see; the lane is given back where nothing is."""
+    batch = None
+    try:
+        batch = _select(hold)
+    finally:
         if batch is None:
-            let_go(connection, hold)
-        return hold, batch
+            _give_back(hold)
+    return batch
+
+
+def _select(hold: Hold) -> Batch | None:
+    with looking() as connection:
+        return ledger.batch(connection, hold.webhook_id, limit=1 if hold.careful else ledger.BATCH)
+
+
+def _give_back(hold: Hold) -> None:
+    with at_once() as connection:
+        connection.execute(_LET_GO, {"lane": hold.webhook_id, "holder": hold.token})
 
 
 def _record(hold: Hold, batch: Batch, sent: sending.Sending, more: bool) -> Batch | None:
@@ -196,16 +219,18 @@ def _record(hold: Hold, batch: Batch, sent: sending.Sending, more: bool) -> Batc
 
 def _record_once(hold: Hold, batch: Batch, sent: sending.Sending, more: bool) -> Batch | None:
     target, tries = batch.target, sent.tries
+    following = None
     with db.engine.begin() as connection:
-        lane = record.fence(connection, hold.webhook_id, hold.token, lease(), tries)
+        lane = record.fence(connection, hold.webhook_id, hold.token, lease() if more else None, tries)
         record.attempts(connection, target, tries)
         if lane is None:
             log.warning("the lane was lost before recording", webhook=hold.webhook_id)
             return None
         _move_on(connection, batch, sent, lane)
-        following = ledger.batch(connection, hold.webhook_id) if more else None
-        if following is None:
-            let_go(connection, hold)
+        if more:
+            following = ledger.batch(connection, hold.webhook_id)
+            if following is None:
+                connection.execute(_LET_GO, {"lane": hold.webhook_id, "holder": hold.token})
     hold.renewed()
     return following
 

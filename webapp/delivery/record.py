@@ -78,9 +78,10 @@ _FAILED = bindparam("failed", type_=Lane.failures.type)
 
 
 @cache
-def _fence(slow: bool | None, delivered: bool, failed: bool) -> Any:
+def _fence(slow: bool | None, delivered: bool, failed: bool, keeps: bool) -> Any:
     """The UPDATE of a lane; `slow`: its drain met a time-out, or an answer (False), or neither (None)."""
-    values: dict[str, Any] = {"lease_until": now_sql() + ledger.LEASE, "abandoned": False}
+    values: dict[str, Any] = {"abandoned": False}
+    values |= {"lease_until": now_sql() + ledger.LEASE} if keeps else {"lease_until": 0.0, "token": null()}
     if slow is not None:
         values["slow_since"] = func.coalesce(Lane.slow_since, now_sql()) if slow else null()
     if delivered:
@@ -91,8 +92,8 @@ def _fence(slow: bool | None, delivered: bool, failed: bool) -> Any:
     return ours.returning(Lane.failures, (now_sql() - Lane.failing_since).label("failing_for"))
 
 
-def fence(connection: Connection, webhook_id: int, token: str, lease: float, sent: Sequence[Sent]) -> Any:
-    """Renews the lease and writes the lane's health, if the lane is still ours; None if not.
+def fence(connection: Connection, webhook_id: int, token: str, lease: float | None, sent: Sequence[Sent]) -> Any:
+    """Writes the lane's health, if the lane is still ours, and renews its lease or (None) lets it go; None if not ours.
 
     Tests tell nothing of a webhook's health. Only automatic tries count as failures: a click says nothing about time.
     """
@@ -104,10 +105,12 @@ def fence(connection: Connection, webhook_id: int, token: str, lease: float, sen
     elif any(one.outcome.error is None or one.outcome.code < 999 for one in real):
         slow = False
     delivered = any(one.outcome.delivered for one in real)
-    given = {"lane": webhook_id, "holder": token, "lease": lease}
+    given: dict[str, Any] = {"lane": webhook_id, "holder": token}
+    if lease is not None:
+        given["lease"] = lease
     if failed and not delivered:
         given["failed"] = failed
-    return connection.execute(_fence(slow, delivered, failed > 0), given).one_or_none()
+    return connection.execute(_fence(slow, delivered, failed > 0, lease is not None), given).one_or_none()
 
 
 _ATTEMPTS = bulk.inserting(
@@ -116,6 +119,8 @@ _ATTEMPTS = bulk.inserting(
     *("response", "truncated", "response_headers", "duration_ms"),
 )
 _ENTRIES = bulk.inserting(ReportEntry, "webhook_id", "delivery_id", "attempt_id", "kind")
+_REPORT_NOW = update(Webhook).where(Webhook.id == bindparam("webhook")).values(report_due_at=now_sql())
+_REPORT = _REPORT_NOW.where(Webhook.report_due_at.is_(None))
 
 
 def attempts(connection: Connection, target: Target, sent: Sequence[Sent]) -> None:
@@ -237,12 +242,9 @@ def to_report(connection: Connection, webhook_id: int, moves: Sequence[tuple[Sen
     if not (told or paused):
         return
     _ENTRIES.execute(connection, told)
-    now_due = update(Webhook).where(Webhook.id == webhook_id).values(report_due_at=now_sql())
     if paused:
         _tell_pause(connection, _entry(webhook_id, moves[-1][0], ReportKind.PAUSED))
-    else:
-        now_due = now_due.where(Webhook.report_due_at.is_(None))
-    connection.execute(now_due)
+    connection.execute(_REPORT_NOW if paused else _REPORT, {"webhook": webhook_id})
 
 
 def _entry(webhook_id: int, sent: Sent, kind: ReportKind) -> dict[str, Any]:

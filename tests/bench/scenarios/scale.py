@@ -12,7 +12,7 @@ from tests.bench.machine import say
 from tests.bench.measure import Row, Sizes
 from tests.bench.nginx import running_nginx
 from tests.support.postgres import Postgres
-from webapp.delivery import lanes, ledger
+from webapp.delivery import lanes
 from webapp.delivery.sweep import Sweep
 from webapp.extensions import db
 
@@ -80,13 +80,11 @@ def _settled_down() -> None:
 
 
 def _take(webhook_id: int) -> None:
-    """As a drain begins: the lane and its first batch, in one transaction; let go afterwards by the same."""
-    with db.engine.begin() as connection:
-        hold = lanes.take(connection, webhook_id)
-        assert hold
-        batch = ledger.batch(connection, webhook_id)
-        assert batch
-        lanes.let_go(connection, hold)
+    """As a drain begins: the lane and its first batch; then the lane is given back."""
+    hold = lanes._take(webhook_id)
+    assert hold
+    assert lanes._select(hold)
+    lanes._give_back(hold)
 
 
 def _median(deeds: list[Callable[[], None]]) -> float:
