@@ -20,8 +20,9 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from webapp import create_app
 from webapp.config import Config, ConfigError
-from webapp.delivery import sending, worker
+from webapp.delivery import worker
 from webapp.delivery.queues import FAST, NAMES, SLOW
+from webapp.delivery.rehearsal import rehearse
 from webapp.delivery.sweep import EVERY, Sweep
 
 log = structlog.get_logger()
@@ -119,7 +120,7 @@ class Supervisor:
         app = create_app(self.config, synchronous="NORMAL", pool_size=POOL_SIZE if role != SWEEP else 1)
         with app.app_context():
             if role in (FAST, SLOW):
-                sending.sender()  # reads the authorities, which takes a tenth of a second: no lead should wait for it
+                rehearse()
             gc.freeze()  # what stands now stands for good: looking through it made all threads wait as long again
             if role != SWEEP:
                 return 0 if worker.serve(app, role, self.slots) else 1

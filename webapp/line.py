@@ -12,7 +12,7 @@ from collections import deque
 from threading import Lock
 
 HELD, NEXT = 0, 1  # bytes
-LOOK_EVERY = 0.0003  # seconds between looks at a gate that another process holds
+LOOK_EVERY = 0.0001  # seconds between looks at a gate that another process holds
 
 
 class Line:

@@ -1,6 +1,7 @@
 """Slots: how many jobs a process begins while others compute, wait or hang."""
 
 import threading
+import time
 from collections.abc import Iterator
 
 import pytest
@@ -88,6 +89,13 @@ def test_jobs_that_hang_take_up_no_slots(jobs: Jobs, monkeypatch: pytest.MonkeyP
     jobs.over.set()
     thread.join(timeout=10)
     assert pool.drained(within=10)
+
+
+def test_a_pace_holds_up_the_next_job_unless_the_process_stops(jobs: Jobs) -> None:
+    began = time.monotonic()
+    Slots(4, pace=0.2).begin(lambda: None)
+    assert time.monotonic() - began >= 0.2
+    Slots(4, stopping=lambda: True, pace=3600).begin(lambda: None)
 
 
 def test_what_is_in_flight_is_waited_for_no_longer_than_allowed(jobs: Jobs) -> None:

@@ -1,7 +1,11 @@
 """The sweep: what nobody rang is rung, one sweeper at a time."""
 
-from sqlalchemy import update
+from typing import Any
 
+import pytest
+from sqlalchemy import event, update
+
+from tests.conftest import ON_POSTGRESQL
 from tests.support.factories import delivery_of, point_at, submit
 from tests.support.receiver import Receiver
 from tests.support.valkey import Valkey
@@ -150,3 +154,24 @@ def test_a_lead_is_kept_when_valkey_is_down_and_rung_when_it_is_back(interface: 
     valkey.start()
     sweeper.once()
     assert len(jobs()) == 1
+
+
+@pytest.mark.skipif(ON_POSTGRESQL, reason="small tables are read whole there, whatever indexes they have")
+def test_a_sweep_finds_what_it_looks_for_by_an_index(interface: Interface) -> None:
+    """It once read every delivery there is, for each webhook that was paused or deleted."""
+    statements = []
+
+    def note(connection: Any, cursor: Any, statement: str, parameters: Any, context: Any, many: bool) -> None:
+        if "deliveries" in statement:
+            statements.append((statement, parameters))
+
+    event.listen(db.engine, "before_cursor_execute", note)
+    try:
+        sweep()
+    finally:
+        event.remove(db.engine, "before_cursor_execute", note)
+    assert len(statements) == 2
+    with db.engine.connect() as connection:
+        plans = [connection.exec_driver_sql(f"EXPLAIN QUERY PLAN {words}", given).all() for words, given in statements]
+    assert all(plans)
+    assert not [step.detail for plan in plans for step in plan if step.detail.startswith("SCAN deliveries")]

@@ -2,14 +2,16 @@
 
 import os
 import signal
+import threading
 import time
 
+import pytest
 from redis.exceptions import RedisError
 from rq.worker import Worker
 
 from tests.journeys.conftest import Workers
 from tests.support.factories import delivery_of, point_at, submit
-from tests.support.receiver import Receiver, answering
+from tests.support.receiver import Line, Receiver, answering
 from tests.support.valkey import Valkey
 from tests.support.waiting import wait_until
 from webapp.extensions import db, queues
@@ -53,6 +55,34 @@ def test_a_lead_submitted_while_valkey_is_down_is_delivered_within_10_s_of_its_r
     back_at = time.monotonic()
     receiver.wait_for(1, timeout=10)
     assert time.monotonic() - back_at < 10
+    wait_for_workers()
+
+
+def test_a_valkey_that_goes_away_during_a_job_is_said_in_a_line(
+    interface: Interface, receiver: Receiver, workers: Workers, valkey: Valkey, capfd: pytest.CaptureFixture[str]
+) -> None:
+    gone, said = threading.Event(), list[str]()
+
+    def answer_then(line: Line) -> bool:
+        gone.wait(30)
+        return answering(200)(line)
+
+    def printed() -> str:
+        said.append("".join(capfd.readouterr()))
+        return "".join(said)
+
+    point_at(interface, receiver.url)
+    receiver.queue(answer_then)
+    workers.start()
+    wait_for_workers()
+    lead = submit(interface)
+    receiver.wait_for(1)
+    valkey.stop()
+    gone.set()
+    wait_until(lambda: "Redis went away during a job" in printed(), "the line", timeout=30)
+    assert delivery_of(lead).state == DeliveryState.DELIVERED
+    assert "Traceback" not in printed()
+    valkey.start()
     wait_for_workers()
 
 

@@ -77,7 +77,7 @@ def _parts() -> Any:
     return union_all(*(select(literal(rank), part) for rank, part in enumerate((clicked, fresh, again))))
 
 
-_DUE = _parts()
+DUE = _parts()
 _TARGET = (
     select(
         Webhook.id,
@@ -102,7 +102,7 @@ def batch(connection: Connection, webhook_id: int, limit: int = BATCH) -> Batch 
     settings = connection.execute(_TARGET, {"webhook_id": webhook_id}).one_or_none()
     if settings is None:
         return None
-    rows = _shares(connection.execute(_DUE, {"webhook_id": webhook_id}).all())[:limit]
+    rows = _shares(connection.execute(DUE, {"webhook_id": webhook_id}).all())[:limit]
     if not rows:
         return None
     target = Target(

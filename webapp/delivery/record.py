@@ -244,7 +244,14 @@ def to_report(connection: Connection, webhook_id: int, moves: Sequence[tuple[Sen
     _ENTRIES.execute(connection, told)
     if paused:
         _tell_pause(connection, _entry(webhook_id, moves[-1][0], ReportKind.PAUSED))
-    connection.execute(_REPORT_NOW if paused else _REPORT, {"webhook": webhook_id})
+        connection.execute(_REPORT_NOW, {"webhook": webhook_id})
+    else:
+        report_soon(connection, webhook_id)
+
+
+def report_soon(connection: Connection, webhook_id: int) -> None:
+    """Says that a report is due, unless one will be at the end of a window."""
+    connection.execute(_REPORT, {"webhook": webhook_id})
 
 
 def _entry(webhook_id: int, sent: Sent, kind: ReportKind) -> dict[str, Any]:

@@ -112,9 +112,10 @@ class ThreadedWorker(BaseWorker):
             pipeline.execute()
 
     def handle_exception(self, job: Job, *exc_info: Any) -> None:
-        """A job that ended well is no failure where Redis, which was to be told of it, has gone."""
-        if not isinstance(exc_info[1], RedisError):
-            super().handle_exception(job, *exc_info)
+        """A job that ended well is no failure where Redis, which was to be told of it, has gone; nor can that be told."""
+        if isinstance(exc_info[1], RedisError):
+            raise exc_info[1]
+        super().handle_exception(job, *exc_info)
 
     def _perform(self, job: Job, queue: Queue, execution: Execution) -> None:
         try:

@@ -1,0 +1,43 @@
+"""Once through a drain when a worker process starts, so that no lead waits for what is made only once.
+
+Making a statement takes some milliseconds, and reading the authorities of TLS a tenth of a second. On SQLite the first
+time-out of a process would have every writer wait while its statements are made.
+"""
+
+import contextlib
+
+from sqlalchemy.exc import SQLAlchemyError
+
+from webapp.clock import utcnow
+from webapp.delivery import lanes, ledger, record, sending
+from webapp.delivery.ledger import Due
+from webapp.delivery.record import Sent
+from webapp.models import DeliveryState
+from webapp.transaction import looking
+from webapp.webhooks.outcome import NO_ANSWER, ErrorKind, Outcome
+
+NOBODY = 0  # no webhook and no delivery has this id
+_OUTCOMES = (
+    Outcome(200, "", False, (), None, 0, None),
+    Outcome(500, "", False, (), ErrorKind.HTTP_5XX, 0, None),
+    Outcome(NO_ANSWER, "", False, (), ErrorKind.TIMEOUT, 0, None),
+)
+
+
+def rehearse() -> None:
+    """Runs what a drain runs, for a webhook that does not exist: nothing is found, and nothing changes.
+
+    The INSERTs are left out, which would have to insert. Without a database there is no rehearsal.
+    """
+    sending.sender()
+    due = Due(NOBODY, "", b"", False, DeliveryState.PENDING, 0, None, None)
+    with contextlib.suppress(SQLAlchemyError), looking() as connection:
+        lanes.take(connection, NOBODY)
+        ledger.batch(connection, NOBODY)
+        connection.execute(ledger.DUE, {"webhook_id": NOBODY})
+        for outcome in _OUTCOMES:
+            sent = Sent(due, "", utcnow(), 0, outcome)
+            record.fence(connection, NOBODY, "", None, [sent])
+            record.deliveries(connection, [(sent, record.move(sent, ()))])
+        record.report_soon(connection, NOBODY)
+        ledger.last_look(connection, NOBODY)
