@@ -1,6 +1,6 @@
 """Bulk changes of a webhook's deliveries. Each locks the lane's row first, so that no result is recorded in between."""
 
-from sqlalchemy import Connection, case, null, or_, text, update
+from sqlalchemy import Connection, bindparam, case, null, or_, text, update
 
 from webapp.clock import now_sql, utcnow
 from webapp.delivery.ledger import AGAIN, FRESH
@@ -12,9 +12,12 @@ HELD = text("deliveries.state = 'held'")
 PAUSED_REASON = "The webhook is paused."
 
 
+_LOCK = update(Lane).where(Lane.webhook_id == bindparam("lane")).values(webhook_id=bindparam("lane"))
+
+
 def lock_lane(connection: Connection, webhook_id: int) -> None:
     """Holds the lane's row until the transaction ends; an UPDATE, which locks on both databases."""
-    connection.execute(update(Lane).where(Lane.webhook_id == webhook_id).values(webhook_id=webhook_id))
+    connection.execute(_LOCK, {"lane": webhook_id})
 
 
 def pause(connection: Connection, webhook_id: int, reason: str) -> None:

@@ -112,7 +112,7 @@ class ThreadedWorker(BaseWorker):
             pipeline.execute()
 
     def handle_exception(self, job: Job, *exc_info: Any) -> None:
-        """A job that ended well is no failure where Redis, which was to be told of it, has gone; nor can that be told."""
+        """Redis that has gone, and cannot be told how a job ended, makes it no failure."""
         if isinstance(exc_info[1], RedisError):
             raise exc_info[1]
         super().handle_exception(job, *exc_info)

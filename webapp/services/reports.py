@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 
 import structlog
 from flask import current_app
-from sqlalchemy import ColumnElement, exists, func, select, update
+from sqlalchemy import ColumnElement, bindparam, exists, func, select, update
 
 from webapp.clock import now_sql
 from webapp.config import Config
@@ -115,8 +115,7 @@ def _due_webhooks() -> list[int]:
 
 def note_paused(webhook: Webhook, reason: str) -> None:
     """Tells the account owner that a webhook was paused, and why (a sentence), in the transaction at hand."""
-    report = _new_report(webhook, ReportKind.PAUSED)
-    _mail(report, _render(ReportKind.PAUSED, report_texts.paused(webhook, reason)), _recipients(webhook))
+    _report(webhook, ReportKind.PAUSED, _render(ReportKind.PAUSED, report_texts.paused(webhook, reason)))
 
 
 def _write(webhook_id: int, drafts: Sequence[_Draft]) -> int:
@@ -125,15 +124,16 @@ def _write(webhook_id: int, drafts: Sequence[_Draft]) -> int:
     if webhook is None:
         return 0
     now = db.session.execute(select(now_sql())).scalar_one()
-    for draft in drafts:
-        _tell(webhook, draft)
     archived = webhook.state == WebhookState.ARCHIVED
-    if drafts and not archived:
+    opens = bool(drafts) and not archived
+    if opens:
         webhook.report_due_at, webhook.report_window_opened_at = now + _window(webhook), now
         webhook.report_step += 1
-    elif _has_untold(webhook):  # since the drafts: it stays due, and is worded at the next pass
-        pass
-    elif archived or webhook.report_step == 0:
+    for draft in drafts:
+        _tell(webhook, draft)
+    if opens or _has_untold(webhook):  # since the drafts: it stays due, and is worded at the next pass
+        return len(drafts)
+    if archived or webhook.report_step == 0:
         _close(webhook)
     elif _answers(webhook):
         _tell_recovered(webhook)
@@ -172,24 +172,42 @@ def _has_untold(webhook: Webhook) -> bool:
     return bool(db.session.scalar(select(exists().where(_untold(webhook.id)))))
 
 
+# Made once, as others wait for the database while it is made.
+_TELL = (
+    update(ReportEntry)
+    .where(ReportEntry.webhook_id == bindparam("webhook"), ReportEntry.report_id.is_(None))
+    .where(ReportEntry.kind == bindparam("told"), ReportEntry.id <= bindparam("last"))
+    .values(report_id=bindparam("report"))
+)
+
+
 def _tell(webhook: Webhook, draft: _Draft) -> None:
     """Makes a draft the report of its entries: under the lane's lock, where newer ones have greater ids."""
-    report = _new_report(webhook, draft.kind)
-    entries = update(ReportEntry).where(_untold(webhook.id), ReportEntry.kind == draft.kind)
-    these = entries.where(ReportEntry.id <= draft.last).values(report_id=report.id)
-    told = db.session.scalars(these.returning(ReportEntry.id).execution_options(synchronize_session=False)).all()
-    if len(told) != draft.entries:  # leads were deleted meanwhile: it is worded anew
-        raise RuntimeError(f"a report of {draft.entries} entries found {len(told)}")
-    _mail(report, draft.rendered, draft.recipients)
+    report = _report(webhook, draft.kind, draft.rendered, draft.recipients)
+    these = {"webhook": webhook.id, "told": draft.kind, "last": draft.last, "report": report.id}
+    told = db.session.connection().execute(_TELL, these).rowcount
+    if told != draft.entries:  # leads were deleted meanwhile: it is worded anew
+        raise RuntimeError(f"a report of {draft.entries} entries found {told}")
+    mail = report.mail
+    if mail and mail.state == MailState.KEPT:
+        mails.log_told(mail.id, mail.kind, None, mail.recipients)
 
 
 def _tell_recovered(webhook: Webhook) -> None:
-    rendered = _render(ReportKind.RECOVERED, report_texts.recovered(webhook))
-    _mail(_new_report(webhook, ReportKind.RECOVERED), rendered, _recipients(webhook))
+    _report(webhook, ReportKind.RECOVERED, _render(ReportKind.RECOVERED, report_texts.recovered(webhook)))
 
 
-def _new_report(webhook: Webhook, kind: ReportKind) -> Report:
-    report = Report(account_id=webhook.account_id, webhook_id=webhook.id, kind=kind)
+def _report(
+    webhook: Webhook, kind: ReportKind, rendered: mails.Rendered, recipients: Sequence[str] | None = None
+) -> Report:
+    """Adds a report and its mail; whatever else the session has changed goes to the database with them, at once."""
+    mail = mails.write(
+        report_texts.TEMPLATES[kind],
+        recipients=_recipients(webhook) if recipients is None else recipients,
+        account_id=webhook.account_id,
+        rendered=rendered,
+    )
+    report = Report(account_id=webhook.account_id, webhook_id=webhook.id, kind=kind, mail=mail)
     db.session.add(report)
     db.session.flush()
     return report
@@ -202,14 +220,6 @@ def _render(kind: ReportKind, context: dict[str, Any]) -> mails.Rendered:
 def _recipients(webhook: Webhook) -> list[str]:
     owner = select(User.email).where(User.account_id == webhook.account_id, User.role == Role.OWNER)
     return [*db.session.scalars(owner), *webhook.interface.report_emails]
-
-
-def _mail(report: Report, rendered: mails.Rendered, recipients: Sequence[str]) -> None:
-    template = report_texts.TEMPLATES[report.kind]
-    report.mail = mails.write(template, recipients=recipients, account_id=report.account_id, rendered=rendered)
-    db.session.flush()
-    if report.mail.state == MailState.KEPT:
-        mails.log_told(report.mail.id, template, None, report.mail.recipients)
 
 
 def _config() -> Config:
