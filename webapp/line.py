@@ -16,35 +16,40 @@ LOOK_EVERY = 0.0001  # seconds between looks at a gate that another process hold
 
 
 class Line:
-    """`enter` and `leave` may be called by different threads."""
+    """First come, first served, but for those that are `short`: they go before the others.
+
+    `enter` and `leave` may be called by different threads.
+    """
 
     def __init__(self) -> None:
         self._lock = Lock()
         self._taken = False
-        self._waiting: deque[Lock] = deque()
+        self._short: deque[Lock] = deque()
+        self._long: deque[Lock] = deque()
 
-    def enter(self, timeout: float) -> bool:
+    def enter(self, timeout: float, short: bool = False) -> bool:
         """Waits for its turn, at most `timeout` seconds; whether it came."""
+        waiting = self._short if short else self._long
         with self._lock:
             if not self._taken:
                 self._taken = True
                 return True
             turn = Lock()
             turn.acquire()
-            self._waiting.append(turn)
+            waiting.append(turn)
         if turn.acquire(timeout=timeout):
             return True
         with self._lock:
-            if turn not in self._waiting:
+            if turn not in waiting:
                 return True  # it came at the last moment
-            self._waiting.remove(turn)
+            waiting.remove(turn)
         return False
 
     def leave(self) -> None:
         """Hands over to the next."""
         with self._lock:
-            if self._waiting:
-                self._waiting.popleft().release()
+            if waiting := self._short or self._long:
+                waiting.popleft().release()
             else:
                 self._taken = False
 

@@ -156,7 +156,8 @@ def _bind_sqlite(engine: Engine, synchronous: str) -> None:
                 connection.exec_driver_sql("BEGIN")
             return
         if not connection.info.get("in_line"):
-            connection.info["in_line"] = line.enter(BUSY_TIMEOUT)
+            # One statement goes before transactions: it is short, and a lead that could be sent waits for it.
+            connection.info["in_line"] = line.enter(BUSY_TIMEOUT, short=not _begins.get())
             connection.info["in_gate"] = connection.info["in_line"] and gate.enter(BUSY_TIMEOUT)
         if _begins.get():
             connection.exec_driver_sql("BEGIN IMMEDIATE")

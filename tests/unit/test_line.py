@@ -12,24 +12,24 @@ from tests.support.waiting import wait_until
 from webapp.line import Gate, Line
 
 
-def test_it_is_handed_over_in_order() -> None:
+def test_it_is_handed_over_in_order_but_what_is_short_goes_first() -> None:
     line, served = Line(), []
     assert line.enter(1)
 
-    def wait(number: int) -> None:
-        assert line.enter(60)
-        served.append(number)
+    def wait(name: str, short: bool) -> None:
+        assert line.enter(60, short)
+        served.append(name)
         line.leave()
 
     threads = []
-    for number in range(3):
-        threads.append(threading.Thread(target=wait, args=(number,)))
+    for number, name in enumerate(("first", "second", "short", "shorter")):
+        threads.append(threading.Thread(target=wait, args=(name, name.startswith("short"))))
         threads[-1].start()
-        wait_until(lambda number=number: len(line._waiting) > number, "it to wait")
+        wait_until(lambda number=number: len(line._long) + len(line._short) > number, "it to wait")
     line.leave()
     for thread in threads:
         thread.join(60)
-    assert served == [0, 1, 2]
+    assert served == ["short", "shorter", "first", "second"]
     assert line.enter(0)
 
 
