@@ -2,7 +2,8 @@
 
 On SQLite a session that reads first and writes later meets `database is locked` at once, because a lock is never
 upgraded while somebody else writes. So the kind of a transaction is chosen before its first statement: requests that
-only read begin deferred, everything else (other methods, jobs, commands) begins IMMEDIATE.
+only read begin deferred, everything else (other methods, jobs, commands) begins IMMEDIATE. A statement that is alone
+begins nothing and commits itself.
 """
 
 from collections.abc import Callable, Iterator
@@ -83,7 +84,7 @@ def _autocommitting(engine: Engine) -> Engine:
 
 @contextmanager
 def looking() -> Iterator[Connection]:
-    """A connection for a statement or two that read, each for itself: without BEGIN and ROLLBACK around them."""
+    """A connection for a statement or two that read, or find nothing to change: without BEGIN and ROLLBACK around them."""
     with reading(), at_once() as connection:
         yield connection
 

@@ -196,7 +196,8 @@ def _kills(state: State, rules: Rules) -> Iterator[tuple[tuple[str, int], State]
             continue
         dead = jobs.put(state, index, jobs.IDLE)
         if state.lane.token == index:
-            lost = _at_risk(state, rules) if held(state) else 0  # else it was counted when it stalled
+            sends = held(state) and job.at not in ("select", "give back")  # else it was counted when it stalled
+            lost = _at_risk(state, rules) if sends else 0
             dead = dead._replace(lane=state.lane._replace(token=DEAD), may_repeat=state.may_repeat + lost)
         yield ("kill job", index), dead
     for index, one in enumerate(state.errands):

@@ -9,6 +9,7 @@ a Redis outage swallows, the sweep rings again within seconds.
 import secrets
 import time
 from collections.abc import Callable
+from typing import TypeVar
 
 import structlog
 from flask import current_app
@@ -26,6 +27,7 @@ from webapp.models import Lane
 from webapp.transaction import at_once, looking
 
 log = structlog.get_logger()
+T = TypeVar("T")
 
 SLICE = 2.0  # seconds a lane is drained before others have their turn
 LEASE_MARGIN = 15.0  # seconds: what recording may take on top of the longest batch
@@ -117,21 +119,18 @@ def ring_unless_held(webhook_id: int) -> None:
 class Hold:
     """A lane that is ours: the token proves it, until `ends_at` (monotonic) for certain."""
 
-    def __init__(self, webhook_id: int, token: str, careful: bool) -> None:
+    def __init__(self, webhook_id: int, token: str, careful: bool, ends_at: float) -> None:
         self.webhook_id = webhook_id
         self.token = token
         self.careful = careful  # somebody died holding it: one row a batch until one is recorded
-        self.renewed()
-
-    def renewed(self) -> None:
-        self.ends_at = time.monotonic() + lease()
+        self.ends_at = ends_at
 
 
 def take(connection: Connection, webhook_id: int) -> Hold | None:
     """Takes a lane that nobody holds; None if somebody does."""
-    token = secrets.token_hex(8)
+    token, ends_at = secrets.token_hex(8), time.monotonic() + lease()
     row = connection.execute(_TAKE, {"lane": webhook_id, "holder": token, "lease": lease()}).one_or_none()
-    return Hold(webhook_id, token, careful=bool(row.abandoned)) if row else None
+    return Hold(webhook_id, token, bool(row.abandoned), ends_at) if row else None
 
 
 # Drain ---------------------------------------------------------------------------------------------------------------
@@ -187,6 +186,8 @@ def _first_batch(hold: Hold) -> Batch | None:
     batch = None
     try:
         batch = _select(hold)
+        if time.monotonic() > hold.ends_at - lease() + LEASE_MARGIN:
+            batch = None  # read so late that its sends might outlive the lease
     finally:
         if batch is None:
             _give_back(hold)
@@ -199,15 +200,23 @@ def _select(hold: Hold) -> Batch | None:
 
 
 def _give_back(hold: Hold) -> None:
-    with at_once() as connection:
-        connection.execute(_LET_GO, {"lane": hold.webhook_id, "holder": hold.token})
+    def once() -> None:
+        with at_once() as connection:
+            connection.execute(_LET_GO, {"lane": hold.webhook_id, "holder": hold.token})
+
+    _insist(hold, once)
 
 
 def _record(hold: Hold, batch: Batch, sent: sending.Sending, more: bool) -> Batch | None:
-    """Records a batch and selects the next, again and again while the lease lasts; None: the lane is let go or lost."""
+    """Records a batch and selects the next; None: the lane is let go or lost."""
+    return _insist(hold, lambda: _record_once(hold, batch, sent, more))
+
+
+def _insist(hold: Hold, deed: Callable[[], T]) -> T:
+    """Does it again and again while the lease lasts: deadlocks pass, and databases come back."""
     for number in range(10_000):
         try:
-            return _record_once(hold, batch, sent, more)
+            return deed()
         except DBAPIError as error:
             pause = RECORD_PAUSES[min(number, len(RECORD_PAUSES) - 1)]
             if time.monotonic() + pause > hold.ends_at:
@@ -219,7 +228,7 @@ def _record(hold: Hold, batch: Batch, sent: sending.Sending, more: bool) -> Batc
 
 def _record_once(hold: Hold, batch: Batch, sent: sending.Sending, more: bool) -> Batch | None:
     target, tries = batch.target, sent.tries
-    following = None
+    following, ends_at = None, time.monotonic() + lease()
     with db.engine.begin() as connection:
         lane = record.fence(connection, hold.webhook_id, hold.token, lease() if more else None, tries)
         record.attempts(connection, target, tries)
@@ -231,7 +240,7 @@ def _record_once(hold: Hold, batch: Batch, sent: sending.Sending, more: bool) ->
             following = ledger.batch(connection, hold.webhook_id)
             if following is None:
                 connection.execute(_LET_GO, {"lane": hold.webhook_id, "holder": hold.token})
-    hold.renewed()
+    hold.ends_at = ends_at
     return following
 
 

@@ -1,4 +1,4 @@
-"""What is due, and what became of it. Every statement here runs in a transaction that its caller opened.
+"""What is due. Every statement here runs on a connection that its caller opened.
 
 *Due* is one predicate, in three parts that have an index each: clicked (a manual retry or a test waits for its one
 try), fresh (never tried), again (its next automatic try has come). The same words serve the batch, the last look after
@@ -43,7 +43,7 @@ class Due(NamedTuple):
 
 @dataclass(frozen=True)
 class Target:
-    """A webhook's settings, read in the transaction that selects the batch they are for."""
+    """A webhook's settings, read just before the batch they are for."""
 
     webhook_id: int
     url: str | None

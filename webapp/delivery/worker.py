@@ -13,7 +13,9 @@ from typing import Any
 import structlog
 from flask import Flask
 from redis import Redis
+from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.exceptions import RedisError
+from redis.exceptions import TimeoutError as RedisTimeoutError
 from rq import Queue, worker_registration
 from rq.exceptions import StopRequested
 from rq.executions import Execution
@@ -31,9 +33,8 @@ log = structlog.get_logger()
 TTL = 20  # seconds; a worker says this often, less 15, that it lives, and registers again if Redis forgot it
 BEAT = 2.0  # seconds between two of its heartbeats at least
 RECONNECT = 2.0
-SLOW_PACE = (
-    0.05  # seconds from job to job of the queue `slow`: its receivers have time, and the others want the processor
-)
+# Seconds from job to job of the queue `slow`: its receivers have time, and the others want the processor.
+SLOW_PACE = 0.1
 
 _stopping = threading.Event()
 
@@ -112,8 +113,8 @@ class ThreadedWorker(BaseWorker):
             pipeline.execute()
 
     def handle_exception(self, job: Job, *exc_info: Any) -> None:
-        """Redis that has gone, and cannot be told how a job ended, makes it no failure."""
-        if isinstance(exc_info[1], RedisError):
+        """A Redis that has gone is not told how a job ended; that is no failure of the job."""
+        if isinstance(exc_info[1], (RedisConnectionError, RedisTimeoutError)):
             raise exc_info[1]
         super().handle_exception(job, *exc_info)
 

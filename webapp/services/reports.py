@@ -105,9 +105,11 @@ def _due(webhook_id: int) -> Webhook | None:
 
 
 def _due_webhooks() -> list[int]:
+    """One of each account, then the next of each: nobody waits behind somebody else's hundreds."""
+    number = func.row_number().over(partition_by=Webhook.account_id, order_by=Webhook.report_due_at)
     with reading():
         try:
-            due = select(Webhook.id).where(Webhook.report_due_at <= now_sql()).order_by(Webhook.report_due_at)
+            due = select(Webhook.id).where(Webhook.report_due_at <= now_sql()).order_by(number, Webhook.report_due_at)
             return list(db.session.scalars(due))
         finally:
             release()
