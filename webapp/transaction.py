@@ -84,7 +84,7 @@ def _autocommitting(engine: Engine) -> Engine:
 
 @contextmanager
 def looking() -> Iterator[Connection]:
-    """A connection for a statement or two that read, or find nothing to change: without BEGIN and ROLLBACK around them."""
+    """A connection for a statement or two that change nothing: without BEGIN and ROLLBACK around them."""
     with reading(), at_once() as connection:
         yield connection
 
