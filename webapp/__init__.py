@@ -86,6 +86,7 @@ def _flask_config(config: Config, synchronous: str, pool_size: int) -> dict[str,
 
 def _engine_options(database_url: str, pool_size: int) -> dict[str, Any]:
     options: dict[str, Any] = {"pool_size": pool_size, "max_overflow": pool_size, "pool_timeout": 30}
+    options["pool_use_lifo"] = True  # the one used last has its statements prepared
     options["hide_parameters"] = True  # an error's text goes into logs, a visitor's data must not
     if make_url(database_url).get_backend_name() == "postgresql":
         # A transaction that lost its client must not hold a lane's row for ever.

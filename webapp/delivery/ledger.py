@@ -147,7 +147,9 @@ LEASE = bindparam("lease", type_=Lane.lease_until.type)
 HELD = and_(Lane.lease_until > now_sql(), Lane.lease_until <= now_sql() + LEASE)
 
 
-_LAST_LOOK = select(Lane.slow_since).join(Webhook).where(Lane.webhook_id == bindparam("webhook_id"), ACTIVE, is_due())
+# Not `is_due()`, though it is the same: for a row's id PostgreSQL may read all deliveries rather than ask its indexes.
+_THIS = bindparam("webhook_id", type_=Webhook.id.type)
+_LAST_LOOK = select(Lane.slow_since).join(Webhook).where(Lane.webhook_id == _THIS, ACTIVE, is_due(_THIS))
 
 
 def last_look(connection: Connection, webhook_id: int) -> tuple[bool, bool]:
