@@ -147,7 +147,7 @@ LEASE = bindparam("lease", type_=Lane.lease_until.type)
 HELD = and_(Lane.lease_until > now_sql(), Lane.lease_until <= now_sql() + LEASE)
 
 
-# Not `is_due()`, though it is the same: for a row's id PostgreSQL may read all deliveries rather than ask its indexes.
+# Of the id that is given, not of the joined row's: so each part of the predicate is one look into its index.
 _THIS = bindparam("webhook_id", type_=Webhook.id.type)
 _LAST_LOOK = select(Lane.slow_since).join(Webhook).where(Lane.webhook_id == _THIS, ACTIVE, is_due(_THIS))
 
