@@ -221,7 +221,9 @@ def _insist(hold: Hold, deed: Callable[[], T]) -> T:
             pause = RECORD_PAUSES[min(number, len(RECORD_PAUSES) - 1)]
             if time.monotonic() + pause > hold.ends_at:
                 raise
-            log.warning("writing to a lane failed, trying again", webhook=hold.webhook_id, error=type(error.orig).__name__)
+            log.warning(
+                "writing to a lane failed, trying again", webhook=hold.webhook_id, error=type(error.orig).__name__
+            )
             time.sleep(pause)
     raise AssertionError("unreachable")
 
