@@ -22,7 +22,7 @@ from hypothesis.stateful import (
     rule,
     run_state_machine_as_test,
 )
-from sqlalchemy import Connection, func, select, update
+from sqlalchemy import Connection, func, or_, select, update
 
 from tests.support.factories import submit
 from webapp.clock import now_sql
@@ -328,9 +328,10 @@ class Deliveries(RuleBasedStateMachine):
 
     def sendable(self) -> bool:
         with self.reading() as connection:
-            webhook = connection.execute(ledger._TARGET, {"webhook_id": self.webhook_id}).one_or_none()
-        signed = webhook and webhook.authentication == Authentication.SHARED_TOKEN
-        return bool(webhook and webhook.url and (webhook.secret_encrypted or not signed))
+            valid = select(ApiKey.id).where(ApiKey.revoked_at.is_(None))
+            signable = or_(Webhook.authentication != Authentication.SHARED_TOKEN, Webhook.shared_token_id.in_(valid))
+            url = select(Webhook.url).where(Webhook.id == self.webhook_id, Webhook.state == WebhookState.ACTIVE)
+            return bool(connection.scalars(url.where(signable)).one_or_none())
 
     @contextmanager
     def reading(self) -> Iterator[Connection]:

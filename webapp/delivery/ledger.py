@@ -10,10 +10,10 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, NamedTuple
 
-from sqlalchemy import Connection, Row, Subquery, and_, bindparam, exists, literal, or_, select, text, union_all
+from sqlalchemy import Connection, Subquery, and_, bindparam, exists, literal, or_, select, text, true, union_all
 
 from webapp.clock import now_sql
-from webapp.models import ApiKey, Delivery, Lane, PreviousSecret, Webhook, WebhookState
+from webapp.models import ApiKey, Authentication, Delivery, Lane, PreviousSecret, Webhook, WebhookState
 
 BATCH = 20
 CLICKED_SHARE = 5  # of a batch at most, so that retrying 50,000 never starves a new lead
@@ -74,53 +74,43 @@ def _parts() -> Any:
     clicked = _part(Delivery.retry_at, CLICKED_SHARE, CLICKED)
     fresh = _part(Delivery.id, BATCH, FRESH, UNCLICKED)
     again = _part(Delivery.due_at, BATCH, AGAIN, UNCLICKED, Delivery.due_at <= now_sql())
-    return union_all(*(select(literal(rank), part) for rank, part in enumerate((clicked, fresh, again))))
+    return union_all(*(select(literal(rank).label("rank"), part) for rank, part in enumerate((clicked, fresh, again))))
 
 
-DUE = _parts()
-_TARGET = (
-    select(
-        Webhook.id,
-        Webhook.url,
-        Webhook.authentication,
-        Webhook.shared_token_id,
-        Webhook.automatic_retries,
-        Webhook.parallel_requests,
-        ApiKey.secret_encrypted,
-        ApiKey.last_used_at,
-        PreviousSecret.secret_encrypted.label("previous_encrypted"),
-        PreviousSecret.until,
-    )
+_DUE = _parts().subquery("due")
+_SETTINGS = (  # the fields of Target after the first
+    Webhook.url,
+    Webhook.authentication == Authentication.SHARED_TOKEN,
+    Webhook.shared_token_id,
+    ApiKey.secret_encrypted,
+    ApiKey.last_used_at,
+    PreviousSecret.secret_encrypted,
+    PreviousSecret.until,
+    Webhook.automatic_retries,
+    Webhook.parallel_requests,
+)
+_BATCH = (
+    select(*_SETTINGS, _DUE)
     .outerjoin(ApiKey, and_(ApiKey.id == Webhook.shared_token_id, ApiKey.revoked_at.is_(None)))
     .outerjoin(PreviousSecret, and_(PreviousSecret.key_id == ApiKey.id, PreviousSecret.until > now_sql()))
+    .join(_DUE, true())
     .where(Webhook.id == bindparam("webhook_id"), ACTIVE)
 )
 
 
 def batch(connection: Connection, webhook_id: int, limit: int = BATCH) -> Batch | None:
-    """What is due for a webhook, at most `limit` in the order of sending, with its settings; None where nothing is."""
-    settings = connection.execute(_TARGET, {"webhook_id": webhook_id}).one_or_none()
-    if settings is None:
+    """What is due for a webhook, at most `limit` in the order of sending, with its settings; None where nothing is.
+
+    Both by one statement, each row with the settings: to ask twice would cost more than that.
+    """
+    found = connection.execute(_BATCH, {"webhook_id": webhook_id}).all()
+    if not found:
         return None
-    rows = _shares(connection.execute(DUE, {"webhook_id": webhook_id}).all())[:limit]
-    if not rows:
-        return None
-    target = Target(
-        webhook_id=webhook_id,
-        url=settings.url,
-        signed=settings.authentication == "shared_token",
-        token_id=settings.shared_token_id,
-        token_encrypted=settings.secret_encrypted,
-        token_used_at=settings.last_used_at,
-        previous_encrypted=settings.previous_encrypted,
-        previous_until=settings.until,
-        automatic_retries=settings.automatic_retries,
-        parallel_requests=settings.parallel_requests,
-    )
-    return Batch(target, rows)
+    settings = len(_SETTINGS)
+    return Batch(Target(webhook_id, *found[0][:settings]), _shares([row[settings:] for row in found])[:limit])
 
 
-def _shares(found: Sequence[Row[Any]]) -> list[Due]:
+def _shares(found: Sequence[Any]) -> list[Due]:
     """Clicked ones, then fresh ones to their share, then old ones; fresh ones again where room is left."""
     ranked: tuple[list[Due], list[Due], list[Due]] = ([], [], [])
     for row in found:

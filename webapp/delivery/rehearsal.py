@@ -35,7 +35,6 @@ def rehearse() -> None:
     with contextlib.suppress(SQLAlchemyError), looking() as connection:
         lanes.take(connection, NOBODY)
         ledger.batch(connection, NOBODY)
-        connection.execute(ledger.DUE, {"webhook_id": NOBODY})
         for outcome in _OUTCOMES:
             sent = Sent(due, "", utcnow(), 0, outcome)
             record.fence(connection, NOBODY, "", None, [sent])
