@@ -163,7 +163,7 @@ def _write(state: State, rules: Rules, index: int, job: Job) -> Iterator[State]:
 
 
 def moved(now: Delivery, seen: Delivery, answer: bool, rules: Rules) -> Delivery:
-    """A delivery after a try: record.move and the UPDATE of webapp/delivery/record.py."""
+    """A delivery after a try: moves.move and the UPDATE of webapp/delivery/record.py."""
     tries = seen.tries if seen.click else seen.tries + 1
     if answer:
         state, due = "delivered", False

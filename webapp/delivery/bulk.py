@@ -10,30 +10,40 @@ from collections.abc import Callable, Mapping, Sequence
 from functools import cache
 from typing import Any
 
-from sqlalchemy import JSON, Connection, Executable, Text, bindparam, cast, column, func, select
+from sqlalchemy import JSON, Connection, Text, bindparam, cast, column, func, select
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.types import TypeEngine
 
 Values = Mapping[str, Any]
-_ROWS = cast(bindparam("rows", type_=Text()), JSON)
 _COUNTED = {"preserve_rowcount": True}
 
 
 class Bulk:
-    """A statement for many rows; `make` is given the rows' values by name, as SQL."""
+    """A statement for many rows; `make` is given the dialect and the rows' values by name, as SQL.
 
-    def __init__(self, columns: Mapping[str, TypeEngine[Any]], make: Callable[[str, Values], Executable]) -> None:
+    Its parameters begin with `name`, so that several can stand within one statement.
+    """
+
+    def __init__(self, name: str, columns: Mapping[str, TypeEngine[Any]], make: Callable[[str, Values], Any]) -> None:
+        self._name = name
         self._columns = columns
-        self._made = cache(lambda dialect, as_table: make(dialect, self._values(as_table)))
+        self._make = make
+        self._made = cache(self.statement)
+
+    def statement(self, dialect: str, as_table: bool, **instead: Any) -> Any:
+        """It as SQL, for one row or for a document; `instead`: what stands for values that are not given."""
+        return self._make(dialect, {**self._values(as_table), **instead})
 
     def _values(self, as_table: bool) -> Values:
         if not as_table:
-            return {name: bindparam(name, type_=kind) for name, kind in self._columns.items()}
+            return {name: bindparam(f"{self._name}_{name}", type_=kind) for name, kind in self._columns.items()}
+        document = cast(bindparam(f"{self._name}_rows", type_=Text()), JSON)
         columns = [column(name, kind) for name, kind in self._columns.items()]
-        table = func.json_to_recordset(_ROWS).table_valued(*columns).render_derived(name="given", with_types=True)
+        table = func.json_to_recordset(document).table_valued(*columns)
+        table = table.render_derived(name=f"given_{self._name}", with_types=True)
         return {name: table.c[name] for name in self._columns}
 
-    def execute(self, connection: Connection, rows: Sequence[dict[str, Any]]) -> int:
+    def execute(self, connection: Connection, rows: Sequence[Values]) -> int:
         """Runs it for these rows, dictionaries by the columns' names; how many it inserted or changed.
 
         Datetimes are aware.
@@ -42,10 +52,16 @@ class Bulk:
             return 0
         dialect = connection.dialect.name
         as_table = dialect == "postgresql" and len(rows) > 1
-        given: Any = rows[0] if len(rows) == 1 else rows
-        if as_table:
-            given = {"rows": json.dumps(rows, default=_as_text)}
+        given: Any = self.parameters(rows)
+        if not as_table and len(rows) > 1:
+            given = [self.parameters([row]) for row in rows]
         return connection.execute(self._made(dialect, as_table), given, execution_options=_COUNTED).rowcount
+
+    def parameters(self, rows: Sequence[Values]) -> dict[str, Any]:
+        """What one statement is given for these rows: the values of a single one, or several as a document."""
+        if len(rows) == 1:
+            return {f"{self._name}_{name}": value for name, value in rows[0].items()}
+        return {f"{self._name}_rows": json.dumps(rows, default=_as_text)}
 
 
 def _as_text(value: object) -> str:
@@ -58,16 +74,11 @@ def insert(dialect: str, model: type[Any]) -> Any:
     return (postgresql if dialect == "postgresql" else sqlite).insert(model)
 
 
-def inserting(model: type[Any], *names: str) -> Bulk:
-    """Inserts rows of a model by these columns; a row that is there already stays as it is."""
+def inserting(name: str, model: type[Any], *names: str, where: Callable[[Values], Sequence[Any]]) -> Bulk:
+    """Inserts rows of a model by these columns, where `where` holds; one that is there already stays as it is."""
 
-    def make(dialect: str, values: Values) -> Executable:
-        statement = insert(dialect, model)
-        if dialect == "postgresql":
-            statement = statement.from_select(list(names), select(*values.values()), include_defaults=False)
-        else:
-            statement = statement.values(dict(values))
-        done: Executable = statement.on_conflict_do_nothing()
-        return done
+    def make(dialect: str, given: Values) -> Any:
+        rows = select(*(given[name] for name in names)).where(*where(given))
+        return insert(dialect, model).from_select(list(names), rows, include_defaults=False).on_conflict_do_nothing()
 
-    return Bulk({name: getattr(model, name).type for name in names}, make)
+    return Bulk(name, {name: getattr(model, name).type for name in names}, make)

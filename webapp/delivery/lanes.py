@@ -20,8 +20,8 @@ from sqlalchemy.exc import DBAPIError
 from webapp.clock import now_sql
 from webapp.delivery import ledger, record, sending, states
 from webapp.delivery.ledger import Batch
+from webapp.delivery.moves import move
 from webapp.delivery.queues import FAST, MAIL, SLOW
-from webapp.delivery.record import Sent
 from webapp.extensions import db, queues
 from webapp.models import Lane
 from webapp.transaction import at_once, looking
@@ -234,32 +234,29 @@ def _insist(hold: Hold, deed: Callable[[], T]) -> T:
 
 
 def _record_once(hold: Hold, batch: Batch, sent: sending.Sending, more: bool) -> Batch | None:
-    target, tries = batch.target, sent.tries
+    target = batch.target
+    retries = current_app.extensions["leadhook"].retry_schedule if target.automatic_retries else ()
+    moves = [(one, move(one, retries)) for one in sent.tries]
+    used_at = record.token_use(target, sent.tries)
+    rest = bool(more or used_at or sent.unsendable or record.may_pause(target, sent.tries))
     following, ends_at = None, time.monotonic() + lease()
-    with db.engine.begin() as connection:
-        lane = record.fence(connection, hold.webhook_id, hold.token, lease() if more else None, tries)
-        record.attempts(connection, target, tries)
+    # PostgreSQL records by one statement, which commits itself where nothing else is to be done.
+    alone = not rest and db.engine.dialect.name == "postgresql"
+    with at_once() if alone else db.engine.begin() as connection:
+        lane = record.write(connection, target, hold.token, lease() if more else None, moves)
         if lane is None:
             log.warning("the lane was lost before recording", webhook=hold.webhook_id)
             return None
-        _move_on(connection, batch, sent, lane)
+        if used_at:
+            record.token_used(connection, target, used_at)
+        record.unsendable(connection, sent.unsendable)
+        reason = record.pause_reason(lane, sent.tries) if rest else None
+        if reason:
+            states.pause(connection, target.webhook_id, reason)
+            record.report_pause(connection, target.webhook_id, sent.tries[-1])
         if more:
             following = ledger.batch(connection, hold.webhook_id)
             if following is None:
                 connection.execute(_LET_GO, {"lane": hold.webhook_id, "holder": hold.token})
     hold.ends_at = ends_at
     return following
-
-
-def _move_on(connection: Connection, batch: Batch, sent: sending.Sending, lane: object) -> None:
-    """Moves the deliveries of a batch, and notes what is to be reported; the sweep rings for that."""
-    target = batch.target
-    retries = current_app.extensions["leadhook"].retry_schedule if target.automatic_retries else ()
-    moves: list[tuple[Sent, record.Move]] = [(one, record.move(one, retries)) for one in sent.tries]
-    record.deliveries(connection, moves)
-    record.token_used(connection, target, sent.tries)
-    record.unsendable(connection, sent.unsendable)
-    reason = record.pause_reason(lane, sent.tries)
-    if reason:
-        states.pause(connection, target.webhook_id, reason)
-    record.to_report(connection, target.webhook_id, moves, paused=reason is not None)

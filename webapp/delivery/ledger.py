@@ -10,7 +10,21 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, NamedTuple
 
-from sqlalchemy import Connection, Subquery, and_, bindparam, exists, literal, or_, select, text, true, union_all
+from sqlalchemy import (
+    Connection,
+    Subquery,
+    and_,
+    bindparam,
+    exists,
+    false,
+    func,
+    literal,
+    or_,
+    select,
+    text,
+    true,
+    union_all,
+)
 
 from webapp.clock import now_sql
 from webapp.models import ApiKey, Authentication, Delivery, Lane, PreviousSecret, Webhook, WebhookState
@@ -18,6 +32,7 @@ from webapp.models import ApiKey, Authentication, Delivery, Lane, PreviousSecret
 BATCH = 20
 CLICKED_SHARE = 5  # of a batch at most, so that retrying 50,000 never starves a new lead
 FRESH_SHARE = 15  # with the clicked ones, while old ones wait to be tried again
+GIVE_UP_AFTER = 5 * 86400.0  # seconds of failures only, and a webhook may be paused
 
 # Written as SQL with literals: SQLite uses a partial index only where the query repeats its condition word for word.
 CLICKED = text("deliveries.retry_at IS NOT NULL")
@@ -55,6 +70,7 @@ class Target:
     previous_until: float | None  # epoch seconds
     automatic_retries: bool
     parallel_requests: int
+    failing_long: bool  # it may be paused for its failures
 
 
 class Batch(NamedTuple):
@@ -88,11 +104,13 @@ _SETTINGS = (  # the fields of Target after the first
     PreviousSecret.until,
     Webhook.automatic_retries,
     Webhook.parallel_requests,
+    func.coalesce(now_sql() - Lane.failing_since > GIVE_UP_AFTER, false()),
 )
 _BATCH = (
     select(*_SETTINGS, _DUE)
     .outerjoin(ApiKey, and_(ApiKey.id == Webhook.shared_token_id, ApiKey.revoked_at.is_(None)))
     .outerjoin(PreviousSecret, and_(PreviousSecret.key_id == ApiKey.id, PreviousSecret.until > now_sql()))
+    .join(Lane, Lane.webhook_id == Webhook.id)
     .join(_DUE, true())
     .where(Webhook.id == bindparam("webhook_id"), ACTIVE)
 )
@@ -103,7 +121,7 @@ def batch(connection: Connection, webhook_id: int, limit: int = BATCH) -> Batch 
 
     Both by one statement, each row with the settings: to ask twice would cost more than that.
     """
-    found = connection.execute(_BATCH, {"webhook_id": webhook_id}).all()
+    found: Sequence[Any] = connection.execute(_BATCH, {"webhook_id": webhook_id}).all()
     if not found:
         return None
     settings = len(_SETTINGS)

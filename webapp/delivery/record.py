@@ -10,94 +10,77 @@ from datetime import datetime, timedelta
 from functools import cache
 from typing import Any, NamedTuple
 
-from sqlalchemy import Boolean, Connection, Double, Executable, bindparam, case, func, literal, null, or_, update
+from sqlalchemy import Boolean, Connection, Double, bindparam, case, func, literal, null, or_, select, update
 
 from webapp.clock import now_sql
 from webapp.delivery import bulk, ledger
-from webapp.delivery.ledger import Due, Target
+from webapp.delivery.ledger import GIVE_UP_AFTER, Target
+from webapp.delivery.moves import GONE, Move, Sent, Unsendable
 from webapp.models import ApiKey, Attempt, Delivery, DeliveryState, Lane, Reason, ReportEntry, ReportKind, Webhook
-from webapp.webhooks.outcome import ErrorKind, Outcome
-from webapp.webhooks.schedule import next_delay
+from webapp.webhooks.outcome import ErrorKind
 
 EXCERPT = 500  # characters of the last response kept with the delivery, for the Leads page
-GONE = 410
 USED_PRECISION = timedelta(minutes=1)
-GIVE_UP_AFTER = 5 * 86400.0  # seconds of failures only, and
-GIVE_UP_TRIES = 10  # at least so many of them, before a webhook is paused
+GIVE_UP_TRIES = 10  # failures at least, within ledger.GIVE_UP_AFTER, before a webhook is paused
 
 
-class Sent(NamedTuple):
-    """One try: the id made before it, when it began, and what came of it."""
+class Health(NamedTuple):
+    """What tries say of a lane: the shape of its UPDATE. Tests tell nothing of a webhook's health."""
 
-    due: Due
-    attempt_id: str
-    started_at: datetime
-    timestamp: int
-    outcome: Outcome
-
-
-class Unsendable(NamedTuple):
-    """A delivery that could not be sent at all, and why: it is Held, never sent unsigned."""
-
-    due: Due
-    reason: str
-
-
-class Move(NamedTuple):
-    """Where a delivery goes after a try. `delay`: seconds to the next automatic one; None with keep_due False: none."""
-
-    state: DeliveryState
-    tries: int
-    keep_due: bool
-    delay: float | None
-    gave_up: bool
-
-
-def move(sent: Sent, retries: Sequence[float]) -> Move:
-    """The next state of a delivery. `retries` are the waits of its schedule, empty where retries are off.
-
-    A click is one try: it leaves the automatic schedule and its count as they are.
-    """
-    due, outcome = sent.due, sent.outcome
-    clicked = due.retry_at is not None
-    tries = due.tries if clicked else due.tries + 1
-    if outcome.delivered:
-        return Move(DeliveryState.DELIVERED, tries, keep_due=False, delay=None, gave_up=False)
-    if clicked:
-        waits = due.state == DeliveryState.PENDING and not due.test
-        return Move(DeliveryState(due.state) if waits else DeliveryState.FAILED, tries, waits, None, gave_up=False)
-    final = outcome.code == GONE or outcome.error == ErrorKind.BLOCKED_ADDRESS
-    delay = None if final else next_delay(retries, tries, outcome.retry_after)
-    if delay is None:
-        gave_up = bool(retries) and not final
-        return Move(DeliveryState.FAILED, tries, keep_due=False, delay=None, gave_up=gave_up)
-    return Move(DeliveryState.PENDING, tries, keep_due=False, delay=delay, gave_up=False)
+    slow: bool | None  # a time-out was met, or an answer (False), or neither (None)
+    delivered: bool
+    failed: bool
+    keeps: bool  # the lane is not let go
 
 
 _FAILED = bindparam("failed", type_=Lane.failures.type)
 
 
-@cache
-def _fence(slow: bool | None, delivered: bool, failed: bool, keeps: bool) -> Any:
-    """The UPDATE of a lane; `slow`: its drain met a time-out, or an answer (False), or neither (None)."""
+def _fence(health: Health) -> Any:
+    """The UPDATE of a lane that is still ours: under its lock nothing else moves its deliveries."""
     values: dict[str, Any] = {"abandoned": False}
-    values |= {"lease_until": now_sql() + ledger.LEASE} if keeps else {"lease_until": 0.0, "token": null()}
-    if slow is not None:
-        values["slow_since"] = func.coalesce(Lane.slow_since, now_sql()) if slow else null()
-    if delivered:
+    values |= {"lease_until": now_sql() + ledger.LEASE} if health.keeps else {"lease_until": 0.0, "token": null()}
+    if health.slow is not None:
+        values["slow_since"] = func.coalesce(Lane.slow_since, now_sql()) if health.slow else null()
+    if health.delivered:
         values |= {"succeeded_at": now_sql(), "failures": 0, "failing_since": null()}
-    elif failed:
+    elif health.failed:
         values |= {"failures": Lane.failures + _FAILED, "failing_since": func.coalesce(Lane.failing_since, now_sql())}
     ours = update(Lane).where(Lane.webhook_id == bindparam("lane"), Lane.token == bindparam("holder")).values(values)
-    return ours.returning(Lane.failures, (now_sql() - Lane.failing_since).label("failing_for"))
+    failing_for = (now_sql() - Lane.failing_since).label("failing_for")
+    return ours.returning(Lane.webhook_id, Lane.failures, failing_for)
 
 
-def fence(connection: Connection, webhook_id: int, token: str, lease: float | None, sent: Sequence[Sent]) -> Any:
-    """Writes the lane's health, if the lane is still ours, and renews its lease or (None) lets it go; None if not ours.
+_fence_alone = cache(_fence)
 
-    Tests tell nothing of a webhook's health. Only automatic tries count as failures: a click says nothing about time.
+
+@cache
+def _as_one(health: Health, many_tries: bool | None, many_told: bool | None) -> Any:
+    """All that is recorded as one statement, which PostgreSQL knows; None for what there is none of.
+
+    Everything but the attempts joins the fence, so that it is not where the fence is not passed. By a join and not by a
+    sub-select, which PostgreSQL could not ask again where a row was changed meanwhile.
     """
-    real = [one for one in sent if not one.due.test]
+    fence = _fence(health).cte("fence")
+    parts: list[Any] = []
+    if many_tries is not None:
+        parts.append(_ATTEMPTS.statement("postgresql", many_tries))
+        parts.append(_MOVES.statement("postgresql", many_tries, webhook=fence.c.webhook_id))
+    if many_told is not None:
+        parts.append(_ENTRIES.statement("postgresql", many_told, webhook_id=fence.c.webhook_id))
+        parts.append(_REPORT.where(Webhook.id == fence.c.webhook_id, _NO_WINDOW))
+    return select(fence.c.failures, fence.c.failing_for).add_cte(*(part.cte() for part in parts))
+
+
+def write(
+    connection: Connection, target: Target, token: str, lease: float | None, moves: Sequence[tuple[Sent, Move]]
+) -> Any:
+    """Records tries, and renews the lease of their lane or (None) lets it go: its failures and for how long it has had
+    nothing else (`failing_for`, seconds), or None where the lane is not ours any more.
+
+    Only automatic tries count as failures: a click says nothing about time.
+    """
+    real = [sent for sent, _ in moves if not sent.due.test]
     failed = sum(not one.outcome.delivered and one.due.retry_at is None for one in real)
     slow = None
     if any(one.outcome.error == ErrorKind.TIMEOUT for one in real):
@@ -105,27 +88,51 @@ def fence(connection: Connection, webhook_id: int, token: str, lease: float | No
     elif any(one.outcome.error is None or one.outcome.code < 999 for one in real):
         slow = False
     delivered = any(one.outcome.delivered for one in real)
-    given: dict[str, Any] = {"lane": webhook_id, "holder": token}
+    health = Health(slow, delivered, failed > 0, lease is not None)
+    given: dict[str, Any] = {"lane": target.webhook_id, "holder": token}
     if lease is not None:
         given["lease"] = lease
     if failed and not delivered:
         given["failed"] = failed
-    return connection.execute(_fence(slow, delivered, failed > 0, lease is not None), given).one_or_none()
+    tries = [_attempt(target, sent) for sent, _ in moves]
+    moved = [_moved(target, sent, goes) for sent, goes in moves]
+    told = _told(target, moves)
+    if connection.dialect.name == "postgresql":
+        if moves:
+            given |= _ATTEMPTS.parameters(tries) | _MOVES.parameters(moved)
+        if told:
+            given |= _ENTRIES.parameters(told)
+        return connection.execute(_as_one(health, _many(moves), _many(told)), given).one_or_none()
+    lane = connection.execute(_fence_alone(health), given).one_or_none()
+    _ATTEMPTS.execute(connection, tries)
+    if lane is not None:
+        _MOVES.execute(connection, moved)
+        _ENTRIES.execute(connection, told)
+        if told:
+            report_soon(connection, target.webhook_id)
+    return lane
+
+
+def _many(rows: Sequence[Any]) -> bool | None:
+    return len(rows) > 1 if rows else None
+
+
+def _try_is_of(given: bulk.Values) -> Sequence[Any]:
+    return [Delivery.id == given["delivery_id"]]
+
+
+def _entry_is_of(given: bulk.Values) -> Sequence[Any]:
+    return [Delivery.id == given["delivery_id"], Delivery.webhook_id == given["webhook_id"]]
 
 
 _ATTEMPTS = bulk.inserting(
+    "attempt",
     Attempt,
     *("id", "delivery_id", "reason", "user_id", "started_at", "url", "timestamp", "signed_with_id", "code", "error"),
     *("response", "truncated", "response_headers", "duration_ms"),
+    where=_try_is_of,
 )
-_ENTRIES = bulk.inserting(ReportEntry, "webhook_id", "delivery_id", "attempt_id", "kind")
-_REPORT_NOW = update(Webhook).where(Webhook.id == bindparam("webhook")).values(report_due_at=now_sql())
-_REPORT = _REPORT_NOW.where(Webhook.report_due_at.is_(None))
-
-
-def attempts(connection: Connection, target: Target, sent: Sequence[Sent]) -> None:
-    """Inserts one row a try; a row that is there already, by its id, stays."""
-    _ATTEMPTS.execute(connection, [_attempt(target, one) for one in sent])
+_ENTRIES = bulk.inserting("entry", ReportEntry, "webhook_id", "delivery_id", "attempt_id", "kind", where=_entry_is_of)
 
 
 def _attempt(target: Target, sent: Sent) -> dict[str, Any]:
@@ -149,21 +156,12 @@ def _attempt(target: Target, sent: Sent) -> dict[str, Any]:
     }
 
 
-def token_used(connection: Connection, target: Target, sent: Sequence[Sent]) -> None:
-    """Writes when a Shared Token last signed; to the minute, for its row is shared by all webhooks that use it."""
-    if not (target.signed and sent):
-        return
-    at = sent[-1].started_at
-    if target.token_used_at is None or at - target.token_used_at > USED_PRECISION:
-        connection.execute(update(ApiKey).where(ApiKey.id == target.token_id).values(last_used_at=at))
-
-
-def _move_statement(dialect: str, to: bulk.Values) -> Executable:
+def _move_statement(dialect: str, to: bulk.Values) -> Any:
     """A cancelled delivery stays cancelled. `retry_at` is cleared only if it is the click that was answered: one that
     came while this try was under way waits for its own."""
     return (
         update(Delivery)
-        .where(Delivery.id == to["delivery"])
+        .where(Delivery.id == to["delivery"], Delivery.webhook_id == to["webhook"])
         .values(
             state=case((Delivery.state == DeliveryState.CANCELLED, Delivery.state), else_=to["new_state"]),
             state_reason="",
@@ -181,8 +179,10 @@ def _move_statement(dialect: str, to: bulk.Values) -> Executable:
 
 
 _MOVES = bulk.Bulk(
+    "move",
     {
         "delivery": Delivery.id.type,
+        "webhook": Delivery.webhook_id.type,
         "new_state": Delivery.state.type,
         "new_tries": Delivery.tries.type,
         "keep_due": Boolean(),
@@ -198,25 +198,65 @@ _MOVES = bulk.Bulk(
 )
 
 
-def deliveries(connection: Connection, moves: Sequence[tuple[Sent, Move]]) -> None:
-    """Moves deliveries on, and copies the answer to where the Leads page reads it."""
-    rows = [
-        {
-            "delivery": sent.due.id,
-            "new_state": goes.state,
-            "new_tries": goes.tries,
-            "keep_due": goes.keep_due,
-            "delay": goes.delay,
-            "picked": sent.due.retry_at,
-            "code": sent.outcome.code,
-            "response": sent.outcome.body[:EXCERPT],
-            "error": sent.outcome.error,
-            "duration_ms": sent.outcome.duration_ms,
-            "at": sent.started_at,
-        }
-        for sent, goes in moves
-    ]
-    _MOVES.execute(connection, rows)
+def _moved(target: Target, sent: Sent, goes: Move) -> dict[str, Any]:
+    """How a delivery moves on, and its answer for where the Leads page reads it."""
+    return {
+        "delivery": sent.due.id,
+        "webhook": target.webhook_id,
+        "new_state": goes.state,
+        "new_tries": goes.tries,
+        "keep_due": goes.keep_due,
+        "delay": goes.delay,
+        "picked": sent.due.retry_at,
+        "code": sent.outcome.code,
+        "response": sent.outcome.body[:EXCERPT],
+        "error": sent.outcome.error,
+        "duration_ms": sent.outcome.duration_ms,
+        "at": sent.started_at,
+    }
+
+
+_REPORT = update(Webhook).values(report_due_at=now_sql())
+_GIVEN = Webhook.id == bindparam("webhook")
+_NO_WINDOW = Webhook.report_due_at.is_(None)  # while one is open, its end decides
+
+
+def _told(target: Target, moves: Sequence[tuple[Sent, Move]]) -> list[dict[str, Any]]:
+    """What the owner is to be told of, once a delivery and kind."""
+    failed = [(sent, goes) for sent, goes in moves if sent.due.retry_at is None and not sent.outcome.delivered]
+    told = [_entry(target.webhook_id, sent, ReportKind.FAILED) for sent, _ in failed]
+    return told + [_entry(target.webhook_id, sent, ReportKind.GAVE_UP) for sent, goes in failed if goes.gave_up]
+
+
+def _entry(webhook_id: int, sent: Sent, kind: ReportKind) -> dict[str, Any]:
+    return {"webhook_id": webhook_id, "delivery_id": sent.due.id, "attempt_id": sent.attempt_id, "kind": kind}
+
+
+def report_soon(connection: Connection, webhook_id: int) -> None:
+    """Says that a report is due, unless one will be at the end of a window."""
+    connection.execute(_REPORT.where(_GIVEN, _NO_WINDOW), {"webhook": webhook_id})
+
+
+def report_pause(connection: Connection, webhook_id: int, sent: Sent) -> None:
+    """Says that a try paused the webhook: that waits for no window. A webhook that the same delivery pauses once more,
+    after a resume, is told of once more."""
+    entry = bulk.insert(connection.dialect.name, ReportEntry).values(_entry(webhook_id, sent, ReportKind.PAUSED))
+    again = {"attempt_id": entry.excluded.attempt_id, "report_id": None}
+    connection.execute(entry.on_conflict_do_update(index_elements=["delivery_id", "kind"], set_=again))
+    connection.execute(_REPORT.where(_GIVEN), {"webhook": webhook_id})
+
+
+def token_use(target: Target, sent: Sequence[Sent]) -> datetime | None:
+    """When a Shared Token last signed, where that is to be written: to the minute, for all webhooks share its row."""
+    if not (target.signed and sent):
+        return None
+    at = sent[-1].started_at
+    return at if target.token_used_at is None or at - target.token_used_at > USED_PRECISION else None
+
+
+def token_used(connection: Connection, target: Target, at: datetime) -> None:
+    """Writes when a Shared Token last signed."""
+    connection.execute(update(ApiKey).where(ApiKey.id == target.token_id).values(last_used_at=at))
 
 
 def unsendable(connection: Connection, rows: Sequence[Unsendable]) -> None:
@@ -231,38 +271,9 @@ def unsendable(connection: Connection, rows: Sequence[Unsendable]) -> None:
         )
 
 
-def to_report(connection: Connection, webhook_id: int, moves: Sequence[tuple[Sent, Move]], paused: bool) -> None:
-    """Writes what the owner is to be told, once a delivery and kind, and that a report is due.
-
-    While a window is open its end decides; a pause does not wait for it, and is told whatever caused it.
-    """
-    failed = [(sent, goes) for sent, goes in moves if sent.due.retry_at is None and not sent.outcome.delivered]
-    told = [_entry(webhook_id, sent, ReportKind.FAILED) for sent, _ in failed]
-    told += [_entry(webhook_id, sent, ReportKind.GAVE_UP) for sent, goes in failed if goes.gave_up]
-    if not (told or paused):
-        return
-    _ENTRIES.execute(connection, told)
-    if paused:
-        _tell_pause(connection, _entry(webhook_id, moves[-1][0], ReportKind.PAUSED))
-        connection.execute(_REPORT_NOW, {"webhook": webhook_id})
-    else:
-        report_soon(connection, webhook_id)
-
-
-def report_soon(connection: Connection, webhook_id: int) -> None:
-    """Says that a report is due, unless one will be at the end of a window."""
-    connection.execute(_REPORT, {"webhook": webhook_id})
-
-
-def _entry(webhook_id: int, sent: Sent, kind: ReportKind) -> dict[str, Any]:
-    return {"webhook_id": webhook_id, "delivery_id": sent.due.id, "attempt_id": sent.attempt_id, "kind": kind}
-
-
-def _tell_pause(connection: Connection, entry: dict[str, Any]) -> None:
-    """A webhook that the same delivery pauses once more, after a resume, is told of once more."""
-    paused = bulk.insert(connection.dialect.name, ReportEntry).values(entry)
-    again = {"attempt_id": paused.excluded.attempt_id, "report_id": None}
-    connection.execute(paused.on_conflict_do_update(index_elements=["delivery_id", "kind"], set_=again))
+def may_pause(target: Target, sent: Sequence[Sent]) -> bool:
+    """Whether `pause_reason` may find one: it is asked within a transaction."""
+    return target.failing_long or any(one.outcome.code == GONE for one in sent)
 
 
 def pause_reason(lane: Any, sent: Sequence[Sent]) -> str | None:

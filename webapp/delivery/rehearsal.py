@@ -10,8 +10,8 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from webapp.clock import utcnow
 from webapp.delivery import lanes, ledger, record, sending
-from webapp.delivery.ledger import Due
-from webapp.delivery.record import Sent
+from webapp.delivery.ledger import Due, Target
+from webapp.delivery.moves import Sent, move
 from webapp.models import DeliveryState
 from webapp.transaction import looking
 from webapp.webhooks.outcome import NO_ANSWER, ErrorKind, Outcome
@@ -25,19 +25,19 @@ _OUTCOMES = (
 
 
 def rehearse() -> None:
-    """Runs what a drain runs, for a webhook that does not exist: nothing is found, and nothing changes.
+    """Runs what a drain runs, for a webhook and a delivery that do not exist: nothing is found, and nothing changes.
 
-    The INSERTs are left out, which would have to insert. Without a database there is no rehearsal.
+    Without a database there is no rehearsal.
     """
     with contextlib.suppress(OSError):  # what is wrong with them, each try will say
         sending.sender()
     due = Due(NOBODY, "", b"", False, DeliveryState.PENDING, 0, None, None)
+    target = Target(NOBODY, "", False, None, None, None, None, None, False, 1, False)
     with contextlib.suppress(SQLAlchemyError), looking() as connection:
         lanes.take(connection, NOBODY)
         ledger.batch(connection, NOBODY)
         for outcome in _OUTCOMES:
             sent = Sent(due, "", utcnow(), 0, outcome)
-            record.fence(connection, NOBODY, "", None, [sent])
-            record.deliveries(connection, [(sent, record.move(sent, ()))])
+            record.write(connection, target, "", None, [(sent, move(sent, ()))])
         record.report_soon(connection, NOBODY)
         ledger.last_look(connection, NOBODY)

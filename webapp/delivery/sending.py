@@ -11,7 +11,7 @@ from flask import current_app
 
 from webapp.clock import utcnow
 from webapp.delivery.ledger import Batch, Due, Target
-from webapp.delivery.record import GONE, Sent, Unsendable
+from webapp.delivery.moves import GONE, Sent, Unsendable
 from webapp.delivery.slots import waiting
 from webapp.encryption import CannotDecrypt, decrypt
 from webapp.ids import attempt_id

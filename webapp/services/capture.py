@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from types import SimpleNamespace
 from typing import Any, NamedTuple
 
-from sqlalchemy import Executable, select
+from sqlalchemy import select
 
 from webapp.clock import now_sql, utcnow
 from webapp.delivery import bulk, states
@@ -136,7 +136,7 @@ _VERSION = {
 }
 
 
-def _insert_leads(dialect: str, given: bulk.Values) -> Executable:
+def _insert_leads(dialect: str, given: bulk.Values) -> Any:
     rows = (
         select(*(given[name] for name in _OF_LEAD))
         .join_from(Interface, Account, Account.id == Interface.account_id)
@@ -145,10 +145,11 @@ def _insert_leads(dialect: str, given: bulk.Values) -> Executable:
         .where(*(column.is_not_distinct_from(given[name]) for name, column in _VERSION.items()))
     )
     into = bulk.insert(dialect, Lead).from_select([*_OF_LEAD], rows, include_defaults=False)
-    return into.on_conflict_do_nothing()  # type: ignore[no-any-return]
+    return into.on_conflict_do_nothing()
 
 
 _LEADS = bulk.Bulk(
+    "lead",
     {name: getattr(Lead, name).type for name in _OF_LEAD} | {name: column.type for name, column in _VERSION.items()},
     _insert_leads,
 )
@@ -177,14 +178,15 @@ def _version(form: Published) -> dict[str, Any]:
 _OF_DELIVERY = ("message_id", "account_id", "webhook_id", "payload", "test", "state", "state_reason", "tries")
 
 
-def _insert_deliveries(dialect: str, given: bulk.Values) -> Executable:
+def _insert_deliveries(dialect: str, given: bulk.Values) -> Any:
     columns = [given[name] for name in _OF_DELIVERY]
     rows = select(*columns, Lead.id, now_sql()).where(Lead.public_id == given["public_id"])
     names = [*_OF_DELIVERY, "lead_id", "due_at"]
-    return bulk.insert(dialect, Delivery).from_select(names, rows, include_defaults=False)  # type: ignore[no-any-return]
+    return bulk.insert(dialect, Delivery).from_select(names, rows, include_defaults=False)
 
 
 _DELIVERIES = bulk.Bulk(
+    "delivery",
     {"public_id": Lead.public_id.type, **{name: getattr(Delivery, name).type for name in _OF_DELIVERY}},
     _insert_deliveries,
 )
