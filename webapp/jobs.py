@@ -11,12 +11,10 @@ def drain(webhook_id: int) -> None:
 
 def send_mail() -> None:
     """Writes the reports that are due, then hands due mail to SMTP."""
-    lanes.unmark("mail")
     reports.compile_due(stopping=worker.is_stopping)
     mails.deliver_due(stopping=worker.is_stopping)
 
 
 def forget() -> None:
     """Deletes and anonymises leads, as their interfaces ask."""
-    lanes.unmark("forget")
     forgetting.forget(stopping=worker.is_stopping)

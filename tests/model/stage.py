@@ -10,6 +10,7 @@ from flask import Flask
 from webapp.delivery import lanes, ledger
 from webapp.delivery.sending import Sending
 from webapp.delivery.sweep import Sweep
+from webapp.extensions import queues
 from webapp.webhooks.outcome import ErrorKind, Outcome
 
 PATIENCE = 60  # seconds until a thread that reaches no gate is a failure
@@ -132,5 +133,10 @@ def set_gates(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def job(app: Flask, webhook_id: int) -> Player:
     """A drain of this lane, whose turns are over when its player says so."""
-    player = Player(app, lambda: lanes.drain(webhook_id, stopping=lambda: player.over()))
+
+    def deed() -> None:
+        lanes.unmark(f"{webhook_id}-job", queues.redis)
+        lanes.drain(webhook_id, stopping=lambda: player.over())
+
+    player = Player(app, deed)
     return player

@@ -13,6 +13,7 @@ from typing import TypeVar
 
 import structlog
 from flask import current_app
+from redis import Redis
 from redis.exceptions import RedisError
 from sqlalchemy import Connection, bindparam, func, null, select, update
 from sqlalchemy.exc import DBAPIError
@@ -73,7 +74,17 @@ def _ring(name: str, queue: str, job: str, *arguments: int) -> None:
 def enqueue(name: str, queue: str, job: str, *arguments: int) -> None:
     """Puts a job into a queue; its id begins with the lane's name, by which the sweep knows that it waits."""
     job_id = f"{name}-{secrets.token_hex(6)}"
-    queues.get(queue).enqueue(job, *arguments, job_id=job_id, job_timeout=-1, result_ttl=0, failure_ttl=FAILURE_TTL)
+    with queues.redis.pipeline() as pipeline:
+        queues.get(queue).enqueue(
+            job,
+            *arguments,
+            job_id=job_id,
+            job_timeout=-1,
+            result_ttl=0,
+            failure_ttl=FAILURE_TTL,
+            pipeline=pipeline,
+        )
+        pipeline.execute()
 
 
 def mark(name: str) -> None:
@@ -81,12 +92,10 @@ def mark(name: str) -> None:
     queues.redis.set(_marker(name), 1, ex=MARKER_SECONDS)
 
 
-def unmark(name: str) -> None:
-    """Says that a job has begun: a ring from now on needs another one."""
-    try:
-        queues.redis.delete(_marker(name))
-    except RedisError:
-        queues.failed()  # the marker stays, and rings are swallowed, until the sweep, which does not trust it
+def unmark(job_id: str, pipeline: Redis) -> None:
+    """Says that a job begins: a ring from now on needs another one. Where that is not heard, rings are swallowed until
+    the sweep, which does not trust the marker."""
+    pipeline.delete(_marker(job_id.rpartition("-")[0]))
 
 
 def _marker(name: str) -> str:
@@ -143,7 +152,6 @@ def take(connection: Connection, webhook_id: int) -> Hold | None:
 
 def drain(webhook_id: int, stopping: Callable[[], bool] = lambda: False) -> None:
     """Sends what is due for one webhook until nothing is, its slice is over or `stopping()`; then rings if more is."""
-    unmark(str(webhook_id))
     slice_ends_at = time.monotonic() + SLICE
 
     def turn_is_over() -> bool:

@@ -23,6 +23,7 @@ class Queues:
     """The connection and the queues by name; `resting` while Redis was lately found away."""
 
     redis: "Redis"
+    _named: dict[str, Queue]
     _failed_at: float
 
     def init_app(self, config: "Config") -> None:
@@ -33,11 +34,13 @@ class Queues:
             socket_connect_timeout=WEB_TIMEOUT,
             retry=Retry(NoBackoff(), 0),
         )
+        # Ids only as arguments, so JSON serves.
+        self._named = {name: Queue(name, connection=self.redis, serializer=JSONSerializer) for name in NAMES}
         self._failed_at = -REST
 
     def get(self, name: str) -> Queue:
-        """The queue called `name`; ids only as arguments, so JSON serves."""
-        return Queue(name, connection=self.redis, serializer=JSONSerializer)
+        """The queue called `name`, one of NAMES."""
+        return self._named[name]
 
     @property
     def resting(self) -> bool:

@@ -25,6 +25,7 @@ from rq.serializers import JSONSerializer
 from rq.timeouts import BaseDeathPenalty
 from rq.worker.base import BaseWorker, WorkerStatus
 
+from webapp.delivery import lanes
 from webapp.delivery.queues import SLOW
 from webapp.delivery.slots import Slots
 
@@ -35,6 +36,8 @@ BEAT = 2.0  # seconds between two of its heartbeats at least
 RECONNECT = 2.0
 # Seconds from job to job of the queue `slow`: its receivers have time, and the others want the processor.
 SLOW_PACE = 0.1
+
+_WORKING = (WorkerStatus.IDLE, WorkerStatus.BUSY)
 
 _stopping = threading.Event()
 
@@ -68,12 +71,14 @@ class ThreadedWorker(BaseWorker):
         self._dequeuing = False
         self._beat_at = self._looked_at = -BEAT
 
-    def set_state(self, state: str, pipeline: Any = None) -> None:
-        """Tells Redis of a state only where it is another one."""
-        if state != self.get_state():
-            super().set_state(state, pipeline)
-
     # What RQ asks and tells Redis of a job, in as few conversations as may be: each costs as much as signing a lead.
+
+    def set_state(self, state: str, pipeline: Any = None) -> None:
+        """Tells Redis of a state, but leaves it to the heartbeat that jobs come and go."""
+        if state in _WORKING and self.get_state() in _WORKING:
+            self._state = state
+        else:
+            super().set_state(state, pipeline)
 
     def check_for_suspension(self, burst: bool) -> None:
         """Looks whether workers are suspended every few seconds, and not before each job."""
@@ -90,6 +95,7 @@ class ThreadedWorker(BaseWorker):
             self.set_state(WorkerStatus.BUSY, pipeline)
             job.prepare_for_execution(self.name, pipeline)
             pipeline.lrem(queue.intermediate_queue_key, 1, job.id)
+            lanes.unmark(job.id, pipeline)
             pipeline.execute()
         self.slots.begin(lambda: self._perform(job, queue, execution))
 
@@ -144,6 +150,7 @@ class ThreadedWorker(BaseWorker):
             return
         self._beat_at = now
         super().heartbeat(timeout, pipeline)
+        super().set_state(self.get_state(), pipeline)
         if pipeline is None and not self.connection.hexists(self.key, "birth"):
             with self.connection.pipeline() as transaction:
                 transaction.hset(self.key, mapping=self.serialize())
