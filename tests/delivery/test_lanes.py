@@ -9,6 +9,7 @@ from sqlalchemy import func, select, update
 from standardwebhooks import Webhook as Verifier
 
 from tests.support.factories import ADA, delivery_of, point_at, sign, submit
+from tests.support.lanes import taken
 from tests.support.receiver import Line, Receiver, answering, hanging
 from webapp.clock import now_sql
 from webapp.delivery import lanes, ledger
@@ -39,15 +40,6 @@ def drain(interface: Interface) -> None:
     webhook_id = interface.webhook.id
     db.session.rollback()
     lanes.drain(webhook_id)
-
-
-def _taken(webhook_id: int) -> tuple[lanes.Hold, ledger.Batch]:
-    """A lane as a drain has it once it has begun."""
-    hold = lanes._take(webhook_id)
-    assert hold is not None
-    batch = lanes._first_batch(hold)
-    assert batch is not None
-    return hold, batch
 
 
 def test_a_lead_is_sent_and_its_answer_kept(pointed: Interface, receiver: Receiver) -> None:
@@ -290,7 +282,7 @@ def test_a_lane_whose_holder_died_sends_one_row_until_one_is_recorded(pointed: I
         db.session.execute(update(Lane).values(token="the dead", lease_until=now_sql() - 1))
     webhook_id = pointed.webhook.id
     db.session.rollback()
-    hold, batch = _taken(webhook_id)
+    hold, batch = taken(webhook_id)
     assert hold.careful
     assert len(batch.rows) == 1
 
@@ -319,7 +311,7 @@ def test_a_stale_holder_keeps_its_attempts_and_overwrites_nothing(pointed: Inter
     lead = submit(pointed)
     webhook_id = pointed.webhook.id
     db.session.rollback()
-    stale_hold, stale_batch = _taken(webhook_id)
+    stale_hold, stale_batch = taken(webhook_id)
     receiver.queue(answering(500), answering(200))
     stale = lanes.sending.Sending(stale_batch, lambda: False)
     with transaction():  # its lease runs out before it has sent
@@ -338,7 +330,7 @@ def test_recording_twice_keeps_one_attempt(pointed: Interface, receiver: Receive
     lead = submit(pointed)
     webhook_id = pointed.webhook.id
     db.session.rollback()
-    hold, batch = _taken(webhook_id)
+    hold, batch = taken(webhook_id)
     sent = lanes.sending.Sending(batch, lambda: False)
     sent.run()
     lanes._record(hold, batch, sent, more=False)
@@ -356,7 +348,7 @@ def test_a_click_while_a_try_is_under_way_is_neither_lost_nor_doubled(
     with transaction():
         assert leads.retry(account_id, [public_id], _owner_id(pointed)) == 1
     db.session.rollback()
-    hold, batch = _taken(webhook_id)
+    hold, batch = taken(webhook_id)
     sent = lanes.sending.Sending(batch, lambda: False)
     sent.run()
     with transaction():  # answered by the try that is under way
@@ -381,7 +373,7 @@ def test_a_cancelled_delivery_is_not_revived_by_a_result(pointed: Interface, rec
     lead = submit(pointed)
     webhook_id = pointed.webhook.id
     db.session.rollback()
-    hold, batch = _taken(webhook_id)
+    hold, batch = taken(webhook_id)
     sent = lanes.sending.Sending(batch, lambda: False)
     sent.run()
     with transaction():

@@ -36,8 +36,8 @@ class Bulk:
 
     def _values(self, as_table: bool) -> Values:
         if not as_table:
-            return {name: bindparam(f"{self._name}_{name}", type_=kind) for name, kind in self._columns.items()}
-        document = cast(bindparam(f"{self._name}_rows", type_=Text()), JSON)
+            return {name: bindparam(f"{self._name}__{name}", type_=kind) for name, kind in self._columns.items()}
+        document = cast(bindparam(f"{self._name}__rows", type_=Text()), JSON)
         columns = [column(name, kind) for name, kind in self._columns.items()]
         table = func.json_to_recordset(document).table_valued(*columns)
         table = table.render_derived(name=f"given_{self._name}", with_types=True)
@@ -60,8 +60,8 @@ class Bulk:
     def parameters(self, rows: Sequence[Values]) -> dict[str, Any]:
         """What one statement is given for these rows: the values of a single one, or several as a document."""
         if len(rows) == 1:
-            return {f"{self._name}_{name}": value for name, value in rows[0].items()}
-        return {f"{self._name}_rows": json.dumps(rows, default=_as_text)}
+            return {f"{self._name}__{name}": value for name, value in rows[0].items()}
+        return {f"{self._name}__rows": json.dumps(rows, default=_as_text)}
 
 
 def _as_text(value: object) -> str:

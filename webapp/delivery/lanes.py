@@ -1,9 +1,9 @@
 """Lanes: ring, take, drain. The database is the queue and the lane's row its lock; Redis is only the bell.
 
-No ring is lost: *ring* sets a marker and enqueues a job only if it was not set; the *job* clears the marker, then takes
-the lane; at its *end* it lets the lane go, commits, and only then looks once more; *capture* rings after its commit.
-Whatever commits before the lane is let go is seen by the last look, whatever comes after finds it free. What a crash or
-a Redis outage swallows, the sweep rings again within seconds.
+No ring is lost: *ring* sets a marker and enqueues a job only if it was not set; the *job* begins by the marker being
+cleared, then takes the lane; at its *end* it lets the lane go, commits, and only then looks once more; *capture* rings
+after its commit. Whatever commits before the lane is let go is seen by the last look, whatever comes after finds it
+free. What a crash or a Redis outage swallows, the sweep rings again within seconds.
 """
 
 import secrets
@@ -246,11 +246,10 @@ def _record_once(hold: Hold, batch: Batch, sent: sending.Sending, more: bool) ->
     retries = current_app.extensions["leadhook"].retry_schedule if target.automatic_retries else ()
     moves = [(one, move(one, retries)) for one in sent.tries]
     used_at = record.token_use(target, sent.tries)
-    rest = bool(more or used_at or sent.unsendable or record.may_pause(target, sent.tries))
+    only_record = not (more or used_at or sent.unsendable or record.may_pause(target, sent.tries))
     following, ends_at = None, time.monotonic() + lease()
     # PostgreSQL records by one statement, which commits itself where nothing else is to be done.
-    alone = not rest and db.engine.dialect.name == "postgresql"
-    with at_once() if alone else db.engine.begin() as connection:
+    with at_once() if only_record and db.engine.dialect.name == "postgresql" else db.engine.begin() as connection:
         lane = record.write(connection, target, hold.token, lease() if more else None, moves)
         if lane is None:
             log.warning("the lane was lost before recording", webhook=hold.webhook_id)
@@ -258,7 +257,7 @@ def _record_once(hold: Hold, batch: Batch, sent: sending.Sending, more: bool) ->
         if used_at:
             record.token_used(connection, target, used_at)
         record.unsendable(connection, sent.unsendable)
-        reason = record.pause_reason(lane, sent.tries) if rest else None
+        reason = None if only_record else record.pause_reason(lane, sent.tries)
         if reason:
             states.pause(connection, target.webhook_id, reason)
             record.report_pause(connection, target.webhook_id, sent.tries[-1])

@@ -2,7 +2,7 @@
 
 The lane's row is updated first, where the token is still ours: under that row's lock nothing else moves these
 deliveries. Where the token is not ours any more, somebody took the lane after our lease ended: the attempts are kept,
-for they were made, and nothing newer is overwritten.
+for they were made, and nothing newer is overwritten. PostgreSQL is told all of it by one statement, SQLite one by one.
 """
 
 from collections.abc import Sequence
@@ -21,7 +21,7 @@ from webapp.webhooks.outcome import ErrorKind
 
 EXCERPT = 500  # characters of the last response kept with the delivery, for the Leads page
 USED_PRECISION = timedelta(minutes=1)
-GIVE_UP_TRIES = 10  # failures at least, within ledger.GIVE_UP_AFTER, before a webhook is paused
+GIVE_UP_TRIES = 10  # failures in a row, for longer than ledger.GIVE_UP_AFTER, before a webhook is paused
 
 
 class Health(NamedTuple):
@@ -56,7 +56,7 @@ _fence_alone = cache(_fence)
 
 @cache
 def _as_one(health: Health, many_tries: bool | None, many_told: bool | None) -> Any:
-    """All that is recorded as one statement, which PostgreSQL knows; None for what there is none of.
+    """All that is recorded as one statement, which PostgreSQL knows; the two as `_many` says.
 
     Everything but the attempts joins the fence, so that it is not where the fence is not passed. By a join and not by a
     sub-select, which PostgreSQL could not ask again where a row was changed meanwhile.
@@ -68,7 +68,9 @@ def _as_one(health: Health, many_tries: bool | None, many_told: bool | None) -> 
         parts.append(_MOVES.statement("postgresql", many_tries, webhook=fence.c.webhook_id))
     if many_told is not None:
         parts.append(_ENTRIES.statement("postgresql", many_told, webhook_id=fence.c.webhook_id))
-        parts.append(_REPORT.where(Webhook.id == fence.c.webhook_id, _NO_WINDOW))
+        # Whether a window is open is asked of the row as it is now: it may be closed while the fence is waited for.
+        due_at = func.coalesce(Webhook.report_due_at, now_sql())
+        parts.append(update(Webhook).where(Webhook.id == fence.c.webhook_id).values(report_due_at=due_at))
     return select(fence.c.failures, fence.c.failing_for).add_cte(*(part.cte() for part in parts))
 
 
@@ -114,6 +116,7 @@ def write(
 
 
 def _many(rows: Sequence[Any]) -> bool | None:
+    """Whether a statement takes them as a document; None where there is none."""
     return len(rows) > 1 if rows else None
 
 
@@ -216,9 +219,8 @@ def _moved(target: Target, sent: Sent, goes: Move) -> dict[str, Any]:
     }
 
 
-_REPORT = update(Webhook).values(report_due_at=now_sql())
-_GIVEN = Webhook.id == bindparam("webhook")
-_NO_WINDOW = Webhook.report_due_at.is_(None)  # while one is open, its end decides
+_REPORT_NOW = update(Webhook).where(Webhook.id == bindparam("webhook")).values(report_due_at=now_sql())
+_REPORT = _REPORT_NOW.where(Webhook.report_due_at.is_(None))  # while a window is open, its end decides
 
 
 def _told(target: Target, moves: Sequence[tuple[Sent, Move]]) -> list[dict[str, Any]]:
@@ -234,7 +236,7 @@ def _entry(webhook_id: int, sent: Sent, kind: ReportKind) -> dict[str, Any]:
 
 def report_soon(connection: Connection, webhook_id: int) -> None:
     """Says that a report is due, unless one will be at the end of a window."""
-    connection.execute(_REPORT.where(_GIVEN, _NO_WINDOW), {"webhook": webhook_id})
+    connection.execute(_REPORT, {"webhook": webhook_id})
 
 
 def report_pause(connection: Connection, webhook_id: int, sent: Sent) -> None:
@@ -243,7 +245,7 @@ def report_pause(connection: Connection, webhook_id: int, sent: Sent) -> None:
     entry = bulk.insert(connection.dialect.name, ReportEntry).values(_entry(webhook_id, sent, ReportKind.PAUSED))
     again = {"attempt_id": entry.excluded.attempt_id, "report_id": None}
     connection.execute(entry.on_conflict_do_update(index_elements=["delivery_id", "kind"], set_=again))
-    connection.execute(_REPORT.where(_GIVEN), {"webhook": webhook_id})
+    connection.execute(_REPORT_NOW, {"webhook": webhook_id})
 
 
 def token_use(target: Target, sent: Sequence[Sent]) -> datetime | None:
@@ -277,9 +279,9 @@ def may_pause(target: Target, sent: Sequence[Sent]) -> bool:
 
 
 def pause_reason(lane: Any, sent: Sequence[Sent]) -> str | None:
-    """Why a webhook is to be paused after these tries, in words; None: it goes on."""
+    """Why a webhook is to be paused after these tries, in words; None: it goes on, as it does where none was made."""
     if any(one.outcome.code == GONE and not one.due.test for one in sent):
         return "The receiver answered 410 Gone: it wants no more leads at this address."
-    if lane.failures >= GIVE_UP_TRIES and lane.failing_for is not None and lane.failing_for > GIVE_UP_AFTER:
+    if sent and lane.failures >= GIVE_UP_TRIES and lane.failing_for is not None and lane.failing_for > GIVE_UP_AFTER:
         return "Every try has failed for more than five days."
     return None

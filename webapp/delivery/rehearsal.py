@@ -25,7 +25,7 @@ _OUTCOMES = (
 
 
 def rehearse() -> None:
-    """Runs what a drain runs, for a webhook and a delivery that do not exist: nothing is found, and nothing changes.
+    """Runs what the drain of a lone lead runs, for a webhook and a delivery that do not exist: nothing changes.
 
     Without a database there is no rehearsal.
     """

@@ -55,6 +55,11 @@ class Slots:
             self._ended.wait(LOOK_EVERY)
             self._ended.clear()
 
+    @property
+    def busy(self) -> bool:
+        """Whether a job is being performed."""
+        return bool(self._busy)
+
     def _has_room(self) -> bool:
         busy, now = len(self._busy), time.monotonic()
         if busy < min(ACTIVE, self._count):

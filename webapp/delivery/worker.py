@@ -37,8 +37,6 @@ RECONNECT = 2.0
 # Seconds from job to job of the queue `slow`: its receivers have time, and the others want the processor.
 SLOW_PACE = 0.1
 
-_WORKING = (WorkerStatus.IDLE, WorkerStatus.BUSY)
-
 _stopping = threading.Event()
 
 
@@ -74,10 +72,8 @@ class ThreadedWorker(BaseWorker):
     # What RQ asks and tells Redis of a job, in as few conversations as may be: each costs as much as signing a lead.
 
     def set_state(self, state: str, pipeline: Any = None) -> None:
-        """Tells Redis of a state, but leaves it to the heartbeat that jobs come and go."""
-        if state in _WORKING and self.get_state() in _WORKING:
-            self._state = state
-        else:
+        """Tells Redis of a state only where it is another one; that jobs come and go is told by the heartbeat."""
+        if state != self.get_state():
             super().set_state(state, pipeline)
 
     def check_for_suspension(self, burst: bool) -> None:
@@ -92,7 +88,6 @@ class ThreadedWorker(BaseWorker):
             ttl = self.get_heartbeat_ttl(job)
             execution = Execution.create(job, ttl, pipeline=pipeline, worker_name=self.name)
             self.executions[execution.id] = execution
-            self.set_state(WorkerStatus.BUSY, pipeline)
             job.prepare_for_execution(self.name, pipeline)
             pipeline.lrem(queue.intermediate_queue_key, 1, job.id)
             lanes.unmark(job.id, pipeline)
@@ -150,7 +145,9 @@ class ThreadedWorker(BaseWorker):
             return
         self._beat_at = now
         super().heartbeat(timeout, pipeline)
-        super().set_state(self.get_state(), pipeline)
+        if self.get_state() == WorkerStatus.IDLE:
+            connection = self.connection if pipeline is None else pipeline
+            connection.hset(self.key, "state", WorkerStatus.BUSY if self.slots.busy else WorkerStatus.IDLE)
         if pipeline is None and not self.connection.hexists(self.key, "birth"):
             with self.connection.pipeline() as transaction:
                 transaction.hset(self.key, mapping=self.serialize())
