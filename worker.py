@@ -117,7 +117,7 @@ class Supervisor:
         if self.stopping:  # told before it could be
             return 0
         threading.Thread(target=self._end_with_parent, daemon=True).start()
-        app = create_app(self.config, synchronous="NORMAL", pool_size=POOL_SIZE if role != SWEEP else 1)
+        app = create_app(self.config, worker=True, pool_size=POOL_SIZE if role != SWEEP else 1)
         with app.app_context():
             if role in (FAST, SLOW):
                 rehearse()

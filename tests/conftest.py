@@ -103,8 +103,8 @@ def make_app(template_database: str, postgres: Postgres | None, valkey: Valkey, 
         shutil.copy(template_database, tmp_path / "leadhook.sqlite3")
     made: list[Flask] = []
 
-    def make(csrf: bool = False, **more: str) -> Flask:
-        app = create_app(Config.load({**environ, **more}))
+    def make(csrf: bool = False, worker: bool = False, **more: str) -> Flask:
+        app = create_app(Config.load({**environ, **more}), worker=worker)
         app.test_client_class = Browser
         app.config.update(TESTING=True, WTF_CSRF_ENABLED=csrf, ENVIRON={**environ, **more})
         made.append(app)

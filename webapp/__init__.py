@@ -17,17 +17,15 @@ __version__ = "1.0.0"
 MAX_BODY = 256 * 1024  # bytes of a request: room for the longest message of a lead, percent-encoded
 
 
-def create_app(config: Config | None = None, *, synchronous: str = "FULL", pool_size: int = 10) -> Flask:
-    """The WSGI application.
+def create_app(config: Config | None = None, *, worker: bool = False, pool_size: int = 10) -> Flask:
+    """The WSGI application; of a `worker` the same with its own way to ask the database (`_engine_options`).
 
-    `synchronous` is SQLite's: FULL where leads are captured, so that an accepted one survives a power cut. A worker
-    passes NORMAL: what it could lose is the record of tries, which are then made again. `pool_size` is how many
-    database connections a process may hold.
+    `pool_size` is how many database connections a process may hold.
     """
     config = config or Config.load()
     config.home.mkdir(mode=0o700, parents=True, exist_ok=True)
     app = Flask("webapp", root_path=str(Path(__file__).parent), instance_path=str(config.home))
-    app.config.from_mapping(_flask_config(config, synchronous, pool_size))
+    app.config.from_mapping(_flask_config(config, worker, pool_size))
     app.extensions["leadhook"] = config
     if config.trusted_proxies:
         hops = config.trusted_proxies
@@ -49,7 +47,7 @@ def create_app(config: Config | None = None, *, synchronous: str = "FULL", pool_
     return app
 
 
-def _flask_config(config: Config, synchronous: str, pool_size: int) -> dict[str, Any]:
+def _flask_config(config: Config, worker: bool, pool_size: int) -> dict[str, Any]:
     https = config.public_url.startswith("https://")
     return {
         "SECRET_KEY": config.secret_key,
@@ -68,8 +66,10 @@ def _flask_config(config: Config, synchronous: str, pool_size: int) -> dict[str,
         "WTF_CSRF_TIME_LIMIT": None,  # as long as the session: a form left open over lunch is not refused
         "WTF_CSRF_SSL_STRICT": False,  # Sec-Fetch-Site is checked instead (security.py), which needs no referrer
         "SQLALCHEMY_DATABASE_URI": config.database_url,
-        "SQLALCHEMY_ENGINE_OPTIONS": _engine_options(config.database_url, pool_size),
-        "SQLITE_SYNCHRONOUS": synchronous,
+        "SQLALCHEMY_ENGINE_OPTIONS": _engine_options(config.database_url, worker, pool_size),
+        # FULL, so that an accepted lead survives a power cut. What a worker could lose is the record of tries, which
+        # are then made again.
+        "SQLITE_SYNCHRONOUS": "NORMAL" if worker else "FULL",
         "RATELIMIT_STORAGE_URI": config.redis_url.replace("unix://", "redis+unix://"),
         "RATELIMIT_STORAGE_OPTIONS": {"socket_timeout": 0.2, "socket_connect_timeout": 0.2},
         "RATELIMIT_STRATEGY": "moving-window",
@@ -84,12 +84,16 @@ def _flask_config(config: Config, synchronous: str, pool_size: int) -> dict[str,
     }
 
 
-def _engine_options(database_url: str, pool_size: int) -> dict[str, Any]:
+def _engine_options(database_url: str, worker: bool, pool_size: int) -> dict[str, Any]:
     options: dict[str, Any] = {"pool_size": pool_size, "max_overflow": pool_size, "pool_timeout": 30}
     options["pool_use_lifo"] = True  # the one used last has its statements prepared
     options["hide_parameters"] = True  # an error's text goes into logs, a visitor's data must not
     if make_url(database_url).get_backend_name() == "postgresql":
         # A transaction that lost its client must not hold a lane's row for ever.
-        guards = "-c idle_in_transaction_session_timeout=60s -c timezone=utc"
-        options["connect_args"] = {"options": guards, "connect_timeout": 10}
+        settings = "-c idle_in_transaction_session_timeout=60s -c timezone=utc"
+        if worker:
+            # Its statements are few and find their rows by an index, whatever the values. PostgreSQL would yet plan
+            # those anew each time in a large table, which takes longer than to run them.
+            settings += " -c plan_cache_mode=force_generic_plan"
+        options["connect_args"] = {"options": settings, "connect_timeout": 10}
     return options

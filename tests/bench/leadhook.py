@@ -88,6 +88,17 @@ class Installation:
     secret: str
     _forms: dict[str, submissions.Published] = field(default_factory=dict)
 
+    @contextmanager
+    def chosen(self) -> Iterator[None]:
+        """Of several, the one that this process works with while the block runs."""
+        with self.app.app_context():
+            queues.init_app(self.app.extensions["leadhook"])
+            try:
+                yield
+            finally:
+                db.session.remove()
+                queues.redis.close()
+
     # Interfaces and leads --------------------------------------------------------------------------------------------
 
     def hooks(self, count: int, url: str | Callable[[int], str]) -> list[Hook]:
@@ -233,8 +244,10 @@ def _answers(port: int) -> bool:
 
 
 @contextmanager
-def installed(database: str, postgres: Postgres | None, **environ: str) -> Iterator[Installation]:
-    """A fresh installation on `sqlite` or `postgresql`, its app context pushed."""
+def installed(
+    database: str, postgres: Postgres | None, *, worker: bool = False, **environ: str
+) -> Iterator[Installation]:
+    """A fresh installation on `sqlite` or `postgresql`, its app context pushed, a worker's or the web's."""
     with ExitStack() as stack:
         directory = Path(tempfile.mkdtemp(prefix="leadhook-bench-"))
         stack.callback(shutil.rmtree, directory, ignore_errors=True)
@@ -256,7 +269,7 @@ def installed(database: str, postgres: Postgres | None, **environ: str) -> Itera
             postgres.execute(f"CREATE DATABASE {name}")
             stack.callback(postgres.execute, f"DROP DATABASE {name} WITH (FORCE)")
             settings["DATABASE_URL"] = postgres.url(name)
-        app = create_app(Config.load(settings))
+        app = create_app(Config.load(settings), worker=worker)
         stack.enter_context(app.app_context())
         stack.callback(queues.redis.close)
         stack.callback(db.engine.dispose)

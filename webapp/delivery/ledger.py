@@ -83,7 +83,14 @@ _COLUMNS = [getattr(Delivery, name) for name in Due._fields]
 
 def _part(order: Any, limit: int, *conditions: Any) -> Subquery:
     of_webhook = Delivery.webhook_id == bindparam("webhook_id")
-    return select(*_COLUMNS).where(of_webhook, *conditions).order_by(order).limit(limit).subquery()
+    # The limit as a literal: it is what tells PostgreSQL, planning for any values, how little is read.
+    return (
+        select(*_COLUMNS)
+        .where(of_webhook, *conditions)
+        .order_by(order)
+        .limit(literal(limit, literal_execute=True))
+        .subquery()
+    )
 
 
 def _parts() -> Any:

@@ -50,7 +50,7 @@ _MOVED = (
 @cache
 def application() -> Flask:
     """For its engine: the same database, the same settings as Leadhook's workers have."""
-    return create_app(Config.load(), synchronous="NORMAL", pool_size=2)
+    return create_app(Config.load(), worker=True, pool_size=2)
 
 
 @cache

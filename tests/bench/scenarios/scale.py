@@ -7,7 +7,7 @@ from pathlib import Path
 
 from sqlalchemy import text
 
-from tests.bench.leadhook import Hook, Installation, installed
+from tests.bench.leadhook import Installation, installed
 from tests.bench.machine import say
 from tests.bench.measure import Row, Sizes
 from tests.bench.nginx import running_nginx
@@ -17,54 +17,81 @@ from webapp.delivery.sweep import Sweep
 from webapp.extensions import db
 
 HOOKS = 100
-TIMES = 40
+ROUNDS, TIMES = 5, 40
 TARGET = 1.5
 MEMORY_TARGET = 5.0  # MB
 WATCH_SECONDS = 8.0
+DEEDS = {"sweep": "One sweep", "take": "Taking a lane and its batch"}
 
 
 def run(sizes: Sizes, database: str, postgres: Postgres | None, directory: Path) -> Iterator[Row]:
-    with running_nginx(directory / f"nginx-{database}") as nginx, installed(database, postgres) as installation:
-        hooks = installation.hooks(HOOKS, nginx.plain)
-        with installation.workers():
-            without = _memory(installation, seconds=3.0)
-        few = _timed(installation, hooks, sizes.few)
-        many = _timed(installation, hooks, sizes.many - sizes.few)
-        say(f"  {database}: sweep, take at {sizes.few:,}: {_ms(few)}; at {sizes.many:,}: {_ms(many)}")
-        for word, title in (("sweep", "One sweep"), ("take", "Taking a lane and its batch")):
+    with (
+        running_nginx(directory / f"nginx-{database}") as nginx,
+        installed(database, postgres, worker=True) as small,  # their sweeps and takes are this process's own
+        installed(database, postgres, worker=True) as large,
+    ):
+        with large.workers():
+            without = _memory(large, seconds=3.0)
+        few, many = _Backlog(small, nginx.plain, sizes.few), _Backlog(large, nginx.plain, sizes.many)
+        for _ in range(ROUNDS):
+            for deed in DEEDS:
+                few.measure(deed)  # in turn, for the machine is not as fast in one minute as in the next
+                many.measure(deed)
+        for deed, title in DEEDS.items():
             words = f"{title}, {sizes.many:,} due over {HOOKS} webhooks"
-            row = (word, words, database, "ms", many[word], f"{sizes.few:,} due", few[word], TARGET)
+            row = (deed, words, database, "ms", many.found[deed], f"{sizes.few:,} due", few.found[deed], TARGET)
+            say(f"  {database}: {words} {_ms(many.found[deed])}; {sizes.few:,} due {_ms(few.found[deed])}")
             yield Row(*row, at_least=False)
-        installation.redis.flushall()
-        with installation.workers():
-            beside = _memory(installation, WATCH_SECONDS)
-            assert installation.due(), "the backlog was gone before the time was over"
+        with large.chosen():
+            many.sweep.resign()
+            large.redis.flushall()
+            with large.workers():
+                beside = _memory(large, WATCH_SECONDS)
+                assert large.due(), "the backlog was gone before the time was over"
         say(f"  {database}: Valkey holds {without:.2f} MB without, {beside:.2f} MB with {sizes.many:,} due")
         more = {"used_memory_mb": {"without": without, "with": beside}}
         title = f"Valkey's memory at {sizes.many:,} due over {HOOKS} webhooks, more than at none"
         yield Row("valkey", title, database, "MB", [beside - without], target=MEMORY_TARGET, at_least=False, more=more)
 
 
-def _ms(found: dict[str, list[float]]) -> str:
-    return ", ".join(f"{statistics.median(each):.2f}" for each in found.values()) + " ms"
+def _ms(found: list[float]) -> str:
+    return f"{statistics.median(found):.2f} ms"
 
 
-def _timed(installation: Installation, hooks: list[Hook], more: int) -> dict[str, list[float]]:
-    """Medians of three passes over each, in milliseconds, with `more` due than before. No worker runs."""
-    installation.backlog(hooks, more)
-    _settled_down()
-    sweep = Sweep()
+class _Backlog:
+    """An installation with so much due. No worker runs."""
 
-    def take(number: int) -> Callable[[], None]:
-        return lambda: _take(hooks[number % HOOKS].webhook_id)
+    def __init__(self, installation: Installation, url: str, due: int) -> None:
+        self.installation = installation
+        self.found: dict[str, list[float]] = {deed: [] for deed in DEEDS}  # the median of each pass, in milliseconds
+        self.sweep = Sweep()
+        with installation.chosen():
+            self.hooks = installation.hooks(HOOKS, url)
+            installation.backlog(self.hooks, due)
+            _settled_down()
+            self.sweep.once()  # rings them all; from now on they wait, as when workers are behind
 
-    sweep.once()  # rings them all; from now on they wait, as when workers are behind
-    found: dict[str, list[float]] = {"sweep": [], "take": []}
-    for _ in range(3):
-        found["sweep"].append(_median([sweep.once] * TIMES))
-        found["take"].append(_median([take(number) for number in range(TIMES)]))
-    sweep.resign()
-    return found
+    def measure(self, deed: str) -> None:
+        """One pass."""
+        with self.installation.chosen():
+            each = [_timed(getattr(self, f"_{deed}"), number) for number in range(TIMES)]
+        self.found[deed].append(statistics.median(each))
+
+    def _sweep(self, number: int) -> None:
+        self.sweep.once()
+
+    def _take(self, number: int) -> None:
+        """As a drain begins: the lane and its first batch; then the lane is given back."""
+        hold = lanes._take(self.hooks[number % HOOKS].webhook_id)
+        assert hold
+        assert lanes._select(hold)
+        lanes._give_back(hold)
+
+
+def _timed(deed: Callable[[int], None], number: int) -> float:
+    began = time.perf_counter()
+    deed(number)
+    return (time.perf_counter() - began) * 1000
 
 
 def _settled_down() -> None:
@@ -77,23 +104,6 @@ def _settled_down() -> None:
     with db.engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
         connection.execute(text("VACUUM (ANALYZE) leads, deliveries"))
         connection.execute(text("CHECKPOINT"))
-
-
-def _take(webhook_id: int) -> None:
-    """As a drain begins: the lane and its first batch; then the lane is given back."""
-    hold = lanes._take(webhook_id)
-    assert hold
-    assert lanes._select(hold)
-    lanes._give_back(hold)
-
-
-def _median(deeds: list[Callable[[], None]]) -> float:
-    times = []
-    for deed in deeds:
-        began = time.perf_counter()
-        deed()
-        times.append((time.perf_counter() - began) * 1000)
-    return statistics.median(times)
 
 
 def _memory(installation: Installation, seconds: float) -> float:
