@@ -21,7 +21,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from webapp import create_app
 from webapp.config import Config, ConfigError
 from webapp.delivery import worker
-from webapp.delivery.queues import FAST, NAMES, SLOW
+from webapp.delivery.queues import FAST, MAIL, NAMES, SLOW
 from webapp.delivery.rehearsal import rehearse
 from webapp.delivery.sweep import EVERY, Sweep
 
@@ -117,7 +117,8 @@ class Supervisor:
         if self.stopping:  # told before it could be
             return 0
         threading.Thread(target=self._end_with_parent, daemon=True).start()
-        app = create_app(self.config, worker=True, pool_size=POOL_SIZE if role != SWEEP else 1)
+        pool_size = POOL_SIZE if role != SWEEP else 1
+        app = create_app(self.config, worker=True, plans_once=role != MAIL, pool_size=pool_size)
         with app.app_context():
             if role in (FAST, SLOW):
                 rehearse()

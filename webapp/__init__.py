@@ -17,15 +17,18 @@ __version__ = "1.0.0"
 MAX_BODY = 256 * 1024  # bytes of a request: room for the longest message of a lead, percent-encoded
 
 
-def create_app(config: Config | None = None, *, worker: bool = False, pool_size: int = 10) -> Flask:
-    """The WSGI application; of a `worker` the same with its own way to ask the database (`_engine_options`).
+def create_app(
+    config: Config | None = None, *, worker: bool = False, plans_once: bool = False, pool_size: int = 10
+) -> Flask:
+    """The WSGI application, or the same for a process of a `worker`.
 
-    `pool_size` is how many database connections a process may hold.
+    `plans_once`: PostgreSQL plans each statement once a connection. `pool_size` is how many database connections a
+    process may hold.
     """
     config = config or Config.load()
     config.home.mkdir(mode=0o700, parents=True, exist_ok=True)
     app = Flask("webapp", root_path=str(Path(__file__).parent), instance_path=str(config.home))
-    app.config.from_mapping(_flask_config(config, worker, pool_size))
+    app.config.from_mapping(_flask_config(config, worker, plans_once, pool_size))
     app.extensions["leadhook"] = config
     if config.trusted_proxies:
         hops = config.trusted_proxies
@@ -47,7 +50,7 @@ def create_app(config: Config | None = None, *, worker: bool = False, pool_size:
     return app
 
 
-def _flask_config(config: Config, worker: bool, pool_size: int) -> dict[str, Any]:
+def _flask_config(config: Config, worker: bool, plans_once: bool, pool_size: int) -> dict[str, Any]:
     https = config.public_url.startswith("https://")
     return {
         "SECRET_KEY": config.secret_key,
@@ -66,7 +69,7 @@ def _flask_config(config: Config, worker: bool, pool_size: int) -> dict[str, Any
         "WTF_CSRF_TIME_LIMIT": None,  # as long as the session: a form left open over lunch is not refused
         "WTF_CSRF_SSL_STRICT": False,  # Sec-Fetch-Site is checked instead (security.py), which needs no referrer
         "SQLALCHEMY_DATABASE_URI": config.database_url,
-        "SQLALCHEMY_ENGINE_OPTIONS": _engine_options(config.database_url, worker, pool_size),
+        "SQLALCHEMY_ENGINE_OPTIONS": _engine_options(config.database_url, plans_once, pool_size),
         # FULL, so that an accepted lead survives a power cut. What a worker could lose is the record of tries, which
         # are then made again.
         "SQLITE_SYNCHRONOUS": "NORMAL" if worker else "FULL",
@@ -84,16 +87,16 @@ def _flask_config(config: Config, worker: bool, pool_size: int) -> dict[str, Any
     }
 
 
-def _engine_options(database_url: str, worker: bool, pool_size: int) -> dict[str, Any]:
+def _engine_options(database_url: str, plans_once: bool, pool_size: int) -> dict[str, Any]:
     options: dict[str, Any] = {"pool_size": pool_size, "max_overflow": pool_size, "pool_timeout": 30}
     options["pool_use_lifo"] = True  # the one used last has its statements prepared
     options["hide_parameters"] = True  # an error's text goes into logs, a visitor's data must not
     if make_url(database_url).get_backend_name() == "postgresql":
         # A transaction that lost its client must not hold a lane's row for ever.
         settings = "-c idle_in_transaction_session_timeout=60s -c timezone=utc"
-        if worker:
-            # Its statements are few and find their rows by an index, whatever the values. PostgreSQL would yet plan
-            # those anew each time in a large table, which takes longer than to run them.
+        if plans_once:
+            # For processes whose statements are few, and find their rows by an index whatever the values. PostgreSQL
+            # would yet plan those anew each time in a large table, which takes longer than to run them.
             settings += " -c plan_cache_mode=force_generic_plan"
         options["connect_args"] = {"options": settings, "connect_timeout": 10}
     return options

@@ -112,7 +112,7 @@ class _Reader:
             mail_default_sender=self.read("MAIL_DEFAULT_SENDER", values.sender_of(public_url), values.sender),
             allowed_networks=self.read(networks, "", values.networks) or (),
             allowed_networks_given=not {networks, f"{networks}_FILE"}.isdisjoint(self.environ),
-            webhook_ca_file=self.read("WEBHOOK_CA_FILE", "", values.readable_file) or None,
+            webhook_ca_file=self.read("WEBHOOK_CA_FILE", "", values.authorities) or None,
             connect_timeout=self.read("WEBHOOK_CONNECT_TIMEOUT", str(min(5.0, deadline or 5.0)), values.seconds),
             deadline=deadline,
             retry_schedule=self.read("RETRY_SCHEDULE", RETRY_SCHEDULE, values.seconds_list),

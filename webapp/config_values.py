@@ -1,6 +1,6 @@
 """What a value in the environment may be: each function returns what it means, or raises ValueError with the reason."""
 
-import os
+import ssl
 from email.utils import parseaddr
 from ipaddress import IPv4Network, IPv6Network, ip_network
 from pathlib import Path
@@ -78,9 +78,15 @@ def networks(text: str) -> tuple[Network, ...]:
     return tuple(networks)
 
 
-def readable_file(text: str) -> str:
-    if text and not os.access(text, os.R_OK):
-        raise ValueError(f"{text} cannot be read")
+def authorities(text: str) -> str:
+    """A file of certificates in PEM; empty: none."""
+    if text:
+        try:
+            ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT).load_verify_locations(text)
+        except ssl.SSLError:
+            raise ValueError(f"{text} holds no certificates in PEM") from None
+        except OSError:
+            raise ValueError(f"{text} cannot be read") from None
     return text
 
 

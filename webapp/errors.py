@@ -36,8 +36,10 @@ def wants_json() -> bool:
     return best == "application/json"
 
 
-def _csrf(error: CSRFError) -> tuple[str, int]:
+def _csrf(error: CSRFError) -> tuple[str | Response, int]:
     words = "This page was open for too long or came from elsewhere. Nothing was changed: go back, reload, try again."
+    if wants_json():
+        return jsonify(error=words), 400
     return render_template("errors/error.html", title="Please try that again", text=words), 400
 
 

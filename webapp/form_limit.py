@@ -1,4 +1,4 @@
-"""How much one address may send to one form.
+"""How much one client may send to one form; of IPv6 a whole network is one client (limits.py).
 
 By the library that Flask-Limiter stands on, asked once a post: its decorators, which look every limit and exemption up
 anew and guard each request twice, took a seventh of what a capture costs.
@@ -28,21 +28,20 @@ class FormLimit:
         self._shared = MovingWindowRateLimiter(limiter.storage)
         self._own = MovingWindowRateLimiter(MemoryStorage())
 
-    def seconds_to_wait(self, form: str, address: str) -> int:
+    def seconds_to_wait(self, form: str, network: str) -> int:
         """Counts one post; 0 if it may be taken."""
         if not queues.resting:
             try:
-                return self._ask(self._shared, form, address)
+                return self._ask(self._shared, form, network)
             except RedisError:
                 queues.failed()
-        return self._ask(self._own, form, address)
+        return self._ask(self._own, form, network)
 
-    def _ask(self, limiter: MovingWindowRateLimiter, form: str, address: str) -> int:
+    def _ask(self, limiter: MovingWindowRateLimiter, form: str, network: str) -> int:
         for limit in self._limits:
-            if not limiter.hit(limit, "form", form, address):
-                return max(
-                    1, math.ceil(limiter.get_window_stats(limit, "form", form, address).reset_time - time.time())
-                )
+            if not limiter.hit(limit, "form", form, network):
+                window = limiter.get_window_stats(limit, "form", form, network)
+                return max(1, math.ceil(window.reset_time - time.time()))
         return 0
 
 

@@ -1,9 +1,10 @@
-"""Public ids: what addresses, payloads and people call a row by."""
+"""Public ids: what addresses, payloads and people call a row by; and how large the number of a row may be."""
 
 import secrets
 import time
 
 CROCKFORD = "0123456789abcdefghjkmnpqrstvwxyz"
+LARGEST_ROW = 2**63 - 1  # what a database can hold; an address with more in it is nothing's
 BASE62 = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
 
 

@@ -153,9 +153,10 @@ class Deliveries(BaseHTTPRequestHandler):
 
     def _print(self, verdict: str, body: bytes) -> None:
         event, lead, text = read(body)
-        line = f"{datetime.now().astimezone():%H:%M:%S}  {printable(self.path)}  {event}  {lead}  {verdict}"
+        text = text.replace("\n", "\n  ")  # so that nothing in it looks like the line of another request
+        line = f"{datetime.now().astimezone():%H:%M:%S}  {printable_line(self.path)}  {event}  {lead}  {verdict}"
         with self.server.printing:
-            click.echo(f"{line}\n{text}\n")
+            click.echo(f"{line}\n  {text}\n")
 
     def _answer(self, code: int, text: str, headers: dict[str, str] | None = None) -> None:
         body = b"" if code in NO_BODY else text.encode()
@@ -186,7 +187,12 @@ def read(body: bytes) -> tuple[str, str, str]:
     event = payload.get("type") if isinstance(payload, dict) else None
     for part in ("data", "lead", "id"):
         lead = lead.get(part) if isinstance(lead, dict) else None
-    return printable(str(event or "-")), printable(str(lead or "-")), printable(text)
+    return printable_line(str(event or "-")), printable_line(str(lead or "-")), printable(text)
+
+
+def printable_line(text: str) -> str:
+    """As `printable`, and one line."""
+    return printable(text).replace("\n", "\\x0a")
 
 
 def printable(text: str) -> str:

@@ -37,6 +37,14 @@ def address(text: str) -> str:
     return str(found.ascii_email)
 
 
+def typed_address(text: str) -> str:
+    """An address as it is looked for where somebody signs in: in lower case, and whatever it is, never refused.
+
+    Whoever counts tries by the address typed counts by this, or a NUL between would be another address.
+    """
+    return text.replace("\0", "").strip().lower()[:320]
+
+
 def addresses(text: str) -> list[str]:
     """The e-mail addresses of a list with commas, each once, in order; the sentence names the first that is none."""
     found: dict[str, str] = {}

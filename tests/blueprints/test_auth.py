@@ -7,6 +7,7 @@ from flask import Flask
 from flask.testing import FlaskClient
 
 from tests.conftest import PASSWORD, AppMaker
+from webapp.extensions import db
 from webapp.models import User
 from webapp.services import users
 from webapp.transaction import transaction
@@ -72,6 +73,33 @@ def test_ten_wrong_tries_end_in_429_with_words_and_when_to_come_back(client: Fla
     assert 0 < int(answer.headers["Retry-After"]) <= 900
     elsewhere = client.post("/login", data=RIGHT, environ_base={"REMOTE_ADDR": "198.51.100.7"})
     assert elsewhere.status_code == 303, "the owner is not locked out by others"
+
+
+def test_an_address_written_otherwise_is_the_same_account(client: FlaskClient, owner: User) -> None:
+    """What is left out when the account is looked for does not make it another one to the limit."""
+    ways = ["alice\0@example.com", " ALICE@example.com", "alice@example.com" + "\0" * 3, "\0 alice@example.com\t"]
+    codes = [client.post("/login", data={**WRONG, "email": ways[number % 4]}).status_code for number in range(11)]
+    assert codes == [422] * 10 + [429]
+    asked = [client.post("/forgot-password", data={"email": ways[number % 4]}).status_code for number in range(6)]
+    assert asked == [200] * 5 + [429]
+
+
+@pytest.mark.parametrize("address", ["203.0.113.7:{}", "::ffff:203.0.113.7", "2001:db8::{}", "[2001:db8::{}]:443"])
+def test_one_network_is_one_however_its_address_is_written(make_app: AppMaker, owner: User, address: str) -> None:
+    client = make_app(TRUSTED_PROXIES="1").test_client()
+    codes = [
+        client.post("/login", data=WRONG, headers={"X-Forwarded-For": address.format(number)}).status_code
+        for number in range(1, 12)
+    ]
+    assert codes == [422] * 10 + [429]
+
+
+def test_clients_of_ipv4_on_a_listener_for_ipv6_are_not_one(client: FlaskClient, owner: User) -> None:
+    def tried(address: str, data: dict[str, str]) -> int:
+        return client.post("/login", data=data, environ_base={"REMOTE_ADDR": address}).status_code
+
+    assert [tried("::ffff:203.0.113.7", WRONG) for _ in range(11)] == [422] * 10 + [429]
+    assert tried("::ffff:198.51.100.7", RIGHT) == 303
 
 
 def test_an_unknown_address_is_limited_just_the_same(client: FlaskClient, owner: User) -> None:
@@ -141,6 +169,33 @@ def test_signing_out_forgets_who_would_have_stayed_signed_in(app: Flask, owner: 
     client.post("/login", data={**RIGHT, "remember": "y"})
     assert client.post("/logout").status_code == 303
     assert client.get_cookie("leadhook-remember") is None
+    assert client.get("/interfaces").status_code == 303
+
+
+def test_over_https_browsers_heed_that_a_cookie_is_removed(make_app: AppMaker, owner: User) -> None:
+    """They heed nothing of a name with `__Host-` that is not Secure, for all of the host and for no other."""
+    client = make_app(PUBLIC_URL="https://leads.example.com").test_client()
+    https = {"base_url": "https://leads.example.com"}
+    assert client.post("/login", data={**RIGHT, "remember": "y"}, **https).status_code == 303
+    answer = client.post("/logout", **https)
+    removed = answer.headers.getlist("Set-Cookie")
+    assert {cookie.partition("=")[0] for cookie in removed} >= {"__Host-leadhook", "__Host-leadhook-remember"}
+    for cookie in removed:
+        parts = {part.strip().lower() for part in cookie.split(";")}
+        assert {"secure", "httponly", "path=/", "samesite=lax"} <= parts, cookie
+        assert not any(part.startswith("domain") for part in parts)
+    assert client.get("/interfaces", **https).status_code == 303
+
+
+def test_nobody_is_signed_in_by_what_could_not_be_kept(
+    client: FlaskClient, owner: User, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fails() -> None:
+        raise RuntimeError("the disk is full")
+
+    with monkeypatch.context() as broken:
+        broken.setattr(db.session, "commit", fails)
+        assert client.post("/login", data=RIGHT).status_code == 500
     assert client.get("/interfaces").status_code == 303
 
 

@@ -134,6 +134,17 @@ def test_no_header_of_a_clients_own_gets_round_the_limits(
     assert int(tries[-1].headers["Retry-After"]) > 0
 
 
+def test_whoever_has_a_network_of_ipv6_has_one_limit_for_a_form(make_app: AppMaker, interface: Interface) -> None:
+    client = make_app(FORM_RATE_LIMIT="3 per minute").test_client()
+
+    def posted(address: str) -> int:
+        answer = client.post(f"/f/{interface.public_id}", data=ADA, environ_base={"REMOTE_ADDR": address})
+        return answer.status_code
+
+    assert [posted(f"2001:db8::{number:x}") for number in range(1, 5)] == [303] * 3 + [429]
+    assert posted("2001:db8:0:1::1") == 303
+
+
 @pytest.mark.parametrize(
     ("public_url", "proto", "secure"),
     [

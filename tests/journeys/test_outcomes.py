@@ -8,6 +8,7 @@ from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
+from sqlalchemy import select
 
 from tests.conftest import AppMaker
 from tests.support.factories import delivery_of, point_at, submit
@@ -16,9 +17,9 @@ from tests.support.smtp import MailServer
 from tests.support.tls import Authority
 from webapp import jobs
 from webapp.extensions import db
-from webapp.models import Interface
+from webapp.models import Delivery, Interface
 from webapp.services import interfaces, users
-from webapp.transaction import transaction
+from webapp.transaction import reading, transaction
 
 
 @pytest.fixture
@@ -154,6 +155,14 @@ def test_an_address_that_is_not_public_is_refused_without_connecting(
     make_app: AppMaker, smtp: MailServer, authority: Authority, receiver: Receiver
 ) -> None:
     app_maker = lambda **environ: make_app(**{**environ, "WEBHOOK_ALLOWED_NETWORKS": ""})  # noqa: E731
-    code, _ = World(app_maker, smtp, authority).deliver(receiver.url)
-    assert code == 999
-    assert receiver.requests == []
+    world = World(app_maker, smtp, authority)
+    code, words = world.deliver(receiver.url)
+    assert (code, receiver.connections) == (999, 0)
+    assert words == "The address of 127.0.0.1 is not public, and this installation does not allow it"
+    assert_reported(smtp, 999, "is not public")
+    with world.app.app_context(), reading():
+        [delivery] = db.session.scalars(select(Delivery))
+        assert (delivery.state, delivery.due_at, delivery.webhook.automatic_retries) == ("failed", None, True)
+        [attempt] = delivery.attempts
+        assert (attempt.response, attempt.response_headers, attempt.error) == (words, [], "blocked_address")
+        db.session.rollback()

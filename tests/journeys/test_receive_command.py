@@ -107,7 +107,7 @@ def test_it_prints_and_verifies_what_arrives_on_one_connection(receive: Callable
             "/leads?x=1  lead.created  lead_01  NOT verified: no Shared Token made this signature",
             "/leads?x=1  -  -  unsigned",
         ]
-        assert '        "name": "Zoë"' in lines
+        assert '          "name": "Zoë"' in lines
         assert "\x1b" not in running.printed
 
 
@@ -189,4 +189,6 @@ def test_any_body_can_be_printed(body: bytes) -> None:
 
 def test_what_is_printed_cannot_steer_a_terminal() -> None:
     assert printable("a\nb\x1b[1m\x9b\u202e") == "a\nb\\x1b[1m\\x9b\\x202e"
+    forged = "x\n12:00:00  /demo  lead.created  lead_1  signature verified (CRM)"
+    assert "\n" not in "".join(read(json.dumps({"type": forged, "data": {"lead": {"id": forged}}}).encode())[:2])
     assert read(json.dumps({"type": "\x1b]0;x\x07"}).encode())[0] == "\\x1b]0;x\\x07"

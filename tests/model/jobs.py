@@ -76,8 +76,9 @@ def _take(state: State, rules: Rules, index: int, job: Job) -> Iterator[State]:
         yield put(state, index, insists.get(rules.worse, IDLE))
     elif not locked(state, LANE, ("jobs", index)):
         at = "send" if rules.worse is Worse.SELECTS_EARLY else "select"
-        taken = state._replace(lane=Lane(index, RUNNING))
-        yield put(taken, index, job._replace(at=at, careful=state.lane.lease != LET_GO))
+        abandoned = state.lane.abandoned or state.lane.lease != LET_GO
+        taken = state._replace(lane=Lane(index, RUNNING, abandoned))
+        yield put(taken, index, job._replace(at=at, careful=abandoned))
 
 
 def _clear_late(state: State, rules: Rules, index: int, job: Job) -> Iterator[State]:
@@ -110,7 +111,7 @@ def _give_back(state: State, rules: Rules, index: int, job: Job) -> Iterator[Sta
         return
     over = {Worse.LOOKS_WITHIN: Job("ring") if any_due(state) else IDLE}
     state = state._replace(
-        lane=Lane(NOBODY, LET_GO) if state.lane.token == index else state.lane,
+        lane=Lane(NOBODY, LET_GO, state.lane.abandoned) if state.lane.token == index else state.lane,
         marker=state.marker and rules.worse is not Worse.MARKER_CLEARED_LATE,
     )
     yield put(state, index, over.get(rules.worse, Job("look")))

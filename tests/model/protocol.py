@@ -56,6 +56,7 @@ class Delivery(NamedTuple):
 class Lane(NamedTuple):
     token: int = NOBODY
     lease: int = LET_GO
+    abandoned: bool = False  # a holder died, and nothing was recorded since
 
 
 class Row(NamedTuple):

@@ -88,6 +88,23 @@ def test_a_visitor_adds_no_header_through_a_placeholder(
     assert "\n" not in str(received.message["Subject"])
 
 
+@pytest.mark.parametrize("kind", ["to us", "to the visitor"])
+def test_nor_by_words_that_look_encoded(interface: Interface, server: MailServer, kind: str) -> None:
+    """Mail programs would decode them, and so did what folds long headers: into headers and a body of their own."""
+    if kind == "to us":
+        say(notify(interface, "sales@example.com"), Words("From {{ name }}"))
+    else:
+        say(interface, ANSWER)
+    name = "=?utf-8?q?Ada=0D=0AX-Evil:_1=0D=0A=0D=0ABuy=2E?= " + "x" * 70
+    submit(interface, fields(name=name))
+    mails.deliver_due()
+    [received] = server.received
+    assert received.message["X-Evil"] is None
+    assert received.message["Auto-Submitted"]
+    assert str(received.message["Subject"]).endswith(name)
+    assert the_mail().status == "Sent"
+
+
 def test_what_a_visitor_types_is_neither_markup_nor_a_placeholder(interface: Interface) -> None:
     say(notify(interface, "sales@example.com"), Words("{{ name }}", "{{ message }}"))
     submit(interface, fields(name="{{ email }}{% raw %}", message="<script>alert(1)</script>{{ lead.link }}"))
@@ -206,7 +223,15 @@ def test_many_at_once_do_not_slip_through_the_limit(app: Flask, interface: Inter
 
 @pytest.mark.parametrize(
     "typed",
-    ["Buy at https://win.example", "see www.win", "WIN.COM now", "win-big.shop", "a\u200b http://x"],
+    [
+        "Buy at https://win.example",
+        "see www.win",
+        "WIN.COM now",
+        "Win.Com",
+        "пример.рф",
+        "win-big.shop",
+        "a\u200b http://x",
+    ],
 )
 def test_no_link_is_sent_to_an_address_that_somebody_else_may_have_typed(interface: Interface, typed: str) -> None:
     say(interface, ANSWER)

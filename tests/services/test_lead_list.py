@@ -230,6 +230,8 @@ def test_no_spreadsheet_takes_a_cell_for_a_formula(value: str) -> None:
         ("a;+cmd|'x'!A0", "a;'+cmd|'x'!A0"),
         ("Hello\n=1+1", "Hello\n'=1+1"),
         ("Hello\n-2+3", "Hello\n'-2+3"),
+        ("x;- cmd|' /C calc'!A0;y", "x;'- cmd|' /C calc'!A0;y"),
+        ("Hello\n+ HYPERLINK(A1)", "Hello\n'+ HYPERLINK(A1)"),
     ],
 )
 def test_nor_where_it_parts_cells_at_semicolons(value: str, cell: str) -> None:
@@ -237,7 +239,8 @@ def test_nor_where_it_parts_cells_at_semicolons(value: str, cell: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "value", ["+442079460958", "+15550100", "Ada", "1=1", "", None, 200, "To do:\n- call\n- write ;-)", "a; b = c"]
+    "value",
+    ["+442079460958", "+15550100", "Ada", "1=1", "", None, 200, "To do:\n- call (soon)\n- write ;-)", "a; b = c"],
 )
 def test_other_cells_stay_as_they_are(value: object) -> None:
     assert lead_export.cell(value) == ("" if value is None else str(value))

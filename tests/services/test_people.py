@@ -1,6 +1,8 @@
 """Roles given, users removed, accounts handed over; invitations and password resets, each link good once."""
 
+from collections.abc import Callable
 from datetime import timedelta
+from functools import partial
 
 import pytest
 from sqlalchemy import select, update
@@ -172,6 +174,22 @@ def test_a_removed_user_is_gone_but_their_name_stays(owner: User) -> None:
     assert invite(owner, "emil@example.com"), "the address is free again"
 
 
+@pytest.mark.parametrize("role", [None, Role.EDITOR, Role.LEADS_ONLY])
+def test_nobody_comes_in_by_an_invitation_of_who_may_not_invite_any_more(owner: User, role: Role | None) -> None:
+    admin = join(owner, Role.ADMIN)
+    token, other = invite(admin, "another.address.of.theirs@example.com", Role.ADMIN), invite(owner)
+    with transaction():
+        if role:
+            users.change_role(admin, role, by=owner)
+        else:
+            users.remove(admin, by=owner)
+    with pytest.raises(NotFound):
+        invitations.accept(token, "Back", PASSWORD)
+    assert invitations.of_token(other), "somebody else's stays"
+    [entry] = db.session.query(AuditEntry).filter_by(action="user.uninvited")
+    assert (entry.target, entry.detail) == ("another.address.of.theirs@example.com", "Admin")
+
+
 def test_the_operator_stays(owner: User) -> None:
     heir = join(owner, Role.ADMIN)
     with transaction():
@@ -211,6 +229,48 @@ def test_a_reset_link_changes_the_password_once_and_ends_sessions_and_other_link
         with pytest.raises(NotFound):
             password_resets.use(used, PASSWORD)
     assert deeds() == ["user.created", "session.reset_asked", "session.reset_asked", "session.password_reset"]
+
+
+def test_any_new_password_ends_the_links_to_one(owner: User) -> None:
+    def changed() -> None:
+        users.change_password(owner.id, PASSWORD, NEW)
+
+    def set_by_the_operator() -> None:
+        users.set_password(owner.email, PASSWORD)
+
+    for deed in (changed, set_by_the_operator):
+        token = ask(owner.email)
+        with transaction():
+            deed()
+        with pytest.raises(NotFound):
+            password_resets.use(token, "a third good one")
+
+
+def used_meanwhile(monkeypatch: pytest.MonkeyPatch, use: Callable[[], object]) -> None:
+    """`use` comes in while the next password is hashed: after the link was found good, before it is used up."""
+    hashed = users.new_hash
+
+    def slowly(*given: str) -> str:
+        monkeypatch.setattr(users, "new_hash", hashed)
+        with transaction():
+            use()
+        return hashed(*given)
+
+    monkeypatch.setattr(users, "new_hash", slowly)
+
+
+def test_of_two_clicks_at_once_on_a_link_one_does_it(owner: User, monkeypatch: pytest.MonkeyPatch) -> None:
+    for links in (1, 2):
+        tokens = [ask(owner.email) for _ in range(links)]
+        used_meanwhile(monkeypatch, partial(password_resets.use, tokens[0], NEW))
+        with pytest.raises(NotFound):
+            password_resets.use(tokens[-1], "a third good one")
+        assert users.authenticate(owner.email, NEW)
+    invited = invite(owner)
+    used_meanwhile(monkeypatch, partial(invitations.accept, invited, "Dora", NEW))
+    with pytest.raises(NotFound):
+        invitations.accept(invited, "Mallory", "a third good one")
+    assert users.authenticate("dora@example.com", NEW)
 
 
 def test_a_reset_link_ends_after_an_hour(owner: User) -> None:

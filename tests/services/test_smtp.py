@@ -111,6 +111,38 @@ def test_an_address_that_smtp_cannot_be_told_fails_in_words_and_holds_nobody_up(
     assert states == [("Failed", unsayable), ("Failed", unsayable), ("Sent", "")]
 
 
+@pytest.mark.parametrize("local", ["=?utf-8?q??=", "=?utf-8?q?x=0D=0Ay?="])
+def test_an_address_that_looks_encoded_holds_nobody_up(interface: Interface, server: MailServer, local: str) -> None:
+    """It is one by its letters, and what reads long headers again once broke on it."""
+    odd = f"{local}@{'a' * 60}.example.com"
+    submit(notify(interface, "sales@example.com"), fields(email=odd))
+    submit(interface)
+    mails.deliver_due()
+    db.session.rollback()
+    assert [(mail.status, mail.reply_to) for mail in db.session.scalars(select(Mail).order_by(Mail.id))] == [
+        ("Sent", odd),
+        ("Sent", "ada@example.com"),
+    ]
+    assert [received.recipients for received in server.received] == [["sales@example.com"]] * 2
+
+
+def test_whatever_keeps_a_mail_from_being_written_is_its_own_trouble(
+    notifying: Interface, server: MailServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    submit(notifying)
+    submit(notifying)
+    written = smtp._message
+
+    def breaks_once(mail: smtp.Claimed) -> Any:
+        monkeypatch.setattr(smtp, "_message", written)
+        raise IndexError("string index out of range")
+
+    monkeypatch.setattr(smtp, "_message", breaks_once)
+    mails.deliver_due()
+    db.session.rollback()
+    assert [mail.status for mail in db.session.scalars(select(Mail).order_by(Mail.id))] == ["Failed", "Sent"]
+
+
 def test_content_refused_for_good_fails(notifying: Interface, server: MailServer) -> None:
     submit(notifying)
     server.answer = "554 5.7.1 This looks like spam"

@@ -7,6 +7,7 @@ import pytest
 from flask import Flask
 
 from tests.conftest import PASSWORD
+from tests.support.people import join
 from webapp.extensions import db
 from webapp.models import Account, Role, User
 from webapp.services import users
@@ -115,6 +116,28 @@ def test_a_changed_password_ends_sessions_and_replaces_the_old_one(owner: User) 
     assert owner.session_version == before + 1
     assert users.authenticate("alice@example.com", PASSWORD) is None
     assert users.authenticate("alice@example.com", "another good one")
+
+
+@pytest.mark.parametrize("meanwhile", ["a new password", "removed"])
+def test_who_is_changed_while_a_password_is_checked_is_not_signed_in_by_it(
+    owner: User, monkeypatch: pytest.MonkeyPatch, meanwhile: str
+) -> None:
+    admin = join(owner, Role.ADMIN, "bob@example.com")
+    with transaction():
+        users.set_password("bob@example.com", PASSWORD)
+    matches = users._matches
+
+    def slowly(password_hash: str, password: str) -> bool:
+        monkeypatch.setattr(users, "_matches", matches)
+        with transaction():
+            if meanwhile == "removed":
+                users.remove(admin, by=owner)
+            else:
+                users.set_password("bob@example.com", "another good one")
+        return matches(password_hash, password)
+
+    monkeypatch.setattr(users, "_matches", slowly)
+    assert users.authenticate("bob@example.com", PASSWORD) is None
 
 
 @pytest.mark.parametrize(

@@ -52,9 +52,8 @@ def sign_in() -> BaseResponse | str | tuple[str, int]:
     if form.validate():
         with transaction():
             user = users.sign_in(form.email.data, form.password.data)
-            if user:
-                begin_session(user, remember=form.remember.data)
         if user:
+            begin_session(user, remember=form.remember.data)
             return redirect(target, 303)
         form.form_errors = ["This email and password do not belong together."]
     return _page(form), 422

@@ -7,14 +7,15 @@ from werkzeug.wrappers import Response
 from webapp.extensions import limiter
 from webapp.forms.rules import add_refusal
 from webapp.forms.user import AcceptForm, InvitationForm
+from webapp.ids import LARGEST_ROW
 from webapp.security import account_id, begin_session, public, signed_in
-from webapp.services import invitations, users
+from webapp.services import invitations
 from webapp.services.errors import Refused
 from webapp.transaction import transaction
 
 blueprint = Blueprint("invitations", __name__)
 
-INVITATION_ID = f"<int(max={users.LARGEST_ID}):invitation_id>"
+INVITATION_ID = f"<int(max={LARGEST_ROW}):invitation_id>"
 
 # A mail goes out for each, to an address that somebody typed.
 mailed = limiter.shared_limit(
@@ -74,12 +75,12 @@ def accept(token: str) -> Response | str | tuple[str, int]:
         try:
             with transaction():
                 user = invitations.accept(token, form.name.data, form.password.data)
-                begin_session(user)  # whoever was signed in here before is no longer
         except Refused as refusal:
             add_refusal(form, refusal)
             return _page(token, form), 422
     except NotFound as gone:
         return render_template("auth/link_gone.html", words=gone.description, again=None), 404
+    begin_session(user)  # whoever was signed in here before is no longer
     return redirect(url_for("interfaces.start"), 303)
 
 

@@ -20,6 +20,7 @@ from webapp.extensions import csrf, db
 from webapp.form_limit import form_limit
 from webapp.forms.judges import Rules
 from webapp.forms.lead_form import LeadForm
+from webapp.limits import network
 from webapp.posted import posted
 from webapp.security import cross_site, public, takes_json
 from webapp.services import (
@@ -101,7 +102,7 @@ def logo(public_id: str, name: str) -> Response:
 @csrf.exempt  # type: ignore[untyped-decorator]
 def submit(public_id: str) -> Answer:
     """Captures a lead. The body is read first: however slowly it comes, no transaction is open meanwhile."""
-    wait = form_limit.seconds_to_wait(public_id, request.remote_addr or "unknown")
+    wait = form_limit.seconds_to_wait(public_id, network())
     if wait:
         raise TooManyRequests(retry_after=wait)
     post = _Post(*posted())

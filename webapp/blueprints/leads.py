@@ -201,7 +201,8 @@ def _outcome(lead: Lead, partial: str, context: dict[str, Any]) -> BaseResponse:
     delivery = lead.delivery
     if announce and not pace and delivery:
         code = f", {delivery.last_code}" if delivery.last_code and delivery.status != "Held" else ""
-        htmx.toast(response, f"{lead.label}: {delivery.status}{code}")
+        # Cut, for it goes by a header: proxies take 4 KB of them.
+        htmx.toast(response, f"{lead.label[:80]}: {delivery.status}{code}")
     return response
 
 

@@ -3,13 +3,14 @@
 from flask import Blueprint, Response, current_app, render_template, request
 
 from webapp.frames import mail_html, with_frames
+from webapp.ids import LARGEST_ROW
 from webapp.models import Mail, MailState
 from webapp.security import signed_in
 from webapp.services import mailbox
 
 blueprint = Blueprint("mailbox", __name__)
 
-MAIL_ID = f"<int(max={mailbox.LARGEST_ID}):mail_id>"
+MAIL_ID = f"<int(max={LARGEST_ROW}):mail_id>"
 
 
 @blueprint.get("/mailbox")

@@ -50,10 +50,10 @@ def change_password() -> Response | tuple[str, int]:
     try:
         with transaction():
             user = users.change_password(user_id, form.current.data, form.new.data)
-            login_user(user, remember=stays)
     except Refused as refusal:
         add_refusal(form, refusal)
         return _page(password=form), 422
+    login_user(user, remember=stays)
     flash("Your password is changed. Other sessions are signed out.", "ok")
     return redirect(url_for("profile.show"), 303)
 

@@ -5,6 +5,7 @@ from werkzeug.wrappers import Response
 
 from webapp.forms.rules import add_refusal
 from webapp.forms.user import RoleForm
+from webapp.ids import LARGEST_ROW
 from webapp.models import User
 from webapp.security import account_id, signed_in
 from webapp.services import invitations, users
@@ -13,7 +14,7 @@ from webapp.transaction import transaction
 
 blueprint = Blueprint("users", __name__, url_prefix="/profile/users")
 
-USER_ID = f"<int(max={users.LARGEST_ID}):user_id>"
+USER_ID = f"<int(max={LARGEST_ROW}):user_id>"
 
 
 @blueprint.get("")

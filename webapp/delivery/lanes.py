@@ -15,8 +15,9 @@ import structlog
 from flask import current_app
 from redis import Redis
 from redis.exceptions import RedisError
-from sqlalchemy import Connection, bindparam, func, null, select, update
+from sqlalchemy import Connection, bindparam, func, null, or_, select, update
 from sqlalchemy.exc import DBAPIError
+from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 
 from webapp.clock import now_sql
 from webapp.delivery import ledger, record, sending, states
@@ -108,7 +109,11 @@ _FREE = select(Lane.slow_since).where(_LANE, ~ledger.HELD)
 _TAKE = (
     update(Lane)
     .where(_LANE, ~ledger.HELD)
-    .values(token=bindparam("holder"), lease_until=now_sql() + ledger.LEASE, abandoned=Lane.lease_until > 0)
+    .values(
+        token=bindparam("holder"),
+        lease_until=now_sql() + ledger.LEASE,
+        abandoned=or_(Lane.abandoned, Lane.lease_until > 0),
+    )
     .returning(Lane.abandoned)
 )
 # PostgreSQL does not wait for its disk to say that a lane is ours: a crash that forgets it frees the lane before its
@@ -190,7 +195,7 @@ def _send_all(hold: Hold, turn_is_over: Callable[[], bool]) -> bool:
             # After a batch that was not full there is seldom another: the lane is let go, and then looked at again.
             more = len(batch.rows) == ledger.BATCH and not (ended or turn_is_over())
         finally:
-            batch = _record(hold, batch, sent, more)
+            batch = _in_time(hold, _record(hold, batch, sent, more))
     return ended
 
 
@@ -199,11 +204,18 @@ def _first_batch(hold: Hold) -> Batch | None:
     batch = None
     try:
         batch = _select(hold)
-        if time.monotonic() > hold.ends_at - lease() + LEASE_MARGIN:
-            batch = None  # read so late that its sends might outlive the lease
     finally:
         if batch is None:
             _give_back(hold)
+    return _in_time(hold, batch)
+
+
+def _in_time(hold: Hold, batch: Batch | None) -> Batch | None:
+    """The batch; None, and the lane given back, where it was read so late that its sends might outlive the lease."""
+    if batch is not None and time.monotonic() > hold.ends_at - lease() + LEASE_MARGIN:
+        log.warning("a batch was read too late to be sent, another take will", webhook=hold.webhook_id)
+        _give_back(hold)
+        return None
     return batch
 
 
@@ -230,13 +242,12 @@ def _insist(hold: Hold, deed: Callable[[], T]) -> T:
     for number in range(10_000):
         try:
             return deed()
-        except DBAPIError as error:
+        except (DBAPIError, PoolTimeoutError) as error:
             pause = RECORD_PAUSES[min(number, len(RECORD_PAUSES) - 1)]
             if time.monotonic() + pause > hold.ends_at:
                 raise
-            log.warning(
-                "writing to a lane failed, trying again", webhook=hold.webhook_id, error=type(error.orig).__name__
-            )
+            cause = error.orig if isinstance(error, DBAPIError) else error
+            log.warning("writing to a lane failed, trying again", webhook=hold.webhook_id, error=type(cause).__name__)
             time.sleep(pause)
     raise AssertionError("unreachable")
 
@@ -258,8 +269,7 @@ def _record_once(hold: Hold, batch: Batch, sent: sending.Sending, more: bool) ->
             record.token_used(connection, target, used_at)
         record.unsendable(connection, sent.unsendable)
         reason = None if only_record else record.pause_reason(lane, sent.tries)
-        if reason:
-            states.pause(connection, target.webhook_id, reason)
+        if reason and states.pause(connection, target.webhook_id, reason):
             record.report_pause(connection, target.webhook_id, sent.tries[-1])
         if more:
             following = ledger.batch(connection, hold.webhook_id)

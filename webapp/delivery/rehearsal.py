@@ -29,8 +29,7 @@ def rehearse() -> None:
 
     Without a database there is no rehearsal.
     """
-    with contextlib.suppress(OSError):  # what is wrong with them, each try will say
-        sending.sender()
+    sending.sender()
     due = Due(NOBODY, "", b"", False, DeliveryState.PENDING, 0, None, None)
     target = Target(NOBODY, "", False, None, None, None, None, None, False, 1, False)
     with contextlib.suppress(SQLAlchemyError), looking() as connection:

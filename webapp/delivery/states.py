@@ -20,11 +20,16 @@ def lock_lane(connection: Connection, webhook_id: int) -> None:
     connection.execute(_LOCK, {"lane": webhook_id})
 
 
-def pause(connection: Connection, webhook_id: int, reason: str) -> None:
-    """Pauses an active webhook and holds what was to be sent, clicks included. The lane's row must be locked."""
+def pause(connection: Connection, webhook_id: int, reason: str) -> bool:
+    """Pauses an active webhook and holds what was to be sent, clicks included; whether it was active.
+
+    The lane's row must be locked.
+    """
     active = update(Webhook).where(Webhook.id == webhook_id, Webhook.state == WebhookState.ACTIVE)
-    connection.execute(active.values(state=WebhookState.PAUSED, state_reason=reason[:500], state_changed_at=utcnow()))
+    paused = active.values(state=WebhookState.PAUSED, state_reason=reason[:500], state_changed_at=utcnow())
+    was_active = connection.execute(paused).rowcount == 1
     hold(connection, webhook_id)
+    return was_active
 
 
 def hold(connection: Connection, webhook_id: int) -> int:

@@ -131,6 +131,8 @@ class ThreadedWorker(BaseWorker):
     def dequeue_job_and_maintain_ttl(self, timeout: int | None, max_idle_time: int | None = None) -> Any:
         self._dequeuing = True
         try:
+            if is_stopping():  # told before RQ listened to signals, or just before this
+                raise StopRequested
             return super().dequeue_job_and_maintain_ttl(timeout, max_idle_time)
         finally:
             self._dequeuing = False

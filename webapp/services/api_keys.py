@@ -108,8 +108,9 @@ def rotate(key: ApiKey, overlap: timedelta, force: bool = False) -> str:
         db.session.add(old)
     secret = generate_secret()
     key.secret_encrypted, key.hint = encrypt(secret), _hint(secret)
-    hours = f"{overlap.total_seconds() / 3600:g} hours" if overlap else "no time"
-    _record("key.rotated", key, f"the old secret signs for {hours}{', an older one ended' if before else ''}")
+    hours = overlap.total_seconds() / 3600
+    how_long = f"{hours:g} hour{'' if hours == 1 else 's'}" if overlap else "no time"
+    _record("key.rotated", key, f"the old secret signs for {how_long}{', an older one ended' if before else ''}")
     return secret
 
 

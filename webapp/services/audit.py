@@ -16,7 +16,6 @@ from webapp.extensions import db
 from webapp.models import AuditEntry, User
 
 PAGE = 50
-LARGEST_ID = 2**63 - 1
 
 
 class Kind(StrEnum):

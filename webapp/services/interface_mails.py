@@ -44,7 +44,7 @@ _CHOSEN = frozenset(FieldType) - {
     FieldType.URL,
     FieldType.HIDDEN,
 }
-_LINK = re.compile(r"://|\bwww\.|[\w-]\.(?:[a-z]{2,}|[A-Z]{2,})\b")
+_LINK = re.compile(r"://|\bwww\.|[\w-]\.[^\W\d_]{2,}\b", re.IGNORECASE)
 MAX_TYPED = 200  # characters of such an answer in a mail to the visitor
 
 

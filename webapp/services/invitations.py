@@ -24,9 +24,9 @@ GONE = "This invitation was accepted already, was withdrawn, or is older than se
 
 
 def get(account_id: int, invitation_id: int) -> Invitation:
-    """The account's open invitation; NotFound for any other."""
+    """The account's open invitation, locked: it is neither accepted nor withdrawn meanwhile. NotFound for any other."""
     mine = select(Invitation).where(Invitation.account_id == account_id, Invitation.id == invitation_id)
-    found = db.session.scalar(mine)
+    found = db.session.scalar(mine.with_for_update())
     if found is None:
         raise NotFound
     return found

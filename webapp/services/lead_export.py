@@ -23,9 +23,11 @@ FIRST = ("Lead", "Received (UTC)", "Interface", "Webhook Status", "Response code
 LAST = ("page_url", "page_title", "referrer", *(f"utm_{name}" for name in UTM), *CLICK_IDS, "ip", "user_agent")
 
 # At the beginning of a cell, spaces and quotes aside, in full width as well. Further on: where a spreadsheet that parts
-# cells at semicolons begins another one; there "- item" and ";-)" stay as they are.
+# cells at semicolons begins another one; there "- item" and ";-)" stay as they are,
+# "- cmd|'x'!A0" does not.
 _FORMULA = re.compile(
-    r"""^(?=[\s"'\u200b-\u200f\ufeff]*[=+\-@＝＋－＠]|[\t\r\n])|(?<=[;\t\r\n])(?=[ "]*(?:[=@＝＠]|[+\-＋－][^\s)]))"""
+    r"""^(?=[\s"'\u200b-\u200f\ufeff]*[=+\-@＝＋－＠]|[\t\r\n])"""
+    r"""|(?<=[;\t\r\n])(?=[ "]*(?:[=@＝＠]|[+\-＋－](?:[^\s)]|\s[^;\t\r\n]*(?:[|!=&]|\w\())))"""
 )
 _E164 = re.compile(r"\+[1-9][0-9]{6,14}")
 

@@ -11,7 +11,6 @@ from webapp.extensions import db
 from webapp.models import Mail, MailState, User
 
 PAGE = 25
-LARGEST_ID = 2**63 - 1
 
 
 @dataclass(frozen=True)

@@ -65,11 +65,11 @@ def use(token: str, password: str) -> None:
     email = user_of(token).email
     release()
     password_hash = users.new_hash(password, email, "new")
+    db.session.refresh(user_of(token), with_for_update=True)  # of two links used at once, one waits for the other
     user_id = db.session.scalar(delete(PasswordReset).where(*_live(token)).returning(PasswordReset.user_id))
     if user_id is None:
         raise NotFound(GONE)
     user = users.replace_password(user_id, password_hash)
-    db.session.execute(delete(PasswordReset).where(PasswordReset.user_id == user_id))
     audit.record("session.password_reset", user.account_id, user.label, by=user)
 
 

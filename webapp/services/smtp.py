@@ -10,7 +10,9 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from datetime import datetime, timedelta
 from email.charset import QP, Charset
-from email.errors import MessageError
+from email.header import Header
+from email.mime.base import MIMEBase
+from email.policy import compat32
 from threading import Timer
 from types import TracebackType
 from typing import Any, NamedTuple
@@ -30,6 +32,10 @@ AUTO_SUBMITTED = {"autoresponse": "auto-replied"}  # by kind; so that no holiday
 # Lines of a mail hold 998 bytes at most; quoted-printable breaks longer ones, where Flask-Mail's 8bit sends them as is.
 UTF8 = Charset("utf-8")
 UTF8.body_encoding = QP
+
+# Writes headers as they stand. Flask-Mail's own policy reads long ones again and decodes what looks encoded in them: so
+# a visitor's name would bring headers of its own, and an odd address crash it.
+AS_IT_STANDS = compat32.clone(linesep="\r\n", mangle_from_=False)
 
 
 class CannotConnect(Exception):
@@ -116,7 +122,7 @@ class Connection(flask_mail.Connection):
         try:
             message = _message(mail)
             content = message.as_bytes()
-        except (ValueError, MessageError, flask_mail.BadHeaderError) as error:
+        except Exception as error:  # noqa: BLE001 - whatever it is: this mail would come again before all others
             words = f"It cannot be written as an e-mail: {error}"
             return Handover(dict.fromkeys(addresses.values(), words), words)
         try:
@@ -159,8 +165,18 @@ def _hang_up(connection: socket.socket | None) -> None:
             connection.shutdown(socket.SHUT_RDWR)
 
 
-def _message(mail: Claimed) -> flask_mail.Message:
-    message = flask_mail.Message(
+class _Message(flask_mail.Message):
+    def _message(self) -> MIMEBase:
+        built = super()._message()
+        built.policy = AS_IT_STANDS
+        if "=?" in self.subject or not self.subject.isascii():  # encoded once, or mail programs decode what was typed
+            subject: Any = Header(self.subject, UTF8, header_name="Subject")
+            built.replace_header("Subject", subject)
+        return built
+
+
+def _message(mail: Claimed) -> _Message:
+    message = _Message(
         subject=mail.subject,
         recipients=[recipient for recipient in mail.recipients if _ascii(recipient)],
         body=mail.body_text,

@@ -11,21 +11,20 @@ from typing import cast
 
 from argon2 import PasswordHasher
 from argon2.exceptions import VerificationError
-from sqlalchemy import CursorResult, exists, select, update
+from sqlalchemy import ColumnElement, CursorResult, delete, exists, select, update
 from sqlalchemy.exc import IntegrityError
 from werkzeug.exceptions import NotFound
 
 from webapp import text
 from webapp.clock import utcnow
 from webapp.extensions import db
-from webapp.models import Role, User
+from webapp.models import Invitation, PasswordReset, Role, User
 from webapp.services import accounts, audit
 from webapp.services.errors import Refused, refusing
 from webapp.transaction import release
 
 MIN_PASSWORD = 8
 MAX_PASSWORD = 1000  # characters; nobody types more, and hashing a megabyte is work for nothing
-LARGEST_ID = 2**63 - 1
 GIVEN_ROLES = (Role.ADMIN, Role.EDITOR, Role.LEADS_ONLY)  # an owner is made by handing the account over
 NO_PASSWORD = "removed"  # no hash: whatever is typed, it does not match
 
@@ -75,7 +74,7 @@ def of_account(account_id: int) -> Sequence[User]:
 
 def by_email(email: str) -> User:
     """For the operator: the user with that address; Refused where there is none."""
-    user: User | None = db.session.scalar(select(User).where(User.email == _wanted(email), User.removed_at.is_(None)))
+    user = _called(email)
     if user is None:
         raise Refused(f"There is no user with the address {email}.", "email")
     return user
@@ -87,7 +86,7 @@ def sign_in(email: str, password: str) -> User | None:
     if user:
         audit.record("session.signed_in", user.account_id, by=user)
         return user
-    meant = db.session.scalar(select(User).where(User.email == _wanted(email), User.removed_at.is_(None)))
+    meant = _called(email)
     audit.record("session.failed", meant.account_id if meant else None, meant.label if meant else "an unknown address")
     return None
 
@@ -97,11 +96,15 @@ def authenticate(email: str, password: str) -> User | None:
 
     Ends the transaction at hand while it hashes.
     """
-    known = select(User.id, User.password_hash).where(User.email == _wanted(email), User.removed_at.is_(None))
-    row = db.session.execute(known).first()
+    row = db.session.execute(select(User.id, User.password_hash).where(*_is_called(email))).first()
     release()
     matches = _matches(row.password_hash if row else _NOBODY, password)
-    return db.session.get(User, row.id) if row and matches else None
+    if not (row and matches):
+        return None
+    # Asked once more: who got a new password meanwhile, or was removed, is not signed in by the old one.
+    same = select(User).where(User.id == row.id, User.password_hash == row.password_hash, User.removed_at.is_(None))
+    user: User | None = db.session.scalar(same.execution_options(populate_existing=True))
+    return user
 
 
 def rename(user: User, name: str) -> None:
@@ -131,6 +134,7 @@ def change_password(user_id: int, current: str, new: str) -> User:
     )
     if cast("CursorResult[None]", changed).rowcount != 1:
         raise Refused("The password was changed elsewhere in the meantime. Sign in with that one.", "current")
+    _end_resets(user_id)
     user = db.session.get_one(User, user_id, populate_existing=True)
     audit.record("session.password_changed", user.account_id, user.label, by=user)
     return user
@@ -148,9 +152,10 @@ def set_password(email: str, password: str) -> User:
 
 
 def replace_password(user_id: int, password_hash: str) -> User:
-    """Writes a hash made by `new_hash`, and ends every session of the user."""
+    """Writes a hash made by `new_hash`, and ends every session of the user and every link to a new password."""
     user = db.session.get_one(User, user_id, populate_existing=True)
     user.password_hash = password_hash
+    _end_resets(user_id)
     _end_sessions(user)
     return user
 
@@ -170,12 +175,15 @@ def change_role(user: User, role: Role, by: User) -> None:
         return
     audit.record("user.role_changed", user.account_id, user.label, detail=f"{user.role.label} → {role.label}")
     user.role = role
+    if role != Role.ADMIN:
+        _withdraw_invitations(user)
     db.session.flush()
 
 
 def remove(user: User, by: User) -> None:
-    """Takes somebody out of the account: signed out everywhere, the address free for another invitation. The row stays
-    under the name it had, for logs name it. Refused for the owner, the operator, and for oneself."""
+    """Takes somebody out of the account: signed out everywhere, their invitations withdrawn, the address free for
+    another one. The row stays under the name it had, for logs name it. Refused for the owner, the operator, and for
+    oneself."""
     user = _to_be_changed(user, by, "remove yourself")
     if user.is_operator:
         raise Refused("This user operates the installation, and commands act in that name. It cannot be removed.")
@@ -184,6 +192,7 @@ def remove(user: User, by: User) -> None:
     user.email = f"{user.id}@removed.invalid"
     user.password_hash = NO_PASSWORD
     user.removed_at = utcnow()
+    _withdraw_invitations(user)
     _end_sessions(user)
 
 
@@ -219,8 +228,24 @@ def _end_sessions(user: User) -> None:
     db.session.refresh(user)
 
 
-def _wanted(email: str) -> str:
-    return email.replace("\0", "").strip().lower()[:320]
+def _called(email: str) -> User | None:
+    user: User | None = db.session.scalar(select(User).where(*_is_called(email)))
+    return user
+
+
+def _is_called(email: str) -> tuple[ColumnElement[bool], ...]:
+    return User.email == text.typed_address(email), User.removed_at.is_(None)
+
+
+def _end_resets(user_id: int) -> None:
+    db.session.execute(delete(PasswordReset).where(PasswordReset.user_id == user_id))
+
+
+def _withdraw_invitations(user: User) -> None:
+    """By a link of whoever may not invite any more nobody comes in, a second address of theirs least of all."""
+    theirs = delete(Invitation).where(Invitation.invited_by_id == user.id)
+    for email, role in db.session.execute(theirs.returning(Invitation.email, Invitation.role)).all():
+        audit.record("user.uninvited", user.account_id, email, detail=role.label)
 
 
 def new_hash(password: str, email: str, field: str = "password") -> str:

@@ -7,7 +7,7 @@ from webapp.clock import utcnow
 from webapp.delivery import lanes, states
 from webapp.extensions import db
 from webapp.models import Lane, Webhook, WebhookState
-from webapp.services import audit
+from webapp.services import audit, reports
 from webapp.services.errors import Refused
 from webapp.transaction import after_commit, release
 from webapp.webhooks.addresses import BlockedAddress, UnusableURL, parse_target, resolve
@@ -37,10 +37,12 @@ def vet(url: str | None) -> str:
 
 
 def pause(webhook: Webhook, reason: str) -> None:
-    """Stops sending: what waits, and what comes, is held until `resume`."""
+    """Stops sending: what waits, and what comes, is held until `resume`. The account owner is mailed the reason."""
     connection = _locked(webhook)
-    states.pause(connection, webhook.id, reason)
+    if not states.pause(connection, webhook.id, reason):
+        return
     db.session.refresh(webhook)
+    reports.note_paused(webhook, reason)
     _record("interface.paused", webhook)
 
 

@@ -24,13 +24,14 @@ MAX_URL_LENGTH = 2048
 DEFAULT_PORTS = {"http": 80, "https": 443}
 # SSH, telnet, mail, SMB, databases, caches and cluster APIs: a POST to one of these is never a webhook.
 FORBIDDEN_PORTS = frozenset({22, 23, 25, 110, 143, 445, 2375, 2379, 3306, 5432, 6379, 6443, 9200, 11211, 27017})
-# What ipaddress calls global, or unwraps to something global, and is not: 6to4 relays, CGNAT, IPv4 in IPv6, NAT64,
-# Teredo, documentation, segment routing, the old site-local addresses.
+# What ipaddress calls global (some of it in some versions of Python), or unwraps to something global, and is not: 6to4
+# relays, CGNAT, Azure's metadata, IPv4 in IPv6, NAT64, Teredo and the other special ones of 2001::/23, documentation,
+# segment routing, the old site-local addresses.
 NOT_PUBLIC = tuple(
     ip_network(network)
     for network in (
-        *("0.0.0.0/8", "100.64.0.0/10", "192.0.0.0/24", "192.88.99.0/24"),
-        *("::/8", "100::/8", "2001::/32", "2001:db8::/32", "2002::/16", "3fff::/20", "5f00::/16", "fec0::/10"),
+        *("0.0.0.0/8", "100.64.0.0/10", "192.0.0.0/24", "192.88.99.0/24", "168.63.129.16/32"),
+        *("::/8", "100::/8", "2001::/23", "2001:db8::/32", "2002::/16", "3fff::/20", "5f00::/16", "fec0::/10"),
     )
 )
 UNUSABLE = re.compile(r"[\x00-\x20\x7f-\xa0\u1680\u2000-\u200f\u2028-\u202f\u205f-\u206f\u3000\ufeff\ud800-\udfff\\]")
