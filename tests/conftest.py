@@ -5,7 +5,6 @@ import os
 import shutil
 import socket
 import tempfile
-import uuid
 from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path
@@ -18,6 +17,7 @@ from flask.testing import FlaskClient
 from flask_migrate import upgrade
 from redis import Redis
 
+from tests.support import once
 from tests.support.postgres import Postgres, running_postgres
 from tests.support.receiver import Receiver
 from tests.support.valkey import Valkey, running_valkey
@@ -48,6 +48,17 @@ class Browser(FlaskClient):
         if has_app_context():
             db.session.rollback()  # the test's own transaction must neither block the request nor hide its work
         return contextvars.Context().run(super().open, *args, **kwargs)
+
+
+@pytest.fixture(scope="session", autouse=True)
+def made_once(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """See support/once.py; a directory for templates that are compiled, the same for all processes of this run."""
+    directory = tmp_path_factory.getbasetemp().parent / "templates"
+    directory.mkdir(exist_ok=True)
+    with pytest.MonkeyPatch.context() as patch:
+        once.hash_quickly(patch)
+        once.compile_rules_once(patch)
+        yield directory
 
 
 @pytest.fixture(scope="session")
@@ -90,21 +101,23 @@ def template_database(postgres: Postgres | None, tmp_path_factory: pytest.TempPa
 
 
 @pytest.fixture
-def make_app(template_database: str, postgres: Postgres | None, valkey: Valkey, tmp_path: Path) -> Iterator[AppMaker]:
+def make_app(
+    template_database: str, postgres: Postgres | None, valkey: Valkey, tmp_path: Path, made_once: Path
+) -> Iterator[AppMaker]:
     """Makes apps on one fresh migrated database and an empty Valkey; keyword arguments are environment names."""
     valkey_is_up(valkey)
     environ = {**KEYS, "LEADHOOK_HOME": str(tmp_path), "REDIS_URL": valkey.url}
     environ["WEBHOOK_ALLOWED_NETWORKS"] = "127.0.0.0/8,::1/128"
-    name = f"test_{uuid.uuid4().hex}"
+    name = postgres.borrow(template_database) if postgres else ""
     if postgres:
-        postgres.execute(f"CREATE DATABASE {name} TEMPLATE {template_database}")
         environ["DATABASE_URL"] = postgres.url(name)
     else:
         shutil.copy(template_database, tmp_path / "leadhook.sqlite3")
     made: list[Flask] = []
 
-    def make(csrf: bool = False, worker: bool = False, **more: str) -> Flask:
-        app = create_app(Config.load({**environ, **more}), worker=worker)
+    def make(csrf: bool = False, worker: bool = False, plans_once: bool = False, **more: str) -> Flask:
+        app = create_app(Config.load({**environ, **more}), worker=worker, plans_once=plans_once)
+        once.compile_templates_once(app, made_once)
         app.test_client_class = Browser
         app.config.update(TESTING=True, WTF_CSRF_ENABLED=csrf, ENVIRON={**environ, **more})
         made.append(app)
@@ -119,7 +132,7 @@ def make_app(template_database: str, postgres: Postgres | None, valkey: Valkey, 
             sender.close()
         queues.redis.close()
     if postgres:
-        postgres.execute(f"DROP DATABASE {name} WITH (FORCE)")
+        postgres.give_back(name, template_database)
 
 
 def valkey_is_up(valkey: Valkey) -> None:

@@ -9,6 +9,7 @@ from flask import Flask
 from flask.testing import FlaskClient
 from sqlalchemy import select
 from werkzeug.routing import Rule
+from werkzeug.test import TestResponse
 
 from tests.conftest import PASSWORD, AppMaker
 from tests.support.factories import point_at, submit
@@ -42,7 +43,8 @@ SENT = {
     "after": "lead",
 }
 OPERATORS = ("queue.", "rq_dashboard.")  # not there for who is not the operator: tests/blueprints/test_roles.py
-# Forms that would otherwise be refused before any id is looked at.
+# What would otherwise be refused before any id is looked at: queries, and forms.
+QUERIES = {"fields.new": {"type": "text"}, "fields.preview": {"type": "text"}}
 FORMS = {
     "leads.retry_ticked": {"confirmed": "1"},
     "interfaces.lead_generation": {
@@ -53,6 +55,8 @@ FORMS = {
     "users.change_role": {"role": "admin"},
     "api_keys.rotate": {"overlap": "0", "force": "y"},
 }
+HTMX = {"HX-Request": "true", "HX-Target": "tr#row"}
+WAYS: tuple[dict[str, str], ...] = ({}, HTMX)  # some routes look for an id only, or elsewhere, where htmx asks
 
 
 @pytest.fixture
@@ -132,23 +136,21 @@ def rows_but(account_id: int) -> dict[str, list[Any]]:
     return kept
 
 
-def test_no_route_lets_a_stranger_at_another_account(app: Flask, alice: dict[str, str], charlie: User) -> None:
+@pytest.mark.parametrize("headers", WAYS, ids=["a page", "htmx"])
+def test_no_route_lets_a_stranger_at_another_account(
+    app: Flask, alice: dict[str, str], charlie: User, headers: dict[str, str]
+) -> None:
     charlie_id = charlie.account_id
     before, walked = rows_but(charlie_id), 0
-    sent = {name: alice[what] for name, what in SENT.items()}
     for rule, method in guarded(app):
         client = as_user(app, db.session.get_one(User, charlie.id))  # anew: some of the routes sign out
-        path = address(rule, alice)
-        if method == "POST":
-            form = {**sent, **FORMS.get(rule.endpoint, {}), "csrf_token": csrf_token(client)}
-            answers = [client.post(path, data=form)]
-        else:
-            answers = [client.get(path, query_string=query, buffered=True) for query in ({}, sent)]
-        for answer in answers:
+        for answer in answers(client, rule, method, address(rule, alice), alice, headers):
             what = f"{method} {rule}: {answer.status_code}"
             assert answer.status_code != 400, f"{what} {answer.text}"
-            if rule.arguments:
-                assert answer.status_code == 404 or answer.location == f"/leads/{alice['lead']}", what
+            if rule.arguments and not leads_to_the_lead(rule, headers):
+                assert answer.status_code == 404, what
+            elif rule.arguments:
+                assert answer.location == f"/leads/{alice['lead']}", what
             assert "rightwater" not in answer.text, what
         walked += 1
     assert walked > 40
@@ -158,14 +160,53 @@ def test_no_route_lets_a_stranger_at_another_account(app: Flask, alice: dict[str
         assert [row for row in rows if row not in after[table]] == [], table
 
 
-def test_nor_does_an_id_in_the_body_of_ones_own(app: Flask, alice: dict[str, str], charlie: User) -> None:
+def answers(
+    client: FlaskClient, rule: Rule, method: str, path: str, ids: dict[str, str], headers: dict[str, str]
+) -> list[TestResponse]:
+    """What comes back for the ids in the address alone, and with them in the query; of a POST in its form."""
+    sent, query = {name: ids[what] for name, what in SENT.items()}, QUERIES.get(rule.endpoint, {})
+    if method == "POST":
+        form = {**sent, **FORMS.get(rule.endpoint, {}), "csrf_token": csrf_token(client)}
+        return [client.post(path, query_string=query, data=form, headers=headers)]
+    queries = (query, {**sent, **query})
+    return [client.get(path, query_string=each, headers=headers, buffered=True) for each in queries]
+
+
+def leads_to_the_lead(rule: Rule, headers: dict[str, str]) -> bool:
+    """A row is htmx's alone. Others are sent to the lead's page, which looks whose it is."""
+    return rule.endpoint == "leads.row" and headers != HTMX
+
+
+@pytest.mark.parametrize("headers", WAYS, ids=["a page", "htmx"])
+def test_nor_does_an_id_under_an_interface_of_ones_own(
+    app: Flask, alice: dict[str, str], charlie: User, headers: dict[str, str]
+) -> None:
+    own = db.session.scalars(select(Interface).where(Interface.account_id == charlie.account_id)).one().public_id
+    before, walked, client = rows_but(charlie.account_id), 0, as_user(app, charlie)
+    mixed = {**alice, "interface": own}
+    for rule, method in guarded(app):
+        if rule.arguments > {"public_id"} and "kind" not in rule.arguments:
+            path = address(rule, mixed)
+            for answer in answers(client, rule, method, path, mixed, headers):
+                assert answer.status_code == 404, f"{method} {rule}: {answer.status_code}"
+            walked += 1
+    assert walked >= 5
+    assert rows_but(charlie.account_id) == before
+
+
+@pytest.mark.parametrize("headers", WAYS, ids=["a page", "htmx"])
+def test_nor_does_an_id_in_the_body_of_ones_own(
+    app: Flask, alice: dict[str, str], charlie: User, headers: dict[str, str]
+) -> None:
     [own] = db.session.scalars(select(Interface).where(Interface.account_id == charlie.account_id))
     own_id, client = own.public_id, as_user(app, charlie)
     form = {**FORMS["interfaces.lead_generation"], "shared_token": alice["key"], "csrf_token": csrf_token(client)}
-    assert client.post(f"/interfaces/{own_id}/edit/lead-generation", data=form).status_code == 422
+    path = f"/interfaces/{own_id}/edit/lead-generation"
+    assert client.post(path, data=form, headers=headers).status_code == 422
     assert db.session.scalars(select(Interface).where(Interface.public_id == own_id)).one().webhook.shared_token is None
-    ticked = {"lead": alice["lead"], "confirmed": "1", "csrf_token": csrf_token(client)}
-    client.post("/leads/retry", data=ticked)
+    ticked = {"lead": alice["lead"], "csrf_token": csrf_token(client)}
+    for more in ({}, {"confirmed": "1"}):
+        assert client.post("/leads/retry", data={**ticked, **more}, headers=headers).status_code == 404
     clicked = select(Delivery).where(Delivery.retry_at.is_not(None), ~Delivery.test)
     assert db.session.scalars(clicked).all() == []
 
@@ -175,10 +216,12 @@ def test_the_walk_would_see_a_hole(app: Flask, alice: dict[str, str], charlie: U
     owner = db.session.scalars(select(User).where(User.role == Role.OWNER).order_by(User.id)).first()
     assert owner
     client = as_user(app, owner)
-    for rule, method in guarded(app):
-        if method == "GET" and rule.arguments:
-            answer = client.get(address(rule, alice))
-            assert answer.status_code in (200, 303) or rule.endpoint == "fields.new", f"{rule}: {answer.status_code}"
+    for headers in WAYS:
+        for rule, method in guarded(app):
+            if method == "GET" and rule.arguments:
+                answer = client.get(address(rule, alice), query_string=QUERIES.get(rule.endpoint), headers=headers)
+                expected = 303 if leads_to_the_lead(rule, headers) else 200
+                assert answer.status_code == expected, f"{rule} with {headers}: {answer.status_code}"
 
 
 def test_a_parameter_nobody_described_fails_the_walk(app: Flask) -> None:

@@ -1,31 +1,63 @@
-"""Requests that no browser would send, to everything that needs no sign-in: whatever comes, nothing crashes.
+"""Requests that no browser would send, to everything, signed in and not: whatever comes, nothing crashes.
 
-`make test` sends 800, always the same; LEADHOOK_FUZZ_REQUESTS=10000 sends as many, others each time.
+`make test` sends 800 of each, always the same; LEADHOOK_FUZZ_REQUESTS=10000 sends as many, others each time.
 """
 
 import contextvars
 import json
 import os
+import re
 from collections import Counter
+from collections.abc import Callable, Iterator, Mapping
+from html.parser import HTMLParser
 from io import BytesIO
+from itertools import count
 from typing import Any
-from urllib.parse import quote, quote_from_bytes, urlencode
+from urllib.parse import quote, quote_from_bytes, urlencode, urlsplit
 
 import pytest
+from argon2 import PasswordHasher
 from flask import Flask
+from flask.testing import FlaskClient
 from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
+from sqlalchemy import delete, select, update
+from werkzeug.exceptions import HTTPException
+from werkzeug.routing import Rule
 from werkzeug.test import EnvironBuilder, run_wsgi_app
 
-from tests.conftest import AppMaker
-from webapp.extensions import db
-from webapp.models import Interface
+from tests.blueprints.test_sealed_accounts import PARAMETERS, QUERIES, SENT
+from tests.conftest import PASSWORD, AppMaker
+from tests.support.factories import submit
+from tests.support.people import as_user, join, last_token
+from webapp.blueprints import passwords
+from webapp.delivery.queues import FAST
+from webapp.extensions import db, limiter, queues
+from webapp.models import FieldType, Interface, Invitation, Mail, Role, User
+from webapp.services import api_keys, fields, interfaces, invitations, leads, password_resets, users
+from webapp.services.field_types import PRESETS
 from webapp.services.spam import TOKEN, TRAP
 from webapp.services.submissions import TRACKED
+from webapp.transaction import transaction
 
 ASKED_FOR = os.environ.get("LEADHOOK_FUZZ_REQUESTS", "")
 REQUESTS = int(ASKED_FOR or 800)
 AT_ONCE = 5  # requests of an example: what hypothesis does between two costs more than a request
+FRESH_FOR = 50  # requests of whoever is signed in, until there are new things to end, remove and revoke
+
+Request = dict[str, Any]
+Live = dict[str, str]
+
+
+def mark(kind: str) -> str:
+    """Stands in a request for an id or token of that kind, until it is sent: those that live change on the way."""
+    return f"live.{kind.replace(' ', '-')}."
+
+
+def usually(usual: st.SearchStrategy[Any], otherwise: st.SearchStrategy[Any]) -> st.SearchStrategy[Any]:
+    """The first three times of four."""
+    return st.sampled_from([usual, usual, usual, otherwise]).flatmap(lambda chosen: chosen)
+
 
 odd_text = st.text(max_size=30) | st.sampled_from(
     [
@@ -86,7 +118,8 @@ KINDS = one_of(
     "",
 )
 METHODS = st.sampled_from(["GET", "POST", "HEAD", "OPTIONS", "PUT", "PATCH", "DELETE", "TRACE", "CONNECT", "post", "Ü"])
-FIELDS = ["name", "email", "phone", "message", *TRACKED, TOKEN, TRAP, "password", "remember", "csrf_token", "next", "q"]
+FIELDS = ["name", "email", "phone", "message", *FieldType, *TRACKED, TOKEN, TRAP, "csrf_token", "next", "q"]
+FIELDS += ["password", "remember", "new", "again"]
 
 names = st.sampled_from(FIELDS) | odd_text
 pairs = st.lists(st.tuples(names.map(lambda name: quote(name, errors="surrogatepass")), odd_bytes), max_size=8)
@@ -111,21 +144,66 @@ parts = st.lists(st.tuples(odd_bytes, odd_bytes, odd_bytes), max_size=4).map(
 bodies = st.one_of(st.just(b""), odd_bytes, encoded, as_json, parts, st.just(b"[" * 9000), st.just(b"a&" * 9000))
 
 
-contents = st.one_of(
-    lead.map(lambda sent: ("application/json", json.dumps(sent).encode())),
-    lead.map(lambda sent: ("application/x-www-form-urlencoded", urlencode(sent, errors="surrogatepass").encode())),
-    lead.map(
-        lambda sent: (
-            "multipart/form-data; boundary=x",
-            b"".join(
-                b'--x\r\nContent-Disposition: form-data; name="%b"\r\n\r\n%b\r\n'
-                % (name.encode(), value.encode("utf-8", "surrogatepass"))
-                for name, value in sent.items()
-            )
-            + b"--x--\r\n",
-        )
-    ),
+lead = st.fixed_dictionaries(
+    {"name": odd_text, "email": st.just("ada@example.com"), "message": odd_text},
+    optional={
+        "phone": one_of("+15550100", "020 7946 0958", "+44 20 7946 0958 ext 5", "0" * 50, "tel:+1"),
+        "select": st.sampled_from(["Red", "Blue, light", "red"]),
+        "radio": st.sampled_from(["Red", "Blue, light", "red"]),
+        "checkboxes": st.sampled_from(["Red", "Blue, light", "red"]),
+        "number": one_of("12", "-1.5", "1" * 15, "1" * 16, "+.5", ".", "1_0", "١٢", "NaN", "-0", "1e5"),
+        "date": one_of("2027-03-31", "0001-01-01", "9999-12-31", "2027-W01-1", "20270331", "2027-02-30"),
+        "url": one_of("example.com", "https://[::1]/", "http://a.b:99999/", "https://a@b.c", "//a.b", "https://xn--/"),
+        "hidden": odd_text,
+        "consent": one_of("v1", "v2", "v" + "9" * 5000, "true", "off"),
+    },
 )
+
+
+def as_form(sent: Mapping[str, str]) -> st.SearchStrategy[tuple[str, bytes]]:
+    """Both ways in which a browser sends a form; of a multipart one a logo is a file."""
+    parts = (
+        b'--x\r\nContent-Disposition: form-data; name="%b"%b\r\n\r\n%b\r\n'
+        % (name.encode(), b'; filename="a"' * (name == "logo"), value.encode("utf-8", "surrogatepass"))
+        for name, value in sent.items()
+    )
+    encoded = urlencode(sent, errors="surrogatepass").encode()
+    kinds = ("application/x-www-form-urlencoded", encoded), ("multipart/form-data; boundary=x", b"".join(parts) + b"--x--\r\n")
+    return st.sampled_from(kinds)
+
+
+contents = lead.map(lambda sent: ("application/json", json.dumps(sent).encode())) | lead.flatmap(as_form)
+passwords_typed = st.just(PASSWORD) | st.sampled_from(["short", "1" * 2000, "alice@example.com", "x" * 12]) | odd_text
+doubled = passwords_typed.map(lambda typed: {"new": typed, "again": typed})
+# What people without a session may well send, by endpoint: where to, and what.
+PEOPLE: dict[str, tuple[str, st.SearchStrategy[dict[str, str]]]] = {
+    "auth.sign_in": (
+        "/login",
+        st.fixed_dictionaries(
+            {"email": usually(st.just("alice@example.com"), odd_text), "password": passwords_typed},
+            optional={"remember": st.just("y")},
+        ),
+    ),
+    "passwords.forgot": ("/forgot-password", st.fixed_dictionaries({"email": odd_text | st.just("bob@example.com")})),
+    "passwords.reset": (
+        f"/reset-password/{mark('reset')}",
+        usually(doubled, st.fixed_dictionaries({"new": passwords_typed, "again": passwords_typed})),
+    ),
+    "invitations.accept": (
+        f"/invitations/{mark('invitation')}",
+        st.fixed_dictionaries({"name": usually(st.just("Dora"), odd_text), "password": passwords_typed}),
+    ),
+}
+# All of this has to be seen, or it was not got in at all.
+REACHED = {
+    *((entry, "GET", 200) for entry in PEOPLE),
+    *((entry, "POST", 422) for entry in PEOPLE),
+    *((entry, "POST", 303) for entry in PEOPLE if entry != "passwords.forgot"),
+    ("passwords.forgot", "POST", 200),
+    ("lead_form.submit", "POST", 201),
+    ("lead_form.submit", "POST", 303),
+    ("lead_form.submit", "POST", 422),
+}
 
 
 def paths(form: str) -> dict[str, st.SearchStrategy[str]]:
@@ -159,53 +237,74 @@ def paths(form: str) -> dict[str, st.SearchStrategy[str]]:
     }
 
 
-def requests_to(form: str) -> st.SearchStrategy[dict[str, Any]]:
-    """Wild ones to everywhere, and leads that may well be taken but for what stands in them."""
-    ways = [st.tuples(st.just(entry), path) for entry, path in paths(form).items()]
-    around = {
+LENGTHS = st.sampled_from([None, None, None, "", "-1", "abc", "99999999999", "1"])
+
+
+def around(headers: st.SearchStrategy[dict[str, str]]) -> dict[str, st.SearchStrategy[Any]]:
+    """What comes with any request. Mostly nothing stands in its way: no token is asked for, no limit counts."""
+    return {
         "query": encoded | odd_bytes,
-        "headers": st.lists(st.sampled_from(sorted(HEADERS)), max_size=5, unique=True).flatmap(
-            lambda chosen: st.fixed_dictionaries({name: HEADERS[name] for name in chosen})
-        ),
+        "headers": headers,
         "client": st.sampled_from(["203.0.113.7", "2001:db8::1", "", "unknown", "::ffff:1.2.3.4"]),
-        "csrf": st.booleans(),
+        "csrf": st.sampled_from([False, False, False, True]),
+        "limited": st.sampled_from([False] * 9 + [True]),
+        "length": st.none(),
     }
-    lengths = st.sampled_from([None, None, None, "", "-1", "abc", "99999999999", "1"])
-    wild = {"to": st.one_of(*ways), "method": METHODS | st.just("POST"), "content": st.tuples(KINDS, bodies)}
-    tame = {"to": st.just(("lead_form.submit", f"/f/{form}")), "method": st.just("POST"), "content": contents}
-    return st.fixed_dictionaries({**wild, **around, "length": lengths}) | st.fixed_dictionaries(
-        {**tame, **around, "length": st.none()}
+
+
+def headers_of(*names: str) -> st.SearchStrategy[dict[str, str]]:
+    """Some of these, with values that stand to reason or do not."""
+    return st.lists(st.sampled_from(names), max_size=5, unique=True).flatmap(
+        lambda chosen: st.fixed_dictionaries({name: HEADERS[name] for name in chosen})
     )
 
 
-def environ_of(request: dict[str, Any]) -> dict[str, Any]:
+def requests_to(form: str) -> st.SearchStrategy[Request]:
+    """Wild ones to everywhere, leads that may well be taken but for what stands in them, and people without a session."""
+    ways = [st.tuples(st.just(entry), path) for entry, path in paths(form).items()]
+    wild = {"to": st.one_of(*ways), "method": METHODS | st.just("POST"), "content": st.tuples(KINDS, bodies)}
+    leads = {"to": st.just(("lead_form.submit", f"/f/{form}")), "method": st.just("POST"), "content": contents}
+    usual = around(headers_of(*sorted(HEADERS)))
+    people = [
+        {"to": st.just((entry, path)), "method": usually(st.just("POST"), st.just("GET")), "content": sent.flatmap(as_form)}
+        for entry, (path, sent) in PEOPLE.items()
+    ]
+    return st.one_of(
+        st.fixed_dictionaries({**usual, **wild, "length": LENGTHS}),
+        st.fixed_dictionaries({**usual, **leads}),
+        st.one_of(*(st.fixed_dictionaries({**usual, **each}) for each in people)).map(lambda one: one),
+    )
+
+
+def alive(raw: bytes, live: Live) -> bytes:
+    """With the ids and tokens that live now for their marks."""
+    for kind, now in live.items():
+        raw = raw.replace(mark(kind).encode(), now.encode())
+    return raw
+
+
+def environ_of(request: Request, live: Live) -> dict[str, Any]:
     """The request as a server hands it on: bytes as latin-1, unchecked."""
     environ = EnvironBuilder().get_environ()
-    path = request["to"][1].encode("utf-8", "surrogatepass").decode("latin-1")
+    path = alive(request["to"][1].encode("utf-8", "surrogatepass"), live).decode("latin-1")
     environ |= {"REQUEST_METHOD": request["method"], "PATH_INFO": path, "REMOTE_ADDR": request["client"]}
-    kind, content = request["content"]
-    environ |= {"QUERY_STRING": request["query"].decode("latin-1"), "CONTENT_TYPE": kind}
-    environ |= {f"HTTP_{name}": value for name, value in request["headers"].items()}
+    kind, content = request["content"][0], alive(request["content"][1], live)
+    environ |= {"QUERY_STRING": alive(request["query"], live).decode("latin-1"), "CONTENT_TYPE": kind}
+    for name, value in request["headers"].items():
+        environ[f"HTTP_{name}"] = alive(value.encode("latin-1"), live).decode("latin-1")
     environ["wsgi.input"] = BytesIO(content)
     environ["CONTENT_LENGTH"] = str(len(content)) if request["length"] is None else request["length"]
     return environ
 
 
-@pytest.fixture
-def app(make_app: AppMaker) -> Any:
-    app = make_app(FORM_RATE_LIMIT="", TRUSTED_PROXIES="1")
-    with app.app_context():
-        yield app
+def fuzz(
+    app: Flask, requests: st.SearchStrategy[Request], live: Live, answered: Callable[[str, int, str], None]
+) -> Counter[tuple[str, str, int]]:
+    """Sends REQUESTS of them; how often each entry answered each method by each code. Fails at the first 500.
 
-
-def test_every_entry_that_is_open_to_everyone_is_tried(app: Flask) -> None:
-    is_open = {name for name, view in app.view_functions.items() if getattr(view, "is_public", False)}
-    assert is_open | {"static", "anything else"} == paths("if_x").keys()
-
-
-def test_nothing_that_can_be_sent_without_signing_in_crashes(app: Flask, interface: Interface) -> None:
-    seen: Counter[tuple[str, int]] = Counter()
-    form = interface.public_id
+    `answered` is told the entry, the code and where the answer leads; it may change what is `live`.
+    """
+    seen: Counter[tuple[str, str, int]] = Counter()
     db.session.rollback()  # on SQLite our own transaction would lock everyone out
 
     @settings(
@@ -216,18 +315,244 @@ def test_nothing_that_can_be_sent_without_signing_in_crashes(app: Flask, interfa
         phases=(Phase.generate, Phase.shrink) if not ASKED_FOR else (Phase.generate,),
         suppress_health_check=list(HealthCheck),
     )
-    @given(st.lists(requests_to(form), min_size=AT_ONCE, max_size=AT_ONCE))
-    def send(requests: list[dict[str, Any]]) -> None:
-        for request in requests:
-            app.config["WTF_CSRF_ENABLED"] = request["csrf"]
-            call = contextvars.Context().run(run_wsgi_app, app.wsgi_app, environ_of(request), True)
-            code = int(call[1].split()[0])
-            seen[request["to"][0], code] += 1
-            assert code < 500, f"{call[1]} to {request}"
+    @given(st.lists(requests, min_size=AT_ONCE, max_size=AT_ONCE))
+    def send(chosen: list[Request]) -> None:
+        for request in chosen:
+            app.config["WTF_CSRF_ENABLED"], limiter.enabled = request["csrf"], request["limited"]
+            call = contextvars.Context().run(run_wsgi_app, app.wsgi_app, environ_of(request, live), True)
+            entry, code = request["to"][0], int(call[1].split()[0])
+            seen[entry, request["method"], code] += 1
+            assert code < 500, f"{call[1]} to {request} with {live}"
+            answered(entry, code, call[2].get("Location") or call[2].get("HX-Redirect") or "")
 
     send()
-    codes = {code for _, code in seen}
-    print(f"{sum(seen.values())} requests:", dict(sorted(Counter(code for _, code in seen.elements()).items())))
-    assert sum(seen.values()) >= REQUESTS - AT_ONCE
-    assert {entry for entry, _ in seen} == paths("if_x").keys()
-    assert codes >= {200, 201, 303, 400, 404, 405, 422}, "none of these would mean that nothing got in at all"
+    codes = Counter(code for _, _, code in seen.elements())
+    print(f"{codes.total()} requests:", dict(sorted(codes.items())))
+    assert codes.total() >= REQUESTS - AT_ONCE
+    return seen
+
+
+@pytest.fixture
+def app(make_app: AppMaker, monkeypatch: pytest.MonkeyPatch) -> Iterator[Flask]:
+    """With passwords that cost nothing, and an answer at once: what is looked for is not how long it takes."""
+    app = make_app(FORM_RATE_LIMIT="", TRUSTED_PROXIES="1")
+    cheap = PasswordHasher(time_cost=1, memory_cost=8, parallelism=1)
+    monkeypatch.setattr(users, "HASHER", cheap)
+    monkeypatch.setattr(users, "_NOBODY", cheap.hash("nobody's"))
+    monkeypatch.setattr(passwords, "ANSWER_AFTER", 0)
+    monkeypatch.setattr(limiter, "enabled", True)  # switched for each request, and put back in the end
+    with app.app_context():
+        yield app
+
+
+def add_every_type(interface: Interface) -> None:
+    """A field of each type, its key being the type."""
+    for kind in FieldType:
+        default = "a" if kind == FieldType.HIDDEN else ""
+        words = {"label": f"The {kind}", "options": "Red\nBlue, light", "statement": "I agree to [this](https://a.b/)."}
+        fields.add(interface, kind, {**words, "default": default, "key": kind.value})
+
+
+numbers = count(1)
+
+
+def links(owner_id: int) -> Live:
+    """Tokens of a new invitation, and of a new link to another password for Bob."""
+    with transaction():
+        owner = db.session.get_one(User, owner_id)
+        invitations.invite(owner, f"guest-{next(numbers)}@example.com", Role.EDITOR)
+        reset = str(password_resets.link("bob@example.com")["link"]).rpartition("/")[2]
+    return {"invitation": last_token(), "reset": reset}
+
+
+def test_every_entry_that_is_open_to_everyone_is_tried(app: Flask) -> None:
+    is_open = {name for name, view in app.view_functions.items() if getattr(view, "is_public", False)}
+    assert is_open | {"static", "anything else"} == paths("if_x").keys()
+
+
+@pytest.mark.long
+def test_nothing_that_can_be_sent_without_signing_in_crashes(app: Flask, owner: User, interface: Interface) -> None:
+    form, owner_id = interface.public_id, owner.id
+    join(owner, Role.EDITOR, "bob@example.com")
+    with transaction():
+        add_every_type(interface)
+    live = links(owner_id)
+
+    def answered(entry: str, code: int, location: str) -> None:
+        if code == 303 and entry in ("passwords.reset", "invitations.accept"):
+            live.update(links(owner_id))
+
+    seen = fuzz(app, requests_to(form), live, answered)
+    assert {entry for entry, _, _ in seen} == paths("if_x").keys()
+    assert REACHED - seen.keys() == set(), "these would mean that nothing got in at all"
+    assert {code for _, _, code in seen} >= {200, 201, 303, 400, 404, 405, 422}
+
+
+# Signed in, every rule of the URL map is asked for by ids that live and others, with what its page's form would send, but
+# for some of it.
+
+# Of what the table of ids does not tell, for it is no account's.
+PLAIN = {"token": mark("token"), "queue_name": FAST, "registry_name": "queued", "instance_number": "0", "order": "asc"}
+PLAIN |= {"page": "1", "per_page": "8", "job_id": mark("job"), "filename": "app.css", "name": "2f54d0-soft-0"}
+PLAIN |= {"public_id": mark("interface"), "kind": "webhook_failed"}
+HUGE = ["0", "1", "-1", f"{2**31}", f"{2**63 - 1}", f"{2**63}", "9" * 30, "9" * 5000, "٣", "1.5", "1e9", "+1", " 1", "0x1"]
+WORDS = ["radio", "held", "spam", "24h", "session", "user", "sent", "1s", "up", "shared", "page", "none", "y"]
+WORDS += ["https://example.com/", "a@example.com, b@example.com", "{{ interface }}", "#ff0000", "<svg", "RIFF0000WEBP"]
+QUERY = ["q", "status", "interface", "received", "kind", "person", "state", "before", "after", "of", "pace", "announce"]
+KINDS_OF_IDS = ["interface", "field", "test", "lead", "key", "user", "invitation", "mail", "kind of mail", "token", "job"]
+anything = st.sampled_from([*HUGE, *WORDS, *map(mark, KINDS_OF_IDS)]) | odd_text
+
+
+class Forms(HTMLParser):
+    """The forms of a page: the addresses each may be posted to, and what it would send, every box of it ticked."""
+
+    def __init__(self, page: str) -> None:
+        super().__init__()
+        self.found: list[tuple[set[str], dict[str, str]]] = []
+        self._name = ""  # of the <select> or <textarea> that is open
+        self.feed(page)
+
+    def handle_starttag(self, tag: str, attributes: list[tuple[str, str | None]]) -> None:
+        given = {name: value or "" for name, value in attributes}
+        if tag == "form":
+            self.found.append((set(), {}))
+        if not self.found:
+            return
+        targets, sent = self.found[-1]
+        targets.update(given[name] for name in ("action", "formaction", "hx-post") if given.get(name))
+        if tag in ("select", "textarea"):
+            self._name = given.get("name", "")
+        name, value = (self._name if tag == "option" else given.get("name", "")), given.get("value", "")
+        if name and ("checked" in given or "selected" in given):
+            sent[name] = value
+        elif name:
+            sent.setdefault(name, value)
+
+    def handle_endtag(self, tag: str) -> None:
+        self._name = "" if tag in ("select", "textarea") else self._name
+
+    def handle_data(self, data: str) -> None:
+        if self._name and self.lasttag == "textarea":
+            self.found[-1][1][self._name] = data.removeprefix("\n")
+
+
+def forms_of(app: Flask, client: FlaskClient, pages: list[str]) -> dict[str, list[dict[str, str]]]:
+    """What the forms of these pages would send, by the endpoint they post to."""
+    found: dict[str, list[dict[str, str]]] = {}
+    match = app.url_map.bind("localhost").match
+    for page in pages:
+        for targets, sent in Forms(client.get(page).text).found:
+            for target in targets or {page}:
+                try:
+                    endpoint, _ = match(urlsplit(target).path, "POST")
+                except HTTPException:  # a form that is sent by GET
+                    continue
+                named = {name: mark(SENT[name]) if name in SENT else value for name, value in sent.items()}
+                if named not in found.setdefault(endpoint, []):
+                    found[endpoint].append(named)
+    return found
+
+
+def address(rule: Rule) -> st.SearchStrategy[str]:
+    """The rule's address, with ids that live or with anything for one of its parts."""
+    known = PARAMETERS.get(rule.endpoint.partition(".")[0], {})
+    usual = {name: mark(known[name]) if name in known else PLAIN.get(name, "x") for name in sorted(rule.arguments)}
+    one = st.tuples(st.sampled_from(sorted(usual)), anything) if usual else st.nothing()
+    parts = usually(st.just(usual), one.map(lambda part: {**usual, part[0]: part[1]})) if usual else st.just(usual)
+    return parts.map(lambda chosen: re.sub(r"<(?:[^<>]*[:)])?(\w+)>", lambda found: chosen[found[1]], str(rule)))
+
+
+def requests_of_a_session(app: Flask, forms: dict[str, list[dict[str, str]]]) -> st.SearchStrategy[Request]:
+    """To every rule alike."""
+    asked = {name for name in HEADERS if name not in ("COOKIE", "HOST")}
+    session = {"COOKIE": f"leadhook={mark('session')}", "SEC_FETCH_SITE": "same-origin"}
+    htmx = st.sampled_from([{}, {"HX_REQUEST": "true", "HX_TARGET": "tr#lead"}])
+    headers = st.tuples(usually(st.just({}), headers_of(*sorted(asked))), htmx).map(
+        lambda some: {**session, **some[1], **some[0]}
+    )
+    every_name = sorted({name for found in forms.values() for sent in found for name in sent} | {*FIELDS, *SENT})
+    values = anything | st.none()
+
+    def changed(sent: dict[str, str]) -> st.SearchStrategy[dict[str, str]]:
+        own = st.sampled_from(sorted(sent) or every_name)
+        changes = st.dictionaries(usually(own, st.sampled_from(every_name)), values, max_size=3)
+        return changes.map(
+            lambda now: {name: value for name, value in {**sent, **now}.items() if value is not None}
+        )
+
+    def to(rule: Rule) -> st.SearchStrategy[Request]:
+        sent = st.sampled_from(forms.get(rule.endpoint, [{}])).flatmap(changed).flatmap(as_form)
+        methods = sorted((rule.methods or set()) - {"HEAD", "OPTIONS"})
+        types = {"type": st.sampled_from([*FieldType, *PRESETS])} if rule.endpoint in QUERIES else {}
+        query = st.fixed_dictionaries(types).flatmap(
+            lambda begun: st.dictionaries(st.sampled_from(QUERY), anything, max_size=3).map(
+                lambda more: urlencode({**more, **begun}, errors="surrogatepass").encode()
+            )
+        )
+        return st.fixed_dictionaries(
+            {
+                **around(headers),
+                "to": st.tuples(st.just(rule.endpoint), address(rule)),
+                "method": usually(st.sampled_from(methods), METHODS),
+                "content": usually(sent, st.tuples(KINDS, bodies)),
+                "query": usually(query, encoded | odd_bytes),
+            }
+        )
+
+    return st.one_of(*map(to, app.url_map.iter_rules()))
+
+
+def everything_of(app: Flask, owner_id: int) -> Live:
+    """Ids of everything an account has, made just now, and a session of its owner, who is the owner again."""
+    number = next(numbers)
+    with transaction():
+        owner = db.session.get_one(User, owner_id)
+        others = update(User).where(User.account_id == owner.account_id, User.id != owner_id, User.role == Role.OWNER)
+        db.session.execute(others.values(role=Role.ADMIN))
+        owner.role, owner.password_hash = Role.OWNER, users.HASHER.hash(PASSWORD)
+        db.session.execute(delete(Invitation))
+        invitation = invitations.invite(owner, f"guest-{number}@example.com", Role.EDITOR)
+        interface = interfaces.create(owner.account_id, f"Form {number}")
+        interface.webhook.url, interface.notification_emails = "http://127.0.0.1:9/", ["sales@example.com"]
+        key, _ = api_keys.create_shared_token(owner.account_id, owner_id, f"Token {number}")
+        add_every_type(interface)
+    lead, token = submit(interface), last_token()
+    with transaction():
+        test = leads.send_test(interface, owner_id)
+    found = {
+        "interface": interface.public_id,
+        "field": str(interface.fields[number % len(interface.fields)].id),
+        "test": test.message_id,
+        "lead": lead.public_id,
+        "key": key.public_id,
+        "user": str(join(owner, Role.EDITOR, f"editor-{number}@example.com", f"Emil {number}").id),
+        "invitation": str(invitation.id),
+        "token": token,
+        "mail": str(db.session.scalar(select(Mail.id).where(Mail.account_id.is_not(None)).order_by(Mail.id.desc()))),
+        "kind of mail": "answer",
+        "job": next(iter(queues.get(FAST).job_ids), "none"),
+        "session": as_user(app, owner).get_cookie("leadhook").value,
+    }
+    db.session.rollback()
+    return found
+
+
+@pytest.mark.long
+def test_nothing_that_can_be_sent_after_signing_in_crashes(app: Flask, owner: User) -> None:
+    owner_id, sent = owner.id, count(1)
+    live = everything_of(app, owner_id)
+    signed_out: list[str] = []
+
+    def answered(entry: str, code: int, location: str) -> None:
+        if location.startswith("/login"):
+            signed_out.append(entry)
+        if location.startswith("/login") or next(sent) % FRESH_FOR == 0:
+            live.update(everything_of(app, owner_id))
+
+    forms = forms_of(app, as_user(app, owner), pages_of(app, live))
+    seen = fuzz(app, requests_of_a_session(app, forms), live, answered)
+    print(Counter(signed_out))
+    taken = {entry for entry, method, code in seen if method == "POST" and code in (200, 204, 303)}
+    print(len(taken), sorted({rule.endpoint for rule in app.url_map.iter_rules() if "POST" in rule.methods} - taken))
+    print(set(app.view_functions) - {entry for entry, _, _ in seen})
+    print(sorted(set(forms)))

@@ -61,8 +61,8 @@ class Person:
         assert token, at or path
         return self._kept(self.session.post(self.site.url + path, {**sent, "csrf_token": token[1]}, timeout=30))
 
-    def new_secret(self, **sent: str) -> str:
-        answer = self.post("/profile/api-keys/new", **sent)
+    def new_secret(self, path: str = "/profile/api-keys/new", **sent: str) -> str:
+        answer = self.post(path, **sent)
         self.shown.append(answer)
         self.pages.pop()
         [secret] = re.findall(r"\b(?:whsec_|lhk_|lhp_)[\w+/=-]{20,}", unescape(answer.text))
@@ -151,6 +151,9 @@ def test_no_secret_is_found_where_none_belongs(
     places += [("a webhook", f"{request.headers}".encode() + request.body) for request in receiver.requests]
     with app.app_context():
         places += dump(tmp_path)
+        again = app.test_cli_runner().invoke(args=["rotate-encryption"])
+        assert again.exit_code == 0
+        places += [("what a command said", again.output.encode()), *dump(tmp_path)]
     places += valkey_dump(valkey_url)
 
     assert {place.partition(".")[0] for place, _ in places} >= {"a page", "a mail", "a webhook", "attempts", "mails"}
@@ -159,7 +162,7 @@ def test_no_secret_is_found_where_none_belongs(
         assert found
         for content, place in {content: place for place, content in places}.items():
             assert not any(trace in content for trace in found), f"{name} in {place}"
-    for page, name in zip(person.shown, ("Shared Token", "API Key", "public key"), strict=True):
+    for page, name in zip(person.shown, ("Shared Token", "API Key", "public key", "rotated Shared Token"), strict=True):
         assert secrets[name] in unescape(page.text)
         others = [other for other in secrets if other != name]
         assert not any(trace in page.content for other in others for trace in traces(secrets[other]))
@@ -190,6 +193,7 @@ def journey(
     wait_until(lambda: "sales@example.com" in f"{[mail.recipients for mail in mails.received]}", "the notification")
     wait_until(lambda: any("ailing" in subject for subject in mails.subjects), "the report", timeout=30)
 
+    rotated = person.new_secret(f"/profile/api-keys/{token_id}/rotate", overlap="24")
     receiver.answer(body=b"taken")
     leads = sorted(set(re.findall(r"/leads/(lead_\w+)", person.get("/leads").text)))
     assert len(leads) == 2
@@ -197,6 +201,8 @@ def journey(
         person.post(f"/leads/{lead}/retry", at="/leads")
     person.post(f"/interfaces/{edit.split('/')[2]}/tests", at=f"{edit}/lead-generation")
     wait_until(lambda: person.get("/leads").text.count("Delivered") >= 2, "the retries")
+    assert any(request.headers["webhook-signature"].count("v1,") == 2 for request in receiver.requests)
+    person.post(f"/profile/api-keys/{token_id}/revoke-previous", at=f"/profile/api-keys/{token_id}/rotate")
     person.post(f"/interfaces/{edit.split('/')[2]}/pause", at=f"{edit}/lead-generation")
     person._kept(person.session.post(person.site.url + form, ADA, timeout=30))
     person.site.stop_worker()
@@ -207,7 +213,7 @@ def journey(
     person.post("/profile/password", at="/profile", current=PASSWORD, new=NEW_PASSWORD, again=NEW_PASSWORD)
     look_around(person, [f"/leads/{lead}" for lead in leads], edit)
     person.post("/logout", at="/profile")
-    secrets = {"Shared Token": token, "API Key": key, "public key": public_key}
+    secrets = {"Shared Token": token, "API Key": key, "public key": public_key, "rotated Shared Token": rotated}
     secrets |= {"password": PASSWORD, "new password": NEW_PASSWORD, "wrong password": WRONG_PASSWORD}
     return {**secrets, "SECRET_KEY": KEYS["SECRET_KEY"], "ENCRYPTION_KEYS": KEYS["ENCRYPTION_KEYS"]}
 
@@ -215,6 +221,7 @@ def journey(
 def look_around(person: Person, leads: list[str], edit: str) -> None:
     """Every page there is, and whatever the dashboard knows of the jobs."""
     pages = [*leads, "/interfaces", "/leads.csv", "/profile", "/profile/api-keys", "/mailbox", "/metrics", "/readyz"]
+    pages += ["/profile/users", "/profile/audit-log"]
     pages += [f"{edit}{tab}" for tab in ("", "/fields", "/lead-generation", "/embed")]
     pages += ["/rq", "/rq/0/data/queues.json", "/rq/0/data/workers.json"]
     pages += [f"/rq/0/data/jobs/{queue}/finished/1/50/asc/1.json" for queue in ("fast", "slow", "mail")]

@@ -21,7 +21,7 @@ from webapp.models import (
     Webhook,
     WebhookState,
 )
-from webapp.services import leads, mails, reports
+from webapp.services import leads, mails, reports, webhooks
 from webapp.transaction import transaction
 
 
@@ -182,12 +182,14 @@ def test_a_pause_is_told_at_once_with_its_reason(failing: Interface, receiver: R
     assert f"/interfaces/{failing.public_id}/edit/lead-generation" in paused.html
 
 
-def test_a_pause_for_another_reason_is_told_by_note_paused(failing: Interface, server: MailServer) -> None:
-    with transaction():
-        reports.note_paused(failing.webhook, "Its Shared Token was revoked.")
+def test_a_pause_by_hand_is_told_once_and_by_whom(failing: Interface, server: MailServer) -> None:
+    for _ in range(2):
+        with transaction():
+            webhooks.pause(failing.webhook, "Paused by Emil.")
     send_mail()
     assert kinds() == ["paused"]
-    assert "Its Shared Token was revoked." in server.received[0].text
+    assert "Paused by Emil." in server.received[0].text
+    assert server.received[0].recipients == ["alice@example.com"]
 
 
 def test_reports_of_a_deleted_interface_end(failing: Interface) -> None:
