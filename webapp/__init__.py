@@ -77,6 +77,7 @@ def _flask_config(config: Config, worker: bool, plans_once: bool, pool_size: int
         "RATELIMIT_STORAGE_OPTIONS": {"socket_timeout": 0.2, "socket_connect_timeout": 0.2},
         "RATELIMIT_STRATEGY": "moving-window",
         "RATELIMIT_IN_MEMORY_FALLBACK_ENABLED": True,  # without Redis each process counts for itself
+        "RATELIMIT_SWALLOW_ERRORS": True,  # one that goes while a try is counted costs that count, and no error page
         "MAIL_SERVER": config.mail_server or "",
         "MAIL_PORT": config.mail_port,
         "MAIL_USE_TLS": config.mail_use_tls,

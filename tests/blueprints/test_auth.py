@@ -5,9 +5,10 @@ import re
 import pytest
 from flask import Flask
 from flask.testing import FlaskClient
+from redis.exceptions import TimeoutError as RedisTimeoutError
 
 from tests.conftest import PASSWORD, AppMaker
-from webapp.extensions import db
+from webapp.extensions import db, limiter
 from webapp.models import User
 from webapp.services import users
 from webapp.transaction import transaction
@@ -131,6 +132,18 @@ def test_whatever_a_proxy_says_of_the_client_people_can_sign_in(make_app: AppMak
 
 def test_signing_in_often_is_not_limited(client: FlaskClient, owner: User) -> None:
     assert {client.post("/login", data=RIGHT).status_code for _ in range(15)} == {303}
+
+
+def test_a_redis_that_goes_while_a_try_is_counted_costs_no_error_page(
+    client: FlaskClient, owner: User, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def away(*_: object, **__: object) -> bool:
+        raise RedisTimeoutError("Timeout reading from socket")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(limiter.limiter, "hit", away)
+        assert client.post("/login", data=WRONG).status_code == 422
+    assert [client.post("/login", data=WRONG).status_code for _ in range(11)] == [422] * 10 + [429]
 
 
 def test_without_redis_tries_are_counted_all_the_same(make_app: AppMaker) -> None:
