@@ -11,7 +11,7 @@ from webapp.transaction import looking
 @pytest.mark.skipif(not ON_POSTGRESQL, reason="SQLite plans a statement once, where it prepares it")
 def test_a_worker_has_no_batch_planned_anew(make_app: AppMaker) -> None:
     """In a large table PostgreSQL took longer to plan it than to run it."""
-    with make_app(worker=True).app_context(), looking() as connection:
+    with make_app(worker=True, plans_once=True).app_context(), looking() as connection:
         for webhook_id in range(20):
             ledger.batch(connection, webhook_id)
         ours = "FROM pg_prepared_statements WHERE statement LIKE '%FROM deliveries%'"

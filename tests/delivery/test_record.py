@@ -1,5 +1,7 @@
-"""What is recorded while somebody else has the lane's row: what they commit meanwhile counts."""
+"""What is recorded while somebody else has the lane's row: what they commit meanwhile counts. And how often it is tried
+where the database does not take it."""
 
+import itertools
 import threading
 from collections.abc import Callable
 from typing import Any
@@ -7,16 +9,33 @@ from typing import Any
 import pytest
 from flask import Flask
 from sqlalchemy import Connection, func, select, text, update
+from sqlalchemy.exc import OperationalError
+from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 
+from tests.conftest import ON_POSTGRESQL
 from tests.support.factories import delivery_of, point_at, sign, submit
-from tests.support.lanes import taken
+from tests.support.lanes import Clock, taken
 from tests.support.receiver import Receiver
 from tests.support.waiting import wait_until
 from webapp.clock import now_sql
-from webapp.delivery import lanes, states
+from webapp.delivery import lanes, record, states
+from webapp.delivery.ledger import Batch
+from webapp.delivery.sending import Sending
 from webapp.extensions import db
-from webapp.models import ApiKey, Delivery, DeliveryState, Interface, Lane, Lead, ReportEntry, Webhook, WebhookState
-from webapp.transaction import transaction
+from webapp.models import (
+    ApiKey,
+    Delivery,
+    DeliveryState,
+    Interface,
+    Lane,
+    Lead,
+    ReportEntry,
+    ReportKind,
+    Webhook,
+    WebhookState,
+)
+from webapp.services import interfaces, webhooks
+from webapp.transaction import looking, transaction
 
 FIVE_DAYS = 5 * 86400.0
 
@@ -29,20 +48,28 @@ def failed(interface: Interface, receiver: Receiver) -> Lead:
     return submit(interface)
 
 
-def record_after(app: Flask, deed: Callable[[Connection, int], Any]) -> bool:
-    """Sends what is due, and records it while `deed` is done under the lane's lock; whether the lane was ours."""
+def sent_batch() -> tuple[lanes.Hold, Batch, Sending]:
+    """What is due, sent and not yet recorded."""
     webhook_id = db.session.scalars(select(Webhook.id)).one()
     db.session.rollback()
     hold, batch = taken(webhook_id)
-    sent = lanes.sending.Sending(batch, lambda: False)
+    sent = Sending(batch, lambda: False)
     sent.run()
+    return hold, batch, sent
+
+
+def record_after(app: Flask, deed: Callable[[Connection, int], Any]) -> bool:
+    """Sends what is due, and records it while `deed` is done under the lane's lock; whether the lane was ours."""
+    hold, batch, sent = sent_batch()
+    webhook_id = hold.webhook_id
 
     def record() -> None:
         with app.app_context():
             lanes._record(hold, batch, sent, more=False)
 
     recording = threading.Thread(target=record)
-    with db.engine.begin() as connection:
+    with transaction():
+        connection = db.session.connection()
         states.lock_lane(connection, webhook_id)
         deed(connection, webhook_id)
         recording.start()
@@ -120,3 +147,103 @@ def test_what_cannot_be_sent_is_held_also_after_five_days_of_failures(interface:
     lanes.drain(webhook_id)
     assert delivery_of(lead).state == DeliveryState.HELD
     assert db.session.scalars(select(Webhook.state)).one() == WebhookState.ACTIVE
+
+
+def entries() -> list[ReportKind]:
+    with looking() as connection:
+        return list(connection.scalars(select(ReportEntry.kind)))
+
+
+def test_a_410_leaves_a_pause_by_hand_and_its_reason_as_they_are(
+    app: Flask, interface: Interface, failed: Lead, receiver: Receiver
+) -> None:
+    receiver.answer(status=410)
+    assert record_after(app, lambda *_: webhooks.pause(interface.webhook, "The CRM moves house."))
+    webhook = db.session.scalars(select(Webhook)).one()
+    assert (webhook.state, webhook.state_reason) == (WebhookState.PAUSED, "The CRM moves house.")
+    assert delivery_of(failed).last_code == 410
+    assert entries() == [ReportKind.FAILED]
+
+
+def test_a_410_pauses_nothing_of_an_interface_that_was_deleted(
+    app: Flask, interface: Interface, failed: Lead, receiver: Receiver
+) -> None:
+    receiver.answer(status=410)
+    assert record_after(app, lambda *_: interfaces.archive(interface))
+    webhook = db.session.scalars(select(Webhook)).one()
+    assert (webhook.state, webhook.state_reason) == (WebhookState.ARCHIVED, "")
+    assert (delivery_of(failed).state, delivery_of(failed).last_code) == (DeliveryState.CANCELLED, 410)
+    assert entries() == [ReportKind.FAILED]
+
+
+def deadlock() -> Exception:
+    return OperationalError("UPDATE lanes", {}, Exception("deadlock detected"))
+
+
+def no_connection() -> Exception:
+    return PoolTimeoutError("QueuePool limit of size 10 overflow 10 reached, connection timed out")
+
+
+@pytest.mark.parametrize("written", [False, True], ids=["nothing", "all"])
+@pytest.mark.parametrize("fault", [deadlock, no_connection])
+def test_a_record_that_fails_is_made_again_until_it_succeeds(
+    failed: Lead, monkeypatch: pytest.MonkeyPatch, fault: Callable[[], Exception], written: bool
+) -> None:
+    """Also where all was written, and only the word of it did not come back."""
+    hold, batch, sent = sent_batch()
+    faults, write = [fault() for _ in range(3)], record.write
+
+    def faulty(*given: Any) -> Any:
+        lane = write(*given) if written or not faults else None
+        if faults:
+            raise faults.pop()
+        return lane
+
+    monkeypatch.setattr(lanes, "RECORD_PAUSES", (0.001,))
+    monkeypatch.setattr(record, "write", faulty)
+    lanes._record(hold, batch, sent, more=False)
+    assert faults == []
+    delivery = delivery_of(failed)
+    assert (delivery.status, delivery.tries, delivery.last_code) == ("Retrying", 1, 500)
+    assert len(delivery.attempts) == 1
+    assert entries() == [ReportKind.FAILED]
+
+
+@pytest.mark.skipif(not ON_POSTGRESQL, reason="SQLite has no server that could hang up")
+def test_a_record_survives_a_database_that_hangs_up(failed: Lead, monkeypatch: pytest.MonkeyPatch) -> None:
+    hold, batch, sent = sent_batch()
+    clock, write, dead = Clock(monkeypatch), record.write, list[int]()
+
+    def hung_up(connection: Connection, *given: Any) -> Any:
+        if not dead:
+            dead.append(connection.execute(text("SELECT pg_backend_pid()")).scalar_one())
+            with db.engine.connect() as other:
+                other.execute(text("SELECT pg_terminate_backend(:pid, 10000)"), {"pid": dead[0]})
+        return write(connection, *given)
+
+    monkeypatch.setattr(record, "write", hung_up)
+    lanes._record(hold, batch, sent, more=False)
+    assert clock.now > 1000  # it paused once at least
+    assert [attempt.code for attempt in delivery_of(failed).attempts] == [500]
+
+
+@pytest.mark.parametrize("fault", [deadlock, no_connection])
+def test_a_record_that_fails_is_tried_no_longer_than_the_lease(
+    failed: Lead, monkeypatch: pytest.MonkeyPatch, fault: Callable[[], Exception]
+) -> None:
+    clock = Clock(monkeypatch)
+    began_at = clock.now
+    hold, batch, sent = sent_batch()
+    tried_at = []
+
+    def faulty(*given: Any) -> None:
+        tried_at.append(clock.now)
+        raise fault()
+
+    monkeypatch.setattr(record, "write", faulty)
+    with pytest.raises(type(fault())):
+        lanes._record(hold, batch, sent, more=False)
+    longest = lanes.RECORD_PAUSES[-1]
+    assert lanes.lease() - longest <= tried_at[-1] - began_at <= lanes.lease()
+    assert all(later - earlier <= longest for earlier, later in itertools.pairwise(tried_at))
+    assert delivery_of(failed).state == DeliveryState.PENDING

@@ -2,21 +2,24 @@
 
 import os
 import signal
+import subprocess
 import threading
 import time
 
 import pytest
 from redis.exceptions import RedisError
 from rq.worker import Worker
+from sqlalchemy import func, select
 
 from tests.journeys.conftest import Workers
-from tests.support.factories import delivery_of, point_at, submit
+from tests.support.factories import ADA, captured, delivery_of, point_at, submit
 from tests.support.receiver import Line, Receiver, answering
 from tests.support.valkey import Valkey
 from tests.support.waiting import wait_until
 from webapp.extensions import db, queues
-from webapp.models import DeliveryState, Interface, Lane
-from webapp.transaction import transaction
+from webapp.models import Attempt, DeliveryState, Interface, Lane, Lead, User
+from webapp.services import interfaces
+from webapp.transaction import looking, transaction
 
 
 def serving() -> set[str]:
@@ -29,6 +32,26 @@ def serving() -> set[str]:
 
 def wait_for_workers() -> None:
     wait_until(lambda: serving() == {"fast", "slow", "mail"}, "a worker for each queue", timeout=60)
+
+
+def fast_workers() -> list[Worker]:
+    return [worker for worker in Worker.all(connection=queues.redis) if worker.queue_names() == ["fast"]]
+
+
+def capture(interface: Interface, number: int) -> list[Lead]:
+    """So many leads at once."""
+    with transaction():
+        return [captured(interface.public_id, ADA) for _ in range(number)]
+
+
+def states(leads: list[Lead]) -> set[DeliveryState]:
+    db.session.rollback()
+    return {delivery_of(lead).state for lead in leads}
+
+
+def processes_of(supervisor: subprocess.Popen[bytes]) -> set[int]:
+    ps = ["ps", "-o", "pid=", "--ppid", str(supervisor.pid)]
+    return {int(pid) for pid in subprocess.run(ps, capture_output=True, text=True, check=False).stdout.split()}
 
 
 def test_a_lead_reaches_its_receiver_without_anybody_asking(
@@ -132,7 +155,7 @@ def test_a_killed_worker_process_is_started_again(interface: Interface, receiver
     point_at(interface, receiver.url)
     workers.start()
     wait_for_workers()
-    [fast] = [worker for worker in Worker.all(connection=queues.redis) if worker.queue_names() == ["fast"]]
+    [fast] = fast_workers()
     assert fast.pid is not None
     os.kill(fast.pid, signal.SIGKILL)
     submit(interface)
@@ -163,11 +186,82 @@ def _runs(pid: int | None) -> bool:
 def test_a_drain_that_stops_hands_the_rest_to_the_next_worker(
     interface: Interface, receiver: Receiver, workers: Workers
 ) -> None:
+    go_on = threading.Event()
+
+    def answer(line: Line) -> bool:
+        if len(receiver.requests) == 10:
+            go_on.wait(30)
+        return answering(200)(line)
+
     point_at(interface, receiver.url)
-    with transaction():
-        db.session.get_one(Lane, interface.webhook.id).abandoned = True
-    sent = [submit(interface) for _ in range(40)]
+    receiver.behave(answer)
+    process = workers.start()
+    wait_for_workers()
+    sent = capture(interface, 40)
+    receiver.wait_for(10)
+    process.terminate()
+    wait_until(lambda: not serving() and len(processes_of(process)) == 1, "all but the one that sends to have ended")
+    go_on.set()
+    assert process.wait(timeout=20) == 0
+    assert len(receiver.requests) == 10
+    assert len(queues.get("fast").get_job_ids()) == 1
     workers.start()
     receiver.wait_for(40, timeout=30)
-    wait_until(lambda: all(delivery_of(lead).state == DeliveryState.DELIVERED for lead in sent), "the records")
-    assert len(receiver.requests) == 40
+    wait_until(lambda: states(sent) == {DeliveryState.DELIVERED}, "the records")
+    assert len({request.headers["webhook-id"] for request in receiver.requests}) == len(receiver.requests) == 40
+
+
+def test_two_workers_share_a_backlog_and_send_each_lead_once(owner: User, receiver: Receiver, workers: Workers) -> None:
+    """Each performs two jobs at once, so that four lanes are too many for one of them."""
+    receiver.answer(delay=0.03)
+    with transaction():
+        made = [interfaces.create(owner.account_id, f"Number {number}") for number in range(4)]
+    for interface in made:
+        point_at(interface, f"{receiver.url}/{interface.public_id}")
+    for _ in range(2):
+        workers.start("--slots", "2")
+    wait_until(lambda: len(fast_workers()) == 2, "two workers for the queue `fast`", timeout=60)
+    sent = [lead for interface in made for lead in capture(interface, 60)]
+    receiver.wait_for(240, timeout=60)
+    wait_until(lambda: states(sent) == {DeliveryState.DELIVERED}, "the records")
+    assert len({request.headers["webhook-id"] for request in receiver.requests}) == len(receiver.requests) == 240
+    with looking() as connection:
+        tries = connection.execute(select(func.count(), func.count(Attempt.delivery_id.distinct()))).one()
+    assert tries == (240, 240)
+    wait_until(lambda: [worker.successful_job_count > 0 for worker in fast_workers()] == [True, True], "jobs of both")
+
+
+@pytest.mark.parametrize("valkey_is", ["dead", "hung"])
+def test_on_sigterm_without_valkey_what_is_in_flight_is_recorded_and_all_end_in_time(
+    interface: Interface, receiver: Receiver, workers: Workers, valkey: Valkey, valkey_is: str
+) -> None:
+    go_on = threading.Event()
+
+    def answer(line: Line) -> bool:
+        go_on.wait(30)
+        return answering(200)(line)
+
+    point_at(interface, receiver.url)
+    receiver.behave(answer)
+    workers.environ["WEBHOOK_DEADLINE"] = "1"
+    process = workers.start()
+    wait_for_workers()
+    running = processes_of(process)
+    lead = submit(interface)
+    receiver.wait_for(1)
+    assert valkey.process
+    if valkey_is == "dead":
+        valkey.stop()
+    else:
+        os.kill(valkey.process.pid, signal.SIGSTOP)
+    try:
+        process.terminate()
+        wait_until(lambda: processes_of(process) < running, "the sweeper to end, so that all have been told")
+        go_on.set()
+        process.wait(timeout=1 + 5 + 2)  # a killed process is waited for no longer than it takes to kill it
+        wait_until(lambda: not any(_runs(pid) for pid in running), "the processes to be gone", timeout=2)
+    finally:
+        if valkey.process:
+            os.kill(valkey.process.pid, signal.SIGCONT)
+    assert len(delivery_of(lead).attempts) == 1
+    assert db.session.scalars(select(Lane.token)).one() is None

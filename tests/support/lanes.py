@@ -1,4 +1,6 @@
-"""Lanes as a drain has them, for tests that go on from there."""
+"""Lanes as a drain has them, for tests that go on from there, and the time by which drains look at the clock."""
+
+import pytest
 
 from webapp.delivery import lanes, ledger
 
@@ -10,3 +12,19 @@ def taken(webhook_id: int) -> tuple[lanes.Hold, ledger.Batch]:
     batch = lanes._first_batch(hold)
     assert batch is not None
     return hold, batch
+
+
+class Clock:
+    """Stands still for drains but for `forward`, and for the pauses they make, which take no time."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.now = 1000.0
+        monkeypatch.setattr(lanes, "time", self)
+
+    def monotonic(self) -> float:
+        return self.now
+
+    def forward(self, seconds: float) -> None:
+        self.now += seconds
+
+    sleep = forward

@@ -178,6 +178,13 @@ def test_a_secret_file_that_cannot_be_read_is_a_mistake(tmp_path: Path) -> None:
     assert len(mistakes(tmp_path, REDIS_URL_FILE=str(tmp_path / "binary"))) == 1
 
 
+@pytest.mark.parametrize("content", [b"", b"not a certificate\n", b"-----BEGIN CERTIFICATE-----\n", b"\x30\x82\xff"])
+def test_a_file_of_authorities_that_holds_none_is_a_mistake(tmp_path: Path, content: bytes) -> None:
+    (tmp_path / "ca.pem").write_bytes(content)
+    found = mistakes(tmp_path, WEBHOOK_CA_FILE=str(tmp_path / "ca.pem"))
+    assert found == [f"WEBHOOK_CA_FILE: {tmp_path}/ca.pem holds no certificates in PEM"]
+
+
 def test_keys_are_made_once_kept_and_only_ours_to_read(tmp_path: Path) -> None:
     first, second = load(tmp_path / "home"), load(tmp_path / "home")
     assert (first.secret_key, first.encryption_keys) == (second.secret_key, second.encryption_keys)
