@@ -12,10 +12,12 @@ from typing import Any
 
 import structlog
 from flask import Flask
-from redis import Redis
+from redis import ConnectionPool, Redis
+from redis.backoff import NoBackoff
 from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.exceptions import RedisError
 from redis.exceptions import TimeoutError as RedisTimeoutError
+from redis.retry import Retry
 from rq import Queue, worker_registration
 from rq.exceptions import StopRequested
 from rq.executions import Execution
@@ -34,6 +36,7 @@ log = structlog.get_logger()
 TTL = 20  # seconds; a worker says this often, less 15, that it lives, and registers again if Redis forgot it
 BEAT = 2.0  # seconds between two of its heartbeats at least
 RECONNECT = 2.0
+GOODBYE = 1.0  # seconds that a process which ends waits for Redis
 # Seconds from job to job of the queue `slow`: its receivers have time, and the others want the processor.
 SLOW_PACE = 0.1
 
@@ -176,6 +179,11 @@ class ThreadedWorker(BaseWorker):
         """No channel for commands: what they would stop is a thread, which cannot be stopped."""
 
     def teardown(self) -> None:
+        """Says goodbye to Redis, as jobs in flight do from now on, and waits for none that hangs."""
+        pool = self.connection.connection_pool
+        settings = {**pool.connection_kwargs, "socket_timeout": GOODBYE, "retry": Retry(NoBackoff(), 0)}
+        impatient = ConnectionPool(connection_class=pool.connection_class, **settings)
+        self.connection = Redis(connection_pool=impatient, retry=settings["retry"])
         with contextlib.suppress(RedisError):  # Redis forgets us by itself
             super().teardown()  # type: ignore[no-untyped-call]
 

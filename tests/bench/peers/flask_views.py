@@ -29,7 +29,7 @@ def create_app() -> Flask:
     config = Config.load()
     app = Flask("views")
     app.config["SQLALCHEMY_DATABASE_URI"] = config.database_url
-    app.config["SQLALCHEMY_ENGINE_OPTIONS"] = _engine_options(config.database_url, 10)
+    app.config["SQLALCHEMY_ENGINE_OPTIONS"] = _engine_options(config.database_url, plans_once=False, pool_size=10)
     db.init_app(app)
     with app.app_context():
         if db.engine.dialect.name == "sqlite":
