@@ -192,6 +192,8 @@ def test_an_address_that_makes_no_sense_is_not_found(signed_in: FlaskClient) -> 
         "/rq/7/view/workers",
         "/rq/0/view/job/nothing",
         "/rq/0/data/job/nothing.json",
+        "/rq/0/data/job/<b>.json",
+        "/rq/0/view/job/no:thing",
         "/rq/0/data/jobs/fast/nothing/8/asc/1.json",
         "/rq/0/data/jobs/fast/queued/0/asc/1.json",
         "/rq/0/data/jobs/fast/queued/x/asc/1.json",
@@ -203,8 +205,9 @@ def test_an_address_that_makes_no_sense_is_not_found(signed_in: FlaskClient) -> 
         assert signed_in.get(path).status_code == 404, path
 
 
-def test_a_requeue_of_what_is_gone_is_not_found(signed_in: FlaskClient) -> None:
-    assert signed_in.post("/rq/job/nothing/requeue", headers=HERE).status_code == 404
+def test_what_is_gone_or_was_never_a_job_is_not_found(signed_in: FlaskClient) -> None:
+    for deed in ("nothing/requeue", "no thing/requeue", "<b>/requeue", "<b>/delete"):
+        assert signed_in.post(f"/rq/job/{deed}", headers=HERE).status_code == 404, deed
 
 
 def test_without_redis_a_page_says_so(signed_in: FlaskClient, valkey: Valkey) -> None:

@@ -16,7 +16,7 @@ from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.exceptions import TimeoutError as RedisTimeoutError
 from rq import Queue, Worker
 from rq.exceptions import InvalidJobOperation, NoSuchJobError
-from rq.job import Job, requeue_job
+from rq.job import JOB_ID_PATTERN, Job, requeue_job
 from rq.serializers import JSONSerializer
 from rq_dashboard import web as dashboard
 from werkzeug.exceptions import NotFound
@@ -104,10 +104,11 @@ def _makes_sense(asked: dict[str, Any]) -> bool:
     if not all(number.isdecimal() and len(number) < 10 for number in numbers):
         return False
     page, per_page = map(int, numbers)
-    return (
+    return bool(
         asked.get("instance_number", 0) == 0
         and asked.get("registry_name", "queued") in REGISTRIES
         and asked.get("order", "asc") in ("asc", "dsc")
+        and JOB_ID_PATTERN.fullmatch(asked.get("job_id", "x"))
         and page > 0
         and per_page in PER_PAGE
     )
