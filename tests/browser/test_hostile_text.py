@@ -1,6 +1,5 @@
 """Whatever strangers, receivers and colleagues write is text: no script runs, no policy is broken, nothing bursts."""
 
-import re
 from collections.abc import Iterator
 from typing import Any, NamedTuple
 from urllib.parse import quote
@@ -76,11 +75,6 @@ OPTIONS = [" ".join(entry[:200].split()) for entry in CORPUS]
 ADDRESS = "mallory'onfocus=xss{{7*7}}`${7*7}`&lt@example.com"  # all that an address may have
 PAGE = "https://a.example/?\"><script>xss()</script>'onclick='xss()"
 STATEMENT = f"{ALL[:1500]} [<img src=x onerror=xss() xss>](https://a.example/?'onclick='xss`)"
-# Where a word as long as a line still makes the page scroll sideways: headings and tables (app.css), forms (form.css).
-STILL_BURSTS = re.compile(
-    r"(/interfaces|/profile/api-keys|/leads/lead_\w+|/interfaces/if_\w+/edit/embed|/f/if_\w+|the refused form"
-    r"|what is said of an interface that was deleted) on a (phone|desk): scrolls sideways"
-)
 OPENED = (FieldType.EMAIL, FieldType.CHECKBOXES, FieldType.HIDDEN, FieldType.CONSENT)  # between them, every setting
 WIDE, NARROW = ViewportSize(width=1280, height=800), ViewportSize(width=390, height=800)
 WATCH = """
@@ -327,7 +321,7 @@ def test_hostile_text_stays_text_on_every_page(chromium: Browser, site: Site, ho
     for path in ["/mailbox", *hostile.operators]:
         open_and_look(page, wrong, path)
     context.close()
-    assert [one for one in wrong if not STILL_BURSTS.fullmatch(one)] == []
+    assert wrong == []
 
 
 def sign_in_as_mallory(page: Page) -> None:
