@@ -57,6 +57,16 @@ def is_free() -> bool:
         return connection.execute(select(Lane.token, Lane.lease_until)).one() == (None, 0.0)
 
 
+def sent_at_first_and_in_all(hold: lanes.Hold, receiver: Receiver) -> tuple[int, int]:
+    """How much was sent until the lane was let go, and once another drain had taken it."""
+    assert not lanes._send_all(hold, lambda: False)
+    first = len(receiver.requests)
+    assert is_free()
+    lanes.drain(hold.webhook_id)
+    assert due() == 0
+    return first, len(receiver.requests)
+
+
 @pytest.mark.parametrize(("late", "received"), [(1, 20), (-1, 25)])
 def test_a_following_batch_is_sent_only_where_the_lease_lasts_for_it(
     interface: Interface,
@@ -79,12 +89,7 @@ def test_a_following_batch_is_sent_only_where_the_lease_lasts_for_it(
         return read(*given, **limit)
 
     monkeypatch.setattr(ledger, "batch", read_following)
-    assert not lanes._send_all(hold, lambda: False)
-    assert len(receiver.requests) == received
-    assert is_free()
-    lanes.drain(webhook_id)
-    assert len(receiver.requests) == 25
-    assert due() == 0
+    assert sent_at_first_and_in_all(hold, receiver) == (received, 25)
 
 
 @pytest.mark.parametrize(("late", "received"), [(1, 0), (-1, 3)])
@@ -108,12 +113,7 @@ def test_a_first_batch_is_sent_only_where_the_lease_lasts_for_it(
         return read(hold)
 
     monkeypatch.setattr(lanes, "_select", read_first)
-    assert not lanes._send_all(hold, lambda: False)
-    assert len(receiver.requests) == received
-    assert is_free()
-    lanes.drain(webhook_id)
-    assert len(receiver.requests) == 3
-    assert due() == 0
+    assert sent_at_first_and_in_all(hold, receiver) == (received, 3)
 
 
 def test_a_slice_that_is_over_leaves_the_rest_due_and_rung_once(
