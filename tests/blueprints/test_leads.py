@@ -173,6 +173,16 @@ def test_retry_in_place_goes_from_queued_to_the_outcome_and_stops(
     assert outcome.headers["HX-Trigger"] == '{"toast": "Ada Lovelace: Delivered, 200"}'
 
 
+def test_an_outcome_that_comes_before_the_answer_to_the_click_is_announced_by_it(
+    signed_in: FlaskClient, failed: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(lanes, "ring_unless_held", lanes.drain)  # a worker that is as quick as can be
+    answer = signed_in.post(f"/leads/{failed}/retry", headers={**HTMX, "HX-Target": f"tr#{failed}"})
+    assert "Delivered" in answer.text
+    assert "hx-trigger" not in answer.text
+    assert answer.headers["HX-Trigger"] == '{"toast": "Ada Lovelace: Delivered, 200"}'
+
+
 def test_a_fresh_lead_asks_for_its_outcome_without_announcing_it(signed_in: FlaskClient, hooked: Interface) -> None:
     lead_id = capture(hooked)
     page = signed_in.get("/leads").text

@@ -181,7 +181,8 @@ def _confirm(found: Sequence[Lead]) -> BaseResponse | str:
 
 
 def _queued(public_id: str, words: str | None) -> BaseResponse:
-    """What was clicked, as it is now; it then asks for the outcome and announces it, or says why there is none."""
+    """What was clicked, as it is now: it then asks for the outcome and announces it, unless that is known by now or
+    there is none, of which `words` say why."""
     if htmx.target_tag() == "tr":
         lead = lead_list.rows(account_id(), [public_id])[0]
         page = render_template("leads/_row.html", lead=lead, announce=not words, **_row_context([lead]))
@@ -189,7 +190,9 @@ def _queued(public_id: str, words: str | None) -> BaseResponse:
         lead = leads.get(account_id(), public_id)
         page = render_template("leads/_lead.html", announce=not words, **_lead_context(lead))
     response = make_response(page)
-    return htmx.toast(response, words) if words else response
+    if words:
+        return htmx.toast(response, words)
+    return response if _pace(lead) else _announced(response, lead)
 
 
 def _outcome(lead: Lead, partial: str, context: dict[str, Any]) -> BaseResponse:
@@ -198,12 +201,17 @@ def _outcome(lead: Lead, partial: str, context: dict[str, Any]) -> BaseResponse:
     if pace and pace == request.args.get("pace"):
         return Response(status=204)
     response = make_response(render_template(partial, announce=announce, **context))
+    return _announced(response, lead) if announce and not pace else response
+
+
+def _announced(response: Response, lead: Lead) -> Response:
+    """The response, which has what became of a click said."""
     delivery = lead.delivery
-    if announce and not pace and delivery:
-        code = f", {delivery.last_code}" if delivery.last_code and delivery.status != "Held" else ""
-        # Cut, for it goes by a header: proxies take 4 KB of them.
-        htmx.toast(response, f"{lead.label[:80]}: {delivery.status}{code}")
-    return response
+    if delivery is None:
+        return response
+    code = f", {delivery.last_code}" if delivery.last_code and delivery.status != "Held" else ""
+    # Cut, for it goes by a header: proxies take 4 KB of them.
+    return htmx.toast(response, f"{lead.label[:80]}: {delivery.status}{code}")
 
 
 def _pace(lead: Lead) -> str | None:
