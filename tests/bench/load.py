@@ -42,7 +42,7 @@ def now_and_then(hooks: Sequence[Hook], first_within: float, every: float, secon
 
 
 def offer(offers: Iterable[Offer], capture: Callable[[Hook], Captured]) -> dict[str, float]:
-    """Captures each lead when its time has come: when it was committed, by message id.
+    """Captures each lead when its time has come: when it was committed, by the lead's id.
 
     A capture that takes longer than the time to the next one delays that; it is said where that was no exception.
     """
@@ -51,7 +51,7 @@ def offer(offers: Iterable[Offer], capture: Callable[[Hook], Captured]) -> dict[
         time.sleep(max(0.0, began + one.at - time.monotonic()))
         late.append(time.monotonic() - began - one.at)
         captured = capture(one.hook)
-        committed[captured.message_id] = captured.at
+        committed[captured.lead_id] = captured.at
     behind = sum(seconds > LATE for seconds in late) / max(len(late), 1)
     if behind > 0.1:
         say(f"  {behind:.0%} of the leads were captured late: this machine was too busy for the load")

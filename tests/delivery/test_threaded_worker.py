@@ -1,17 +1,40 @@
-"""An RQ worker on threads: when it ends."""
+"""An RQ worker on threads: what it tells Redis of a job, and when it ends."""
 
 import threading
+import time
 from collections.abc import Iterator
+from operator import floordiv as divide
+from typing import Any
 
 import pytest
 from flask import Flask
 from redis import Redis
-from rq import Queue
+from rq import get_current_job
 from rq.serializers import JSONSerializer
 
 from webapp.delivery import worker
 from webapp.delivery.slots import Slots
-from webapp.delivery.worker import ThreadedWorker
+from webapp.delivery.worker import OneQueue, ThreadedWorker
+
+performed: list[Any] = []
+
+
+@pytest.fixture
+def queue(valkey_url: str) -> Iterator[OneQueue]:
+    performed.clear()
+    with Redis.from_url(valkey_url) as connection:
+        yield OneQueue("fast", connection=connection, serializer=JSONSerializer)
+
+
+def note(name: str) -> None:
+    performed.append(name)
+
+
+def look_at_myself() -> None:
+    job = get_current_job()
+    assert job
+    registry = job.started_job_registry
+    performed.append((job.id, job.get_status(), registry.get_job_ids()))
 
 
 @pytest.fixture
@@ -24,16 +47,64 @@ def told_to_stop() -> Iterator[None]:
 
 @pytest.mark.usefixtures("told_to_stop")
 def test_a_process_that_is_told_to_stop_before_rq_listens_ends_at_once(
-    app: Flask, valkey_url: str, monkeypatch: pytest.MonkeyPatch
+    app: Flask, queue: OneQueue, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """RQ looks for signals of its own only, and would dequeue for ever."""
     monkeypatch.setattr(ThreadedWorker, "_install_signal_handlers", lambda self: None)
-    with Redis.from_url(valkey_url) as connection:
-        queue = Queue("fast", connection=connection, serializer=JSONSerializer)
-        ours = ThreadedWorker(app, queue, Slots(1))
-        working = threading.Thread(target=ours.work, kwargs={"logging_level": "WARNING"}, daemon=True)
-        working.start()
-        working.join(10)
-        ended = not working.is_alive()
-        ours._stop_requested = True  # or it would outlive the test
+    ours = ThreadedWorker(app, queue, Slots(1))
+    working = threading.Thread(target=ours.work, kwargs={"logging_level": "WARNING"}, daemon=True)
+    working.start()
+    working.join(10)
+    ended = not working.is_alive()
+    ours._stop_requested = True  # or it would outlive the test
     assert ended
+
+
+def perform_all(app: Flask, queue: OneQueue) -> None:
+    """Performs what waits in the queue, as a worker of its own does."""
+    slots = Slots(2)
+    ThreadedWorker(app, queue, slots).work(burst=True, logging_level="CRITICAL")
+    assert slots.drained(within=10)
+
+
+def test_a_job_that_was_deleted_while_it_waited_leaves_nothing_behind(app: Flask, queue: OneQueue) -> None:
+    queue.connection.set("leadhook:rung:7", 1)
+    for name in ("7-deleted", "8-kept"):
+        queue.enqueue(note, name, job_id=name, job_timeout=-1, result_ttl=0)
+    queue.connection.delete("rq:job:7-deleted")
+    perform_all(app, queue)
+    assert performed == ["8-kept"]
+    assert not queue.connection.exists("rq:job:7-deleted", "leadhook:rung:7", queue.intermediate_queue_key)
+    assert queue.started_job_registry.get_job_count() == 0
+
+
+def test_a_job_is_seen_while_it_is_performed_and_forgotten_after_it(app: Flask, queue: OneQueue) -> None:
+    queue.enqueue(look_at_myself, job_id="9-looks", job_timeout=-1, result_ttl=0)
+    perform_all(app, queue)
+    assert performed == [("9-looks", "started", ["9-looks"])]
+    assert not queue.connection.exists("rq:job:9-looks", queue.started_job_registry.key)
+
+
+def test_a_job_that_raises_is_kept_among_the_failed_ones(app: Flask, queue: OneQueue) -> None:
+    queue.enqueue(divide, 1, 0, job_id="9-raises", job_timeout=-1, result_ttl=0)
+    perform_all(app, queue)
+    assert queue.failed_job_registry.get_job_ids() == ["9-raises"]
+    failed = queue.fetch_job("9-raises")
+    assert failed
+    assert failed.get_status() == "failed"
+    result = failed.latest_result()
+    assert result
+    assert "ZeroDivisionError" in (result.exc_string or "")
+    assert queue.started_job_registry.get_job_count() == 0
+
+
+def test_a_job_whose_worker_died_is_found_and_kept_among_the_failed_ones(
+    app: Flask, queue: OneQueue, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    queue.enqueue(note, "never", job_id="9-left", job_timeout=-1, result_ttl=0)
+    monkeypatch.setattr(ThreadedWorker, "_perform", lambda *a: None)  # as if it was killed just then
+    perform_all(app, queue)
+    assert queue.started_job_registry.get_job_ids(cleanup=False) == ["9-left"]
+    queue.started_job_registry.cleanup(timestamp=time.time() + 3600)
+    assert queue.failed_job_registry.get_job_ids() == ["9-left"]
+    assert queue.started_job_registry.get_job_count(cleanup=False) == 0

@@ -64,6 +64,11 @@ class Bulk:
         return {f"{self._name}__rows": json.dumps(rows, default=_as_text)}
 
 
+def many(rows: Sequence[Any]) -> bool | None:
+    """Whether a statement takes them as a document; None where there is none."""
+    return len(rows) > 1 if rows else None
+
+
 def _as_text(value: object) -> str:
     """What JSON has no type for, as PostgreSQL reads it."""
     return f"\\x{value.hex()}" if isinstance(value, bytes) else str(value)

@@ -75,7 +75,7 @@ def _ring(name: str, queue: str, job: str, *arguments: int) -> None:
 def enqueue(name: str, queue: str, job: str, *arguments: int) -> None:
     """Puts a job into a queue; its id begins with the lane's name, by which the sweep knows that it waits."""
     job_id = f"{name}-{secrets.token_hex(6)}"
-    with queues.redis.pipeline() as pipeline:
+    with queues.redis.pipeline(transaction=False) as pipeline:  # what the job is about goes before it
         queues.get(queue).enqueue(
             job,
             *arguments,

@@ -56,7 +56,7 @@ _fence_alone = cache(_fence)
 
 @cache
 def _as_one(health: Health, many_tries: bool | None, many_told: bool | None) -> Any:
-    """All that is recorded as one statement, which PostgreSQL knows; the two as `_many` says.
+    """All that is recorded as one statement, which PostgreSQL knows; the two as `bulk.many` says.
 
     Everything but the attempts joins the fence, so that it is not where the fence is not passed. By a join and not by a
     sub-select, which PostgreSQL could not ask again where a row was changed meanwhile.
@@ -104,7 +104,7 @@ def write(
             given |= _ATTEMPTS.parameters(tries) | _MOVES.parameters(moved)
         if told:
             given |= _ENTRIES.parameters(told)
-        return connection.execute(_as_one(health, _many(moves), _many(told)), given).one_or_none()
+        return connection.execute(_as_one(health, bulk.many(moves), bulk.many(told)), given).one_or_none()
     lane = connection.execute(_fence_alone(health), given).one_or_none()
     _ATTEMPTS.execute(connection, tries)
     if lane is not None:
@@ -113,11 +113,6 @@ def write(
         if told:
             report_soon(connection, target.webhook_id)
     return lane
-
-
-def _many(rows: Sequence[Any]) -> bool | None:
-    """Whether a statement takes them as a document; None where there is none."""
-    return len(rows) > 1 if rows else None
 
 
 def _try_is_of(given: bulk.Values) -> Sequence[Any]:

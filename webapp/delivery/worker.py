@@ -4,10 +4,13 @@ RQ's own job time-out cannot interrupt a thread; the sender's deadline is the gu
 """
 
 import contextlib
+import secrets
 import signal
 import threading
 import time
+from collections.abc import Iterable
 from datetime import UTC, datetime
+from functools import cached_property
 from typing import Any
 
 import structlog
@@ -19,7 +22,7 @@ from redis.exceptions import RedisError
 from redis.exceptions import TimeoutError as RedisTimeoutError
 from redis.retry import Retry
 from rq import Queue, worker_registration
-from rq.exceptions import StopRequested
+from rq.exceptions import NoSuchJobError, StopRequested
 from rq.executions import Execution
 from rq.job import Job
 from rq.registry import StartedJobRegistry
@@ -58,9 +61,28 @@ class NoTimeout(BaseDeathPenalty):
         pass
 
 
+class OneQueue(Queue):
+    """The one queue a worker listens to. What a job is about is read with the conversation that begins it."""
+
+    @classmethod
+    def dequeue_any(
+        cls, queues: Iterable[Queue], timeout: int | None, connection: Redis, *args: Any, **options: Any
+    ) -> tuple[Job, Queue] | None:
+        """The next job, of which only the id is known yet."""
+        [queue] = queues
+        found = cls.lmove(connection, queue.key, timeout)
+        return (Job(found[1].decode(), connection=connection, serializer=queue.serializer), queue) if found else None
+
+    @cached_property
+    def started_job_registry(self) -> StartedJobRegistry:
+        """Made once: RQ would make one for each job."""
+        return StartedJobRegistry(self.name, connection=self.connection, serializer=self.serializer)
+
+
 class ThreadedWorker(BaseWorker):
     """Performs jobs on `slots`; ends when the process is told to, or when Redis goes away."""
 
+    queue_class = OneQueue
     death_penalty_class = NoTimeout
     max_connection_wait_time = RECONNECT
 
@@ -86,16 +108,29 @@ class ThreadedWorker(BaseWorker):
             self._looked_at = time.monotonic()
 
     def execute_job(self, job: Job, queue: Queue) -> None:
-        """Hands a job to a slot, and returns once there is room for another one."""
+        """Reads what a dequeued job is about, hands it to a slot, and returns once there is room for another one.
+
+        Of its execution Redis is told no more than what a job that was left by a crash is known by.
+        """
+        execution = Execution(secrets.token_hex(8), job.id, connection=self.connection)
         with self.connection.pipeline(transaction=False) as pipeline:
-            ttl = self.get_heartbeat_ttl(job)
-            execution = Execution.create(job, ttl, pipeline=pipeline, worker_name=self.name)
-            self.executions[execution.id] = execution
+            pipeline.hgetall(job.key)
+            queue.started_job_registry.add_execution(execution, pipeline, self.get_heartbeat_ttl(job))
             job.prepare_for_execution(self.name, pipeline)
             pipeline.lrem(queue.intermediate_queue_key, 1, job.id)
             lanes.unmark(job.id, pipeline)
-            pipeline.execute()
+            found, *_ = pipeline.execute()
+        try:
+            job.restore(found)
+        except NoSuchJobError:  # it was deleted meanwhile, from the dashboard
+            self._forget(job, queue, execution)
+            return
+        self.executions[execution.id] = execution
         self.slots.begin(lambda: self._perform(job, queue, execution))
+
+    def _forget(self, job: Job, queue: Queue, execution: Execution, pipeline: Any = None) -> None:
+        queue.started_job_registry.remove_execution(execution, pipeline=pipeline)
+        (self.connection if pipeline is None else pipeline).delete(job.key)
 
     def prepare_job_execution(self, job: Job, remove_from_intermediate_queue: bool = False) -> None:
         """Was done before the job had a slot."""
@@ -112,8 +147,7 @@ class ThreadedWorker(BaseWorker):
         with self.connection.pipeline(transaction=False) as pipeline:
             self.increment_successful_job_count(pipeline)
             self.increment_total_working_time(job.ended_at - job.started_at, pipeline)
-            self.cleanup_execution(job, pipeline, execution)
-            pipeline.delete(job.key)
+            self._forget(job, queue, execution, pipeline)
             pipeline.execute()
 
     def handle_exception(self, job: Job, *exc_info: Any) -> None:
@@ -197,7 +231,7 @@ def serve(app: Flask, queue_name: str, slots_count: int) -> bool:
     slots = Slots(slots_count, is_stopping, pace=SLOW_PACE if queue_name == SLOW else 0.0)
     connection = Redis.from_url(config.redis_url)  # not the web's: RQ sets time-outs of its own on it
     while not is_stopping():
-        queue = Queue(queue_name, connection=connection, serializer=JSONSerializer)
+        queue = OneQueue(queue_name, connection=connection, serializer=JSONSerializer)
         try:
             ThreadedWorker(app, queue, slots).work(logging_level="WARNING")
         except RedisError as error:

@@ -4,6 +4,7 @@ Submissions that come at the same time are kept together: two statements and one
 """
 
 from collections.abc import Mapping, Sequence
+from functools import cache
 from types import SimpleNamespace
 from typing import Any, NamedTuple
 
@@ -42,14 +43,21 @@ def capture(submissions: Sequence[Submission]) -> list[str | None]:
     None for one whose nonce another lead has, or whose form is not as it was judged by any more.
     """
     leads = [_lead(submission) for submission in submissions]
-    kept = _insert(leads, [submission.form for submission in submissions])
     told = [
-        (submission.form, lead)
-        for submission, lead in zip(submissions, leads, strict=True)
-        if submission.spam is None and lead.public_id in kept
+        (submission.form, lead) for submission, lead in zip(submissions, leads, strict=True) if submission.spam is None
     ]
-    _promise([(form, lead) for form, lead in told if form.webhook.url])
-    _write_mails([(form, lead.public_id) for form, lead in told if interface_mails.are_wanted(form.interface)])
+    promised = [
+        {**delivery_values(lead, form.interface, form.webhook), "public_id": lead.public_id}
+        for form, lead in told
+        if form.webhook.url
+    ]
+    rows = [{**vars(lead), **_version(submission.form)} for submission, lead in zip(submissions, leads, strict=True)]
+    kept = _insert(rows, promised)
+    pending = [row for row in promised if row["public_id"] in kept and row["state"] == DeliveryState.PENDING]
+    for webhook_id in {row["webhook_id"] for row in pending}:
+        ring(webhook_id)
+    wanted = [(form, lead) for form, lead in told if lead.public_id in kept]
+    _write_mails([(form, lead.public_id) for form, lead in wanted if interface_mails.are_wanted(form.interface)])
     return [lead.public_id if lead.public_id in kept else None for lead in leads]
 
 
@@ -136,6 +144,16 @@ _VERSION = {
 }
 
 
+def _version(form: Published) -> dict[str, Any]:
+    return {
+        "form_updated_at": form.interface.updated_at,
+        "form_account": form.account_name,
+        "form_webhook": form.webhook.id,
+        "form_url": form.webhook.url,
+        "form_state": form.webhook.state,
+    }
+
+
 def _insert_leads(dialect: str, given: bulk.Values) -> Any:
     rows = (
         select(*(given[name] for name in _OF_LEAD))
@@ -154,33 +172,14 @@ _LEADS = bulk.Bulk(
     _insert_leads,
 )
 
-
-def _insert(leads: Sequence[SimpleNamespace], forms: Sequence[Published]) -> set[str]:
-    """Inserts them, but for those whose nonce is there or whose form has changed; the public ids of those that were."""
-    ids = [lead.public_id for lead in leads]
-    connection = db.session.connection()
-    rows = [{**vars(lead), **_version(form)} for lead, form in zip(leads, forms, strict=True)]
-    if _LEADS.execute(connection, rows) == len(leads):
-        return set(ids)
-    return set(connection.scalars(select(Lead.public_id).where(Lead.public_id.in_(ids))))
-
-
-def _version(form: Published) -> dict[str, Any]:
-    return {
-        "form_updated_at": form.interface.updated_at,
-        "form_account": form.account_name,
-        "form_webhook": form.webhook.id,
-        "form_url": form.webhook.url,
-        "form_state": form.webhook.state,
-    }
-
-
 _OF_DELIVERY = ("message_id", "account_id", "webhook_id", "payload", "test", "state", "state_reason", "tries")
 
 
 def _insert_deliveries(dialect: str, given: bulk.Values) -> Any:
+    """Of leads that are there; `leads`: the table, or what stands for it."""
+    leads = given.get("leads", Lead.__table__)
     columns = [given[name] for name in _OF_DELIVERY]
-    rows = select(*columns, Lead.id, now_sql()).where(Lead.public_id == given["public_id"])
+    rows = select(*columns, leads.c.id, now_sql()).where(leads.c.public_id == given["public_id"])
     names = [*_OF_DELIVERY, "lead_id", "due_at"]
     return bulk.insert(dialect, Delivery).from_select(names, rows, include_defaults=False)
 
@@ -192,14 +191,30 @@ _DELIVERIES = bulk.Bulk(
 )
 
 
-def _promise(leads: Sequence[tuple[Published, SimpleNamespace]]) -> None:
-    """Inserts the deliveries of leads that were inserted just now, and rings after the commit."""
-    rows = [
-        {**delivery_values(lead, form.interface, form.webhook), "public_id": lead.public_id} for form, lead in leads
-    ]
-    _DELIVERIES.execute(db.session.connection(), rows)
-    for webhook_id in {row["webhook_id"] for row in rows if row["state"] == DeliveryState.PENDING}:
-        ring(webhook_id)
+@cache
+def _as_one(many_leads: bool, many_deliveries: bool | None) -> Any:
+    """Leads and the deliveries of those that were inserted, as one statement, which PostgreSQL knows; None: there are
+    no deliveries."""
+    leads = _LEADS.statement("postgresql", many_leads).returning(Lead.id, Lead.public_id).cte("leads_kept")
+    found = select(leads.c.public_id)
+    if many_deliveries is None:
+        return found
+    return found.add_cte(_DELIVERIES.statement("postgresql", many_deliveries, leads=leads).cte())
+
+
+def _insert(leads: Sequence[dict[str, Any]], deliveries: Sequence[dict[str, Any]]) -> set[str]:
+    """Inserts leads, but for those whose nonce is there or whose form has changed, and the deliveries of those that
+    were; their public ids."""
+    connection = db.session.connection()
+    if connection.dialect.name == "postgresql":
+        given = _LEADS.parameters(leads) | (_DELIVERIES.parameters(deliveries) if deliveries else {})
+        return set(connection.scalars(_as_one(len(leads) > 1, bulk.many(deliveries)), given))
+    inserted = _LEADS.execute(connection, leads)
+    _DELIVERIES.execute(connection, deliveries)
+    ids = [lead["public_id"] for lead in leads]
+    if inserted == len(leads):
+        return set(ids)
+    return set(connection.scalars(select(Lead.public_id).where(Lead.public_id.in_(ids))))
 
 
 def ring(webhook_id: int) -> None:

@@ -80,10 +80,10 @@ def _measure(
     mine = {hook.webhook_id for hook in healthy}
     committed: dict[str, float] = {}
     with installation.workers(program=company.program):
-        for one, (message_id, at) in zip(sorted(offers), offer(offers, installation.capture).items(), strict=True):
+        for one, (lead_id, at) in zip(sorted(offers), offer(offers, installation.capture).items(), strict=True):
             if one.hook.webhook_id in mine:
-                committed[message_id] = at
-        found = received(measuring, committed, installation.secret, timeout=60)
+                committed[lead_id] = at
+        found = received(measuring, installation.by_message(committed), installation.secret, timeout=60)
         misbehaving.release()
         installation.archive(others)
         misbehaving.release()

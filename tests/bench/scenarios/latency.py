@@ -60,7 +60,7 @@ def _ways(installation: Installation) -> dict[str, tuple[Working, Capture]]:
         pipeline.push(redis, captured.delivery_id)
 
     return {
-        "leadhook": (installation.workers, installation.capture),
+        "leadhook": (installation.workers, partial(installation.capture, look_up=True)),  # as theirs, which need it
         "rq": (partial(rq_per_lead.working, installation, "SimpleWorker"), partial(_and_then, installation, enqueue)),
         "pipeline": (partial(pipeline.working, installation), partial(_and_then, installation, push)),
     }
@@ -69,7 +69,7 @@ def _ways(installation: Installation) -> dict[str, tuple[Working, Capture]]:
 def _and_then(installation: Installation, deed: Callable[[Captured], None], hook: Hook) -> Captured:
     """The same capture, the same rows; after the commit theirs is done instead of the ring."""
     with patch.object(lanes, "ring_unless_held", lambda webhook_id: None):
-        captured = installation.capture(hook)
+        captured = installation.capture(hook, look_up=True)
     deed(captured)
     return captured
 
@@ -90,6 +90,6 @@ def _measure(
         seconds = sizes.warm_up_seconds + sizes.latency_seconds
         offers = arrivals(hooks, rate, seconds, seed)
         committed = offer(offers, capture)
-        found = received(endpoints, committed, installation.secret, timeout=120)
+        found = received(endpoints, installation.by_message(committed), installation.secret, timeout=120)
     warm = sum(one.at < sizes.warm_up_seconds for one in offers)
     return list(found.values())[warm:]
