@@ -27,7 +27,9 @@ from webapp.delivery.sweep import EVERY, Sweep
 
 log = structlog.get_logger()
 
-POOL_SIZE = 10  # database connections of a process: slots are threads, and hold one only to take and to record
+# Database connections of a process, for transactions and for what commits itself: slots are threads, and hold one only
+# to take, to read and to record.
+CONNECTIONS, CONNECTIONS_OF_SWEEP = (10, 10), (1, 1)
 RESTART_PAUSE = 1.0  # seconds before a process that died is started again
 SWEEP = "sweep"
 
@@ -117,8 +119,8 @@ class Supervisor:
         if self.stopping:  # told before it could be
             return 0
         threading.Thread(target=self._end_with_parent, daemon=True).start()
-        pool_size = POOL_SIZE if role != SWEEP else 1
-        app = create_app(self.config, worker=True, plans_once=role != MAIL, pool_size=pool_size)
+        connections = CONNECTIONS if role != SWEEP else CONNECTIONS_OF_SWEEP
+        app = create_app(self.config, worker=True, plans_once=role != MAIL, connections=connections)
         with app.app_context():
             if role in (FAST, SLOW):
                 rehearse()

@@ -26,7 +26,7 @@ from webapp.config import Config
 from webapp.extensions import db, queues
 from webapp.models import Interface, User
 from webapp.services import interfaces, users, webhooks
-from webapp.transaction import transaction
+from webapp.transaction import disconnect, transaction
 from webapp.webhooks.addresses import resolve
 
 ON_POSTGRESQL = os.environ.get("LEADHOOK_TEST_DATABASE") == "postgresql"
@@ -96,7 +96,7 @@ def template_database(postgres: Postgres | None, tmp_path_factory: pytest.TempPa
     app = create_app(Config.load(environ))
     with app.app_context():
         upgrade()
-        db.engine.dispose()
+        disconnect()
     return "template_leadhook" if postgres else str(home / "leadhook.sqlite3")
 
 
@@ -126,8 +126,7 @@ def make_app(
     yield make
     for app in made:
         with app.app_context():
-            db.session.remove()
-            db.engine.dispose()
+            disconnect()
         if sender := app.extensions.get("leadhook_sender"):
             sender.close()
         queues.redis.close()

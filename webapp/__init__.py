@@ -18,17 +18,21 @@ MAX_BODY = 256 * 1024  # bytes of a request: room for the longest message of a l
 
 
 def create_app(
-    config: Config | None = None, *, worker: bool = False, plans_once: bool = False, pool_size: int = 10
+    config: Config | None = None,
+    *,
+    worker: bool = False,
+    plans_once: bool = False,
+    connections: tuple[int, int] = (16, 4),
 ) -> Flask:
     """The WSGI application, or the same for a process of a `worker`.
 
-    `plans_once`: PostgreSQL plans each statement once a connection. `pool_size` is how many database connections a
-    process may hold.
+    `plans_once`: PostgreSQL plans each statement once a connection. `connections`: how many to the database a process
+    may hold for transactions (as many as gunicorn.conf.py has threads), and how many more for what commits itself.
     """
     config = config or Config.load()
     config.home.mkdir(mode=0o700, parents=True, exist_ok=True)
     app = Flask("webapp", root_path=str(Path(__file__).parent), instance_path=str(config.home))
-    app.config.from_mapping(_flask_config(config, worker, plans_once, pool_size))
+    app.config.from_mapping(_flask_config(config, worker, plans_once, connections))
     app.extensions["leadhook"] = config
     if config.trusted_proxies:
         hops = config.trusted_proxies
@@ -50,7 +54,7 @@ def create_app(
     return app
 
 
-def _flask_config(config: Config, worker: bool, plans_once: bool, pool_size: int) -> dict[str, Any]:
+def _flask_config(config: Config, worker: bool, plans_once: bool, connections: tuple[int, int]) -> dict[str, Any]:
     https = config.public_url.startswith("https://")
     return {
         "SECRET_KEY": config.secret_key,
@@ -69,7 +73,8 @@ def _flask_config(config: Config, worker: bool, plans_once: bool, pool_size: int
         "WTF_CSRF_TIME_LIMIT": None,  # as long as the session: a form left open over lunch is not refused
         "WTF_CSRF_SSL_STRICT": False,  # Sec-Fetch-Site is checked instead (security.py), which needs no referrer
         "SQLALCHEMY_DATABASE_URI": config.database_url,
-        "SQLALCHEMY_ENGINE_OPTIONS": _engine_options(config.database_url, plans_once, pool_size),
+        "SQLALCHEMY_ENGINE_OPTIONS": _engine_options(config.database_url, plans_once, connections[0]),
+        "SQLALCHEMY_BINDS": _binds(config.database_url, plans_once, connections[1]),
         # FULL, so that an accepted lead survives a power cut. What a worker could lose is the record of tries, which
         # are then made again.
         "SQLITE_SYNCHRONOUS": "NORMAL" if worker else "FULL",
@@ -89,7 +94,7 @@ def _flask_config(config: Config, worker: bool, plans_once: bool, pool_size: int
 
 
 def _engine_options(database_url: str, plans_once: bool, pool_size: int) -> dict[str, Any]:
-    options: dict[str, Any] = {"pool_size": pool_size, "max_overflow": pool_size, "pool_timeout": 30}
+    options: dict[str, Any] = {"pool_size": pool_size, "pool_timeout": 30}
     options["pool_use_lifo"] = True  # the one used last has its statements prepared
     options["hide_parameters"] = True  # an error's text goes into logs, a visitor's data must not
     if make_url(database_url).get_backend_name() == "postgresql":
@@ -100,4 +105,15 @@ def _engine_options(database_url: str, plans_once: bool, pool_size: int) -> dict
             # would yet plan those anew each time in a large table, which takes longer than to run them.
             settings += " -c plan_cache_mode=force_generic_plan"
         options["connect_args"] = {"options": settings, "connect_timeout": 10}
+        options["max_overflow"] = 0
     return options
+
+
+def _binds(database_url: str, plans_once: bool, pool_size: int) -> dict[str, Any]:
+    """On PostgreSQL connections of their own for statements that commit themselves. To put one of the others into that
+    mode and back, and to roll back what has no transaction, took the processor a third as long as the statement."""
+    if make_url(database_url).get_backend_name() != "postgresql":
+        return {}
+    options = _engine_options(database_url, plans_once, pool_size)
+    options |= {"isolation_level": "AUTOCOMMIT", "skip_autocommit_rollback": True, "pool_reset_on_return": None}
+    return {transaction.AUTOCOMMIT: {"url": database_url, **options}}

@@ -11,7 +11,7 @@ from webapp.config import Config
 from webapp.extensions import db
 from webapp.models import Interface, User
 from webapp.services import installation, users
-from webapp.transaction import reading, transaction
+from webapp.transaction import disconnect, reading, transaction
 
 DEMO_INTERFACE, DEMO_TOKEN = "Contact sales", "Demo token"
 CURL_FIELDS = ("name=Ada Lovelace", "email=ada@example.com", "message=Hello")
@@ -31,8 +31,7 @@ def prepare(config: Config) -> str:
                 db.session.rollback()
                 return _news(config, password)
         finally:
-            db.session.remove()
-            db.engine.dispose()
+            disconnect()
 
 
 def _first_owner(config: Config) -> str:

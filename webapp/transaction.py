@@ -9,7 +9,6 @@ begins nothing and commits itself.
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
-from functools import cache
 from time import monotonic
 from typing import Any
 
@@ -25,6 +24,7 @@ log = structlog.get_logger()
 
 BUSY_TIMEOUT = 30  # seconds a writer waits for the ones before it
 IDLE = 0.25  # seconds: a connection that was idle for less is taken to live
+AUTOCOMMIT = "autocommit"  # the bind whose statements commit themselves
 READING_METHODS = frozenset({"GET", "HEAD", "OPTIONS"})
 
 _reading: ContextVar[bool | None] = ContextVar("leadhook_reading", default=None)  # None: by the request's method
@@ -76,12 +76,6 @@ def reading() -> Iterator[None]:
         _reading.reset(token)
 
 
-@cache
-def _autocommitting(engine: Engine) -> Engine:
-    """The engine for statements that commit themselves, made once: that costs as much as a statement."""
-    return engine.execution_options(isolation_level="AUTOCOMMIT") if engine.dialect.name == "postgresql" else engine
-
-
 @contextmanager
 def looking() -> Iterator[Connection]:
     """A connection for a statement or two that change nothing: without BEGIN and ROLLBACK around them."""
@@ -94,7 +88,8 @@ def at_once() -> Iterator[Connection]:
     """A connection for one statement that commits itself: SQLite is kept from others no longer than it takes."""
     token = _begins.set(False)
     try:
-        with _autocommitting(db.engine).connect() as connection:
+        engines = db.engines
+        with (engines.get(AUTOCOMMIT) or engines[None]).connect() as connection:
             yield connection
     finally:
         _begins.reset(token)
@@ -128,11 +123,19 @@ def _only_reads() -> bool:
 def bind(app: Flask) -> None:
     """Hands SQLite its BEGIN and its pragmas, PostgreSQL its guards."""
     with app.app_context():
-        engine = db.engine
-    if engine.dialect.name == "sqlite":
-        _bind_sqlite(engine, synchronous=app.config["SQLITE_SYNCHRONOUS"])
-    else:
-        _bind_postgresql(engine)
+        engines = [*db.engines.values()]
+    for engine in engines:
+        if engine.dialect.name == "sqlite":
+            _bind_sqlite(engine, synchronous=app.config["SQLITE_SYNCHRONOUS"])
+        else:
+            _bind_postgresql(engine)
+
+
+def disconnect() -> None:
+    """Closes the connections that this process keeps for the app at hand: before it forks, or where it is done."""
+    db.session.remove()
+    for engine in db.engines.values():
+        engine.dispose()
 
 
 def _bind_sqlite(engine: Engine, synchronous: str) -> None:

@@ -42,7 +42,7 @@ from webapp.models import (
 )
 from webapp.services import api_keys, capture, interfaces, submissions, users
 from webapp.services.capture import Submission
-from webapp.transaction import after_commit, reading, transaction
+from webapp.transaction import after_commit, disconnect, reading, transaction
 
 PROCESSES, SLOTS = 2, 128
 
@@ -282,8 +282,7 @@ def installed(
         app = create_app(Config.load(settings), worker=worker)
         stack.enter_context(app.app_context())
         stack.callback(queues.redis.close)
-        stack.callback(db.engine.dispose)
-        stack.callback(db.session.remove)
+        stack.callback(disconnect)
         upgrade()
         with transaction():
             owner = users.create_owner("ada@example.com", "correct horse battery", "Brightwater Solar")

@@ -17,9 +17,8 @@ from tests.support.site import Site, running_site
 from tests.support.valkey import Valkey, running_valkey
 from webapp import create_app
 from webapp.config import Config
-from webapp.extensions import db
 from webapp.services import users
-from webapp.transaction import transaction
+from webapp.transaction import disconnect, transaction
 
 CHROMIUM = "/usr/bin/chromium"
 SWITCHES = [
@@ -59,7 +58,7 @@ def site_app(
         users.create_owner(EMAIL, PASSWORD, "Brightwater Solar")
     yield app
     with app.app_context():
-        db.engine.dispose()
+        disconnect()
 
 
 @pytest.fixture(autouse=True)

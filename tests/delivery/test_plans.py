@@ -16,7 +16,7 @@ from webapp.delivery import lanes, states
 from webapp.delivery.sweep import Sweep
 from webapp.extensions import db
 from webapp.models import Delivery, DeliveryState, Interface, Lane, Webhook, WebhookState
-from webapp.transaction import looking, transaction
+from webapp.transaction import disconnect, looking, transaction
 
 GROWING = ("attempts", "deliveries", "leads", "mails", "report_entries")
 
@@ -63,8 +63,7 @@ def sweep() -> None:
 
 def reads() -> dict[str, tuple[int, int]]:
     """How often each table was read whole, and by an index."""
-    db.session.remove()
-    db.engine.dispose()
+    disconnect()
     wait_until(is_alone, "the other connections to end, for they count when they do")
     with looking() as connection:
         counted = "SELECT relname, seq_scan, idx_scan FROM pg_stat_user_tables WHERE relname = ANY(:names)"

@@ -30,7 +30,7 @@ from webapp.config import Config
 from webapp.extensions import db, queues
 from webapp.models import Authentication
 from webapp.services import api_keys, interfaces, users
-from webapp.transaction import transaction
+from webapp.transaction import disconnect, transaction
 
 DEADLINE = 1.0
 RETRIES = (1, 1, 2, 2, *[3] * 36)  # seconds; longer than any chaos, so that in the end all is delivered
@@ -147,8 +147,7 @@ class World:
                 account_id = users.create_owner("alice@example.com", "correct horse battery", "Brightwater").account_id
                 for name in RECEIVERS:
                     self._interface(account_id, name, seed)
-            db.session.remove()
-            db.engine.dispose()
+            disconnect()
             queues.redis.close()
 
     def _interface(self, account_id: int, name: str, seed: str) -> None:

@@ -6,10 +6,14 @@ from pathlib import Path
 
 import pytest
 from flask import Flask
-from sqlalchemy import Engine, create_engine, text
+from sqlalchemy import Engine, create_engine, select, text, update
 
+from tests.support.waiting import wait_until
 from webapp import transaction
 from webapp.extensions import db
+from webapp.models import Interface
+
+ON_POSTGRESQL = os.environ.get("LEADHOOK_TEST_DATABASE") == "postgresql"
 
 
 @pytest.fixture
@@ -68,13 +72,45 @@ def test_one_connection_may_write_twice(engine: Engine) -> None:
     assert counted(engine) == 2
 
 
-@pytest.mark.skipif(os.environ.get("LEADHOOK_TEST_DATABASE") != "postgresql", reason="SQLite's connections do not die")
-def test_a_connection_that_the_server_ended_while_it_was_idle_is_replaced(app: Flask) -> None:
-    with db.engine.connect() as killer:
-        with db.engine.connect() as victim:
+@pytest.mark.skipif(not ON_POSTGRESQL, reason="SQLite's connections do not die")
+@pytest.mark.parametrize("name", [None, transaction.AUTOCOMMIT])
+def test_a_connection_that_the_server_ended_while_it_was_idle_is_replaced(app: Flask, name: str | None) -> None:
+    engine = db.engines[name]
+    with engine.connect() as killer:
+        with engine.connect() as victim:
             pid = victim.execute(text("SELECT pg_backend_pid()")).scalar_one()
             record = victim.connection._connection_record
         record.info["used_at"] = 0.0  # long ago
         killer.execute(text("SELECT pg_terminate_backend(:pid, 5000)"), {"pid": pid})
-        with db.engine.connect() as next_one:
+        with engine.connect() as next_one:
             assert next_one.execute(text("SELECT pg_backend_pid()")).scalar_one() != pid
+
+
+def test_what_commits_itself_stays_whatever_comes_after_it(app: Flask, interface: Interface) -> None:
+    def at_once() -> None:
+        with transaction.at_once() as connection:
+            connection.execute(update(Interface).values(name="At once"))
+            raise ZeroDivisionError
+
+    def in_a_transaction() -> None:
+        with transaction.transaction():
+            db.session.execute(update(Interface).values(name="Not at all"))
+            raise ZeroDivisionError
+
+    db.session.rollback()
+    for rename in (at_once, in_a_transaction):
+        with pytest.raises(ZeroDivisionError):
+            rename()
+    assert db.session.scalars(select(Interface.name)).all() == ["At once"]
+
+
+@pytest.mark.skipif(not ON_POSTGRESQL, reason="SQLite does not say who is connected")
+def test_nobody_is_connected_any_more_after_disconnecting(app: Flask) -> None:
+    with db.engine.connect() as first, transaction.looking() as second:
+        pids = [one.execute(text("SELECT pg_backend_pid()")).scalar_one() for one in (first, second)]
+    transaction.disconnect()
+    others = create_engine(db.engine.url)
+    with others.connect() as connection:
+        living = text("SELECT count(*) FROM pg_stat_activity WHERE pid = ANY(:pids)")
+        wait_until(lambda: connection.execute(living, {"pids": pids}).scalar_one() == 0, "both to end")
+    others.dispose()

@@ -23,7 +23,7 @@ from webapp.encryption import decrypt
 from webapp.extensions import db
 from webapp.ids import attempt_id
 from webapp.models import ApiKey, Attempt, Delivery, DeliveryState, Reason, Webhook
-from webapp.transaction import reading
+from webapp.transaction import disconnect, reading
 from webapp.webhooks.signing import Signer
 
 _WANTED = (
@@ -50,7 +50,7 @@ _MOVED = (
 @cache
 def application() -> Flask:
     """For its engine: the same database, the same settings as Leadhook's workers have."""
-    return create_app(Config.load(), worker=True, pool_size=2)
+    return create_app(Config.load(), worker=True, connections=(4, 1))
 
 
 @cache
@@ -128,4 +128,4 @@ def prepare() -> None:
             connection.execute(_WANTED, {"delivery": -1})
         with suppress(IntegrityError), db.engine.begin() as connection:
             _record(connection, -1, "", None, attempt_id(), utcnow(), 0, 0, answer)  # there is no such delivery
-        db.engine.dispose()
+        disconnect()

@@ -19,6 +19,7 @@ from webapp.forms.lead_form import LeadForm
 from webapp.ids import lead_id
 from webapp.models import Delivery, Interface, Lead
 from webapp.services import interface_templates, submissions
+from webapp.transaction import disconnect
 from webapp.webhooks.payload import lead_payload
 
 
@@ -29,14 +30,13 @@ def create_app() -> Flask:
     config = Config.load()
     app = Flask("views")
     app.config["SQLALCHEMY_DATABASE_URI"] = config.database_url
-    app.config["SQLALCHEMY_ENGINE_OPTIONS"] = _engine_options(config.database_url, plans_once=False, pool_size=10)
+    app.config["SQLALCHEMY_ENGINE_OPTIONS"] = _engine_options(config.database_url, plans_once=False, pool_size=20)
     db.init_app(app)
     with app.app_context():
         if db.engine.dialect.name == "sqlite":
             event.listen(db.engine, "connect", _as_leadhooks)
         known = _known()
-        db.session.remove()
-        db.engine.dispose()  # gunicorn forks after this
+        disconnect()  # gunicorn forks after this
     app.post("/bare")(bare)
     app.post("/same", defaults={"known": known})(same)
     return app
