@@ -118,6 +118,7 @@ def make_app(
     def make(csrf: bool = False, worker: bool = False, plans_once: bool = False, **more: str) -> Flask:
         app = create_app(Config.load({**environ, **more}), worker=worker, plans_once=plans_once)
         once.compile_templates_once(app, made_once)
+        once.compile_statements_once(app)
         app.test_client_class = Browser
         app.config.update(TESTING=True, WTF_CSRF_ENABLED=csrf, ENVIRON={**environ, **more})
         made.append(app)

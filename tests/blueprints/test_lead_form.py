@@ -343,7 +343,8 @@ def test_overlong_sources_are_cut(client: FlaskClient, address: str) -> None:
 def test_nothing_is_read_before_a_lead_is_kept(app: Flask, client: FlaskClient, address: str) -> None:
     client.post(address, data=ADA)
     statements: list[str] = []
-    event.listen(db.engine, "before_cursor_execute", lambda *args: statements.append(args[2]))
+    for engine in db.engines.values():
+        event.listen(engine, "before_cursor_execute", lambda *args: statements.append(args[2]))
     client.post(address, data=ADA)
     selects = [statement for statement in statements if statement.startswith("SELECT")]
     assert not selects

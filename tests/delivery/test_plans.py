@@ -28,7 +28,8 @@ def app(make_app: AppMaker) -> Iterator[Flask]:
     """A worker's app, on connections that read a table whole only where no index can serve."""
     app = make_app(worker=True, plans_once=True)
     with app.app_context():
-        event.listen(db.engine, "connect", prefer_indexes)
+        for engine in db.engines.values():
+            event.listen(engine, "connect", prefer_indexes)
         wait_until(is_alone, "whoever emptied the database to be gone, who read it whole")
         with looking() as connection:
             connection.execute(text("SELECT pg_stat_reset()"))

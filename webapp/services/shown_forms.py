@@ -31,7 +31,7 @@ _VERSION: Any = (
 def kept(public_id: str) -> Published | None:
     """The interface as this process last saw it, without asking; a capture from it finds out whether it is so still."""
     found = _kept.get(public_id)
-    return found[1] if found and found[0][0] == str(db.engine.url) else None
+    return found[1] if found and found[0][0] == db.engine.url else None
 
 
 def get(public_id: str) -> Published:
@@ -40,7 +40,7 @@ def get(public_id: str) -> Published:
         raise NotFound
     with looking() as connection:
         version = connection.execute(_VERSION, {"public_id": public_id}).one_or_none()
-        seen = (str(connection.engine.url), *version) if version else None
+        seen = (connection.engine.url, *version) if version else None
     if seen is None:
         _kept.pop(public_id, None)
         raise NotFound
