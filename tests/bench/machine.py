@@ -11,7 +11,7 @@ import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from tests.support.postgres import binary
 
@@ -72,6 +72,26 @@ def _cpu_seconds() -> float:
     ticks = Path("/proc/stat").read_text().splitlines()[0].split()[1:9]
     used = sum(int(tick) for number, tick in enumerate(ticks) if number not in (3, 4))  # without idle and iowait
     return used / os.sysconf("SC_CLK_TCK")
+
+
+class ProcessorTime(NamedTuple):
+    """Ticks of all processors: how many they worked, and how many more their host took from them while they would."""
+
+    worked: int
+    stolen: int
+
+    @classmethod
+    def now(cls) -> "ProcessorTime":
+        user, nice, system, _, _, interrupts, soft, stolen = map(
+            int, Path("/proc/stat").read_text().splitlines()[0].split()[1:9]
+        )
+        return cls(user + nice + system + interrupts + soft, stolen)
+
+    def stolen_share(self) -> float:
+        """Of the processor time that was wanted since, the share that the host of this (virtual) machine took."""
+        now = self.now()
+        stolen = now.stolen - self.stolen
+        return stolen / max(1, now.worked - self.worked + stolen)
 
 
 def need(databases: Sequence[str]) -> None:

@@ -1,19 +1,23 @@
 """What endpoints that hang, fail or are slow do to those that answer: the healthy ones' p99, from the first lead on."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 from typing import NamedTuple
 
 from tests.bench.endpoints import Endpoints, running_endpoints
 from tests.bench.leadhook import Hook, Installation, installed
 from tests.bench.load import arrivals, now_and_then, offer, received
-from tests.bench.machine import say
+from tests.bench.machine import ProcessorTime, say
 from tests.bench.measure import Row, Sizes, percentile
 from tests.support.postgres import Postgres
 
 HEALTHY, RATE = 20, 50.0  # webhooks, leads a second over all of them
 FIRST_WITHIN, EVERY = 5.0, 10.0  # seconds: when the others get their first lead, and how often after that
 TARGET = 1.5
+# A host that takes more than this of the processor time makes every p99 a figure of the host. Such a measurement is
+# made again, whatever it found, and of these tries at most the one that the host disturbed least counts.
+STOLEN, TRIES = 0.05, 3
 
 
 class Company(NamedTuple):
@@ -42,6 +46,7 @@ COMPANIES = (
 def run(sizes: Sizes, database: str, postgres: Postgres | None, directory: Path) -> Iterator[Row]:
     found: dict[str, list[float]] = {company.name: [] for company in (ALONE, *COMPANIES)}
     middle = {name: list[float]() for name in found}
+    stolen = {name: list[float]() for name in found}
     with (
         running_endpoints(directory) as measuring,
         running_endpoints(directory) as misbehaving,
@@ -51,15 +56,30 @@ def run(sizes: Sizes, database: str, postgres: Postgres | None, directory: Path)
         healthy = installation.hooks(HEALTHY, lambda number: measuring.url(f"measure/{number}", host="localhost"))
         for number in range(sizes.rounds):
             for company in (ALONE, *COMPANIES):
-                ms = _measure(sizes, installation, measuring, misbehaving, healthy, company, number)
+                measure = partial(_measure, sizes, installation, measuring, misbehaving, healthy, company, number)
+                ms, share = _undisturbed(measure)
                 found[company.name].append(percentile(ms, 99))
                 middle[company.name].append(percentile(ms, 50))
+                stolen[company.name].append(round(share, 3))
                 words = f"p50 {percentile(ms, 50):.1f}, p99 {percentile(ms, 99):.1f}, worst {max(ms):.0f} ms"
-                say(f"  {database}, round {number + 1}: beside {company.name} {words}")
+                say(f"  {database}, round {number + 1}: beside {company.name} {words}; {share:.1%} stolen")
     for company in COMPANIES:
         title = f"Healthy p99 beside {company.words}"
         row = (f"isolation-{company.name}", title, database, "ms", found[company.name], "without them", found["alone"])
-        yield Row(*row, TARGET, at_least=False, more={"p50": middle[company.name], "p50_without": middle["alone"]})
+        more = {"p50": middle[company.name], "p50_without": middle["alone"]}
+        more |= {"stolen": stolen[company.name], "stolen_without": stolen["alone"]}
+        yield Row(*row, TARGET, at_least=False, more=more)
+
+
+def _undisturbed(measure: Callable[[], list[float]]) -> tuple[list[float], float]:
+    """What was measured while the host took the least, and the share that it took all the same."""
+    tries: list[tuple[float, list[float]]] = []
+    while len(tries) < TRIES and all(share > STOLEN for share, _ in tries):
+        before = ProcessorTime.now()
+        ms = measure()
+        tries.append((before.stolen_share(), ms))
+    share, ms = min(tries, key=lambda one: one[0])
+    return ms, share
 
 
 def _measure(
