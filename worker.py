@@ -22,7 +22,7 @@ from webapp import create_app
 from webapp.config import Config, ConfigError
 from webapp.delivery import worker
 from webapp.delivery.queues import FAST, MAIL, NAMES, SLOW
-from webapp.delivery.rehearsal import rehearse
+from webapp.delivery.rehearsal import rehearse, rehearse_reports
 from webapp.delivery.sweep import EVERY, Sweep
 
 log = structlog.get_logger()
@@ -124,6 +124,8 @@ class Supervisor:
         with app.app_context():
             if role in (FAST, SLOW):
                 rehearse()
+            elif role == MAIL:
+                rehearse_reports()
             gc.freeze()  # what stands now stands for good: looking through it made all threads wait as long again
             if role != SWEEP:
                 return 0 if worker.serve(app, role, self.slots) else 1

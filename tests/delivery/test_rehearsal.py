@@ -2,12 +2,14 @@
 
 from typing import Any
 
+from flask import Flask
 from sqlalchemy import text
 
 from tests.support.factories import point_at, submit
-from webapp.delivery.rehearsal import rehearse
+from webapp.delivery.rehearsal import rehearse, rehearse_reports
 from webapp.extensions import db
 from webapp.models import Interface
+from webapp.services.report_texts import TEMPLATES
 from webapp.transaction import transaction
 
 
@@ -31,3 +33,13 @@ def test_a_database_that_is_not_ready_is_no_reason_not_to_start(interface: Inter
     with transaction():
         db.session.execute(text("ALTER TABLE lanes RENAME TO not_yet"))
     rehearse()
+
+
+def test_reports_are_worded_with_templates_that_were_compiled_before(app: Flask, interface: Interface) -> None:
+    before = rows()
+    rehearse_reports()
+    assert rows() == before
+    assert app.jinja_env.cache is not None
+    compiled = {name for _, name in app.jinja_env.cache}
+    parts = ("subject.txt", "body.txt", "body.html")
+    assert compiled >= {f"email/{template}/{part}" for template in TEMPLATES.values() for part in parts}

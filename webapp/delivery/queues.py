@@ -7,9 +7,12 @@ from redis import Redis
 from redis.backoff import NoBackoff
 from redis.retry import Retry
 from rq import Queue
+from rq.job import Job
 from rq.serializers import JSONSerializer
 
 if TYPE_CHECKING:
+    from redis.client import Pipeline
+
     from webapp.config import Config
 
 FAST, SLOW, MAIL = "fast", "slow", "mail"
@@ -17,6 +20,14 @@ NAMES = (FAST, SLOW, MAIL)
 
 WEB_TIMEOUT = 0.2  # seconds a request may wait for Redis
 REST = 2.0  # seconds without Redis after it failed to answer
+
+
+class _Queue(Queue):
+    """A queue whose jobs depend on none. To look for what one depends on, RQ begins a transaction for each."""
+
+    def setup_dependencies(self, job: Job, pipeline: "Pipeline | None" = None) -> Job:
+        """There is nothing to set up."""
+        return job
 
 
 class Queues:
@@ -35,7 +46,7 @@ class Queues:
             retry=Retry(NoBackoff(), 0),
         )
         # Ids only as arguments, so JSON serves.
-        self._named = {name: Queue(name, connection=self.redis, serializer=JSONSerializer) for name in NAMES}
+        self._named = {name: _Queue(name, connection=self.redis, serializer=JSONSerializer) for name in NAMES}
         self._failed_at = -REST
 
     def get(self, name: str) -> Queue:
