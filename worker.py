@@ -22,8 +22,9 @@ from webapp import create_app
 from webapp.config import Config, ConfigError
 from webapp.delivery import worker
 from webapp.delivery.queues import FAST, MAIL, NAMES, SLOW
-from webapp.delivery.rehearsal import rehearse, rehearse_reports
+from webapp.delivery.rehearsal import rehearse
 from webapp.delivery.sweep import EVERY, Sweep
+from webapp.services import report_samples
 
 log = structlog.get_logger()
 
@@ -125,7 +126,7 @@ class Supervisor:
             if role in (FAST, SLOW):
                 rehearse()
             elif role == MAIL:
-                rehearse_reports()
+                report_samples.rehearse()
             gc.freeze()  # what stands now stands for good: looking through it made all threads wait as long again
             if role != SWEEP:
                 return 0 if worker.serve(app, role, self.slots) else 1

@@ -6,9 +6,10 @@ from flask import Flask
 from sqlalchemy import text
 
 from tests.support.factories import point_at, submit
-from webapp.delivery.rehearsal import rehearse, rehearse_reports
+from webapp.delivery.rehearsal import rehearse
 from webapp.extensions import db
 from webapp.models import Interface
+from webapp.services import report_samples
 from webapp.services.report_texts import TEMPLATES
 from webapp.transaction import transaction
 
@@ -37,7 +38,7 @@ def test_a_database_that_is_not_ready_is_no_reason_not_to_start(interface: Inter
 
 def test_reports_are_worded_with_templates_that_were_compiled_before(app: Flask, interface: Interface) -> None:
     before = rows()
-    rehearse_reports()
+    report_samples.rehearse()
     assert rows() == before
     assert app.jinja_env.cache is not None
     compiled = {name for _, name in app.jinja_env.cache}

@@ -1,8 +1,7 @@
-"""Once through a drain, or a report, when a worker process starts, so that no lead waits for what is made only once.
+"""Once through a drain when a worker process starts, so that no lead waits for what is made only once.
 
-Making a statement takes some milliseconds of a processor; reading the authorities of TLS, or compiling the templates
-of reports, a tenth of a second. On SQLite the first time-out of a process would have every writer wait while its
-statements are made.
+Making a statement takes some milliseconds, and reading the authorities of TLS a tenth of a second. On SQLite the first
+time-out of a process would have every writer wait while its statements are made.
 """
 
 import contextlib
@@ -13,8 +12,7 @@ from webapp.clock import utcnow
 from webapp.delivery import lanes, ledger, record, sending
 from webapp.delivery.ledger import Due, Target
 from webapp.delivery.moves import Sent, move
-from webapp.models import DeliveryState, ReportKind
-from webapp.services import report_samples
+from webapp.models import DeliveryState
 from webapp.transaction import looking
 from webapp.webhooks.outcome import NO_ANSWER, ErrorKind, Outcome
 
@@ -24,12 +22,6 @@ _OUTCOMES = (
     Outcome(500, "", False, (), ErrorKind.HTTP_5XX, 0, None),
     Outcome(NO_ANSWER, "", False, (), ErrorKind.TIMEOUT, 0, None),
 )
-
-
-def rehearse_reports() -> None:
-    """Words each kind of report once, of made-up failures."""
-    for kind in ReportKind:
-        report_samples.sample(kind)
 
 
 def rehearse() -> None:
