@@ -48,8 +48,8 @@ class Sample:
 
 
 def rehearse() -> None:
-    """Words each kind of report once, so that its templates are compiled when the first one is due: that takes a tenth of
-    a second of a processor, just when many webhooks begin to fail."""
+    """Words each kind of report once, so that its templates are compiled when the first one is due: that takes a tenth
+    of a second of a processor, just when many webhooks begin to fail."""
     for kind in ReportKind:
         sample(kind)
 
