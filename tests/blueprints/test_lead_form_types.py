@@ -313,7 +313,8 @@ def test_a_view_costs_one_small_select_and_sees_every_change(
     address = f"/f/{every.public_id}"
     client.get(address)
     statements: list[str] = []
-    event.listen(db.engine, "before_cursor_execute", lambda *args: statements.append(args[2]))
+    for engine in db.engines.values():
+        event.listen(engine, "before_cursor_execute", lambda *args: statements.append(args[2]))
     assert "The text" in client.get(address).text
     assert len([one for one in statements if one.startswith("SELECT")]) == 1, statements
     text = every.fields[0]
