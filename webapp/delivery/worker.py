@@ -123,14 +123,16 @@ class ThreadedWorker(BaseWorker):
         try:
             job.restore(found)
         except NoSuchJobError:  # it was deleted meanwhile, from the dashboard
-            self._forget(job, queue, execution)
+            self._forget(job, queue, execution, self.connection)
             return
         self.executions[execution.id] = execution
         self.slots.begin(lambda: self._perform(job, queue, execution))
 
-    def _forget(self, job: Job, queue: Queue, execution: Execution, pipeline: Any = None) -> None:
-        queue.started_job_registry.remove_execution(execution, pipeline=pipeline)
-        (self.connection if pipeline is None else pipeline).delete(job.key)
+    @staticmethod
+    def _forget(job: Job, queue: Queue, execution: Execution, connection: Any) -> None:
+        """Takes back what `execute_job` told; `connection` is one, or a pipeline."""
+        queue.started_job_registry.remove_execution(execution, pipeline=connection)
+        connection.delete(job.key)
 
     def prepare_job_execution(self, job: Job, remove_from_intermediate_queue: bool = False) -> None:
         """Was done before the job had a slot."""

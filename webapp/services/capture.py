@@ -1,6 +1,6 @@
 """Capture: what visitors submit becomes leads, promised deliveries and mails, in one transaction; the ring follows it.
 
-Submissions that come at the same time are kept together: two statements and one commit for all of them.
+Submissions that come at the same time are kept together: two statements (PostgreSQL: one) and one commit for all.
 """
 
 from collections.abc import Mapping, Sequence
