@@ -24,7 +24,7 @@ from webapp.delivery import worker
 from webapp.delivery.queues import FAST, MAIL, NAMES, SLOW
 from webapp.delivery.rehearsal import rehearse
 from webapp.delivery.sweep import EVERY, Sweep
-from webapp.services import report_samples
+from webapp.services import reports
 
 log = structlog.get_logger()
 
@@ -126,7 +126,7 @@ class Supervisor:
             if role in (FAST, SLOW):
                 rehearse()
             elif role == MAIL:
-                report_samples.rehearse()
+                reports.rehearse()
             gc.freeze()  # what stands now stands for good: looking through it made all threads wait as long again
             if role != SWEEP:
                 return 0 if worker.serve(app, role, self.slots) else 1

@@ -47,13 +47,6 @@ class Sample:
         return self.kind.replace("_", "-")
 
 
-def rehearse() -> None:
-    """Words each kind of report once, so that its templates are compiled when the first one is due: that takes a tenth
-    of a second of a processor, just when many webhooks begin to fail."""
-    for kind in ReportKind:
-        sample(kind)
-
-
 def sample(kind: ReportKind) -> Sample:
     """The sample of a kind of report."""
     title, when = TITLES[kind]

@@ -41,7 +41,7 @@ def failures(webhook: Webhook, entries: ColumnElement[bool], window: float) -> d
     `window`: seconds until the next report may come.
     """
     schedule = current_app.extensions["leadhook"].retry_schedule if webhook.automatic_retries else ()
-    return of_failures(_read(entries), of_webhook(webhook), schedule, window)
+    return of_failures(read(entries), of_webhook(webhook), schedule, window)
 
 
 def of_failures(told: Failures, about: dict[str, Any], schedule: Sequence[float], window: float) -> dict[str, Any]:
@@ -106,7 +106,8 @@ def of_webhook(webhook: Webhook) -> dict[str, Any]:
     }
 
 
-def _read(entries: ColumnElement[bool]) -> Failures:
+def read(entries: ColumnElement[bool]) -> Failures:
+    """What these entries tell of."""
     told = select().select_from(ReportEntry).where(entries).join(ReportEntry.delivery)
     tried = told.join(ReportEntry.attempt)
     span = func.count(), func.min(Attempt.started_at), func.max(Attempt.started_at)

@@ -5,6 +5,7 @@ written under the lock of the webhook's lane, as results are recorded, so that a
 by a window that closes.
 """
 
+import contextlib
 import threading
 import time
 from collections.abc import Callable, Sequence
@@ -13,12 +14,13 @@ from typing import Any, NamedTuple
 import structlog
 from flask import current_app
 from sqlalchemy import ColumnElement, bindparam, exists, func, select, update
+from sqlalchemy.exc import DBAPIError
 
 from webapp.clock import now_sql
 from webapp.config import Config
 from webapp.delivery import states
 from webapp.extensions import db
-from webapp.models import MailState, Report, ReportEntry, ReportKind, Role, User, Webhook, WebhookState
+from webapp.models import Interface, MailState, Report, ReportEntry, ReportKind, Role, User, Webhook, WebhookState
 from webapp.services import mails, report_texts
 from webapp.services.report_samples import Sample, sample
 from webapp.transaction import reading, release, transaction
@@ -28,6 +30,7 @@ log = structlog.get_logger()
 SLICE = 10.0  # seconds a job writes reports; the next sweep rings for what is left
 REST = 0.2  # seconds between a job's first two reports, and so much more between each two, up to
 LONGEST_REST = 1.0
+NOBODY = 0  # no account and no webhook has this id
 _compiling = threading.Lock()
 TOLD_BY_ENTRIES = (ReportKind.FAILED, ReportKind.GAVE_UP, ReportKind.PAUSED)
 
@@ -86,15 +89,13 @@ def _drafts(webhook_id: int) -> list[_Draft] | None:
 
 
 def _worded(webhook: Webhook) -> list[_Draft]:
-    untold = select(ReportEntry.kind, func.count(), func.max(ReportEntry.id)).group_by(ReportEntry.kind)
-    found = {row[0]: row for row in db.session.execute(untold.where(_untold(webhook.id)))}
+    found = {row[0]: row for row in _untold_kinds(webhook.id)}
     drafts = []
     for kind, entries, last in [found[kind] for kind in TOLD_BY_ENTRIES if kind in found]:
         if kind == ReportKind.PAUSED:
             context = report_texts.paused(webhook, webhook.state_reason)
         else:
-            told = _untold(webhook.id) & (ReportEntry.kind == kind) & (ReportEntry.id <= last)
-            context = report_texts.failures(webhook, told, _window(webhook))
+            context = report_texts.failures(webhook, _untold_up_to(webhook.id, kind, last), _window(webhook))
         drafts.append(_Draft(kind, entries, last, _render(kind, context), _recipients(webhook)))
     return drafts
 
@@ -170,6 +171,16 @@ def _untold(webhook_id: int) -> ColumnElement[bool]:
     return (ReportEntry.webhook_id == webhook_id) & ReportEntry.report_id.is_(None)
 
 
+def _untold_up_to(webhook_id: int, kind: ReportKind, last: int) -> ColumnElement[bool]:
+    return _untold(webhook_id) & (ReportEntry.kind == kind) & (ReportEntry.id <= last)
+
+
+def _untold_kinds(webhook_id: int) -> Sequence[Any]:
+    """Of each kind: how many entries nobody has told of, and the last one's id."""
+    kinds = select(ReportEntry.kind, func.count(), func.max(ReportEntry.id)).group_by(ReportEntry.kind)
+    return db.session.execute(kinds.where(_untold(webhook_id))).all()
+
+
 def _has_untold(webhook: Webhook) -> bool:
     return bool(db.session.scalar(select(exists().where(_untold(webhook.id)))))
 
@@ -227,6 +238,32 @@ def _recipients(webhook: Webhook) -> list[str]:
 def _config() -> Config:
     config: Config = current_app.extensions["leadhook"]
     return config
+
+
+def rehearse() -> None:
+    """Words each kind of report, and reads and writes one of nobody, for the process that will write them: the first
+    report would take four times as long as the next, just when many webhooks begin to fail, and while others wait for
+    the database. Nothing changes: a report without an account is refused, and all before it with it.
+
+    Without a database there is only the wording.
+    """
+    sample_reports()
+    with contextlib.suppress(DBAPIError):
+        _due_webhooks()
+        _drafts(NOBODY)
+        with reading():
+            try:
+                _untold_kinds(NOBODY)
+                report_texts.read(_untold_up_to(NOBODY, ReportKind.FAILED, 0))
+                recipients = _recipients(Webhook(account_id=NOBODY, interface=Interface(report_emails=[])))
+            finally:
+                release()
+        with transaction():
+            _write(NOBODY, [])
+            nobodys = {"webhook": NOBODY, "told": ReportKind.FAILED, "last": 0, "report": NOBODY}
+            db.session.connection().execute(_TELL, nobodys)
+            mails.log_told(NOBODY, "", None, [])
+            _report(Webhook(id=NOBODY), ReportKind.FAILED, mails.Rendered("", "", ""), recipients)
 
 
 def sample_reports() -> list[Sample]:
