@@ -102,7 +102,7 @@ class Installation:
     # Interfaces and leads --------------------------------------------------------------------------------------------
 
     def hooks(self, count: int, url: str | Callable[[int], str]) -> list[Hook]:
-        """New interfaces whose webhooks sign with the Shared Token, each form read once, as by a visitor who views it."""
+        """New interfaces whose webhooks sign with the Shared Token; each form is read, as by a visitor who views it."""
         made = []
         with transaction():
             for number in range(count):
