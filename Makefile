@@ -26,7 +26,7 @@ format: ## put code into the house format
 	.venv/bin/ruff check --fix .
 	.venv/bin/ruff format .
 
-bench: ## measure it beside its peers and limits, about an hour; ARGS=--quick for a look, see docs/benchmarks.md
+bench: ## measure it beside its peers and limits, an hour and a quarter; ARGS=--quick for a look, see docs/benchmarks.md
 	@sh scripts/install.sh requirements.txt requirements-bench.txt
 	@.venv/bin/python -m tests.bench $(ARGS)
 
