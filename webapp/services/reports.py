@@ -28,8 +28,7 @@ from webapp.transaction import reading, release, transaction
 log = structlog.get_logger()
 
 SLICE = 10.0  # seconds a job writes reports; the next sweep rings for what is left
-REST = 0.2  # seconds between a job's first two reports, and so much more between each two, up to
-LONGEST_REST = 1.0
+REST = 1.0  # seconds between two reports of a job
 NOBODY = 0  # no account and no webhook has this id
 _compiling = threading.Lock()
 TOLD_BY_ENTRIES = (ReportKind.FAILED, ReportKind.GAVE_UP, ReportKind.PAUSED)
@@ -39,22 +38,23 @@ def compile_due(stopping: Callable[[], bool] = lambda: False) -> int:
     """Writes each report whose time has come, with its mail, a transaction for each webhook; returns how many.
 
     A report takes longer to word than to write, so it is worded before the lane is locked, of what stands there then.
-    Where hundreds of receivers fail at once, their reports come more and more slowly, down to one a second: those who
-    wait for the database with a lead are more urgent.
+    Where hundreds of receivers fail at once, their reports come one a second: those who wait for the database with a
+    lead are more urgent.
     """
     if not _compiling.acquire(blocking=False):  # each job would word what the other one writes
         return 0
     try:
         written = 0
         ends_at = time.monotonic() + SLICE
-        for number, webhook_id in enumerate(_due_webhooks(), 1):
+        for number, webhook_id in enumerate(_due_webhooks()):
+            if number:
+                time.sleep(REST)
             if stopping() or time.monotonic() > ends_at:
                 break
             try:
                 written += _compile(webhook_id)
             except Exception as error:  # one webhook's trouble must not silence the others
                 log.error("a report could not be written", webhook=webhook_id, exc_info=error)
-            time.sleep(min(number * REST, LONGEST_REST))
         return written
     finally:
         _compiling.release()

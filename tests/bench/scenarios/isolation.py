@@ -17,7 +17,7 @@ FIRST_WITHIN, EVERY = 5.0, 10.0  # seconds: when the others get their first lead
 TARGET = 1.5
 # A host that takes more than this of the processor time makes every p99 a figure of the host. Such a measurement is
 # made again, whatever it found; of so many tries at most, the one that the host disturbed least counts.
-STOLEN, TRIES = 0.05, 5
+STOLEN, TRIES = 0.03, 5
 
 
 class Company(NamedTuple):
