@@ -14,13 +14,7 @@ from tests.support.receiver import Receiver
 from tests.support.reporting import drain, end_window, fail, kinds, make_retries_due, send_mail, told, window_of
 from tests.support.smtp import MailServer
 from webapp.extensions import db
-from webapp.models import (
-    Interface,
-    Lane,
-    ReportEntry,
-    Webhook,
-    WebhookState,
-)
+from webapp.models import Interface, Lane, ReportEntry, Webhook, WebhookState
 from webapp.services import leads, mails, reports, webhooks
 from webapp.transaction import transaction
 
@@ -231,6 +225,15 @@ def test_one_webhooks_trouble_does_not_silence_the_others(
     db.session.rollback()
     monkeypatch.setattr(reports, "_due_webhooks", lambda: [-1, webhook_id])
     assert reports.compile_due() == 1
+
+
+def test_reports_of_a_job_come_one_a_second(app: Flask, monkeypatch: pytest.MonkeyPatch) -> None:
+    happened: list[Any] = []
+    monkeypatch.setattr(reports, "_due_webhooks", lambda: [1, 2, 3])
+    monkeypatch.setattr(reports, "_compile", lambda webhook_id: happened.append(webhook_id) or 1)
+    monkeypatch.setattr(reports.time, "sleep", lambda seconds: happened.append(f"{seconds} s"))
+    assert reports.compile_due() == 3
+    assert happened == [1, "1.0 s", 2, "1.0 s", 3]
 
 
 def test_what_fails_while_a_report_is_worded_is_told_by_the_next(
