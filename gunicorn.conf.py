@@ -27,5 +27,6 @@ control_socket_disable = True
 
 def post_worker_init(worker):  # type: ignore[no-untyped-def]
     """After the fork, for threads do not survive one; what stands now is never garbage, and is not looked through."""
-    bell.start(worker.wsgi)
+    with worker.wsgi.app_context():
+        bell.start(worker.wsgi)
     gc.freeze()

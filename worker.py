@@ -20,11 +20,11 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from webapp import create_app
 from webapp.config import Config, ConfigError
-from webapp.delivery import worker
+from webapp.delivery import threaded_worker
 from webapp.delivery.queues import FAST, MAIL, NAMES, SLOW
 from webapp.delivery.rehearsal import rehearse
 from webapp.delivery.sweep import EVERY, Sweep
-from webapp.services import reports
+from webapp.services.reports import reports
 
 log = structlog.get_logger()
 
@@ -116,7 +116,7 @@ class Supervisor:
     def _work(self, role: str) -> int:
         """What a child does until it is told to stop, or until the supervisor is gone; its exit code."""
         for number in (signal.SIGTERM, signal.SIGINT):
-            signal.signal(number, worker.stop)
+            signal.signal(number, threaded_worker.stop)
         if self.stopping:  # told before it could be
             return 0
         threading.Thread(target=self._end_with_parent, daemon=True).start()
@@ -129,7 +129,7 @@ class Supervisor:
                 reports.rehearse()
             gc.freeze()  # what stands now stands for good: looking through it made all threads wait as long again
             if role != SWEEP:
-                return 0 if worker.serve(app, role, self.slots) else 1
+                return 0 if threaded_worker.serve(app, role, self.slots) else 1
             _sweep()
         return 0
 
@@ -164,7 +164,7 @@ class Supervisor:
 
 def _sweep() -> None:
     sweep = Sweep()
-    while not worker.stopped_within(EVERY):
+    while not threaded_worker.stopped_within(EVERY):
         try:
             sweep.once()
         except SQLAlchemyError as error:

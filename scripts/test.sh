@@ -50,6 +50,6 @@ make check
 if have postgresql; then
   echo "Once more on PostgreSQL: all that touches the database."
   LEADHOOK_TEST_DATABASE=postgresql .venv/bin/pytest -n 2 --dist worksteal tests/delivery tests/services tests/blueprints tests/journeys \
-    tests/fault/test_faults.py tests/model/test_properties.py tests/house/test_migrations.py tests/unit/test_transaction.py --ignore=tests/journeys/test_run.py # which is SQLite's by definition
+    tests/fault/test_faults.py tests/model/test_properties.py tests/house/test_migrations.py tests/db/test_transactions.py --ignore=tests/journeys/test_run.py # which is SQLite's by definition
 fi
 echo "All of it took $(($(date +%s) - start_at)) seconds."

@@ -23,10 +23,12 @@ from tests.support.receiver import Receiver
 from tests.support.valkey import Valkey, running_valkey
 from webapp import create_app
 from webapp.config import Config
-from webapp.extensions import db, queues
+from webapp.db.transactions import disconnect, transaction
+from webapp.delivery.queues import queues
+from webapp.extensions import db
 from webapp.models import Interface, User
-from webapp.services import interfaces, users, webhooks
-from webapp.transaction import disconnect, transaction
+from webapp.services.interfaces import interfaces, webhooks
+from webapp.services.people import users
 from webapp.webhooks.addresses import resolve
 
 ON_POSTGRESQL = os.environ.get("LEADHOOK_TEST_DATABASE") == "postgresql"
@@ -128,9 +130,9 @@ def make_app(
     for app in made:
         with app.app_context():
             disconnect()
+            queues.redis.close()
         if sender := app.extensions.get("leadhook_sender"):
             sender.close()
-        queues.redis.close()
     if postgres:
         postgres.give_back(name, template_database)
 

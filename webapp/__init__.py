@@ -7,10 +7,10 @@ from flask import Flask
 from sqlalchemy.engine import make_url
 from werkzeug.middleware.proxy_fix import ProxyFix
 
-from webapp import blueprints, cli, errors, filters, htmx, log, roles, security, transaction
+from webapp import blueprints, cli, extensions, log
 from webapp.config import Config
-from webapp.extensions import csrf, db, limiter, login, mail, migrate, queues
-from webapp.form_limit import form_limit
+from webapp.db import transactions
+from webapp.web import error_pages, filters, htmx, roles, security
 
 __version__ = "1.0.0"
 
@@ -39,17 +39,17 @@ def create_app(
         app.wsgi_app = ProxyFix(app.wsgi_app, x_for=hops, x_proto=hops, x_host=hops)  # type: ignore[method-assign]
 
     log.configure()
-    db.init_app(app)
-    transaction.bind(app)
-    migrate.init_app(app, db, directory=str(Path(__file__).parent / "migrations"), render_as_batch=True)
-    login.init_app(app)
-    mail.init_app(app)
-    queues.init_app(config)
-    limiter.init_app(app)
-    form_limit.init_app(app)
-    for part in (security, errors, filters, htmx, blueprints, cli):
+    extensions.db.init_app(app)
+    transactions.bind(app)
+    extensions.migrate.init_app(
+        app, extensions.db, directory=str(Path(__file__).parent / "migrations"), render_as_batch=True
+    )
+    extensions.login.init_app(app)
+    extensions.mail.init_app(app)
+    extensions.limiter.init_app(app)
+    for part in (security, error_pages, filters, htmx, blueprints, cli):
         part.init_app(app)
-    csrf.init_app(app)  # reads the form, so only after security has seen that it is one to be read
+    extensions.csrf.init_app(app)  # reads the form, so only after security has seen that it is one to be read
     roles.check(app)
     return app
 
@@ -116,4 +116,4 @@ def _binds(database_url: str, plans_once: bool, pool_size: int) -> dict[str, Any
         return {}
     options = _engine_options(database_url, plans_once, pool_size)
     options |= {"isolation_level": "AUTOCOMMIT", "skip_autocommit_rollback": True, "pool_reset_on_return": None}
-    return {transaction.AUTOCOMMIT: {"url": database_url, **options}}
+    return {transactions.AUTOCOMMIT: {"url": database_url, **options}}

@@ -12,10 +12,12 @@ from flask.cli import with_appcontext
 from sqlalchemy.exc import OperationalError, ProgrammingError
 
 from webapp.actor import OPERATOR, acting
+from webapp.db.transactions import transaction
 from webapp.models import KeyAccess, User
-from webapp.services import api_keys, installation, interfaces, password_resets, users, webhooks
+from webapp.services import api_keys, installation
 from webapp.services.errors import Refused
-from webapp.transaction import transaction
+from webapp.services.interfaces import interfaces, webhooks
+from webapp.services.people import password_resets, users
 
 
 def init_app(app: Flask) -> None:
@@ -139,7 +141,7 @@ def rotate_encryption() -> None:
 @with_appcontext
 def receive(port: int, shared_token: str | None, status: int, delay: float) -> None:
     """A receiver to try webhooks with: prints and verifies what arrives."""
-    from webapp import receiver
+    from webapp.run import receiver
 
     with _plainly():
         receiver.run(port, shared_token, status, delay)

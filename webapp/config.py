@@ -10,12 +10,14 @@ import secrets
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, TypeVar, cast
 from urllib.parse import quote
 
 from click import ClickException
 from cryptography.fernet import Fernet
 from dotenv import dotenv_values
+from flask import Flask, current_app
+from werkzeug.local import LocalProxy
 
 from webapp import config_values as values
 from webapp.config_values import Network
@@ -76,6 +78,15 @@ class Config:
         if environ is None:
             environ = {**{k: v for k, v in dotenv_values(dotenv).items() if v is not None}, **os.environ}
         return _Reader(environ).config()
+
+
+def config_of(app: Flask) -> Config:
+    """The configuration that `create_app` made this app with."""
+    config: Config = app.extensions["leadhook"]
+    return config
+
+
+current_config = cast(Config, LocalProxy(lambda: config_of(current_app)))  # as flask.current_app: of the app in context
 
 
 class _Reader:

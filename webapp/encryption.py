@@ -1,7 +1,8 @@
 """Shared Tokens at rest: MultiFernet, keys from ENCRYPTION_KEYS, the newest encrypts, any of them decrypts."""
 
 from cryptography.fernet import Fernet, InvalidToken, MultiFernet
-from flask import current_app
+
+from webapp.config import current_config
 
 
 class CannotDecrypt(Exception):
@@ -9,7 +10,7 @@ class CannotDecrypt(Exception):
 
 
 def _fernet() -> MultiFernet:
-    return MultiFernet([Fernet(key) for key in current_app.extensions["leadhook"].encryption_keys])
+    return MultiFernet([Fernet(key) for key in current_config.encryption_keys])
 
 
 def encrypt(secret: str) -> bytes:
@@ -26,7 +27,7 @@ def decrypt(encrypted: bytes) -> str:
 
 def renewed(encrypted: bytes) -> bytes | None:
     """The secret under the newest key; None where it is under that one already. CannotDecrypt as above."""
-    newest = Fernet(current_app.extensions["leadhook"].encryption_keys[0])
+    newest = Fernet(current_config.encryption_keys[0])
     try:
         newest.decrypt(encrypted)
     except InvalidToken:

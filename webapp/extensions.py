@@ -1,8 +1,8 @@
-"""What the parts share, created here and bound in `create_app`."""
+"""The Flask extensions, created here and bound to an app in `create_app`."""
 
 from typing import Any
 
-from flask import Response, current_app
+from flask import Flask, Response, current_app, request
 from flask_limiter import Limiter
 from flask_login import LoginManager
 from flask_mail import Mail
@@ -10,14 +10,14 @@ from flask_migrate import Migrate
 from flask_sqlalchemy import SQLAlchemy
 from flask_wtf.csrf import CSRFProtect
 
-from webapp.delivery.queues import Queues
 from webapp.models.base import Base
 
 
 class Login(LoginManager):  # type: ignore[misc]  # Flask-Login has no types
-    """Flask-Login, whose removal of the cookie that keeps people signed in says nothing of HTTPS.
+    """Flask-Login, but it deletes the "stay signed in" cookie over HTTPS, too.
 
-    Of a name that begins with `__Host-` browsers heed nothing that is not `Secure`: they would keep it.
+    Browsers ignore a Set-Cookie for a name that begins with `__Host-` unless it is `Secure`, and Flask-Login does not
+    say so when it deletes the cookie.
     """
 
     def _clear_cookie(self, response: Response) -> None:
@@ -30,20 +30,43 @@ class Login(LoginManager):  # type: ignore[misc]  # Flask-Login has no types
         )
 
 
-# The models stand on a plain DeclarativeBase, which mypy understands; Flask-SQLAlchemy is given its metadata.
+class _OfApp:
+    """An attribute whose value is kept with the current app, where the library keeps one for all apps."""
+
+    def __set_name__(self, owner: type, name: str) -> None:
+        self.name = f"leadhook_limiter{name}"
+
+    def __get__(self, limiter: object, owner: type) -> Any:
+        return current_app.extensions.get(self.name)
+
+    def __set__(self, limiter: object, value: object) -> None:
+        if current_app:  # the constructor sets its own defaults, for no app
+            current_app.extensions[self.name] = value
+
+
+class AppLimiter(Limiter):
+    """Flask-Limiter with the storage of each app kept apart: its `init_app` would move all apps to the last one's."""
+
+    _storage = _OfApp()
+    _limiter = _OfApp()
+    _storage_dead = _OfApp()
+    _fallback_storage = _OfApp()
+    _fallback_limiter = _OfApp()
+
+    def init_app(self, app: Flask) -> None:
+        with app.app_context():
+            super().init_app(app)
+
+
+def _client_address() -> str:
+    return request.remote_addr or "unknown"
+
+
+# The models are made on a plain DeclarativeBase, which mypy understands; Flask-SQLAlchemy is given its metadata.
 db = SQLAlchemy(metadata=Base.metadata)
 migrate = Migrate()
 csrf = CSRFProtect()
 login = Login()
 mail = Mail()
-queues = Queues()
-
-
-def _client_address() -> str:
-    from flask import request
-
-    return request.remote_addr or "unknown"
-
-
-# Without headers, which would cost a second look at Redis for every answer: a 429 says when to come again (errors.py).
-limiter: Any = Limiter(key_func=_client_address)
+# Without rate limit headers, which would cost a second query to Redis per answer: web/error_pages.py adds Retry-After.
+limiter: Any = AppLimiter(key_func=_client_address)

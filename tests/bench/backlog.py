@@ -8,7 +8,7 @@ from typing import Any
 from sqlalchemy import Connection, text
 
 from webapp.clock import utcnow
-from webapp.services import submissions
+from webapp.services.intake import submissions
 from webapp.webhooks.payload import lead_payload
 
 ANSWERS = {

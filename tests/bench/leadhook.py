@@ -28,22 +28,16 @@ from tests.support.valkey import running_valkey
 from tests.support.waiting import wait_until
 from webapp import create_app
 from webapp.config import Config
+from webapp.db.transactions import after_commit, disconnect, read_only, transaction
 from webapp.delivery import lanes, ledger, states
-from webapp.extensions import db, queues
-from webapp.models import (
-    ApiKey,
-    Attempt,
-    Authentication,
-    Delivery,
-    DeliveryState,
-    Lane,
-    Lead,
-    Webhook,
-    WebhookState,
-)
-from webapp.services import api_keys, capture, interfaces, submissions, users
-from webapp.services.capture import Submission
-from webapp.transaction import after_commit, disconnect, reading, transaction
+from webapp.delivery.queues import queues
+from webapp.extensions import db
+from webapp.models import ApiKey, Attempt, Authentication, Delivery, DeliveryState, Lane, Lead, Webhook, WebhookState
+from webapp.services import api_keys
+from webapp.services.intake import capture, submissions
+from webapp.services.intake.capture import Submission
+from webapp.services.interfaces import interfaces
+from webapp.services.people import users
 
 PROCESSES, SLOTS = 2, 128
 
@@ -93,7 +87,6 @@ class Installation:
     def chosen(self) -> Iterator[None]:
         """Of several, the one that this process works with while the block runs."""
         with self.app.app_context():
-            queues.init_app(self.app.extensions["leadhook"])
             try:
                 yield
             finally:
@@ -136,7 +129,7 @@ class Installation:
     def by_message(self, committed: dict[str, float]) -> dict[str, float]:
         """When leads were committed by their deliveries' message ids instead of their own, in the same order."""
         query = select(Lead.public_id, Delivery.message_id).join(Delivery).where(Lead.public_id.in_(committed))
-        with reading(), db.engine.connect() as connection:
+        with read_only(), db.engine.connect() as connection:
             found = dict(connection.execute(query).tuples().all())
         return {found[lead_id]: at for lead_id, at in committed.items()}
 
@@ -159,7 +152,7 @@ class Installation:
 
     def due(self) -> int:
         """How many deliveries have never been tried and wait to be."""
-        with reading(), db.engine.connect() as connection:
+        with read_only(), db.engine.connect() as connection:
             return int(connection.execute(select(func.count()).select_from(Delivery).where(ledger.FRESH)).scalar_one())
 
     def archive(self, hooks: Sequence[Hook]) -> None:
@@ -176,7 +169,7 @@ class Installation:
         due = select(exists().where(ledger.FRESH).select_from(Delivery))
 
         def none_is_due() -> bool:
-            with reading(), db.engine.connect() as connection:
+            with read_only(), db.engine.connect() as connection:
                 return not connection.execute(due).scalar_one()
 
         wait_until(none_is_due, "the backlog to be delivered", timeout=timeout, every=every)
@@ -188,7 +181,7 @@ class Installation:
         delivered = select(func.count()).where(*mine, Delivery.state == DeliveryState.DELIVERED, Delivery.tries == 1)
         tries = select(func.count()).select_from(Attempt).join(Delivery).where(*mine, Attempt.code == 200)
         signed = tries.where(Attempt.signed_with_id == self.token_id)
-        with reading(), db.engine.connect() as connection:
+        with read_only(), db.engine.connect() as connection:
             found = [connection.execute(query).scalar_one() for query in (delivered, tries, signed)]
         assert found == [len(ids)] * 3, f"of {len(ids)}: delivered, tried, signed = {found}"
 

@@ -6,11 +6,12 @@ import pytest
 from flask import Flask
 from flask.testing import FlaskClient
 
+from webapp.db.transactions import transaction
 from webapp.encryption import decrypt
 from webapp.extensions import db
 from webapp.models import ApiKey, Authentication, Interface, Role, User
-from webapp.services import api_keys, interfaces
-from webapp.transaction import transaction
+from webapp.services import api_keys
+from webapp.services.interfaces import interfaces
 
 SECRET = re.compile(r'<code id="secret">([^<]+)</code>')
 

@@ -8,10 +8,10 @@ from flask.testing import FlaskClient
 from redis.exceptions import TimeoutError as RedisTimeoutError
 
 from tests.conftest import PASSWORD, AppMaker
+from webapp.db.transactions import transaction
 from webapp.extensions import db, limiter
 from webapp.models import User
-from webapp.services import users
-from webapp.transaction import transaction
+from webapp.services.people import users
 
 RIGHT = {"email": "alice@example.com", "password": PASSWORD}
 WRONG = {"email": "alice@example.com", "password": "wrong"}

@@ -12,7 +12,7 @@ from flask.testing import FlaskClient
 from standardwebhooks import Webhook
 
 from webapp.blueprints.docs import RECEIVERS, example, listed, roughly, span
-from webapp.highlight import coloured
+from webapp.web.highlight import coloured
 
 
 def text_of(page: str) -> str:

@@ -11,10 +11,10 @@ from sqlalchemy import select
 from tests.conftest import AppMaker
 from tests.support.factories import ADA, point_at
 from webapp.clock import utcnow
+from webapp.db.transactions import transaction
 from webapp.extensions import db
 from webapp.models import AuditEntry, Delivery, Interface, Lead, Mail
-from webapp.services import spam
-from webapp.transaction import transaction
+from webapp.services.intake import spam
 
 THANKS = "Thank you. We will be in touch soon."
 

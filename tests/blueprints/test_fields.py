@@ -8,11 +8,11 @@ import pytest
 from flask.testing import FlaskClient
 
 from tests.support.factories import submit
+from webapp.db.transactions import transaction
 from webapp.extensions import db
 from webapp.models import Corners, Field, FieldType, Interface, Role, Scheme, User
-from webapp.services import fields, interface_templates
-from webapp.services.field_types import KINDS
-from webapp.transaction import transaction
+from webapp.services.interfaces import fields, interface_templates
+from webapp.services.interfaces.field_types import KINDS
 
 HTMX = {"HX-Request": "true"}
 

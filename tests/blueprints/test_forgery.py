@@ -12,11 +12,11 @@ from hypothesis import strategies as st
 
 from tests.conftest import PASSWORD, AppMaker
 from tests.support.factories import submit
+from webapp.db.transactions import transaction
 from webapp.extensions import db
 from webapp.models import Interface, User
-from webapp.security import local_path
 from webapp.services import api_keys
-from webapp.transaction import transaction
+from webapp.web.security import local_path
 
 # What takes a POST without a token, and why nothing can be forged there.
 WITHOUT_TOKEN = {

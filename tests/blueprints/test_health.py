@@ -6,11 +6,12 @@ from sqlalchemy import text
 from tests.conftest import AppMaker
 from tests.support.factories import submit
 from tests.support.valkey import Valkey
+from webapp.db.transactions import transaction
 from webapp.extensions import db
 from webapp.ids import attempt_id
 from webapp.models import Interface
-from webapp.services import health, interfaces
-from webapp.transaction import transaction
+from webapp.services import health
+from webapp.services.interfaces import interfaces
 
 AWAY = {"REMOTE_ADDR": "203.0.113.7"}
 

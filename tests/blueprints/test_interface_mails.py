@@ -7,7 +7,7 @@ from sqlalchemy import select
 from tests.support.mailing import notify
 from webapp.extensions import db
 from webapp.models import AuditEntry, Interface, Mail
-from webapp.services.interface_mails import ANSWER_BODY, Words
+from webapp.services.interfaces.interface_mails import ANSWER_BODY, Words
 
 HTMX = {"HX-Request": "true"}
 WORDS = {

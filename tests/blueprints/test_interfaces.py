@@ -14,6 +14,7 @@ from flask.testing import FlaskClient
 
 from tests.support.factories import captured
 from webapp.clock import utcnow
+from webapp.db.transactions import transaction
 from webapp.extensions import db
 from webapp.models import (
     ApiKey,
@@ -28,8 +29,9 @@ from webapp.models import (
     User,
     WebhookState,
 )
-from webapp.services import api_keys, interfaces, users, webhooks
-from webapp.transaction import transaction
+from webapp.services import api_keys
+from webapp.services.interfaces import interfaces, webhooks
+from webapp.services.people import users
 from webapp.webhooks.addresses import resolve
 
 URL = "https://crm.example.com/leads?key=q7Rdsecret"

@@ -9,10 +9,10 @@ from flask.testing import FlaskClient
 from sqlalchemy import event, func, select
 from werkzeug.test import EnvironBuilder, run_wsgi_app
 
+from webapp.db.transactions import transaction
 from webapp.extensions import db
 from webapp.models import Interface, Lead
-from webapp.services import interfaces
-from webapp.transaction import transaction
+from webapp.services.interfaces import interfaces
 
 ADA = {"name": "Ada Lovelace", "email": "ada@example.com", "phone": "+15550100", "message": "Hello"}
 JSON = {"Accept": "application/json"}
@@ -356,8 +356,8 @@ def test_a_crash_is_told_in_the_forms_own_shape_and_keeps_nothing(
     def crash(*args: object, **kwargs: object) -> None:
         raise RuntimeError("no room")
 
-    monkeypatch.setattr("webapp.services.leads.after_commit", crash)
-    monkeypatch.setattr("webapp.services.capture._first", crash)
+    monkeypatch.setattr("webapp.services.leads.leads.after_commit", crash)
+    monkeypatch.setattr("webapp.services.intake.capture._first", crash)
     answer = client.post(address, json=ADA)
     assert answer.status_code == 500
     assert "Traceback" not in answer.text

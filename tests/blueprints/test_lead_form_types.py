@@ -10,11 +10,12 @@ from flask import Flask
 from flask.testing import FlaskClient
 from sqlalchemy import event, select
 
+from webapp.db.transactions import transaction
 from webapp.extensions import db
 from webapp.models import Corners, Delivery, FieldType, Interface, Lead, Mail, Scheme, User
-from webapp.services import fields, form_look, interface_templates, interfaces, lead_export
-from webapp.services.lead_list import Filter
-from webapp.transaction import transaction
+from webapp.services.interfaces import fields, form_look, interface_templates, interfaces
+from webapp.services.leads import lead_export
+from webapp.services.leads.lead_list import Filter
 
 JSON = {"Accept": "application/json"}
 PNG = b"\x89PNG\r\n\x1a\n" + b"\0" * 50

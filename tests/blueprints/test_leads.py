@@ -12,11 +12,12 @@ from sqlalchemy import func, select, update
 from tests.support.factories import captured, submit
 from tests.support.receiver import Receiver
 from webapp.clock import utcnow
+from webapp.db.transactions import transaction
 from webapp.delivery import lanes
 from webapp.extensions import db
 from webapp.models import ApiKey, Attempt, Delivery, DeliveryState, Interface, KeyType, Lead, LeadLogEntry, Reason
-from webapp.services import interfaces, lead_detail, leads, webhooks
-from webapp.transaction import transaction
+from webapp.services.interfaces import interfaces, webhooks
+from webapp.services.leads import lead_detail, leads
 
 HTMX = {"HX-Request": "true"}
 EVIL = "'; rm -rf ~; $(reboot) `id` \" \\ <script>alert(1)</script>"

@@ -8,11 +8,11 @@ from flask.testing import FlaskClient
 
 from tests.conftest import PASSWORD, AppMaker, sign_in
 from tests.support.factories import ADA, submit
+from webapp.db.transactions import transaction
 from webapp.extensions import db
 from webapp.models import Interface, Mail, MailState, Role, User
-from webapp.services import users
-from webapp.services.mailbox import PAGE
-from webapp.transaction import transaction
+from webapp.services.mail.mailbox import PAGE
+from webapp.services.people import users
 
 
 @pytest.fixture

@@ -10,10 +10,11 @@ from flask.testing import FlaskClient
 from tests.conftest import PASSWORD, AppMaker, sign_in
 from tests.support.people import as_user, join, last_mail, token_in
 from webapp.blueprints import passwords
+from webapp.db.transactions import transaction
 from webapp.extensions import db
 from webapp.models import AuditEntry, Invitation, Mail, MailState, PasswordReset, Role, User
-from webapp.services import mails, users
-from webapp.transaction import transaction
+from webapp.services.mail import mails
+from webapp.services.people import users
 
 NEW = "another good one"
 

@@ -8,9 +8,9 @@ from sqlalchemy import select, update
 
 from tests.support.factories import ADA, point_at, submit
 from webapp.clock import utcnow
+from webapp.db.transactions import transaction
 from webapp.extensions import db
 from webapp.models import AuditEntry, Delivery, Interface, IpAddresses, Lead
-from webapp.transaction import transaction
 
 VISITOR = {"REMOTE_ADDR": "203.0.113.7"}
 

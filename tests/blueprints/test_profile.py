@@ -7,7 +7,7 @@ from flask.testing import FlaskClient
 from tests.conftest import PASSWORD, sign_in
 from webapp.extensions import db
 from webapp.models import User
-from webapp.services import users
+from webapp.services.people import users
 
 NEW = "another good one"
 

@@ -12,8 +12,7 @@ from rq.serializers import JSONSerializer
 from rq.timeouts import TimerDeathPenalty
 
 from tests.support.valkey import Valkey
-from webapp.delivery.queues import FAST, MAIL, NAMES, SLOW
-from webapp.extensions import queues
+from webapp.delivery.queues import FAST, MAIL, NAMES, SLOW, queues
 from webapp.models import User
 
 HERE = {"Sec-Fetch-Site": "same-origin"}

@@ -10,10 +10,10 @@ from werkzeug.routing import Rule
 
 from tests.conftest import AppMaker
 from tests.support.people import as_user, join
-from webapp import roles
+from webapp.db.transactions import transaction
 from webapp.models import Interface, Role, User
-from webapp.security import public
-from webapp.transaction import transaction
+from webapp.web import roles
+from webapp.web.security import public
 
 OWN = "profile.show profile.rename profile.change_password profile.sign_out_everywhere auth.sign_out interfaces.start"
 LEADS = "index csv show row retry retry_ticked not_spam"

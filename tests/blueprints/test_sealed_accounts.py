@@ -14,10 +14,13 @@ from werkzeug.test import TestResponse
 from tests.conftest import PASSWORD, AppMaker
 from tests.support.factories import point_at, submit
 from tests.support.people import as_user, join
+from webapp.db.transactions import transaction
 from webapp.extensions import db
 from webapp.models import Delivery, Interface, Invitation, Mail, Role, User
-from webapp.services import api_keys, interfaces, invitations, leads, users, webhooks
-from webapp.transaction import transaction
+from webapp.services import api_keys
+from webapp.services.interfaces import interfaces, webhooks
+from webapp.services.leads import leads
+from webapp.services.people import invitations, users
 
 # What a variable part of an address is, by blueprint. Whoever adds a route with another one says here what to try.
 PARAMETERS = {

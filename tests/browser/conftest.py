@@ -17,8 +17,8 @@ from tests.support.site import Site, running_site
 from tests.support.valkey import Valkey, running_valkey
 from webapp import create_app
 from webapp.config import Config
-from webapp.services import users
-from webapp.transaction import disconnect, transaction
+from webapp.db.transactions import disconnect, transaction
+from webapp.services.people import users
 
 CHROMIUM = "/usr/bin/chromium"
 SWITCHES = [

@@ -6,10 +6,10 @@ from playwright.sync_api import Page, expect
 from sqlalchemy import select
 
 from tests.browser.conftest import EMAIL, sign_in
+from webapp.db.transactions import transaction
 from webapp.extensions import db
 from webapp.models import Interface, User
-from webapp.services import interfaces
-from webapp.transaction import transaction
+from webapp.services.interfaces import interfaces
 
 
 def test_mails_are_written_seen_and_tried_with_javascript_and_without(

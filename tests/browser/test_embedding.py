@@ -16,10 +16,10 @@ from tests.browser.conftest import CHROMIUM, EMAIL, SWITCHES
 from tests.support.site import Site
 from tests.support.waiting import wait_until
 from webapp.clock import utcnow
+from webapp.db.transactions import transaction
 from webapp.extensions import db
 from webapp.models import Field, FieldType, Interface, Lead, User
-from webapp.services import form_look, interfaces
-from webapp.transaction import transaction
+from webapp.services.interfaces import form_look, interfaces
 
 QUERY = "?utm_source=news&utm_campaign=spring&gclid=g1"
 HOST_JS = """

@@ -12,10 +12,13 @@ from tests.support.people import join, token_in
 from tests.support.receiver import Receiver
 from tests.support.site import Site
 from tests.support.waiting import wait_until
+from webapp.db.transactions import transaction
 from webapp.extensions import db
 from webapp.models import Mail, Role, User
-from webapp.services import api_keys, interfaces, invitations, password_resets, spam
-from webapp.transaction import transaction
+from webapp.services import api_keys
+from webapp.services.intake import spam
+from webapp.services.interfaces import interfaces
+from webapp.services.people import invitations, password_resets
 
 WIDTHS = (1280, 390)
 

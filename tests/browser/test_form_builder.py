@@ -8,10 +8,10 @@ from sqlalchemy import select
 
 from tests.browser.conftest import EMAIL, sign_in
 from tests.support.site import Site
+from webapp.db.transactions import transaction
 from webapp.extensions import db
 from webapp.models import FieldType, Interface, User
-from webapp.services import fields, interface_templates, interfaces
-from webapp.transaction import transaction
+from webapp.services.interfaces import fields, interface_templates, interfaces
 
 
 @pytest.fixture

@@ -16,23 +16,14 @@ from tests.support.people import join, last_token
 from tests.support.receiver import Receiver, answering
 from tests.support.site import Site
 from tests.support.waiting import wait_until
+from webapp.db.transactions import read_only, transaction
 from webapp.extensions import db
 from webapp.models import Authentication, FieldType, Interface, Lead, Mail, Report, Role, User
-from webapp.services import (
-    api_keys,
-    fields,
-    form_texts,
-    interface_mails,
-    interface_templates,
-    interfaces,
-    invitations,
-    password_resets,
-    spam,
-    users,
-    webhooks,
-)
-from webapp.services.interface_mails import Words
-from webapp.transaction import reading, transaction
+from webapp.services import api_keys
+from webapp.services.intake import spam
+from webapp.services.interfaces import fields, form_texts, interface_mails, interface_templates, interfaces, webhooks
+from webapp.services.interfaces.interface_mails import Words
+from webapp.services.people import invitations, password_resets, users
 
 # Each would call xss() or leave an element marked `xss`, in one of the places that text can stand in: an element, an
 # attribute in either quotes or none, a URL, a <textarea>, <title>, <script>, <style> or comment, JSON, a template.
@@ -152,7 +143,7 @@ def told_of(account_id: int, lead_ids: list[str]) -> dict[str, str]:
 
     def mails() -> dict[str, str]:
         newest = select(Mail.kind, func.max(Mail.id)).where(Mail.account_id == account_id).group_by(Mail.kind)
-        with reading():
+        with read_only():
             found = {kind: f"/mailbox/{mail_id}" for kind, mail_id in db.session.execute(newest)}
             db.session.rollback()
         return found if found.keys() >= {"lead_notification", "autoresponse", "webhook_failed"} else {}

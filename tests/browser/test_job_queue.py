@@ -17,8 +17,7 @@ MARKUP = '<img src=x onerror=document.title="run">'
 @pytest.fixture
 def failed(site_app: Flask, site: object) -> Iterator[Job]:
     """A job that failed with markup in its message."""
-    queues = Queues()
-    queues.init_app(site_app.extensions["leadhook"])
+    queues = Queues(site_app.extensions["leadhook"].redis_url)
     job = queues.get(MAIL).enqueue("builtins.int", MARKUP, failure_ttl=86400)
     wait_until(lambda: job.get_status() == "failed", "the job to fail")
     yield job

@@ -9,10 +9,10 @@ from tests.browser.conftest import EMAIL, sign_in
 from tests.support.factories import delivery_of, point_at, submit
 from tests.support.receiver import Receiver
 from tests.support.waiting import wait_until
+from webapp.db.transactions import transaction
 from webapp.extensions import db
 from webapp.models import Lead, User
-from webapp.services import interfaces
-from webapp.transaction import transaction
+from webapp.services.interfaces import interfaces
 
 
 @pytest.fixture

@@ -6,10 +6,10 @@ from playwright.sync_api import Page, Route, expect
 from sqlalchemy import func, select
 
 from tests.browser.conftest import EMAIL
+from webapp.db.transactions import transaction
 from webapp.extensions import db
 from webapp.models import Interface, Lead, User
-from webapp.services import interfaces
-from webapp.transaction import transaction
+from webapp.services.interfaces import interfaces
 
 
 @pytest.fixture

@@ -9,10 +9,11 @@ from tests.support.factories import ADA, captured, point_at
 from tests.support.lanes import Clock, taken
 from tests.support.receiver import Line, Receiver, answering
 from webapp.clock import now_sql
+from webapp.db.transactions import read_autocommit, transaction
 from webapp.delivery import lanes, ledger
-from webapp.extensions import db, queues
+from webapp.delivery.queues import queues
+from webapp.extensions import db
 from webapp.models import Delivery, DeliveryState, Interface, Lane
-from webapp.transaction import looking, transaction
 
 
 @pytest.fixture
@@ -48,12 +49,12 @@ def jobs() -> int:
 
 
 def due() -> int:
-    with looking() as connection:
+    with read_autocommit() as connection:
         return len(connection.scalars(select(Delivery.id).where(Delivery.state == DeliveryState.PENDING)).all())
 
 
 def is_free() -> bool:
-    with looking() as connection:
+    with read_autocommit() as connection:
         return connection.execute(select(Lane.token, Lane.lease_until)).one() == (None, 0.0)
 
 

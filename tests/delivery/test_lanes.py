@@ -12,8 +12,10 @@ from tests.support.factories import ADA, delivery_of, point_at, sign, submit
 from tests.support.lanes import taken
 from tests.support.receiver import Line, Receiver, answering, hanging
 from webapp.clock import now_sql
+from webapp.db.transactions import transaction
 from webapp.delivery import lanes, ledger
-from webapp.extensions import db, queues
+from webapp.delivery.queues import queues
+from webapp.extensions import db
 from webapp.models import (
     Attempt,
     Delivery,
@@ -25,8 +27,9 @@ from webapp.models import (
     Webhook,
     WebhookState,
 )
-from webapp.services import leads, reports, webhooks
-from webapp.transaction import transaction
+from webapp.services.interfaces import webhooks
+from webapp.services.leads import leads
+from webapp.services.reports import reports
 
 
 @pytest.fixture
@@ -400,7 +403,8 @@ def test_a_time_out_makes_the_lane_slow_and_an_answer_fast_again(make_app, recei
 
 
 def _new_interface(receiver: Receiver) -> Interface:
-    from webapp.services import interfaces, users
+    from webapp.services.interfaces import interfaces
+    from webapp.services.people import users
 
     with transaction():
         owner = users.create_owner("alice@example.com", "correct horse battery", "Brightwater Solar")

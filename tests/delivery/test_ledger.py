@@ -4,14 +4,14 @@ import pytest
 from sqlalchemy import text
 
 from tests.conftest import ON_POSTGRESQL, AppMaker
+from webapp.db.transactions import read_autocommit
 from webapp.delivery import ledger
-from webapp.transaction import looking
 
 
 @pytest.mark.skipif(not ON_POSTGRESQL, reason="SQLite plans a statement once, where it prepares it")
 def test_a_worker_has_no_batch_planned_anew(make_app: AppMaker) -> None:
     """In a large table PostgreSQL took longer to plan it than to run it."""
-    with make_app(worker=True, plans_once=True).app_context(), looking() as connection:
+    with make_app(worker=True, plans_once=True).app_context(), read_autocommit() as connection:
         for webhook_id in range(20):
             ledger.batch(connection, webhook_id)
         ours = "FROM pg_prepared_statements WHERE statement LIKE '%FROM deliveries%'"

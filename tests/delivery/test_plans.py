@@ -12,11 +12,11 @@ from tests.support.factories import ADA, captured, delivery_of, point_at, sign, 
 from tests.support.receiver import Receiver, answering
 from tests.support.waiting import wait_until
 from webapp.clock import now_sql
+from webapp.db.transactions import disconnect, read_autocommit, transaction
 from webapp.delivery import lanes, states
 from webapp.delivery.sweep import Sweep
 from webapp.extensions import db
 from webapp.models import Delivery, DeliveryState, Interface, Lane, Webhook, WebhookState
-from webapp.transaction import disconnect, looking, transaction
 
 GROWING = ("attempts", "deliveries", "leads", "mails", "report_entries")
 
@@ -31,7 +31,7 @@ def app(make_app: AppMaker) -> Iterator[Flask]:
         for engine in db.engines.values():
             event.listen(engine, "connect", prefer_indexes)
         wait_until(is_alone, "whoever emptied the database to be gone, who read it whole")
-        with looking() as connection:
+        with read_autocommit() as connection:
             connection.execute(text("SELECT pg_stat_reset()"))
         yield app
 
@@ -66,7 +66,7 @@ def reads() -> dict[str, tuple[int, int]]:
     """How often each table was read whole, and by an index."""
     disconnect()
     wait_until(is_alone, "the other connections to end, for they count when they do")
-    with looking() as connection:
+    with read_autocommit() as connection:
         counted = "SELECT relname, seq_scan, idx_scan FROM pg_stat_user_tables WHERE relname = ANY(:names)"
         rows = connection.execute(text(counted), {"names": list(GROWING)}).all()
     return {name: (whole, by_index) for name, whole, by_index in rows}
@@ -77,7 +77,7 @@ def is_alone() -> bool:
         "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND pid <> pg_backend_pid() "
         "AND backend_type = 'client backend'"
     )
-    with looking() as connection:
+    with read_autocommit() as connection:
         return connection.execute(text(others)).scalar_one() == 0
 
 

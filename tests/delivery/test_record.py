@@ -18,6 +18,7 @@ from tests.support.lanes import Clock, taken
 from tests.support.receiver import Receiver
 from tests.support.waiting import wait_until
 from webapp.clock import now_sql
+from webapp.db.transactions import read_autocommit, transaction
 from webapp.delivery import lanes, record, states
 from webapp.delivery.ledger import Batch
 from webapp.delivery.sending import Sending
@@ -34,8 +35,7 @@ from webapp.models import (
     Webhook,
     WebhookState,
 )
-from webapp.services import interfaces, webhooks
-from webapp.transaction import looking, transaction
+from webapp.services.interfaces import interfaces, webhooks
 
 FIVE_DAYS = 5 * 86400.0
 
@@ -150,7 +150,7 @@ def test_what_cannot_be_sent_is_held_also_after_five_days_of_failures(interface:
 
 
 def entries() -> list[ReportKind]:
-    with looking() as connection:
+    with read_autocommit() as connection:
         return list(connection.scalars(select(ReportEntry.kind)))
 
 

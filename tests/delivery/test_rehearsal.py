@@ -9,12 +9,12 @@ from sqlalchemy import Engine, event, text
 
 from tests.support.factories import point_at, submit
 from tests.support.reporting import fail
+from webapp.db.transactions import transaction
 from webapp.delivery.rehearsal import rehearse
 from webapp.extensions import db
 from webapp.models import Interface
-from webapp.services import reports
-from webapp.services.report_texts import TEMPLATES
-from webapp.transaction import transaction
+from webapp.services.reports import reports
+from webapp.services.reports.report_texts import TEMPLATES
 
 
 def rows() -> dict[str, list[tuple[Any, ...]]]:

@@ -10,12 +10,13 @@ from tests.support.factories import delivery_of, point_at, submit
 from tests.support.receiver import Receiver
 from tests.support.valkey import Valkey
 from webapp.clock import now_sql
+from webapp.db.transactions import transaction
 from webapp.delivery import lanes, states
 from webapp.delivery import sweep as sweep_module
+from webapp.delivery.queues import queues
 from webapp.delivery.sweep import Sweep
-from webapp.extensions import db, queues
+from webapp.extensions import db
 from webapp.models import Delivery, DeliveryState, Interface, Lane, Webhook, WebhookState
-from webapp.transaction import transaction
 
 
 def jobs(queue: str = "fast") -> list[str]:

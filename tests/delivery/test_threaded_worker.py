@@ -12,9 +12,9 @@ from redis import Redis
 from rq import get_current_job
 from rq.serializers import JSONSerializer
 
-from webapp.delivery import worker
+from webapp.delivery import threaded_worker
 from webapp.delivery.slots import Slots
-from webapp.delivery.worker import OneQueue, ThreadedWorker
+from webapp.delivery.threaded_worker import OneQueue, ThreadedWorker
 
 performed: list[Any] = []
 
@@ -40,9 +40,9 @@ def look_at_myself() -> None:
 @pytest.fixture
 def told_to_stop() -> Iterator[None]:
     """By a signal that came while nobody listened but worker.py."""
-    worker.stop()
+    threaded_worker.stop()
     yield
-    worker._stopping.clear()
+    threaded_worker._stopping.clear()
 
 
 @pytest.mark.usefixtures("told_to_stop")

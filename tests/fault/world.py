@@ -27,10 +27,13 @@ from tests.support.valkey import Valkey, running_valkey
 from tests.support.waiting import wait_until
 from webapp import create_app
 from webapp.config import Config
-from webapp.extensions import db, queues
+from webapp.db.transactions import disconnect, transaction
+from webapp.delivery.queues import queues
+from webapp.extensions import db
 from webapp.models import Authentication
-from webapp.services import api_keys, interfaces, users
-from webapp.transaction import disconnect, transaction
+from webapp.services import api_keys
+from webapp.services.interfaces import interfaces
+from webapp.services.people import users
 
 DEADLINE = 1.0
 RETRIES = (1, 1, 2, 2, *[3] * 36)  # seconds; longer than any chaos, so that in the end all is delivered

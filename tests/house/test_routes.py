@@ -7,7 +7,7 @@ from flask import Flask
 from werkzeug.routing import Rule
 
 from tests.support.tree import python_files
-from webapp.security import SAFE_METHODS
+from webapp.web.security import SAFE_METHODS
 
 PUBLIC = {
     "auth.sign_in",

@@ -7,10 +7,10 @@ from flask import Flask
 from tests.conftest import sign_in
 from tests.support.factories import ADA, captured, point_at
 from tests.support.receiver import Receiver
+from webapp.db.transactions import transaction
 from webapp.delivery import lanes
 from webapp.extensions import db
 from webapp.models import Interface
-from webapp.transaction import transaction
 
 ROUNDS = 6  # of pages and forms, beside which the writers loop
 

@@ -31,22 +31,17 @@ from tests.conftest import PASSWORD, AppMaker
 from tests.support.factories import submit
 from tests.support.people import as_user, join, last_token
 from webapp.blueprints import passwords
-from webapp.delivery.queues import FAST
-from webapp.extensions import db, limiter, queues
+from webapp.db.transactions import transaction
+from webapp.delivery.queues import FAST, queues
+from webapp.extensions import db, limiter
 from webapp.models import Field, FieldType, Invitation, Mail, Role, User
-from webapp.services import (
-    api_keys,
-    interface_templates,
-    interfaces,
-    invitations,
-    leads,
-    password_resets,
-    users,
-)
-from webapp.services.field_types import PRESETS
-from webapp.services.spam import TOKEN, TRAP
-from webapp.services.submissions import TRACKED
-from webapp.transaction import transaction
+from webapp.services import api_keys
+from webapp.services.intake.spam import TOKEN, TRAP
+from webapp.services.intake.submissions import TRACKED
+from webapp.services.interfaces import interface_templates, interfaces
+from webapp.services.interfaces.field_types import PRESETS
+from webapp.services.leads import leads
+from webapp.services.people import invitations, password_resets, users
 
 # What came of a file in a form that is broken off is closed by being forgotten.
 pytestmark = pytest.mark.filterwarnings("ignore:Unclosed file <tempfile.SpooledTemporaryFile:ResourceWarning")

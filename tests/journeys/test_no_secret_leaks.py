@@ -20,10 +20,10 @@ from tests.support.site import Site, running_site
 from tests.support.smtp import MailServer
 from tests.support.waiting import wait_until
 from webapp import jobs
+from webapp.db.transactions import read_only, transaction
 from webapp.extensions import db
 from webapp.models import Delivery, DeliveryState, Interface
-from webapp.services import users
-from webapp.transaction import reading, transaction
+from webapp.services.people import users
 
 NEW_PASSWORD = "a battery of horses, correct"
 WRONG_PASSWORD = "almost the right one"
@@ -77,7 +77,7 @@ class Person:
 
 def dump(home: Path) -> Iterator[tuple[str, bytes]]:
     """Every value of every table but the encrypted column; of SQLite the file's own bytes as well, freed pages too."""
-    with reading():
+    with read_only():
         for table in inspect(db.engine).get_table_names():
             columns = [column["name"] for column in inspect(db.engine).get_columns(table)]
             for row in db.session.execute(text(f'SELECT * FROM "{table}"')).all():
@@ -125,7 +125,7 @@ def drained_with_the_wrong_keys(make_app: AppMaker, interface_id: str, **environ
             [webhook] = db.session.query(Interface).filter_by(public_id=interface_id).one().webhooks
             webhook_id = webhook.id
         jobs.drain(webhook_id)
-        with reading():
+        with read_only():
             reasons = list(
                 db.session.scalars(select(Delivery.state_reason).where(Delivery.state == DeliveryState.HELD))
             )

@@ -16,10 +16,11 @@ from tests.support.receiver import Receiver, free_port, hanging, resetting
 from tests.support.smtp import MailServer
 from tests.support.tls import Authority
 from webapp import jobs
+from webapp.db.transactions import read_only, transaction
 from webapp.extensions import db
 from webapp.models import Delivery, Interface
-from webapp.services import interfaces, users
-from webapp.transaction import reading, transaction
+from webapp.services.interfaces import interfaces
+from webapp.services.people import users
 
 
 @pytest.fixture
@@ -160,7 +161,7 @@ def test_an_address_that_is_not_public_is_refused_without_connecting(
     assert (code, receiver.connections) == (999, 0)
     assert words == "The address of 127.0.0.1 is not public, and this installation does not allow it"
     assert_reported(smtp, 999, "is not public")
-    with world.app.app_context(), reading():
+    with world.app.app_context(), read_only():
         [delivery] = db.session.scalars(select(Delivery))
         assert (delivery.state, delivery.due_at, delivery.webhook.automatic_retries) == ("failed", None, True)
         [attempt] = delivery.attempts

@@ -16,10 +16,10 @@ import pytest
 from flask import Flask
 
 from tests.support.waiting import wait_until
+from webapp.db.transactions import transaction
 from webapp.models import User
-from webapp.receiver import TOLERANCE, printable, read, verify
+from webapp.run.receiver import TOLERANCE, printable, read, verify
 from webapp.services import api_keys
-from webapp.transaction import transaction
 from webapp.webhooks.signing import sign
 
 ROOT = Path(__file__).parents[2]

@@ -19,10 +19,12 @@ from tests.journeys.conftest import Workers
 from tests.support.factories import ADA, captured, delivery_of
 from tests.support.receiver import Behaviour, Line, Receiver, closing, dripping, raw, resetting
 from tests.support.waiting import wait_until
-from webapp.extensions import db, queues
+from webapp.db.transactions import read_only, transaction
+from webapp.delivery.queues import queues
+from webapp.extensions import db
 from webapp.models import Attempt, Interface, Lead
-from webapp.services import interfaces, users
-from webapp.transaction import reading, transaction
+from webapp.services.interfaces import interfaces
+from webapp.services.people import users
 
 DEADLINE = 1.0
 EACH = 5  # leads of each kind in a round
@@ -175,7 +177,7 @@ def resident_mb(pid: int) -> float:
 
 
 def tried(number: int) -> bool:
-    with reading():
+    with read_only():
         found = db.session.query(Attempt).count()
         db.session.rollback()
     return found >= number

@@ -16,10 +16,11 @@ from tests.support.factories import ADA, captured, delivery_of, point_at, submit
 from tests.support.receiver import Line, Receiver, answering
 from tests.support.valkey import Valkey
 from tests.support.waiting import wait_until
-from webapp.extensions import db, queues
+from webapp.db.transactions import read_autocommit, transaction
+from webapp.delivery.queues import queues
+from webapp.extensions import db
 from webapp.models import Attempt, DeliveryState, Interface, Lane, Lead, User
-from webapp.services import interfaces
-from webapp.transaction import looking, transaction
+from webapp.services.interfaces import interfaces
 
 
 def serving() -> set[str]:
@@ -225,7 +226,7 @@ def test_two_workers_share_a_backlog_and_send_each_lead_once(owner: User, receiv
     receiver.wait_for(240, timeout=60)
     wait_until(lambda: states(sent) == {DeliveryState.DELIVERED}, "the records")
     assert len({request.headers["webhook-id"] for request in receiver.requests}) == len(receiver.requests) == 240
-    with looking() as connection:
+    with read_autocommit() as connection:
         tries = connection.execute(select(func.count(), func.count(Attempt.delivery_id.distinct()))).one()
     assert tries == (240, 240)
     wait_until(lambda: [worker.successful_job_count > 0 for worker in fast_workers()] == [True, True], "jobs of both")

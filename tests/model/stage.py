@@ -8,9 +8,9 @@ import pytest
 from flask import Flask
 
 from webapp.delivery import lanes, ledger
+from webapp.delivery.queues import queues
 from webapp.delivery.sending import Sending
 from webapp.delivery.sweep import Sweep
-from webapp.extensions import queues
 from webapp.webhooks.outcome import ErrorKind, Outcome
 
 PATIENCE = 60  # seconds until a thread that reaches no gate is a failure

@@ -17,14 +17,15 @@ from tests.model.explorer import Label, moves
 from tests.model.protocol import LET_GO, RUN_OUT, RUNNING, Delivery, Faults, Rules, State
 from tests.support.factories import point_at, submit
 from webapp.clock import now_sql
+from webapp.db.transactions import transaction
 from webapp.delivery import lanes, ledger
-from webapp.delivery.queues import FAST, SLOW
+from webapp.delivery.queues import FAST, SLOW, queues
 from webapp.delivery.sweep import Sweep
-from webapp.extensions import db, queues
+from webapp.extensions import db
 from webapp.models import Delivery as DeliveryRow
 from webapp.models import Interface, Lane, Lead, User
-from webapp.services import interfaces, leads
-from webapp.transaction import transaction
+from webapp.services.interfaces import interfaces
+from webapp.services.leads import leads
 
 DRAINED = (FAST, SLOW)  # the model knows one queue
 
@@ -254,7 +255,7 @@ def test_the_real_code_walks_the_models_ways(make_app: AppMaker, monkeypatch: py
 
 
 def _owner() -> User:
-    from webapp.services import users
+    from webapp.services.people import users
 
     with transaction():
         return users.create_owner("alice@example.com", "correct horse battery", "Brightwater Solar")

@@ -26,6 +26,7 @@ from sqlalchemy import Connection, func, or_, select, update
 
 from tests.support.factories import submit
 from webapp.clock import now_sql
+from webapp.db.transactions import read_only, transaction
 from webapp.delivery import lanes, ledger, states
 from webapp.delivery.sending import Sending
 from webapp.delivery.sweep import Sweep
@@ -42,9 +43,10 @@ from webapp.models import (
     Webhook,
     WebhookState,
 )
-from webapp.services import api_keys, interfaces, leads, webhooks
+from webapp.services import api_keys
 from webapp.services.errors import Refused
-from webapp.transaction import reading, transaction
+from webapp.services.interfaces import interfaces, webhooks
+from webapp.services.leads import leads
 from webapp.webhooks.outcome import ErrorKind, Outcome
 
 PENDING, DELIVERED, FAILED, HELD, CANCELLED = DeliveryState
@@ -337,7 +339,7 @@ class Deliveries(RuleBasedStateMachine):
     def reading(self) -> Iterator[Connection]:
         """A look at the database, the session's transaction ended before it: nothing of it is left open."""
         db.session.rollback()
-        with reading(), db.engine.connect() as connection:
+        with read_only(), db.engine.connect() as connection:
             yield connection
 
     def waiting(self) -> list[Row]:

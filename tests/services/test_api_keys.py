@@ -5,11 +5,13 @@ import re
 import pytest
 from werkzeug.exceptions import NotFound
 
+from webapp.db.transactions import transaction
 from webapp.encryption import decrypt
 from webapp.models import ApiKey, Authentication, Interface, KeyAccess, User
-from webapp.services import api_keys, interfaces, users
+from webapp.services import api_keys
 from webapp.services.errors import Refused
-from webapp.transaction import transaction
+from webapp.services.interfaces import interfaces
+from webapp.services.people import users
 from webapp.webhooks.signing import decode_secret
 
 

@@ -10,10 +10,13 @@ from tests.conftest import PASSWORD
 from tests.support.factories import point_at, submit
 from tests.support.tree import python_files
 from webapp.actor import OPERATOR, acting
+from webapp.db.transactions import transaction
 from webapp.extensions import db
 from webapp.models import AuditEntry, Interface, User
-from webapp.services import api_keys, audit, interfaces, leads, users, webhooks
-from webapp.transaction import transaction
+from webapp.services import api_keys, audit
+from webapp.services.interfaces import interfaces, webhooks
+from webapp.services.leads import leads
+from webapp.services.people import users
 
 
 def entries() -> list[tuple[str, str, str]]:

@@ -5,13 +5,13 @@ from flask import Flask
 from sqlalchemy import func, select
 
 from tests.conftest import AppMaker
-from webapp import first_run
 from webapp.config import Config
+from webapp.db.transactions import transaction
 from webapp.extensions import db
 from webapp.models import Authentication, Interface, User
+from webapp.run import first_run
 from webapp.services import api_keys, installation
 from webapp.services.errors import Refused
-from webapp.transaction import transaction
 from webapp.webhooks.signing import decode_secret
 
 

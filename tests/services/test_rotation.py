@@ -12,6 +12,7 @@ from tests.conftest import KEYS, AppMaker
 from tests.support.factories import point_at, sign, submit
 from tests.support.receiver import Receiver
 from webapp.clock import now_sql
+from webapp.db.transactions import transaction
 from webapp.delivery import lanes, sending
 from webapp.delivery.sweep import Sweep
 from webapp.encryption import decrypt
@@ -19,7 +20,6 @@ from webapp.extensions import db
 from webapp.models import ApiKey, AuditEntry, Interface, KeyAccess, PreviousSecret, User
 from webapp.services import api_keys
 from webapp.services.errors import Refused
-from webapp.transaction import transaction
 
 DAY = timedelta(hours=24)
 

@@ -7,11 +7,12 @@ from typing import Any
 from sqlalchemy import inspect, select
 from sqlalchemy.orm import Session, selectinload
 
+from webapp.db.transactions import read_only, transaction
 from webapp.extensions import db
 from webapp.models import ApiKey, Authentication, Delivery, Interface, Lead
-from webapp.services import api_keys, capture, submissions
-from webapp.services.capture import Submission
-from webapp.transaction import reading, transaction
+from webapp.services import api_keys
+from webapp.services.intake import capture, submissions
+from webapp.services.intake.capture import Submission
 
 ADA = {"name": "Ada Lovelace", "email": "ada@example.com", "phone": "+15550100", "message": "Hello"}
 
@@ -52,7 +53,7 @@ def delivery_of(lead: Lead) -> Delivery:
     on SQLite would lock out the workers a test waits for."""
     [lead_id] = inspect(lead).identity or ()
     db.session.rollback()
-    with reading(), Session(db.engine) as session:
+    with read_only(), Session(db.engine) as session:
         query = select(Delivery).where(Delivery.lead_id == lead_id).options(selectinload(Delivery.attempts))
         found = session.scalars(query).one()
         session.expunge_all()

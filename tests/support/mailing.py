@@ -6,9 +6,9 @@ from sqlalchemy import select, update
 
 from tests.support.factories import ADA
 from webapp.clock import now_sql
+from webapp.db.transactions import transaction
 from webapp.extensions import db
 from webapp.models import Interface, Mail
-from webapp.transaction import transaction
 
 
 def notify(interface: Interface, *addresses: str) -> Interface:

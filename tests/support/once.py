@@ -16,7 +16,7 @@ from sqlalchemy.exc import OperationalError
 from werkzeug.routing import Rule
 
 from webapp.extensions import db
-from webapp.services import users
+from webapp.services.people import users
 
 HASHER, NOBODY = users.HASHER, users._NOBODY  # the product's own, for tests that are about it
 QUICK = PasswordHasher(time_cost=1, memory_cost=8, parallelism=1)

@@ -6,10 +6,10 @@ from contextvars import Context
 from flask import Flask
 from flask.testing import FlaskClient
 
+from webapp.db.transactions import transaction
 from webapp.extensions import db
 from webapp.models import Mail, Role, User
-from webapp.services.users import NO_PASSWORD
-from webapp.transaction import transaction
+from webapp.services.people.users import NO_PASSWORD
 
 
 def join(owner: User, role: Role, email: str | None = None, name: str = "") -> User:

@@ -4,11 +4,12 @@ from sqlalchemy import func, select, update
 
 from tests.support.factories import ADA, submit
 from webapp.clock import now_sql
+from webapp.db.transactions import transaction
 from webapp.delivery import lanes
 from webapp.extensions import db
 from webapp.models import Delivery, Interface, Report, ReportEntry, Webhook
-from webapp.services import mails, reports
-from webapp.transaction import transaction
+from webapp.services.mail import mails
+from webapp.services.reports import reports
 
 
 def drain(interface: Interface) -> None:

@@ -31,7 +31,7 @@ def python_files(*folders: str) -> list[Path]:
 
 
 def name_of(path: Path) -> str:
-    """`webapp.services.leads` of webapp/services/leads.py."""
+    """`webapp.services.leads.leads` of webapp/services/leads/leads.py."""
     return ".".join(path.relative_to(ROOT).with_suffix("").parts).removesuffix(".__init__")
 
 

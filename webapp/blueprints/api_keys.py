@@ -5,13 +5,13 @@ from datetime import timedelta
 from flask import Blueprint, flash, redirect, render_template, url_for
 from werkzeug.wrappers import Response
 
+from webapp.db.transactions import transaction
 from webapp.forms.api_key import ApiKeyForm, RotateForm
 from webapp.forms.rules import add_refusal
 from webapp.models import ApiKey, KeyAccess
-from webapp.security import account_id, signed_in
 from webapp.services import api_keys
 from webapp.services.errors import Refused
-from webapp.transaction import transaction
+from webapp.web.security import account_id, signed_in
 
 blueprint = Blueprint("api_keys", __name__, url_prefix="/profile/api-keys")
 

@@ -2,8 +2,8 @@
 
 from flask import Blueprint, render_template, request
 
-from webapp.security import signed_in
 from webapp.services import audit
+from webapp.web.security import signed_in
 
 blueprint = Blueprint("audit_log", __name__, url_prefix="/profile/audit-log")
 

@@ -10,12 +10,13 @@ from flask_login import current_user
 from werkzeug.exceptions import TooManyRequests
 from werkzeug.wrappers import Response as BaseResponse
 
+from webapp.db.transactions import transaction
 from webapp.extensions import limiter
 from webapp.forms.sign_in import SignInForm
-from webapp.limits import network, typed_account
-from webapp.security import begin_session, end_session, local_path, public, signed_in
-from webapp.services import audit, users
-from webapp.transaction import transaction
+from webapp.services import audit
+from webapp.services.people import users
+from webapp.web.limits import network, typed_account
+from webapp.web.security import begin_session, end_session, local_path, public, signed_in
 
 blueprint = Blueprint("auth", __name__)
 

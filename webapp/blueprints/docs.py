@@ -8,14 +8,14 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from flask import Blueprint, Response, abort, current_app, render_template
+from flask import Blueprint, Response, abort, render_template
 
-from webapp.config import Config
-from webapp.frames import mail_html, with_frames
-from webapp.highlight import coloured
-from webapp.security import public
-from webapp.services import reports
-from webapp.services.field_types import KINDS
+from webapp.config import current_config
+from webapp.services.interfaces.field_types import KINDS
+from webapp.services.reports import reports
+from webapp.web.frames import mail_html, with_frames
+from webapp.web.highlight import coloured
+from webapp.web.security import public
 from webapp.webhooks.payload import lead_payload
 from webapp.webhooks.signing import PREFIX, sign
 
@@ -35,15 +35,14 @@ blueprint.add_app_template_filter(coloured, "coloured")
 @blueprint.get("/docs/webhooks")
 @public
 def webhooks() -> str:
-    config: Config = current_app.extensions["leadhook"]
-    schedule = config.retry_schedule
+    schedule = current_config.retry_schedule
     return render_template(
         "docs/webhooks.html",
         samples=SAMPLES,
         example=example(),
         field_types=[(kind.name, kind.sends) for kind in KINDS.values()],
-        connect_timeout=span(config.connect_timeout),
-        deadline=span(config.deadline),
+        connect_timeout=span(current_config.connect_timeout),
+        deadline=span(current_config.deadline),
         retries=len(schedule),
         waits=listed([span(wait) for wait in schedule]),
         in_all=roughly(sum(schedule)),
@@ -53,7 +52,7 @@ def webhooks() -> str:
 @blueprint.get("/docs/error-reports")
 @public
 def error_reports() -> Response:
-    windows = [span(window) for window in current_app.extensions["leadhook"].report_window]
+    windows = [span(window) for window in current_config.report_window]
     return with_frames(
         render_template("docs/error_reports.html", samples=reports.sample_reports(), windows=listed(windows))
     )

@@ -3,19 +3,21 @@
 import json
 import shlex
 
-from flask import Blueprint, current_app, flash, redirect, render_template, url_for
+from flask import Blueprint, flash, redirect, render_template, url_for
 from werkzeug.wrappers import Response
 
 from webapp.blueprints.loader import embed_address
+from webapp.config import current_config
+from webapp.db.transactions import transaction
 from webapp.forms.embedding import EmbeddingForm
-from webapp.forms.lead_form import LeadForm
 from webapp.forms.rules import add_refusal
 from webapp.models import Interface
-from webapp.security import account_id
-from webapp.services import embedding, form_look, interface_list, interfaces, spam
 from webapp.services.errors import Refused
-from webapp.services.field_types import SENT, sample
-from webapp.transaction import transaction
+from webapp.services.intake import spam
+from webapp.services.intake.answers import LeadForm
+from webapp.services.interfaces import embedding, form_look, interface_list, interfaces
+from webapp.services.interfaces.field_types import SENT, sample
+from webapp.web.security import account_id
 
 blueprint = Blueprint("embedding", __name__)
 
@@ -41,7 +43,7 @@ def settings(public_id: str) -> Response | str | tuple[str, int]:
 def _page(interface: Interface, form: EmbeddingForm) -> str:
     asked = [field for field in interface.fields if field.type in SENT]
     answers = json.dumps({field.key: sample(field) for field in asked}, ensure_ascii=False, separators=(",", ":"))
-    public_url = current_app.extensions["leadhook"].public_url
+    public_url = current_config.public_url
     return render_template(
         "interfaces/embed.html",
         interface=interface,

@@ -6,17 +6,17 @@ from flask import Blueprint, flash, make_response, redirect, render_template, re
 from werkzeug.exceptions import NotFound
 from werkzeug.wrappers import Response
 
-from webapp import htmx
+from webapp.db.transactions import transaction
 from webapp.forms.field import FieldForm
-from webapp.forms.judges import Rules
-from webapp.forms.lead_form import LeadForm
 from webapp.forms.rules import add_refusal
 from webapp.models import FieldType, Interface
-from webapp.security import account_id
-from webapp.services import fields, form_look, form_texts, interface_list, interfaces
 from webapp.services.errors import Refused
-from webapp.services.field_types import KINDS, PRESETS
-from webapp.transaction import transaction
+from webapp.services.intake.answers import LeadForm
+from webapp.services.intake.validation import Rules
+from webapp.services.interfaces import fields, form_look, form_texts, interface_list, interfaces
+from webapp.services.interfaces.field_types import KINDS, PRESETS
+from webapp.web import htmx
+from webapp.web.security import account_id
 
 blueprint = Blueprint("fields", __name__, url_prefix="/interfaces/<public_id>/edit/fields")
 

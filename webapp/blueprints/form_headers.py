@@ -4,9 +4,10 @@ from collections.abc import Sequence
 from typing import Any
 from urllib.parse import urlsplit
 
-from flask import Response, current_app, g, request
+from flask import Response, g, request
 
-from webapp.services import embedding
+from webapp.config import current_config
+from webapp.services.interfaces import embedding
 
 CSP = "default-src 'none'; style-src 'self'; img-src 'self'; form-action 'self'{}; base-uri 'none'; frame-ancestors {}"
 # A frame tells the page around it how high it is, and has its logo within; elsewhere there is no script.
@@ -55,4 +56,4 @@ def set_on(response: Response) -> Response:
 
 
 def _own_origins() -> tuple[str, str]:
-    return str(current_app.extensions["leadhook"].public_url), f"{request.scheme}://{request.host}"
+    return current_config.public_url, f"{request.scheme}://{request.host}"

@@ -6,8 +6,8 @@ from flask import Blueprint, Response, abort, jsonify, request
 from flask_login import current_user
 from prometheus_client import CONTENT_TYPE_LATEST
 
-from webapp.security import public
 from webapp.services import health
+from webapp.web.security import public
 
 blueprint = Blueprint("health", __name__)
 

@@ -4,15 +4,15 @@ from flask import Blueprint, flash, redirect, render_template, url_for
 from werkzeug.exceptions import NotFound
 from werkzeug.wrappers import Response
 
-from webapp import htmx
+from webapp.db.transactions import transaction
 from webapp.forms.interface_mails import InterfaceMailsForm
 from webapp.forms.rules import add_refusal
 from webapp.models import Interface
-from webapp.security import account_id, signed_in
-from webapp.services import interface_list, interface_mails, interfaces
 from webapp.services.errors import Refused
-from webapp.services.interface_mails import AUTORESPONSE, NOTIFICATION
-from webapp.transaction import transaction
+from webapp.services.interfaces import interface_list, interface_mails, interfaces
+from webapp.services.interfaces.interface_mails import AUTORESPONSE, NOTIFICATION
+from webapp.web import htmx
+from webapp.web.security import account_id, signed_in
 
 blueprint = Blueprint("interface_mails", __name__, url_prefix="/interfaces/<public_id>/edit/e-mail")
 

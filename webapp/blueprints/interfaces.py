@@ -3,29 +3,24 @@
 from datetime import timedelta
 from http import HTTPStatus
 
-from flask import Blueprint, current_app, flash, redirect, render_template, request, url_for
+from flask import Blueprint, flash, redirect, render_template, request, url_for
 from werkzeug.wrappers import Response
 
-from webapp import htmx, text
+from webapp import text
 from webapp.clock import utcnow
+from webapp.config import current_config
+from webapp.db.transactions import transaction
 from webapp.extensions import db
 from webapp.forms.interface import AUTHENTICATION, GeneralForm, LeadGenerationForm, NewInterfaceForm, TextsForm
-from webapp.forms.lead_form import LeadForm
 from webapp.forms.rules import add_refusal
 from webapp.models import ApiKey, Delivery, Interface, WebhookState
-from webapp.security import account_id, signed_in
-from webapp.services import (
-    api_keys,
-    form_look,
-    form_texts,
-    interface_list,
-    interface_templates,
-    interfaces,
-    leads,
-    webhooks,
-)
+from webapp.services import api_keys
 from webapp.services.errors import Refused
-from webapp.transaction import transaction
+from webapp.services.intake.answers import LeadForm
+from webapp.services.interfaces import form_look, form_texts, interface_list, interface_templates, interfaces, webhooks
+from webapp.services.leads import leads
+from webapp.web import htmx
+from webapp.web.security import account_id, signed_in
 
 blueprint = Blueprint("interfaces", __name__)
 
@@ -221,7 +216,7 @@ def delete(public_id: str) -> Response:
 
 
 def _lead_generation(interface: Interface, form: LeadGenerationForm, refusal: str | None = None) -> str:
-    schedule = current_app.extensions["leadhook"].retry_schedule
+    schedule = current_config.retry_schedule
     return _tab("lead_generation", interface, form=form, schedule=schedule, refusal=refusal)
 
 

@@ -4,14 +4,14 @@ from flask import Blueprint, flash, redirect, render_template, url_for
 from werkzeug.exceptions import NotFound
 from werkzeug.wrappers import Response
 
+from webapp.db.transactions import transaction
 from webapp.extensions import limiter
 from webapp.forms.rules import add_refusal
 from webapp.forms.user import AcceptForm, InvitationForm
 from webapp.ids import LARGEST_ROW
-from webapp.security import account_id, begin_session, public, signed_in
-from webapp.services import invitations
 from webapp.services.errors import Refused
-from webapp.transaction import transaction
+from webapp.services.people import invitations
+from webapp.web.security import account_id, begin_session, public, signed_in
 
 blueprint = Blueprint("invitations", __name__)
 

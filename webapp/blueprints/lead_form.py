@@ -15,27 +15,19 @@ from werkzeug.exceptions import HTTPException, MethodNotAllowed, NotFound, TooMa
 from werkzeug.wrappers import Response as BaseResponse
 
 from webapp.blueprints import form_headers, loader
-from webapp.errors import http_error
 from webapp.extensions import csrf, db
-from webapp.form_limit import form_limit
-from webapp.forms.judges import Rules
-from webapp.forms.lead_form import LeadForm
-from webapp.limits import network
-from webapp.posted import posted
-from webapp.security import cross_site, public, takes_json
-from webapp.services import (
-    capture,
-    consents,
-    form_look,
-    form_texts,
-    leads,
-    privacy,
-    shown_forms,
-    spam,
-    submissions,
-)
-from webapp.services.capture import Submission
-from webapp.services.submissions import Published
+from webapp.services.intake import capture, consents, shown_forms, spam, submissions
+from webapp.services.intake.answers import LeadForm
+from webapp.services.intake.capture import Submission
+from webapp.services.intake.submissions import Published
+from webapp.services.intake.validation import Rules
+from webapp.services.interfaces import form_look, form_texts, privacy
+from webapp.services.leads import leads
+from webapp.web.error_pages import http_error
+from webapp.web.form_limit import form_limit
+from webapp.web.limits import network
+from webapp.web.posted import posted
+from webapp.web.security import cross_site, public, takes_json
 
 blueprint = Blueprint("lead_form", __name__)
 blueprint.after_request(form_headers.set_on)
@@ -82,7 +74,7 @@ def thank_you(public_id: str) -> str:
 @public
 @cross_site
 def stylesheet(name: str) -> Response:
-    """The form's look, which is its name: see services/form_look.py."""
+    """The form's look, which is its name: see services/interfaces/form_look.py."""
     return _for_ever(form_look.stylesheet(name), "text/css")
 
 

@@ -8,7 +8,6 @@ from typing import Any
 from flask import (
     Blueprint,
     Response,
-    current_app,
     flash,
     make_response,
     redirect,
@@ -20,16 +19,18 @@ from flask import (
 from markupsafe import Markup, escape
 from werkzeug.wrappers import Response as BaseResponse
 
-from webapp import htmx
 from webapp.clock import utcnow
-from webapp.filters import moment
+from webapp.config import current_config
+from webapp.db.transactions import allow_write, read_only, transaction
 from webapp.models import Lead
-from webapp.security import account_id, local_path, signed_in
-from webapp.services import lead_detail, lead_export, lead_list, leads, spam
 from webapp.services.errors import Refused
-from webapp.services.lead_list import Filter
-from webapp.services.submissions import clean
-from webapp.transaction import reading, transaction, writing
+from webapp.services.intake import spam
+from webapp.services.intake.submissions import clean
+from webapp.services.leads import lead_detail, lead_export, lead_list, leads
+from webapp.services.leads.lead_list import Filter
+from webapp.web import htmx
+from webapp.web.filters import moment
+from webapp.web.security import account_id, local_path, signed_in
 
 blueprint = Blueprint("leads", __name__)
 
@@ -66,7 +67,7 @@ def index() -> str:
 def csv() -> Response:
     """The leads that the URL asks for, all pages of them."""
     name = f"leads-{utcnow():%Y-%m-%d}.csv"
-    with writing():
+    with allow_write():
         lead_export.record(_filter())
     lines = stream_with_context(lead_export.lines(_filter()))
     response = Response(lines, content_type="text/csv; charset=utf-8")
@@ -103,7 +104,7 @@ def retry(public_id: str) -> BaseResponse:
     if not htmx.asked():
         flash(words or f"Queued: the webhook of {_label(public_id)} is being sent again.", "info" if words else "ok")
         return redirect(_back(), 303)
-    with reading():
+    with read_only():
         return _queued(public_id, words)
 
 
@@ -159,7 +160,7 @@ def _back() -> str:
 
 
 def _label(public_id: str) -> str:
-    with reading():
+    with read_only():
         return leads.get(account_id(), public_id).label
 
 
@@ -224,7 +225,7 @@ def _pace(lead: Lead) -> str | None:
 
 
 def _row_context(shown: Sequence[Lead]) -> dict[str, Any]:
-    retries = len(current_app.extensions["leadhook"].retry_schedule)
+    retries = len(current_config.retry_schedule)
     earlier = lead_list.earlier(shown)
     return {"retryable": leads.retryable, "pace": _pace, "most_tries": retries + 1, "earlier": earlier}
 

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from flask import Blueprint, Response, url_for
 
-from webapp.security import cross_site, public
+from webapp.web.security import cross_site, public
 
 blueprint = Blueprint("loader", __name__)
 

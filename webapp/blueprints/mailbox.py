@@ -1,12 +1,13 @@
 """Mailbox: the mails of an account, for its owner and admins; where no SMTP server is configured, their only place."""
 
-from flask import Blueprint, Response, current_app, render_template, request
+from flask import Blueprint, Response, render_template, request
 
-from webapp.frames import mail_html, with_frames
+from webapp.config import current_config
 from webapp.ids import LARGEST_ROW
 from webapp.models import Mail, MailState
-from webapp.security import signed_in
-from webapp.services import mailbox
+from webapp.services.mail import mailbox
+from webapp.web.frames import mail_html, with_frames
+from webapp.web.security import signed_in
 
 blueprint = Blueprint("mailbox", __name__)
 
@@ -53,4 +54,4 @@ def _cursor(name: str) -> int:
 
 
 def _sends() -> bool:
-    return bool(current_app.extensions["leadhook"].mail_server)
+    return bool(current_config.mail_server)

@@ -6,14 +6,14 @@ from flask import Blueprint, flash, redirect, render_template, url_for
 from werkzeug.exceptions import NotFound
 from werkzeug.wrappers import Response
 
+from webapp.db.transactions import transaction
 from webapp.extensions import limiter
 from webapp.forms.rules import add_refusal
 from webapp.forms.user import ForgotForm, NewPasswordForm
-from webapp.limits import network, typed_account
-from webapp.security import public
-from webapp.services import password_resets
 from webapp.services.errors import Refused
-from webapp.transaction import transaction
+from webapp.services.people import password_resets
+from webapp.web.limits import network, typed_account
+from webapp.web.security import public
 
 blueprint = Blueprint("passwords", __name__)
 

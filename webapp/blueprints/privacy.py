@@ -3,13 +3,13 @@
 from flask import Blueprint, flash, redirect, render_template, request, url_for
 from werkzeug.wrappers import Response
 
+from webapp.db.transactions import transaction
 from webapp.forms.privacy import PrivacyForm
 from webapp.forms.rules import add_refusal
 from webapp.models import Interface
-from webapp.security import account_id
-from webapp.services import interface_list, interfaces, privacy
 from webapp.services.errors import Refused
-from webapp.transaction import transaction
+from webapp.services.interfaces import interface_list, interfaces, privacy
+from webapp.web.security import account_id
 
 blueprint = Blueprint("privacy", __name__, url_prefix="/interfaces/<public_id>/edit/privacy")
 

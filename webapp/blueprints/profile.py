@@ -4,13 +4,13 @@ from flask import Blueprint, current_app, flash, redirect, render_template, requ
 from flask_login import login_user
 from werkzeug.wrappers import Response
 
+from webapp.db.transactions import transaction
 from webapp.extensions import limiter
 from webapp.forms.profile import NameForm, PasswordForm
 from webapp.forms.rules import add_refusal
-from webapp.security import end_session, signed_in
-from webapp.services import users
 from webapp.services.errors import Refused
-from webapp.transaction import transaction
+from webapp.services.people import users
+from webapp.web.security import end_session, signed_in
 
 blueprint = Blueprint("profile", __name__, url_prefix="/profile")
 

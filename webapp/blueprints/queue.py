@@ -6,10 +6,10 @@ by one GET. All of that is put right here. Its blueprint is one object for all a
 
 import secrets
 from functools import partial
-from typing import Any
+from typing import Any, cast
 
 import rq_dashboard
-from flask import Blueprint, Response, abort, current_app, jsonify, redirect, render_template, request, url_for
+from flask import Blueprint, Flask, Response, abort, current_app, jsonify, redirect, render_template, request, url_for
 from flask.blueprints import BlueprintSetupState
 from redis import Redis
 from redis.exceptions import ConnectionError as RedisConnectionError
@@ -22,9 +22,10 @@ from rq_dashboard import web as dashboard
 from werkzeug.exceptions import NotFound
 from werkzeug.wrappers import Response as BaseResponse
 
+from webapp.config import config_of
 from webapp.delivery import queues
-from webapp.errors import wants_json
 from webapp.extensions import csrf
+from webapp.web.error_pages import wants_json
 
 REDIS_TIMEOUT = 3.0  # seconds; a person waits here, and the longest lists are read here
 REGISTRIES = frozenset({"queued", "scheduled", "deferred", "started", "finished", "failed", "canceled"})
@@ -162,7 +163,7 @@ def _adapt(theirs: Blueprint) -> None:
 
 def _mount(state: BlueprintSetupState) -> None:
     app = state.app
-    url = app.extensions["leadhook"].redis_url
+    url = config_of(cast(Flask, app)).redis_url
     app.redis_conn = Redis.from_url(  # type: ignore[attr-defined]
         url, socket_timeout=REDIS_TIMEOUT, socket_connect_timeout=REDIS_TIMEOUT
     )

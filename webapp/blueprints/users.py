@@ -3,14 +3,14 @@
 from flask import Blueprint, flash, redirect, render_template, url_for
 from werkzeug.wrappers import Response
 
+from webapp.db.transactions import transaction
 from webapp.forms.rules import add_refusal
 from webapp.forms.user import RoleForm
 from webapp.ids import LARGEST_ROW
 from webapp.models import User
-from webapp.security import account_id, signed_in
-from webapp.services import invitations, users
 from webapp.services.errors import Refused
-from webapp.transaction import transaction
+from webapp.services.people import invitations, users
+from webapp.web.security import account_id, signed_in
 
 blueprint = Blueprint("users", __name__, url_prefix="/profile/users")
 

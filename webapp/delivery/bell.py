@@ -11,6 +11,7 @@ import structlog
 from flask import Flask
 
 from webapp.delivery import lanes
+from webapp.per_app import per_app
 
 log = structlog.get_logger()
 
@@ -51,4 +52,4 @@ class Bell:
                         log.error("a lane could not be rung, the sweep will", webhook=webhook_id, exc_info=error)
 
 
-bell = Bell()
+bell = per_app("bell", lambda app: Bell())

@@ -12,7 +12,6 @@ from collections.abc import Callable
 from typing import TypeVar
 
 import structlog
-from flask import current_app
 from redis import Redis
 from redis.exceptions import RedisError
 from sqlalchemy import Connection, bindparam, func, null, or_, select, update
@@ -20,13 +19,14 @@ from sqlalchemy.exc import DBAPIError
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 
 from webapp.clock import now_sql
+from webapp.config import current_config
+from webapp.db.transactions import autocommit, read_autocommit
 from webapp.delivery import ledger, record, sending, states
 from webapp.delivery.ledger import Batch
 from webapp.delivery.moves import move
-from webapp.delivery.queues import FAST, MAIL, SLOW
-from webapp.extensions import db, queues
+from webapp.delivery.queues import FAST, MAIL, SLOW, queues
+from webapp.extensions import db
 from webapp.models import Lane
-from webapp.transaction import at_once, looking
 
 log = structlog.get_logger()
 T = TypeVar("T")
@@ -40,7 +40,7 @@ RECORD_PAUSES = (0.05, 0.1, 0.2, 0.5, 1.0)  # seconds between tries to record, t
 
 def lease() -> float:
     """Seconds a lane is held: longer than the longest batch (slice + deadline) by construction."""
-    return float(SLICE + current_app.extensions["leadhook"].deadline + LEASE_MARGIN)
+    return SLICE + current_config.deadline + LEASE_MARGIN
 
 
 # Ring ----------------------------------------------------------------------------------------------------------------
@@ -125,7 +125,7 @@ _LET_GO = update(Lane).where(_LANE, Lane.token == bindparam("holder")).values(to
 
 def ring_unless_held(webhook_id: int) -> None:
     """Rings after a commit, unless a drain is under way: its last look will see what was committed."""
-    with looking() as connection:
+    with read_autocommit() as connection:
         free = connection.execute(_FREE, {"lane": webhook_id, "lease": lease()}).one_or_none()
     if free is not None:
         ring(webhook_id, slow=free.slow_since is not None)
@@ -170,7 +170,7 @@ def drain(webhook_id: int, stopping: Callable[[], bool] = lambda: False) -> None
         if hold is None:
             return
         ended = _send_all(hold, turn_is_over)
-        with looking() as connection:
+        with read_autocommit() as connection:
             due, slow = ledger.last_look(connection, webhook_id)
         if not due:
             return
@@ -180,7 +180,7 @@ def drain(webhook_id: int, stopping: Callable[[], bool] = lambda: False) -> None
 
 
 def _take(webhook_id: int) -> Hold | None:
-    with at_once() as connection:
+    with autocommit() as connection:
         return take(connection, webhook_id)
 
 
@@ -220,13 +220,13 @@ def _in_time(hold: Hold, batch: Batch | None) -> Batch | None:
 
 
 def _select(hold: Hold) -> Batch | None:
-    with looking() as connection:
+    with read_autocommit() as connection:
         return ledger.batch(connection, hold.webhook_id, limit=1 if hold.careful else ledger.BATCH)
 
 
 def _give_back(hold: Hold) -> None:
     def once() -> None:
-        with at_once() as connection:
+        with autocommit() as connection:
             connection.execute(_LET_GO, {"lane": hold.webhook_id, "holder": hold.token})
 
     _insist(hold, once)
@@ -254,13 +254,13 @@ def _insist(hold: Hold, deed: Callable[[], T]) -> T:
 
 def _record_once(hold: Hold, batch: Batch, sent: sending.Sending, more: bool) -> Batch | None:
     target = batch.target
-    retries = current_app.extensions["leadhook"].retry_schedule if target.automatic_retries else ()
+    retries = current_config.retry_schedule if target.automatic_retries else ()
     moves = [(one, move(one, retries)) for one in sent.tries]
     used_at = record.token_use(target, sent.tries)
     only_record = not (more or used_at or sent.unsendable or record.may_pause(target, sent.tries))
     following, ends_at = None, time.monotonic() + lease()
     # PostgreSQL records by one statement, which commits itself where nothing else is to be done.
-    with at_once() if only_record and db.engine.dialect.name == "postgresql" else db.engine.begin() as connection:
+    with autocommit() if only_record and db.engine.dialect.name == "postgresql" else db.engine.begin() as connection:
         lane = record.write(connection, target, hold.token, lease() if more else None, moves)
         if lane is None:
             log.warning("the lane was lost before recording", webhook=hold.webhook_id)

@@ -10,10 +10,11 @@ from rq import Queue
 from rq.job import Job
 from rq.serializers import JSONSerializer
 
+from webapp.config import config_of
+from webapp.per_app import per_app
+
 if TYPE_CHECKING:
     from redis.client import Pipeline
-
-    from webapp.config import Config
 
 FAST, SLOW, MAIL = "fast", "slow", "mail"
 NAMES = (FAST, SLOW, MAIL)
@@ -33,14 +34,10 @@ class _Queue(Queue):
 class Queues:
     """The connection and the queues by name; `resting` while Redis was lately found away."""
 
-    redis: "Redis"
-    _named: dict[str, Queue]
-    _failed_at: float
-
-    def init_app(self, config: "Config") -> None:
+    def __init__(self, redis_url: str) -> None:
         # Retries are the sweep's business: a ring that fails is rung again, a request does not wait for it.
         self.redis = Redis.from_url(
-            config.redis_url,
+            redis_url,
             socket_timeout=WEB_TIMEOUT,
             socket_connect_timeout=WEB_TIMEOUT,
             retry=Retry(NoBackoff(), 0),
@@ -61,3 +58,6 @@ class Queues:
     def failed(self) -> None:
         """Redis did not answer: rest."""
         self._failed_at = time.monotonic()
+
+
+queues = per_app("queues", lambda app: Queues(config_of(app).redis_url))

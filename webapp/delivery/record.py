@@ -13,7 +13,8 @@ from typing import Any, NamedTuple
 from sqlalchemy import Boolean, Connection, Double, bindparam, case, func, literal, null, or_, select, update
 
 from webapp.clock import now_sql
-from webapp.delivery import bulk, ledger
+from webapp.db import bulk
+from webapp.delivery import ledger
 from webapp.delivery.ledger import GIVE_UP_AFTER, Target
 from webapp.delivery.moves import GONE, Move, Sent, Unsendable
 from webapp.models import ApiKey, Attempt, Delivery, DeliveryState, Lane, Reason, ReportEntry, ReportKind, Webhook

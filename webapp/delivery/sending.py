@@ -4,41 +4,38 @@ import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager, nullcontext
-from threading import Lock
 
 import structlog
-from flask import current_app
+from flask import Flask
 
 from webapp.clock import utcnow
+from webapp.config import config_of
 from webapp.delivery.ledger import Batch, Due, Target
 from webapp.delivery.moves import GONE, Sent, Unsendable
 from webapp.delivery.slots import waiting
 from webapp.encryption import CannotDecrypt, decrypt
 from webapp.ids import attempt_id
+from webapp.per_app import per_app
 from webapp.webhooks.outcome import NO_ANSWER, ErrorKind, Outcome
 from webapp.webhooks.sender import Limits, Sender
 from webapp.webhooks.signing import Signer
 
 log = structlog.get_logger()
 
-_making = Lock()
+
+def _sender(app: Flask) -> Sender:
+    config = config_of(app)
+    return Sender(
+        Limits(
+            connect_timeout=config.connect_timeout,
+            deadline=config.deadline,
+            allowed_networks=config.allowed_networks,
+            ca_file=config.webhook_ca_file,
+        )
+    )
 
 
-def sender() -> Sender:
-    """The process's one sender, made when it is first needed."""
-    app = current_app
-    with _making:
-        if "leadhook_sender" not in app.extensions:
-            config = app.extensions["leadhook"]
-            limits = Limits(
-                connect_timeout=config.connect_timeout,
-                deadline=config.deadline,
-                allowed_networks=config.allowed_networks,
-                ca_file=config.webhook_ca_file,
-            )
-            app.extensions["leadhook_sender"] = Sender(limits)
-    found: Sender = app.extensions["leadhook_sender"]
-    return found
+sender = per_app("sender", _sender)  # one for all threads of a process: it keeps the open connections
 
 
 class Sending:
@@ -61,7 +58,7 @@ class Sending:
         except _CannotSign as error:
             self.unsendable = [Unsendable(due, str(error)) for due in self.batch.rows]
             return
-        self._send = sender().send
+        self._send = sender.send
         if target.parallel_requests == 1:
             for due in self.batch.rows:
                 self._try(due, signer, waiting)

@@ -13,9 +13,10 @@ from sqlalchemy import Connection, and_, delete, exists, insert, or_, select, te
 from sqlalchemy.exc import IntegrityError
 
 from webapp.clock import now_sql
+from webapp.db.transactions import read_only
 from webapp.delivery import lanes, ledger, states
-from webapp.delivery.queues import FAST, MAIL, NAMES, SLOW
-from webapp.extensions import db, queues
+from webapp.delivery.queues import FAST, MAIL, NAMES, SLOW, queues
+from webapp.extensions import db
 from webapp.models import (
     AutoresponseCount,
     Delivery,
@@ -27,7 +28,6 @@ from webapp.models import (
     Webhook,
     WebhookState,
 )
-from webapp.transaction import reading
 
 EVERY = 2.0  # seconds
 LEASE = 10.0
@@ -48,7 +48,7 @@ class Sweep:
         and mail."""
         if not self._lead():
             return
-        with reading(), db.engine.connect() as connection:
+        with read_only(), db.engine.connect() as connection:
             stray = _stray(connection)
             overlap_ended = connection.execute(select(exists().where(_OVER))).scalar_one()
         if overlap_ended:
@@ -57,7 +57,7 @@ class Sweep:
         for webhook_id in stray:
             with db.engine.begin() as connection:
                 _settle(connection, webhook_id)
-        with reading(), db.engine.connect() as connection:
+        with read_only(), db.engine.connect() as connection:
             due = ledger.due_lanes(connection, lanes.lease())
             mail, forget = _mail_is_due(connection), self._forgets(connection)
         self._ring(due, mail, forget)

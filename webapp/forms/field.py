@@ -7,8 +7,8 @@ from wtforms import BooleanField, SelectChoice, SelectField, StringField, TextAr
 from wtforms.widgets import TextArea
 
 from webapp.models import Field, FieldType
-from webapp.services.field_types import KINDS
-from webapp.services.fields import AUTOCOMPLETE, TEXTS
+from webapp.services.interfaces.field_types import KINDS
+from webapp.services.interfaces.fields import AUTOCOMPLETE, TEXTS
 
 TOKENS = [SelectChoice("", "Nothing in particular"), *(SelectChoice(*pair) for pair in AUTOCOMPLETE.items())]
 LIMITS = {
@@ -20,7 +20,7 @@ PLAIN = {"autocomplete": "off"}
 
 
 class FieldForm(FlaskForm):  # type: ignore[misc]  # Flask-WTF has no types
-    """Made by `of`. What is right is for services/fields.py to say, which previews ask as well."""
+    """Made by `of`. What is right is for services/interfaces/fields.py to say, which previews ask as well."""
 
     label = StringField("Label", render_kw={**PLAIN, "maxlength": 200, "required": True})
     key = StringField("Key in the payload", render_kw={**PLAIN, "maxlength": 64})

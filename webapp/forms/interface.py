@@ -20,7 +20,7 @@ from wtforms.validators import ValidationError
 from webapp.countries import COUNTRIES
 from webapp.forms.rules import Line, Lines, addresses, webhook_url
 from webapp.models import ApiKey, Authentication, Corners, Interface, Scheme
-from webapp.services import form_texts, interface_templates
+from webapp.services.interfaces import form_texts, interface_templates
 
 # The values are those app.css looks for, to show the Shared Token only when a signature is asked for.
 AUTHENTICATION = {"none": Authentication.NONE, "shared": Authentication.SHARED_TOKEN}
@@ -110,7 +110,7 @@ def _after(interface: Interface) -> dict[str, Any]:
 
 
 class TextsForm(FlaskForm):  # type: ignore[misc]
-    """One control for each text of the form; added below, for their names are those of services/form_texts.py."""
+    """One control for each text of the form (form_texts.py), added below."""
 
     @classmethod
     def of(cls, interface: Interface) -> "TextsForm":

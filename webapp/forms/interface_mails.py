@@ -4,7 +4,7 @@ from flask_wtf import FlaskForm
 from wtforms import BooleanField, StringField, TextAreaField
 
 from webapp.models import Interface
-from webapp.services.interface_mails import MAX_BODY, MAX_SUBJECT, Words
+from webapp.services.interfaces.interface_mails import MAX_BODY, MAX_SUBJECT, Words
 
 SUBJECT = {"autocomplete": "off", "maxlength": MAX_SUBJECT}
 BODY = {"rows": 8, "maxlength": MAX_BODY}

@@ -7,7 +7,7 @@ from wtforms import BooleanField, RadioField, SelectChoice, StringField
 from wtforms.validators import ValidationError
 
 from webapp.models import Interface, IpAddresses
-from webapp.services.privacy import MAX_DAYS
+from webapp.services.interfaces.privacy import MAX_DAYS
 
 IP_ADDRESSES = [
     SelectChoice(IpAddresses.WHOLE.value, "Keep it"),

@@ -6,7 +6,7 @@ from wtforms.validators import EqualTo, ValidationError
 
 from webapp.forms.rules import Given, Line
 from webapp.models import Role
-from webapp.services.users import GIVEN_ROLES
+from webapp.services.people.users import GIVEN_ROLES
 
 ROLES = [SelectChoice(role.value, role.label) for role in GIVEN_ROLES]
 

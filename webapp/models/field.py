@@ -1,4 +1,4 @@
-"""One question of an interface; what its type means for the payload is told in services/field_types.py."""
+"""One question of an interface; what its type means for the payload is told in services/interfaces/field_types.py."""
 
 from datetime import datetime
 from enum import StrEnum

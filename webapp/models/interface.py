@@ -54,17 +54,17 @@ class Interface(Base):
     redirect_url: Mapped[str | None] = mapped_column(String(2048))  # instead of the thank-you
     language: Mapped[str] = mapped_column(String(35), default="en", server_default="en")  # of what visitors read
     country: Mapped[str | None] = mapped_column(String(2))  # whose phone numbers need no code
-    texts: Mapped[dict[str, str] | None] = mapped_column(JSON)  # visible words that differ from services/form_texts.py
+    texts: Mapped[dict[str, str] | None] = mapped_column(JSON)  # visible words that differ from form_texts.py
     accent: Mapped[str] = mapped_column(String(7), default=ACCENT, server_default=ACCENT)  # #rrggbb
     scheme: Mapped[Scheme] = enum_column(Scheme, default=Scheme.AUTO, server_default=Scheme.AUTO.value)
     corners: Mapped[Corners] = enum_column(Corners, default=Corners.SOFT, server_default=Corners.SOFT.value)
     logo: Mapped[str | None] = mapped_column(String(40))  # its file's name, made of its digest
     allowed_sites: Mapped[list[str] | None] = mapped_column(JSON, default=list)  # none: any site may show it
-    blocklist: Mapped[list[str] | None] = mapped_column(JSON, default=list)  # see services/spam.py
+    blocklist: Mapped[list[str] | None] = mapped_column(JSON, default=list)  # see services/intake/spam.py
     blocklist_published: Mapped[bool] = mapped_column(default=False, server_default=false())  # who is on it is told
     notification_emails: Mapped[list[str]] = mapped_column(default=list)
     report_emails: Mapped[list[str]] = mapped_column(default=list)  # beside the owner's
-    # What the mails of a lead say, see services/interface_mails.py; None is what we say.
+    # What the mails of a lead say, see services/interfaces/interface_mails.py; None is what we say.
     notification_subject: Mapped[str | None] = mapped_column(String(200))
     notification_body: Mapped[str | None] = mapped_column(Text)
     autoresponds: Mapped[bool] = mapped_column(default=False, server_default=false())  # the visitor gets an answer

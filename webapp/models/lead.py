@@ -47,7 +47,7 @@ class Lead(Base):
     consents: Mapped[list[Any]] = mapped_column(default=list)
     blank_due: Mapped[bool] = mapped_column(default=False, server_default=false())  # to be anonymised once delivered
     anonymised_at: Mapped[datetime | None]
-    nonce: Mapped[str | None] = mapped_column(String(64))  # of the form and its answers: services/spam.py
+    nonce: Mapped[str | None] = mapped_column(String(64))  # of the form and its answers: services/intake/spam.py
     spam: Mapped[str | None] = mapped_column(String(40))  # why it was taken for spam; None: it was not
 
     interface: Mapped[Interface] = relationship()

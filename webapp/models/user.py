@@ -40,7 +40,7 @@ class User(Base, UserMixin):  # type: ignore[misc]  # Flask-Login has no types
     is_operator: Mapped[bool] = mapped_column(default=False)
     session_version: Mapped[int] = mapped_column(default=1)  # a session made under another one is signed out
     created_at: Mapped[datetime] = mapped_column(default=utcnow)
-    removed_at: Mapped[datetime | None]  # the row stays, for what the user did names it; see services/users.py
+    removed_at: Mapped[datetime | None]  # the row stays, for what the user did names it; see services/people/users.py
 
     account: Mapped[Account] = relationship(lazy="joined", innerjoin=True)
 

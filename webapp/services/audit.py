@@ -115,7 +115,7 @@ def _known(action: str) -> str:
 
 
 def page(viewer: User, kind: Kind | None = None, person: int = 0, before: int = 0, after: int = 0) -> Page:
-    """The entries the viewer may read, of one kind and by one user (0: by anyone); ids as in services/mailbox.py."""
+    """The entries the viewer may read, of one kind and by one user (0: by anyone)."""
     found = select(AuditEntry).where(_readable(viewer))
     if kind:
         found = found.where(AuditEntry.kind == kind)

@@ -17,8 +17,8 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from webapp.clock import now_sql
 from webapp.delivery import ledger
-from webapp.delivery.queues import NAMES
-from webapp.extensions import db, queues
+from webapp.delivery.queues import NAMES, queues
+from webapp.extensions import db
 from webapp.ids import CROCKFORD
 from webapp.models import Attempt, Delivery, Mail, MailState
 

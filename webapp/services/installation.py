@@ -4,7 +4,8 @@ from sqlalchemy import select
 
 from webapp.extensions import db
 from webapp.models import Authentication, Interface, User
-from webapp.services import api_keys, interfaces
+from webapp.services import api_keys
+from webapp.services.interfaces import interfaces
 
 
 def operator() -> User | None:

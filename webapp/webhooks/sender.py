@@ -15,14 +15,7 @@ from time import monotonic
 from requests.utils import DEFAULT_CA_BUNDLE_PATH
 from urllib3.connection import HTTPSConnection
 
-from webapp.webhooks.addresses import (
-    Network,
-    Resolver,
-    Target,
-    dial,
-    parse_target,
-    resolve,
-)
+from webapp.webhooks.addresses import Network, Resolver, Target, dial, parse_target, resolve
 from webapp.webhooks.connections import Connection, IdleConnections, Key, watch
 from webapp.webhooks.failures import explain
 from webapp.webhooks.outcome import NO_ANSWER, Outcome, Reply, answered

@@ -19,11 +19,11 @@ from sqlalchemy.exc import IntegrityError
 from webapp import create_app
 from webapp.clock import utcnow
 from webapp.config import Config
+from webapp.db.transactions import disconnect, read_only
 from webapp.encryption import decrypt
 from webapp.extensions import db
 from webapp.ids import attempt_id
 from webapp.models import ApiKey, Attempt, Delivery, DeliveryState, Reason, Webhook
-from webapp.transaction import disconnect, reading
 from webapp.webhooks.signing import Signer
 
 _WANTED = (
@@ -68,7 +68,7 @@ def signer(encrypted: bytes) -> Signer:
 def deliver(delivery_id: int) -> None:
     """One lead, one try."""
     with application().app_context():
-        with reading(), db.engine.connect() as connection:
+        with read_only(), db.engine.connect() as connection:
             row = connection.execute(_WANTED, {"delivery": delivery_id}).one_or_none()
         if row is None:
             return
@@ -124,7 +124,7 @@ def prepare() -> None:
     answer = requests.Response()
     answer.status_code, answer._content = 200, b""
     with application().app_context():
-        with reading(), db.engine.connect() as connection:
+        with read_only(), db.engine.connect() as connection:
             connection.execute(_WANTED, {"delivery": -1})
         with suppress(IntegrityError), db.engine.begin() as connection:
             _record(connection, -1, "", None, attempt_id(), utcnow(), 0, 0, answer)  # there is no such delivery

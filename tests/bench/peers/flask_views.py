@@ -14,12 +14,13 @@ from werkzeug.wrappers import Response
 
 from webapp.clock import now_sql, utcnow
 from webapp.config import Config
+from webapp.db.transactions import disconnect
 from webapp.extensions import db
-from webapp.forms.lead_form import LeadForm
 from webapp.ids import lead_id
 from webapp.models import Delivery, Interface, Lead
-from webapp.services import interface_templates, submissions
-from webapp.transaction import disconnect
+from webapp.services.intake import submissions
+from webapp.services.intake.answers import LeadForm
+from webapp.services.interfaces import interface_templates
 from webapp.webhooks.payload import lead_payload
 
 

@@ -12,9 +12,9 @@ from tests.bench.machine import python, running
 from tests.bench.peers import delivering
 from tests.support.waiting import wait_until
 from webapp.config import Config
+from webapp.db.transactions import read_only
 from webapp.extensions import db
 from webapp.models import ApiKey, Delivery, Webhook
-from webapp.transaction import reading
 
 LIST, READY = "bench:pipeline", "bench:pipeline-is-ready"
 _WANTED = (
@@ -30,7 +30,7 @@ def push(redis: Redis, delivery_id: int) -> None:
 
 
 def post(delivery_id: int) -> None:
-    with reading(), db.engine.connect() as connection:
+    with read_only(), db.engine.connect() as connection:
         row = connection.execute(_WANTED, {"delivery": delivery_id}).one()
     timestamp = int(time.time())
     headers = {

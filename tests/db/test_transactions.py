@@ -1,0 +1,116 @@
+"""On SQLite a process's writers stand in line; on PostgreSQL connections that died are replaced."""
+
+import os
+import threading
+from pathlib import Path
+
+import pytest
+from flask import Flask
+from sqlalchemy import Engine, create_engine, select, text, update
+
+from tests.support.waiting import wait_until
+from webapp.db import transactions
+from webapp.extensions import db
+from webapp.models import Interface
+
+ON_POSTGRESQL = os.environ.get("LEADHOOK_TEST_DATABASE") == "postgresql"
+
+
+@pytest.fixture
+def engine(tmp_path: Path) -> Engine:
+    engine = create_engine(f"sqlite:///{tmp_path}/x.db", pool_size=2)
+    transactions._bind_sqlite(engine, synchronous="OFF")
+    with engine.begin() as connection:
+        connection.execute(text("CREATE TABLE counts (n INTEGER NOT NULL)"))
+        connection.execute(text("INSERT INTO counts VALUES (0)"))
+    return engine
+
+
+def count(engine: Engine) -> None:
+    with engine.begin() as connection:
+        [n] = connection.execute(text("SELECT n FROM counts")).one()
+        connection.execute(text("UPDATE counts SET n = :n"), {"n": n + 1})
+
+
+def counted(engine: Engine) -> int:
+    with transactions.read_only(), engine.connect() as connection:
+        return int(connection.execute(text("SELECT n FROM counts")).scalar_one())
+
+
+def test_writers_of_many_threads_neither_fail_nor_lose_anything(engine: Engine) -> None:
+    threads = [threading.Thread(target=lambda: [count(engine) for _ in range(25)]) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(60)
+    assert counted(engine) == 100
+
+
+def test_a_writer_that_fails_leaves_the_line(engine: Engine) -> None:
+    with pytest.raises(ZeroDivisionError), engine.begin():
+        raise ZeroDivisionError
+    connection = engine.connect()
+    connection.begin()
+    connection.invalidate()
+    connection.close()
+    count(engine)
+    assert counted(engine) == 1
+
+
+def test_a_reader_passes_a_writer(engine: Engine) -> None:
+    with engine.begin() as connection:
+        connection.execute(text("UPDATE counts SET n = 7"))
+        assert counted(engine) == 0
+    assert counted(engine) == 7
+
+
+def test_one_connection_may_write_twice(engine: Engine) -> None:
+    with engine.connect() as connection:
+        for _ in range(2):
+            with connection.begin():
+                connection.execute(text("UPDATE counts SET n = n + 1"))
+    assert counted(engine) == 2
+
+
+@pytest.mark.skipif(not ON_POSTGRESQL, reason="SQLite's connections do not die")
+@pytest.mark.parametrize("name", [None, transactions.AUTOCOMMIT])
+def test_a_connection_that_the_server_ended_while_it_was_idle_is_replaced(app: Flask, name: str | None) -> None:
+    engine = db.engines[name]
+    with engine.connect() as killer:
+        with engine.connect() as victim:
+            pid = victim.execute(text("SELECT pg_backend_pid()")).scalar_one()
+            record = victim.connection._connection_record
+        record.info["used_at"] = 0.0  # long ago
+        killer.execute(text("SELECT pg_terminate_backend(:pid, 5000)"), {"pid": pid})
+        with engine.connect() as next_one:
+            assert next_one.execute(text("SELECT pg_backend_pid()")).scalar_one() != pid
+
+
+def test_what_commits_itself_stays_whatever_comes_after_it(app: Flask, interface: Interface) -> None:
+    def at_once() -> None:
+        with transactions.autocommit() as connection:
+            connection.execute(update(Interface).values(name="At once"))
+            raise ZeroDivisionError
+
+    def in_a_transaction() -> None:
+        with transactions.transaction():
+            db.session.execute(update(Interface).values(name="Not at all"))
+            raise ZeroDivisionError
+
+    db.session.rollback()
+    for rename in (at_once, in_a_transaction):
+        with pytest.raises(ZeroDivisionError):
+            rename()
+    assert db.session.scalars(select(Interface.name)).all() == ["At once"]
+
+
+@pytest.mark.skipif(not ON_POSTGRESQL, reason="SQLite does not say who is connected")
+def test_nobody_is_connected_any_more_after_disconnecting(app: Flask) -> None:
+    with db.engine.connect() as first, transactions.read_autocommit() as second:
+        pids = [one.execute(text("SELECT pg_backend_pid()")).scalar_one() for one in (first, second)]
+    transactions.disconnect()
+    others = create_engine(db.engine.url)
+    with others.connect() as connection:
+        living = text("SELECT count(*) FROM pg_stat_activity WHERE pid = ANY(:pids)")
+        wait_until(lambda: connection.execute(living, {"pids": pids}).scalar_one() == 0, "both to end")
+    others.dispose()

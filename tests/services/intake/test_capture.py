@@ -1,0 +1,254 @@
+"""Submissions kept together, each for itself; and only while their form is as they were judged by."""
+
+import threading
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import pytest
+from flask import Flask
+from flask.testing import FlaskClient
+from sqlalchemy import func, select, text, update
+
+from tests.support.factories import ADA, point_at
+from tests.support.waiting import wait_until
+from webapp.clock import utcnow
+from webapp.db.group_commit import MOST, GroupCommit
+from webapp.db.transactions import transaction
+from webapp.extensions import db
+from webapp.models import Delivery, DeliveryState, Field, Interface, Lead, Webhook, WebhookState
+from webapp.services.intake import capture, shown_forms, submissions
+from webapp.services.intake.capture import Submission
+
+
+def count(model: type[Any]) -> int:
+    with transaction():
+        return db.session.scalar(select(func.count()).select_from(model)) or 0
+
+
+# Together ------------------------------------------------------------------------------------------------------------
+
+
+class Writing:
+    """A group that notes what was written together, and waits to be let go while `held`."""
+
+    def __init__(self, app: Flask, write: Callable[[Sequence[int]], Sequence[int]]) -> None:
+        self.app, self.write = app, write
+        self.groups: list[list[int]] = []
+        self.entered, self.held = threading.Event(), threading.Event()
+        self.group: GroupCommit[int, int] = GroupCommit(self._write)
+        self.came: dict[int, object] = {}
+        self.threads: list[threading.Thread] = []
+
+    def _write(self, items: Sequence[int]) -> Sequence[int]:
+        self.groups.append([*items])
+        self.entered.set()
+        assert self.held.wait(60)
+        return self.write(items)
+
+    def begin(self, item: int) -> None:
+        def run() -> None:
+            with self.app.app_context():
+                try:
+                    self.came[item] = self.group.run(item)
+                except ValueError as error:
+                    self.came[item] = str(error)
+
+        self.threads.append(threading.Thread(target=run))
+        self.threads[-1].start()
+
+    def first_then(self, others: Sequence[int]) -> None:
+        """Item 0 is being written when the others come; then all go on to their end."""
+        self.begin(0)
+        assert self.entered.wait(60)
+        for number, item in enumerate(others, 1):
+            self.begin(item)
+            wait_until(lambda number=number: len(self.group._waiting) == number, "it to wait")
+        self.held.set()
+        for thread in self.threads:
+            thread.join(60)
+
+
+def test_who_comes_while_another_writes_is_written_with_those_who_came_too(app: Flask) -> None:
+    writing = Writing(app, lambda items: [item * 2 for item in items])
+    writing.first_then([1, 2, 3])
+    assert writing.groups == [[0], [1, 2, 3]]
+    assert writing.came == {0: 0, 1: 2, 2: 4, 3: 6}
+
+
+def test_a_group_is_no_larger_than_that_others_have_their_turn(app: Flask) -> None:
+    writing = Writing(app, lambda items: items)
+    writing.first_then(range(1, MOST + 3))
+    assert [len(group) for group in writing.groups] == [1, MOST, 2]
+    assert writing.came == {item: item for item in range(MOST + 3)}
+
+
+def test_what_is_wrong_with_one_is_nothing_to_the_others(app: Flask) -> None:
+    def write(items: Sequence[int]) -> Sequence[int]:
+        if 2 in items:
+            raise ValueError("two")
+        return items
+
+    writing = Writing(app, write)
+    writing.first_then([1, 2, 3])
+    assert writing.came == {0: 0, 1: 1, 2: "two", 3: 3}
+    assert sorted(writing.groups) == [[0], [1], [1, 2, 3], [2], [3]]
+
+
+def test_a_commit_that_fails_fails_for_all_and_the_next_are_written(
+    app: Flask, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    commit, failures = db.session.commit, iter([False, True, False])
+
+    def breaks() -> None:
+        if next(failures):
+            raise ValueError("no commit")
+        commit()
+
+    monkeypatch.setattr(db.session, "commit", breaks)
+    writing = Writing(app, lambda items: items)
+    writing.first_then([1, 2])
+    assert writing.came == {0: 0, 1: "no commit", 2: "no commit"}
+    writing.begin(3)
+    writing.threads[-1].join(60)
+    assert writing.came[3] == 3
+
+
+def test_a_database_that_is_away_is_waited_for_once_and_not_one_after_the_other(
+    app: Flask, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    writing = Writing(app, lambda items: items)
+    writing.first_then([])
+    begins, tried = threading.Event(), []
+
+    def away() -> None:
+        tried.append(1)
+        assert begins.wait(60)
+        raise ValueError("away")
+
+    monkeypatch.setattr(db.session, "connection", away)
+    for item in (1, 2, 3):
+        writing.begin(item)
+    wait_until(lambda: len(writing.group._waiting) == 2, "the others to wait")
+    begins.set()
+    for thread in writing.threads:
+        thread.join(60)
+    assert {item: writing.came[item] for item in (1, 2, 3)} == dict.fromkeys((1, 2, 3), "away")
+    assert len(tried) == 1
+
+
+@pytest.fixture
+def hooked(interface: Interface) -> Interface:
+    point_at(interface, "https://crm.example/hook")
+    return interface
+
+
+def submission(interface: Interface, nonce: str | None = None, **fields: str) -> Submission:
+    return Submission(submissions.published(interface.public_id), {**ADA, **fields}, {"ip": "203.0.113.7"}, (), nonce)
+
+
+def test_each_lead_of_a_group_has_its_own_answers_and_delivery(hooked: Interface) -> None:
+    with transaction():
+        ids = capture.capture([submission(hooked, name=name) for name in ("Ada", "Grace", "Joan")])
+    leads = db.session.scalars(select(Lead).order_by(Lead.name)).all()
+    assert [lead.public_id for lead in leads] == ids
+    for lead, name in zip(leads, ("Ada", "Grace", "Joan"), strict=True):
+        assert (lead.name, lead.fields["name"], lead.source) == (name, name, {"ip": "203.0.113.7"})
+        assert lead.delivery
+        assert lead.delivery.state == DeliveryState.PENDING
+        assert lead.delivery.due_at
+        assert f'"id":"{lead.public_id}"' in lead.delivery.payload.decode()
+        assert f'"name":"{name}"' in lead.delivery.payload.decode()
+
+
+def test_of_one_form_sent_twice_at_once_the_first_is_kept_and_the_others_beside_it(hooked: Interface) -> None:
+    with transaction():
+        first, again, other = capture.capture([submission(hooked, nonce) for nonce in ("one", "one", "two")])
+    assert again is None
+    assert {lead.public_id for lead in db.session.scalars(select(Lead))} == {first, other}
+    assert count(Delivery) == 2
+
+
+def test_a_paused_webhook_holds_what_is_captured(hooked: Interface) -> None:
+    with transaction():
+        db.session.execute(update(Webhook).values(state=WebhookState.PAUSED))
+    with transaction():
+        capture.capture([submission(hooked)])
+    assert db.session.scalars(select(Delivery.state)).one() == DeliveryState.HELD
+
+
+# By a form that has changed ------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def address(client: FlaskClient, hooked: Interface) -> str:
+    """The form's, once this process has it in mind."""
+    address = f"/f/{hooked.public_id}"
+    assert client.post(address, data=ADA).status_code == 303
+    assert shown_forms.kept(hooked.public_id)
+    return address
+
+
+def changed(statement: Any) -> None:
+    """As another process changes it."""
+    with transaction():
+        db.session.execute(statement)
+        db.session.execute(update(Interface).values(updated_at=utcnow()))
+
+
+@pytest.mark.parametrize(
+    ("change", "status"),
+    [
+        (lambda: update(Interface).values(closed_at=utcnow()), 403),
+        (lambda: update(Interface).values(allowed_sites=["https://other.example"]), 403),
+        (lambda: update(Interface).values(archived_at=utcnow()), 404),
+        (lambda: update(Field).where(Field.key == "phone").values(required=True), 422),
+    ],
+    ids=["closed", "other sites", "deleted", "asks more"],
+)
+def test_who_sends_a_form_that_has_changed_meanwhile_is_answered_by_what_it_is_now(
+    client: FlaskClient, address: str, change: Callable[[], Any], status: int
+) -> None:
+    changed(change())
+    answer = client.post(address, data={**ADA, "phone": ""}, headers={"Origin": "https://shop.example"})
+    assert answer.status_code == status
+    assert count(Lead) == 1
+
+
+def test_who_was_refused_before_the_change_is_taken_after_it(client: FlaskClient, address: str) -> None:
+    sent = {**ADA, "name": ""}
+    assert client.post(address, data=sent).status_code == 422
+    changed(update(Field).where(Field.key == "name").values(required=False))
+    assert client.post(address, data=sent).status_code == 303
+
+
+@pytest.mark.parametrize(
+    ("change", "deliveries"),
+    [
+        ("UPDATE webhooks SET url = NULL", 1),
+        ("UPDATE webhooks SET state = 'paused'", 2),
+    ],
+    ids=["no webhook", "paused"],
+)
+def test_a_webhook_that_has_changed_counts_as_it_is_now(
+    client: FlaskClient, address: str, change: str, deliveries: int
+) -> None:
+    with transaction():
+        db.session.execute(text(change))
+    assert client.post(address, data=ADA).status_code == 303
+    states = db.session.scalars(select(Delivery.state).order_by(Delivery.id)).all()
+    assert len(states) == deliveries
+    assert states[-1] == (DeliveryState.HELD if "paused" in change else DeliveryState.PENDING)
+
+
+def test_an_account_that_was_renamed_keeps_its_forms_open(client: FlaskClient, address: str) -> None:
+    with transaction():
+        db.session.execute(text("UPDATE accounts SET name = 'Renamed'"))
+    assert client.post(address, data=ADA).status_code == 303
+    assert count(Lead) == 2
+
+
+def test_a_form_that_never_stands_still_is_answered_with_an_error(
+    client: FlaskClient, address: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(capture, "submit", lambda submission: None)
+    assert client.post(address, data=ADA).status_code == 500

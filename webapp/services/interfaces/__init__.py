@@ -1,0 +1,1 @@
+"""Interfaces and their settings: fields, texts, look, mails, webhook, privacy."""

@@ -1,0 +1,266 @@
+"""The questions of an interface: added, changed, moved, removed, brought back.
+
+The rule of keys: receivers know a field by its key, so a key means one thing for ever once a lead carries it. Every
+lead carries every field of its form, so a field is carried as soon as a lead has come since it was added. Its key then
+stays; removed, it is kept, its key taken, until it is brought back as it was. A field that no lead carries is free.
+"""
+
+import re
+from collections.abc import Mapping
+from datetime import date
+from typing import Any
+
+from sqlalchemy import select
+from werkzeug.exceptions import NotFound
+
+from webapp import text
+from webapp.clock import utcnow
+from webapp.extensions import db
+from webapp.models import Field, FieldType, Interface, Lead
+from webapp.services.errors import Refused, refusing
+from webapp.services.intake.submissions import TRACKED
+from webapp.services.interfaces import field_types, interfaces
+from webapp.services.interfaces.field_types import CHOICES, KINDS
+
+MAX_FIELDS = 60
+MAX_OPTIONS = 250
+TEXTS = (FieldType.TEXT, FieldType.LONG_TEXT)
+LONGEST = {FieldType.TEXT: 500, FieldType.LONG_TEXT: 20_000}  # characters
+RESERVED = frozenset({*TRACKED, "csrf_token"})  # what is sent with the answers under these names is no answer
+AUTOCOMPLETE = {  # WHATWG's tokens, and what people call them
+    "name": "Full name",
+    "given-name": "First name",
+    "family-name": "Last name",
+    "email": "Email address",
+    "tel": "Phone number",
+    "organization": "Company",
+    "organization-title": "Job title",
+    "street-address": "Street address",
+    "address-level2": "City",
+    "postal-code": "Postcode",
+    "country-name": "Country",
+    "url": "Website",
+    "bday": "Birthday",
+    "off": "Nothing, ever",
+}
+
+_KEY = re.compile(r"[a-z][a-z0-9_]{0,63}")
+
+
+def get(interface: Interface, field_id: int) -> Field:
+    """A field of the interface, a removed one, too; NotFound for any other."""
+    # Not by a SELECT: what no column can hold may be asked for, too.
+    found = next((field for field in (*interface.fields, *interface.removed_fields) if field.id == field_id), None)
+    if found is None:
+        raise NotFound
+    return found
+
+
+def carried(interface: Interface) -> set[int]:
+    """The ids of the fields that leads carry."""
+    newest = select(Lead.received_at).where(Lead.interface_id == interface.id).order_by(Lead.id.desc()).limit(1)
+    last = db.session.scalar(newest)
+    fields = (*interface.fields, *interface.removed_fields)
+    return {field.id for field in fields if field.removed_at or (last and last >= field.created_at)}
+
+
+def add(interface: Interface, kind: FieldType, given: Mapping[str, Any]) -> Field:
+    """A new question at the end; `given` by column. Without a key it gets one made of its label."""
+    _lock(interface)
+    if len(interface.fields) >= MAX_FIELDS:
+        raise Refused(f"A form can have at most {MAX_FIELDS} fields.")
+    field = Field(type=kind, position=len(interface.fields) + 1, **checked(kind, given))
+    field.key = _new_key(interface, field, str(given.get("key") or "").strip())
+    interface.fields.append(field)
+    _changed(interface, "added", field)
+    return field
+
+
+def change(interface: Interface, field: Field, given: Mapping[str, Any]) -> Field:
+    """New settings; its type stays. Refused for another key where leads carry the one it has."""
+    _lock(interface)
+    settings = checked(field.type, given)
+    key = str(given.get("key") or "").strip() or field.key
+    if key != field.key:
+        if field.id in carried(interface):
+            raise Refused(f"Leads carry the key “{field.key}”, so it stays.", "key")
+        field.key = _free(interface, field, key)
+    if settings.get("statement", field.statement) != field.statement:
+        field.version += 1
+    for name, value in settings.items():
+        setattr(field, name, value)
+    _changed(interface, "changed", field)
+    return field
+
+
+def move(interface: Interface, field: Field, up: bool) -> int:
+    """Changes places with its neighbour; returns its place from 1. At an end it stays."""
+    _lock(interface)
+    order = list(interface.fields)
+    if field not in order:
+        raise NotFound
+    place = order.index(field)
+    other = max(place - 1, 0) if up else min(place + 1, len(order) - 1)
+    order[place], order[other] = order[other], order[place]
+    _number(order)
+    _changed(interface, "moved", field)
+    return other + 1
+
+
+def remove(interface: Interface, field: Field) -> bool:
+    """Takes it off the form. True if leads carry it: it is kept then, and can be brought back."""
+    _lock(interface)
+    if field.removed_at:
+        raise NotFound
+    kept = field.id in carried(interface)
+    if kept:
+        field.removed_at = utcnow()
+    else:
+        db.session.delete(field)
+    _number([other for other in interface.fields if other is not field])
+    _changed(interface, "removed", field)
+    return kept
+
+
+def bring_back(interface: Interface, field: Field) -> Field:
+    """Asks a removed question again, as it was, at the end of the form."""
+    _lock(interface)
+    if len(interface.fields) >= MAX_FIELDS:
+        raise Refused(f"A form can have at most {MAX_FIELDS} fields.")
+    if field.removed_at:
+        field.removed_at, field.position = None, len(interface.fields) + 1
+    _changed(interface, "brought back", field)
+    return field
+
+
+def draft(interface: Interface, kind: FieldType, given: Mapping[str, Any], of: Field | None) -> list[Field]:
+    """The interface's fields with one as it would be, `of` or else a new one; for a preview, nothing is kept."""
+    new = Field(type=kind, key=of.key if of else "new", version=1, **checked(kind, given))
+    return [new if field is of else field for field in interface.fields] + ([] if of else [new])
+
+
+def checked(kind: FieldType, given: Mapping[str, Any]) -> dict[str, Any]:
+    """The settings of a field of that type, fit to keep; Refused with the name of the one that is not."""
+    offered = KINDS[kind].settings
+    found: dict[str, Any] = {"label": _line("label", "The label", given, 200, required=True)}
+    found |= {name: bool(given.get(name)) for name in ("required", "half") if name in offered}
+    if "help" in offered:
+        with refusing("help"):
+            found["help"] = text.lines(str(given.get("help") or ""), "The help text", 500)
+    if "placeholder" in offered:
+        found["placeholder"] = _line("placeholder", "The placeholder", given, 200)
+    if "autocomplete" in offered:
+        found["autocomplete"] = token = str(given.get("autocomplete") or "")
+        if token and token not in AUTOCOMPLETE:
+            raise Refused("Choose what browsers fill in from the list.", "autocomplete")
+    if "statement" in offered:
+        with refusing("statement"):
+            statement = str(given.get("statement") or "")
+            found["statement"] = text.lines(statement, "What the visitor agrees to", 2000, required=True)
+    if "options" in offered:
+        found["options"] = _options(given)
+    if "minimum" in offered:
+        found |= _limits(kind, given)
+    if "default" in offered:
+        found["default"] = _default(kind, given, found.get("options", []))
+    return found
+
+
+def _line(name: str, what: str, given: Mapping[str, Any], limit: int, required: bool = False) -> str:
+    with refusing(name):
+        return text.line(str(given.get(name) or ""), what, limit, required)
+
+
+def _options(given: Mapping[str, Any]) -> list[str]:
+    with refusing("options"):
+        typed = text.lines(str(given.get("options") or ""), "The options", 20_000, required=True)
+        options = [text.line(" ".join(line.split()), "An option", 200) for line in typed.splitlines() if line.strip()]
+    doubled = {option for option in options if options.count(option) > 1}
+    if doubled:
+        raise Refused(f"“{min(doubled)}” is there twice. Each option can be offered once.", "options")
+    if len(options) > MAX_OPTIONS:
+        raise Refused(f"At most {MAX_OPTIONS} options can be offered; these are {len(options)}.", "options")
+    return options
+
+
+def _limits(kind: FieldType, given: Mapping[str, Any]) -> dict[str, str]:
+    found = {name: _limit(kind, name, str(given.get(name) or "").strip()) for name in ("minimum", "maximum")}
+    least, most = found["minimum"], found["maximum"]
+    in_order = least <= most if kind == FieldType.DATE else float(least or 0) <= float(most or 0)
+    if least and most and not in_order:
+        raise Refused(f"This is less than {least}, so no answer could be right.", "maximum")
+    return found
+
+
+def _limit(kind: FieldType, name: str, typed: str) -> str:
+    if not typed:
+        return ""
+    try:
+        if kind == FieldType.DATE:
+            return date.fromisoformat(typed).isoformat()
+        found = field_types.number(typed)
+    except ValueError:
+        what = "a date, such as 2027-03-31" if kind == FieldType.DATE else "a number"
+        raise Refused(f"This is not {what}.", name) from None
+    if kind in TEXTS and not (isinstance(found, int) and 1 <= found <= LONGEST[kind]):
+        raise Refused(f"This is a whole number of characters, from 1 to {LONGEST[kind]:,}.", name)
+    return str(found)
+
+
+def _default(kind: FieldType, given: Mapping[str, Any], options: list[str]) -> str:
+    typed = str(given.get("default") or "")
+    with refusing("default"):
+        if kind in (FieldType.LONG_TEXT, FieldType.CHECKBOXES):
+            found = text.lines(typed, "What it begins with", 5000)
+        else:
+            found = text.line(typed, "What it begins with", 500, required=False)
+    if kind in CHOICES and set(found.splitlines()) - set(options):
+        raise Refused("This is none of the options. Write it as it is written there.", "default")
+    if kind in (FieldType.NUMBER, FieldType.DATE):
+        return _limit(kind, "default", found)
+    return found
+
+
+def _new_key(interface: Interface, field: Field, wanted: str) -> str:
+    """The key that was wanted, or else one made of the label; a heading, which sends nothing, takes nobody's."""
+    if wanted and field.type != FieldType.HEADING:
+        return _free(interface, field, wanted)
+    plain = re.sub(r"[^a-z0-9]+", "_", field.label.lower()).strip("_")[:40].strip("_")
+    stem = "_heading" if field.type == FieldType.HEADING else plain if _KEY.fullmatch(plain) else str(field.type)
+    taken = _taken(interface, field) | RESERVED
+    return next(key for key in (stem, *(f"{stem}_{number}" for number in range(2, 1000))) if key not in taken)
+
+
+def _free(interface: Interface, field: Field, key: str) -> str:
+    if not _KEY.fullmatch(key):
+        raise Refused("A key has small letters, digits and _ only, begins with a letter, at most 64 in all.", "key")
+    if key in RESERVED:
+        raise Refused(f"“{key}” tells where the visitor came from. Choose another key.", "key")
+    if key in {other.key for other in interface.removed_fields}:
+        words = f"“{key}” is the key of a field that was removed and that leads carry."
+        raise Refused(f"{words} Bring that one back, or choose another key.", "key")
+    if key in _taken(interface, field):
+        raise Refused(f"Another field of this form has the key “{key}”.", "key")
+    return key
+
+
+def _taken(interface: Interface, field: Field) -> set[str]:
+    return {other.key for other in (*interface.fields, *interface.removed_fields) if other is not field}
+
+
+def _lock(interface: Interface) -> None:
+    """One change of a form at a time: what is read after this is what is."""
+    db.session.execute(select(Interface.id).where(Interface.id == interface.id).with_for_update())
+    db.session.refresh(interface, ["fields", "removed_fields"])
+
+
+def _number(order: list[Field]) -> None:
+    for place, field in enumerate(order, start=1):
+        field.position = place
+
+
+def _changed(interface: Interface, deed: str, field: Field) -> None:
+    interfaces.record("changed", interface, f"Fields: {field.key} {deed}")
+    interface.updated_at = utcnow()
+    db.session.flush()
+    db.session.expire(interface, ["fields", "removed_fields"])

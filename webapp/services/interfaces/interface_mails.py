@@ -1,0 +1,274 @@
+"""The mails of a captured lead: the lead notification, in our words or the account's, and the answer to its visitor."""
+
+import hashlib
+import hmac
+import re
+from collections.abc import Mapping, Sequence
+from typing import Any, NamedTuple
+
+from flask import current_app
+from sqlalchemy.dialects import postgresql, sqlite
+
+from webapp import text
+from webapp.clock import utcnow
+from webapp.config import current_config
+from webapp.extensions import db
+from webapp.models import AutoresponseCount, Field, FieldType, Interface, Lead, User
+from webapp.services.errors import Refused, refusing
+from webapp.services.interfaces import interfaces
+from webapp.services.interfaces.field_types import SENT, sample, shown
+from webapp.services.mail import mails, placeholders
+from webapp.web.filters import utc
+
+NOTIFICATION, AUTORESPONSE = "lead_notification", "autoresponse"
+MAX_SUBJECT, MAX_BODY = 200, 5000
+MOST_A_DAY = 3  # answers to one address by one interface
+ANSWER_SUBJECT = "We have received your message"
+ANSWER_BODY = (
+    "Hello,\n\nthank you for writing to us. Your message has arrived, and we will be in touch soon.\n\n{{ interface }}"
+)
+
+# What can stand in a mail beside the fields' keys, and what it is called on the page.
+OF_BOTH = {"interface": "The name of this interface", "answers": "Every answer, a line each"}
+OF_LEAD = {
+    "lead.link": "The lead in Leadhook",
+    "lead.id": "Its id",
+    "lead.received": "When it came",
+    "lead.page": "The page it came from",
+}
+
+# What is typed freely can carry somebody's advertisement to somebody else's address.
+_CHOSEN = frozenset(FieldType) - {
+    FieldType.TEXT,
+    FieldType.LONG_TEXT,
+    FieldType.EMAIL,
+    FieldType.PHONE,
+    FieldType.URL,
+    FieldType.HIDDEN,
+}
+_LINK = re.compile(r"://|\bwww\.|[\w-]\.[^\W\d_]{2,}\b", re.IGNORECASE)
+MAX_TYPED = 200  # characters of such an answer in a mail to the visitor
+
+
+class Words(NamedTuple):
+    """What an interface's mails say. An empty subject or body of the notification is ours."""
+
+    notification_subject: str = ""
+    notification_body: str = ""
+    autoresponds: bool = False
+    autoresponse_subject: str = ""
+    autoresponse_body: str = ""
+    autoresponse_reply_to: str = ""
+
+    @classmethod
+    def of(cls, interface: Any) -> "Words":
+        """Those that are saved; an answer that was never written begins with ours."""
+        saved: dict[str, Any] = {name: getattr(interface, name) for name in cls._fields}
+        ours: dict[str, Any] = {"autoresponse_subject": ANSWER_SUBJECT, "autoresponse_body": ANSWER_BODY}
+        return cls(**{name: ours.get(name, "") if value is None else value for name, value in saved.items()})
+
+
+class Preview(NamedTuple):
+    recipients: str
+    reply_to: str
+    subject: str
+    text: str
+
+
+def are_wanted(interface: Any) -> bool:
+    """Whether a lead of this interface, or row of its columns, may be told of by mail."""
+    return bool(interface.notification_emails or interface.autoresponds)
+
+
+def tell(lead: Lead, interface: Any, fields: Sequence[Any]) -> None:
+    """Writes the mails of a lead that is no test and no spam into the transaction at hand: call it once a lead.
+
+    `interface` and `fields` are rows or objects of Interface and Field.
+    """
+    if interface.notification_emails:
+        _write_notification(lead, interface, fields, interface.notification_emails, Words.of(interface), lead.id)
+    if interface.autoresponds and lead.email and _may_answer(interface.id, lead.email):
+        _write_autoresponse(lead, interface, fields, lead.email, Words.of(interface), lead.id)
+
+
+def names(fields: Sequence[Any], kind: str) -> dict[str, str]:
+    """What may stand in braces in a mail of that kind, and what each stands for."""
+    keys = {field.key: field.label for field in fields if field.type in SENT}
+    return {**keys, **OF_BOTH, **(OF_LEAD if kind == NOTIFICATION else {})}
+
+
+def checked(interface: Interface, words: Words) -> Words:
+    """The words as they are kept; Refused where one is too long, or names what this form does not ask."""
+    kept = dict(words._asdict())
+    required = words.autoresponds
+    for kind, prefix in ((NOTIFICATION, "notification"), (AUTORESPONSE, "autoresponse")):
+        known = names(interface.fields, kind)
+        subject, body = f"{prefix}_subject", f"{prefix}_body"
+        with refusing(subject):
+            must = required and kind == AUTORESPONSE
+            kept[subject] = text.line(kept[subject], "The subject", MAX_SUBJECT, required=must)
+        with refusing(body):
+            kept[body] = text.lines(kept[body], "The text", MAX_BODY, required=must)
+        for name in (subject, body):
+            _know(placeholders.unknown(kept[name], known), known, name)
+    with refusing("autoresponse_reply_to"):
+        reply_to = kept["autoresponse_reply_to"].strip()
+        kept["autoresponse_reply_to"] = text.address(reply_to) if reply_to else ""
+    if required and not _asks_for_address(interface):
+        raise Refused("This form has no Email field, so there is nobody to answer. Add one first.", "autoresponds")
+    return Words(**kept)
+
+
+def update(interface: Interface, words: Words) -> None:
+    """Keeps what the mails say; Refused as `checked` says."""
+    for name, value in checked(interface, words)._asdict().items():
+        setattr(interface, name, value if name == "autoresponds" else value or None)
+    interface.updated_at = utcnow()
+    interfaces.record("changed", interface, "E-mail")
+
+
+def preview(interface: Interface, words: Words, kind: str) -> Preview:
+    """The mail of that kind as it would go out for a sample lead."""
+    lead = _sample(interface, test=False)
+    if kind == NOTIFICATION:
+        to = ", ".join(interface.notification_emails)
+        rendered = mails.render(kind, **_of_notification(lead, interface, interface.fields, words))
+        return Preview(to, lead.email, rendered.subject, rendered.text)
+    rendered = mails.render(kind, **_of_autoresponse(lead, interface, interface.fields, words))
+    return Preview(lead.email, words.autoresponse_reply_to, rendered.subject, rendered.text)
+
+
+def send_test(interface: Interface, words: Words, kind: str, user: User) -> None:
+    """Sends the mail of that kind for a sample lead to the user; Refused as `checked` says."""
+    words, lead = checked(interface, words), _sample(interface, test=True)
+    write = _write_notification if kind == NOTIFICATION else _write_autoresponse
+    recipients: Any = [user.email] if kind == NOTIFICATION else user.email
+    write(lead, interface, interface.fields, recipients, words, None)
+
+
+def _write_notification(
+    lead: Lead, interface: Any, fields: Sequence[Any], recipients: Sequence[str], words: Words, lead_id: int | None
+) -> None:
+    mails.write(
+        NOTIFICATION,
+        recipients=recipients,
+        account_id=interface.account_id,
+        reply_to=lead.email or None,
+        lead_id=lead_id,
+        **_of_notification(lead, interface, fields, words),
+    )
+
+
+def _of_notification(lead: Lead, interface: Any, fields: Sequence[Any], words: Words) -> dict[str, Any]:
+    context: dict[str, Any] = {"lead": lead, "interface": interface, "fields": fields}
+    if not (words.notification_subject or words.notification_body):
+        return context
+    values = _values(_answers(lead, fields), interface, fields, _of_lead(lead))
+    subject, body = words.notification_subject, words.notification_body
+    return {
+        **context,
+        "own_subject": placeholders.fill(subject, values),
+        "own_body": placeholders.fill(body, values),
+    }
+
+
+def _write_autoresponse(
+    lead: Lead, interface: Any, fields: Sequence[Any], recipient: str, words: Words, lead_id: int | None
+) -> None:
+    mails.write(
+        AUTORESPONSE,
+        recipients=[recipient],
+        account_id=interface.account_id,
+        reply_to=words.autoresponse_reply_to or None,
+        lead_id=lead_id,
+        **_of_autoresponse(lead, interface, fields, words),
+    )
+
+
+def _of_autoresponse(lead: Lead, interface: Any, fields: Sequence[Any], words: Words) -> dict[str, Any]:
+    chosen = {field.key for field in fields if field.type in _CHOSEN}
+    answers = {
+        key: answer if key in chosen or answer == lead.email else _harmless(answer)
+        for key, answer in _answers(lead, fields).items()
+    }
+    values = _values(answers, interface, fields)
+    own = placeholders.fill(words.autoresponse_subject, values), placeholders.fill(words.autoresponse_body, values)
+    return {"own_subject": own[0], "own_body": own[1], "language": interface.language}
+
+
+def _harmless(answer: str) -> str:
+    """An answer that may go to an address nobody has vouched for: a line, cut, and nothing where it holds a link."""
+    return "" if _LINK.search(answer) else " ".join(answer.split())[:MAX_TYPED]
+
+
+def _answers(lead: Lead, fields: Sequence[Any]) -> dict[str, str]:
+    return {field.key: shown(lead.fields.get(field.key)) for field in fields if field.type in SENT}
+
+
+def _values(
+    answers: Mapping[str, str], interface: Any, fields: Sequence[Any], more: Mapping[str, str] | None = None
+) -> dict[str, str]:
+    """Every name and what it stands for; a field's key counts before a name of ours."""
+    lines = [f"{field.label}: {answers[field.key]}" for field in fields if answers.get(field.key)]
+    return {"interface": interface.name, "answers": "\n".join(lines), **(more or {}), **answers}
+
+
+def _of_lead(lead: Lead) -> dict[str, str]:
+    link = f"{current_config.public_url}/leads/{lead.public_id}"
+    page = str(lead.source.get("page_url") or "")
+    return {"lead.link": link, "lead.id": lead.public_id, "lead.received": utc(lead.received_at), "lead.page": page}
+
+
+def _may_answer(interface_id: int, address: str) -> bool:
+    """Counts one more answer to the address; whether it may go out. One statement, or some of many at once slip by."""
+    insert: Any = postgresql.insert if db.engine.dialect.name == "postgresql" else sqlite.insert
+    digest = hmac.new(_key(), f"{interface_id} {address.lower()}".encode(), hashlib.sha256).hexdigest()
+    one = insert(AutoresponseCount).values(interface_id=interface_id, address_digest=digest, day=today(), sent=1)
+    more = one.on_conflict_do_update(
+        index_elements=["interface_id", "address_digest", "day"],
+        set_={"sent": AutoresponseCount.sent + 1},
+        where=AutoresponseCount.sent < MOST_A_DAY,
+    )
+    return db.session.connection().execute(more.returning(AutoresponseCount.sent)).one_or_none() is not None
+
+
+def today() -> int:
+    """The day as the counts know it: since 1970, by UTC."""
+    return int(utcnow().timestamp()) // 86400
+
+
+def _key() -> bytes:
+    secret = current_app.config["SECRET_KEY"]
+    return secret if isinstance(secret, bytes) else str(secret).encode()
+
+
+def _sample(interface: Interface, test: bool) -> Lead:
+    """A lead with the answers of a test; it is never kept."""
+    fields = {field.key: sample(field) for field in interface.fields if field.type in SENT}
+    page = {"page_url": interfaces.form_url(interface)}
+    first = {kind: _first(interface.fields, fields, kind) for kind in (FieldType.TEXT, FieldType.EMAIL)}
+    return Lead(
+        public_id="lead_sample",
+        received_at=utcnow(),
+        test=test,
+        name=first[FieldType.TEXT],
+        email=first[FieldType.EMAIL],
+        fields=fields,
+        source=page,
+        consents=[],
+    )
+
+
+def _first(fields: Sequence[Field], answers: Mapping[str, Any], kind: FieldType) -> str:
+    return next((str(answers[field.key]) for field in fields if field.type == kind), "")
+
+
+def _asks_for_address(interface: Interface) -> bool:
+    return any(field.type == FieldType.EMAIL for field in interface.fields)
+
+
+def _know(wrong: list[str], known: Mapping[str, str], control: str) -> None:
+    if wrong:
+        one = len(wrong) == 1
+        says = f"{', '.join(wrong)} {'is' if one else 'are'} not known here."
+        raise Refused(f"{says} Use {', '.join(f'{{{{ {name} }}}}' for name in known)}.", control)

@@ -1,0 +1,1 @@
+"""Leads that are stored: list, detail, export, retry, deletion."""

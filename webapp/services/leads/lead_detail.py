@@ -1,0 +1,108 @@
+"""What the page of one lead tells: the tries made of it, the request as it went out, and how to repeat it."""
+
+import shlex
+from collections.abc import Sequence
+from datetime import datetime
+from http import HTTPStatus
+from typing import Any
+
+from sqlalchemy import func, select
+from sqlalchemy.orm import joinedload
+
+from webapp.extensions import db
+from webapp.models import Attempt, Delivery, Lead, Reason
+from webapp.services.interfaces.field_types import shown
+from webapp.webhooks.outcome import NO_ANSWER
+
+SHOWN = 25  # tries, the newest; a body may be 16 KB
+MASK = "v1,••••••••••••"
+FAULTS = {
+    "timeout": "Timed out",
+    "tls": "Certificate not trusted",
+    "dns": "Name not resolved",
+    "refused": "Connection refused",
+    "reset": "Connection closed",
+    "unreachable": "Unreachable",
+    "blocked_address": "Address not allowed",
+    "bad_response": "Answer not understood",
+}
+
+
+def attempts(delivery: Delivery | None) -> tuple[Sequence[Attempt], int]:
+    """The newest tries with whoever clicked, and how many there are in all."""
+    if delivery is None:
+        return [], 0
+    of_delivery = Attempt.delivery_id == delivery.id
+    newest = select(Attempt).where(of_delivery).options(joinedload(Attempt.user)).order_by(Attempt.id.desc())
+    total = db.session.scalar(select(func.count()).select_from(Attempt).where(of_delivery))
+    return db.session.scalars(newest.limit(SHOWN)).all(), total or 0
+
+
+def code_words(attempt: Attempt) -> str:
+    """What its code means: 503 is Service Unavailable, 999 Timed out or what else there was instead of an answer."""
+    if attempt.code == NO_ANSWER:
+        return FAULTS.get(attempt.error or "", "No answer")
+    try:
+        return HTTPStatus(attempt.code).phrase
+    except ValueError:
+        return ""
+
+
+def reason(attempt: Attempt) -> str:
+    """Why it was made, and by whom."""
+    if attempt.reason == Reason.AUTOMATIC:
+        return "Automatic"
+    what = "Test" if attempt.reason == Reason.TEST else "Retry Webhook"
+    return f"{what} by {attempt.user.label}" if attempt.user else what
+
+
+def request_headers(delivery: Delivery, attempt: Attempt) -> str:
+    """The headers that matter, a line each; the signature was not kept, and is not shown."""
+    signature = [f"webhook-signature: {MASK}"] if attempt.signed_with_id else []
+    return "\n".join([*_headers(delivery, attempt.timestamp), *signature])
+
+
+def response(attempt: Attempt) -> str:
+    """The answer as it came: code, headers, body. Without an answer, what happened."""
+    if attempt.code == NO_ANSWER:
+        return attempt.response
+    headers = "".join(f"{name}: {value}\n" for name, value in attempt.response_headers)
+    return f"{attempt.code} {code_words(attempt)}\n{headers}\n{attempt.response}".rstrip()
+
+
+def curl(delivery: Delivery, attempt: Attempt | None) -> str | None:
+    """A command for a POSIX shell that repeats the request, unsigned; None where there is no URL to send it to.
+
+    Every part is quoted by shlex: a visitor who writes `'; rm -rf ~; '` into a form writes it into a JSON string.
+    """
+    url = delivery.webhook.url
+    if not url:
+        return None
+    headers = _headers(delivery, attempt.timestamp if attempt else None)
+    parts = [f"curl -i --globoff {shlex.quote(url)}", *(f"-H {shlex.quote(header)}" for header in headers)]
+    body = delivery.payload.decode("utf-8", "replace")  # it begins with {, so curl does not take it for a file's name
+    return " \\\n  ".join([*parts, f"--data-binary {shlex.quote(body)}"])
+
+
+def fields(lead: Lead) -> list[tuple[str, str, str]]:
+    """Every answer as (label, type, what people read), in the order they were asked, consents aside.
+
+    A field that was removed keeps its label; what was never a field of ours is called by its key.
+    """
+    known = {field.key: field for field in (*lead.interface.removed_fields, *lead.interface.fields)}
+    agreed = {entry["key"] for entry in lead.consents}
+    return [
+        (known[key].label if key in known else key, known[key].type if key in known else "text", shown(value))
+        for key, value in lead.fields.items()
+        if key not in agreed
+    ]
+
+
+def consents(lead: Lead) -> list[dict[str, Any]]:
+    """What was agreed to, or not: text, version, given, page, and `at` as a datetime."""
+    return [{**entry, "at": datetime.fromisoformat(entry["at"])} for entry in lead.consents]
+
+
+def _headers(delivery: Delivery, timestamp: int | None) -> list[str]:
+    sent = [f"webhook-timestamp: {timestamp}"] if timestamp is not None else []
+    return ["content-type: application/json", "user-agent: Leadhook/1.0", f"webhook-id: {delivery.message_id}", *sent]

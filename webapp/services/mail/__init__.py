@@ -1,0 +1,1 @@
+"""E-mails: written, handed to SMTP, shown in the mailbox."""

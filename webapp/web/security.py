@@ -1,0 +1,174 @@
+"""Sign-in, who may see what, and the headers of every response.
+
+Nothing is open by default: a view is behind sign-in and the table of roles (roles.py) unless it carries `@public`.
+"""
+
+from collections.abc import Callable
+from string import punctuation
+from typing import Any, TypeVar, cast
+from urllib.parse import quote_from_bytes
+
+from flask import Flask, Response, abort, current_app, redirect, request, session, url_for
+from flask_login import current_user, login_user, logout_user
+from werkzeug.wrappers import Response as BaseResponse
+
+from webapp.extensions import db, login
+from webapp.models import User
+from webapp.web import roles
+
+V = TypeVar("V", bound=Callable[..., Any])
+
+CSP = (
+    "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; font-src 'self'; connect-src 'self'; "
+    "form-action 'self'; base-uri 'none'; frame-ancestors 'none'"
+)
+MAX_FIELDS = 500  # of a form; nobody fills in more, and taking a million apart would keep a processor busy
+SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS"})
+
+
+def public(view: V) -> V:
+    """Marks a view that needs no sign-in."""
+    view.is_public = True  # type: ignore[attr-defined]
+    return view
+
+
+def cross_site(view: V) -> V:
+    """Marks a view that other sites may post to: it uses no cookie, so there is nothing to forge."""
+    view.is_cross_site = True  # type: ignore[attr-defined]
+    return view
+
+
+def takes_json(view: V) -> V:
+    """Marks a view that reads JSON itself. Elsewhere it is 415: Flask-WTF would take lists for forms, and crash."""
+    view.reads_json = True  # type: ignore[attr-defined]
+    return view
+
+
+def signed_in() -> User:
+    """The user of this request; the guard has seen to it that there is one."""
+    return cast(User, current_user._get_current_object())
+
+
+def begin_session(user: User, remember: bool = False) -> None:
+    """Signs the user in. Nothing of an earlier session, its CSRF token least of all, goes on in this one."""
+    end_session()
+    login_user(user, remember=remember)
+
+
+def end_session() -> None:
+    """Signs out whoever is signed in here. In this order: Stay signed in is forgotten by a note in the session."""
+    session.clear()
+    logout_user()
+
+
+def account_id() -> int:
+    """The account that every query of this request is scoped by."""
+    return signed_in().account_id
+
+
+def init_app(app: Flask) -> None:
+    login.session_protection = None  # it would sign out a phone that changes networks; the cookie is HttpOnly
+    app.before_request(_mend_query)
+    app.before_request(_refuse_nul)
+    app.before_request(_refuse_too_much)
+    app.before_request(_refuse_json)
+    app.before_request(_refuse_cross_site)
+    app.before_request(_require_sign_in)
+    app.before_request(_require_role)
+    app.jinja_env.globals["may"] = _may
+    app.after_request(_headers)
+
+
+@login.user_loader  # type: ignore[untyped-decorator]
+def _load_user(key: str) -> User | None:
+    """The user of a session key made by `User.get_id`; None once a change of password ended that session."""
+    user_id, _, version = key.partition(".")
+    user = db.session.get(User, int(user_id)) if user_id.isdigit() else None
+    return user if user and str(user.session_version) == version and not user.removed_at else None
+
+
+def _view_has(mark: str) -> bool:
+    view = current_app.view_functions.get(request.endpoint or "")
+    return getattr(view, mark, False) is True
+
+
+def _mend_query() -> None:
+    """Bytes that a link should have percent-encoded and did not: werkzeug would crash on those that are not UTF-8."""
+    if not request.query_string.isascii():
+        request.query_string = quote_from_bytes(request.query_string, safe=punctuation).encode()
+
+
+def _refuse_nul() -> None:
+    """An address with NUL in it is nothing's, and PostgreSQL would not even look for it."""
+    if "\0" in request.path:
+        abort(404)
+
+
+def _refuse_too_much() -> None:
+    """413 before anything else reads the form: the limiter would take it for a Redis that is away, and count alone."""
+    if request.mimetype == "application/x-www-form-urlencoded":
+        if request.get_data().count(b"&") >= MAX_FIELDS:  # werkzeug counts the parts of multipart forms only
+            abort(413)
+    elif request.mimetype == "multipart/form-data":
+        _ = request.form  # is read here, with its limits
+
+
+def _refuse_json() -> None:
+    if request.is_json and request.method not in SAFE_METHODS and request.endpoint and not _view_has("reads_json"):
+        abort(415)
+
+
+def _refuse_cross_site() -> None:
+    """A second layer over CSRF tokens: a browser says by itself when another site makes it post."""
+    if request.method in SAFE_METHODS or _view_has("is_cross_site"):
+        return
+    if request.headers.get("Sec-Fetch-Site", "same-origin") not in ("same-origin", "none"):
+        abort(403, "This request came from another site, so nothing was changed.")
+
+
+def _require_sign_in() -> BaseResponse | None:
+    if request.endpoint is None or request.endpoint == "static" or _view_has("is_public"):
+        return None
+    if current_user.is_authenticated:
+        return None
+    here = request.full_path.rstrip("?") if request.method in SAFE_METHODS else None
+    target = url_for("auth.sign_in", next=here if here != "/" else None)
+    if request.headers.get("HX-Request") == "true":  # a redirect would be swapped into the row that asked
+        return Response(status=401, headers={"HX-Redirect": target})
+    return redirect(target, 303)
+
+
+def _require_role() -> None:
+    """What is the operator's alone does not exist for others; of what a role lacks, people are told."""
+    endpoint = request.endpoint
+    if endpoint is None or endpoint == "static" or _view_has("is_public") or roles.may(signed_in(), endpoint):
+        return
+    if roles.of(endpoint) == roles.ONLY_OPERATOR:
+        abort(404)
+    abort(403, "Your role does not allow this. Ask the owner of your account.")
+
+
+def _may(endpoint: str) -> bool:
+    """For templates: whether whoever is signed in may go there."""
+    return current_user.is_authenticated and roles.may(signed_in(), endpoint)
+
+
+def _headers(response: Response) -> Response:
+    headers = response.headers
+    headers.setdefault("Content-Security-Policy", CSP)
+    headers.setdefault("X-Content-Type-Options", "nosniff")
+    headers.setdefault("Referrer-Policy", "same-origin")
+    headers.setdefault("Permissions-Policy", "camera=(), geolocation=(), microphone=()")
+    headers.setdefault("Cross-Origin-Opener-Policy", "same-origin")
+    if current_app.config["SESSION_COOKIE_SECURE"]:
+        headers.setdefault("Strict-Transport-Security", "max-age=31536000")
+    if request.endpoint != "static" and not _view_has("is_cross_site"):
+        headers.setdefault("Cache-Control", "no-store")
+    return response
+
+
+def local_path(target: str | None) -> str | None:
+    """`target` if it is a path of this site, so that `next` cannot lead elsewhere; else None."""
+    if not target or not target.startswith("/") or target.startswith(("//", "/\\")):
+        return None
+    return None if any(ord(character) < 32 or character == "\\" for character in target) else target
