@@ -1,6 +1,6 @@
-# `make run` starts Leadhook on this machine, `make test` proves it. Both need Python 3.11 or newer, make and git only.
+# `make run` starts Leadhook on this machine, `make test` tests it. Both need only Python 3.11 or newer, make and git.
 .DEFAULT_GOAL := help
-.PHONY: help run test check format bench soak lock
+.PHONY: help run test quick check format bench soak lock
 MAKEFLAGS += --no-print-directory
 
 help: ## list these targets
@@ -14,6 +14,10 @@ test: ## run everything CI runs: lint, types, templates, all tests on SQLite and
 	@sh scripts/install.sh requirements.txt requirements-test.txt
 	@sh scripts/test.sh
 
+quick: ## before each commit, under a minute: lint, types, and the quickest tests, on SQLite
+	@sh scripts/install.sh requirements.txt requirements-test.txt
+	@sh scripts/quick.sh
+
 check: ## lint, types and templates only
 	@sh scripts/install.sh requirements.txt requirements-test.txt
 	.venv/bin/ruff check .
@@ -21,20 +25,20 @@ check: ## lint, types and templates only
 	.venv/bin/mypy
 	.venv/bin/djlint --quiet --lint webapp/templates
 
-format: ## put code into the house format
+format: ## format the code
 	@sh scripts/install.sh requirements.txt requirements-test.txt
 	.venv/bin/ruff check --fix .
 	.venv/bin/ruff format .
 
-bench: ## measure it beside its peers and limits, an hour and a quarter; ARGS=--quick for a look, see docs/benchmarks.md
+bench: ## benchmark it against peers and limits, 75 minutes; ARGS=--quick is shorter, see docs/benchmarks.md
 	@sh scripts/install.sh requirements.txt requirements-bench.txt
 	@.venv/bin/python -m tests.bench $(ARGS)
 
-soak: ## break everything it stands on for half an hour; ARGS="--seed N --database postgresql", see docs/reliability.md
+soak: ## cause faults under load for half an hour; ARGS="--seed N --database postgresql", see docs/reliability.md
 	@sh scripts/install.sh requirements.txt requirements-test.txt
 	@.venv/bin/python -m tests.fault $(ARGS)
 
-# The pins, for every Python from 3.11 up and every platform, with the hashes of all their files; no index is named.
+# Pins for every Python from 3.11 up and every platform, with the hashes of all files; no package index is named.
 LOCK = .venv-lock/bin/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --upgrade \
 	--no-emit-index-url --no-emit-find-links --no-header --no-annotate
 

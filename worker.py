@@ -1,9 +1,9 @@
-"""python worker.py [--processes N] [--slots M] [--queues a,b]: the threaded RQ workers, and the sweep.
+"""python worker.py [--processes N] [--slots M] [--queues a,b]: runs the RQ workers and the sweep.
 
-The supervisor forks one process a queue (N of them for `fast`) and one that sweeps, and starts again those that die. It
-opens no connection and starts no thread itself, so that it can fork at any time, and what it imported is shared by all.
-All end with it: SIGTERM or Ctrl-C lets what is in flight finish and be recorded, within the webhook deadline and five
-seconds.
+It forks one process per queue (N for `fast`) and one for the sweep, and starts them again when they die. It opens no
+connection and starts no thread itself, so that it can fork at any time and all processes share the memory of what it
+imported. They end when it ends. On SIGTERM or Ctrl-C, running sends finish and are recorded, within the webhook
+deadline plus five seconds.
 """
 
 import argparse
@@ -21,15 +21,15 @@ from sqlalchemy.exc import SQLAlchemyError
 from webapp import create_app
 from webapp.config import Config, ConfigError
 from webapp.delivery import threaded_worker
-from webapp.delivery.queues import FAST, MAIL, NAMES, SLOW
 from webapp.delivery.rehearsal import rehearse
+from webapp.delivery.rings import FAST, MAIL, NAMES, SLOW
 from webapp.delivery.sweep import EVERY, Sweep
 from webapp.services.reports import reports
 
 log = structlog.get_logger()
 
-# Database connections of a process, for transactions and for what commits itself: slots are threads, and hold one only
-# to take, to read and to record.
+# Database connections per process: for transactions, and for single statements that commit themselves. Slots are
+# threads; each needs a connection only while it takes a lane, reads or records.
 CONNECTIONS, CONNECTIONS_OF_SWEEP = (10, 10), (1, 1)
 RESTART_PAUSE = 1.0  # seconds before a process that died is started again
 SWEEP = "sweep"
@@ -40,16 +40,16 @@ def main() -> int:
     try:
         config = Config.load()
     except ConfigError as error:
-        print(error, file=sys.stderr)  # noqa: T201 - for whoever started it
+        print(error, file=sys.stderr)  # noqa: T201 - for the person at the terminal
         return 1
     slots = arguments.slots or config.worker_slots
-    return Supervisor(config, arguments.processes or config.worker_processes, slots, arguments.queues).run()
+    return WorkerProcesses(config, arguments.processes or config.worker_processes, slots, arguments.queues).run()
 
 
 def _arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description="Leadhook's workers: they deliver webhooks and send mail.")
     parser.add_argument("--processes", type=_positive, help="processes for the queue `fast` (WORKER_PROCESSES)")
-    parser.add_argument("--slots", type=_positive, help="jobs a process performs at once (WORKER_SLOTS)")
+    parser.add_argument("--slots", type=_positive, help="jobs that a process runs at the same time (WORKER_SLOTS)")
     parser.add_argument("--queues", type=_queues, default=NAMES, help="the queues to serve, by default fast,slow,mail")
     return parser.parse_args()
 
@@ -63,12 +63,12 @@ def _positive(text: str) -> int:
 def _queues(text: str) -> tuple[str, ...]:
     names = tuple(dict.fromkeys(text.split(",")))
     if unknown := sorted(set(names) - set(NAMES)):
-        raise argparse.ArgumentTypeError(f"there is no queue {', '.join(unknown)}: choose of {', '.join(NAMES)}")
+        raise argparse.ArgumentTypeError(f"there is no queue {', '.join(unknown)}: choose from {', '.join(NAMES)}")
     return names
 
 
-class Supervisor:
-    """Keeps the processes running: `running` holds what each does, by pid."""
+class WorkerProcesses:
+    """Keeps the child processes running. `running`: the role of each by pid, a queue's name or SWEEP."""
 
     def __init__(self, config: Config, processes: int, slots: int, queues: tuple[str, ...]) -> None:
         self.config = config
@@ -76,7 +76,7 @@ class Supervisor:
         self.wanted = [queue for queue in queues for _ in range(processes if queue == FAST else 1)] + [SWEEP]
         self.running: dict[int, str] = {}
         self.stopping = False
-        self.lifeline = os.pipe()  # its other end closes with us, however we end, and so the children learn of it
+        self.lifeline = os.pipe()  # its write end closes when this process ends in any way: the children notice
 
     def run(self) -> int:
         for number in (signal.SIGTERM, signal.SIGINT):
@@ -106,18 +106,19 @@ class Supervisor:
         try:
             os.close(self.lifeline[1])
             code = self._work(role)
-        except Exception as error:  # said here, for the exit below says nothing
+        except Exception as error:  # logged here, because _exit below prints nothing
             log.error("a worker process failed", role=role, exc_info=error)
         finally:
             sys.stderr.flush()
-            # A send that outlived its deadline must not hold the exit; the lane's lease sees to the lead.
+            # Does not wait for threads: a send past its deadline must not delay the exit. Once the lease of its lane is
+            # over, the lead is sent again.
             os._exit(code)
 
     def _work(self, role: str) -> int:
-        """What a child does until it is told to stop, or until the supervisor is gone; its exit code."""
+        """The work of a child, until SIGTERM or until the parent process is gone; returns the exit code."""
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, threaded_worker.stop)
-        if self.stopping:  # told before it could be
+        if self.stopping:  # the signal came between the fork and the lines above
             return 0
         threading.Thread(target=self._end_with_parent, daemon=True).start()
         connections = CONNECTIONS if role != SWEEP else CONNECTIONS_OF_SWEEP
@@ -127,18 +128,20 @@ class Supervisor:
                 rehearse()
             elif role == MAIL:
                 reports.rehearse()
-            gc.freeze()  # what stands now stands for good: looking through it made all threads wait as long again
+            # The objects made so far live as long as the process. When the garbage collector looked through them, all
+            # threads waited twice as long for it.
+            gc.freeze()
             if role != SWEEP:
                 return 0 if threaded_worker.serve(app, role, self.slots) else 1
             _sweep()
         return 0
 
     def _end_with_parent(self) -> None:
-        os.read(self.lifeline[0], 1)  # nobody ever writes
+        os.read(self.lifeline[0], 1)  # returns when the parent is gone: no process writes
         os.kill(os.getpid(), signal.SIGTERM)
 
     def _ended(self) -> list[tuple[str, int]]:
-        """The roles of children that ended since the last call, with their exit codes."""
+        """The children that ended since the last call: role and exit code."""
         ended = []
         while self.running:
             pid, status = os.waitpid(-1, os.WNOHANG)
@@ -148,7 +151,7 @@ class Supervisor:
         return ended
 
     def _stop(self) -> int:
-        """Ends the children; 0 if all of them ended well and in time."""
+        """Ends the children; returns 0 if all of them ended in time and without an error, else 1."""
         for pid in self.running:
             os.kill(pid, signal.SIGTERM)
         ends_at = time.monotonic() + self.config.deadline + 5
@@ -169,7 +172,7 @@ def _sweep() -> None:
             sweep.once()
         except SQLAlchemyError as error:
             log.warning("a sweep failed", error=type(error).__name__)
-    with contextlib.suppress(SQLAlchemyError):  # where the database is away, the lease ends by itself
+    with contextlib.suppress(SQLAlchemyError):  # without a database the lease ends a few seconds later anyway
         sweep.resign()
 
 

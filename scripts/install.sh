@@ -1,7 +1,7 @@
 #!/bin/sh
-# Makes .venv hold exactly what the named lock files pin, and does nothing where it already does.
+# Installs the packages of the given lock files into .venv. Does nothing if they are installed already.
 #   sh scripts/install.sh requirements.txt [requirements-test.txt]
-# PYTHON chooses the interpreter. What goes wrong is said in one sentence; pip's own words are in .venv/install.log.
+# PYTHON chooses the interpreter. An error is reported in one sentence; pip's own output is in .venv/install.log.
 set -eu
 cd "$(dirname "$0")/.."
 
@@ -10,7 +10,7 @@ stop() {
   exit 1
 }
 
-# The first interpreter that is new enough and can make environments.
+# Finds the first interpreter that is new enough and can create virtual environments.
 find_python() {
   found=old
   for candidate in ${PYTHON:-python3 python3.14 python3.13 python3.12 python3.11 python}; do
@@ -22,7 +22,7 @@ find_python() {
   done
 }
 
-is_ours() { # made here (its scripts know their own path), and its interpreter still runs
+is_ours() { # .venv was created in this directory (its scripts contain their path), and its interpreter still runs
   [ "$(cat .venv/made-in 2>/dev/null)" = "$PWD" ] && .venv/bin/python -c '' >/dev/null 2>&1
 }
 
@@ -35,26 +35,26 @@ is_installed() {
 if ! is_ours; then
   find_python
   case $found in
-    old) stop "Leadhook needs Python 3.11 or newer: install it, or name it, as in 'make run PYTHON=/opt/python3.12/bin/python3'." ;;
+    old) stop "Leadhook needs Python 3.11 or newer: install it, or give its path, as in 'make run PYTHON=/opt/python3.12/bin/python3'." ;;
     bare) stop "This Python cannot make virtual environments: install its venv module ('apt install python3-venv' on Debian and Ubuntu) and run make again." ;;
   esac
   rm -rf .venv
-  "$python" -m venv .venv >&2 || stop "The virtual environment .venv could not be made: see above, then run make again."
+  "$python" -m venv .venv >&2 || stop "The virtual environment .venv could not be created: see the error above, then run make again."
   printf '%s\n' "$PWD" > .venv/made-in
 fi
 
 is_installed "$@" && exit 0
-echo "Installing the Python packages into .venv; the first time this takes about a minute." >&2
+echo "Installing the Python packages into .venv. The first time, this takes about a minute." >&2
 locks=
 for lock in "$@"; do
   rm -f ".venv/$lock"
   locks="$locks --requirement $lock"
 done
-# shellcheck disable=SC2086  # the list of options is meant to be split
+# shellcheck disable=SC2086  # $locks must be split into options
 PIP_USER=0 .venv/bin/python -m pip install --quiet --no-input --disable-pip-version-check --require-hashes \
   --log .venv/install.log $locks >/dev/null 2>.venv/install.err || {
   grep -i '^ERROR' .venv/install.err | head -n 3 >&2 || true
-  stop "The Python packages could not be installed: check that this machine reaches its package index, then run make again (details: .venv/install.log)."
+  stop "The Python packages could not be installed: check that this machine can reach its package index, then run make again (details: .venv/install.log)."
 }
 for lock in "$@"; do
   cp "$lock" ".venv/$lock"

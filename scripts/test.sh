@@ -1,6 +1,6 @@
 #!/bin/sh
-# All checks and all tests, as CI runs them. As root it installs by apt what the tests need beside Python; where it
-# cannot, it says which tests are left out and how to get them, and with CI=true that is a failure.
+# Runs all checks and all tests, as CI does. As root, it installs what the tests need besides Python with apt. If it
+# cannot, it says which tests are left out and what to install; with CI=true that is a failure.
 set -eu
 cd "$(dirname "$0")/.."
 
@@ -22,7 +22,7 @@ missing() {
 
 wanted=$(missing)
 if [ -n "$wanted" ] && [ "$(id -u)" = 0 ] && command -v apt-get >/dev/null; then
-  echo "Installing by apt, for the tests: $wanted"
+  echo "Installing with apt, for the tests: $wanted"
   export DEBIAN_FRONTEND=noninteractive
   # shellcheck disable=SC2086  # a list of packages
   { apt-get -qq update && apt-get -qq install -y --no-install-recommends $wanted; } >/dev/null || echo "apt-get failed." >&2
@@ -37,7 +37,7 @@ for package in $left_out; do
     chromium) echo "Left out: the tests in a browser. Install Chromium to run them." && set -- "$@" --ignore=tests/browser ;;
     nodejs) echo "Left out: the tests of the Node.js receiver. Install Node.js to run them." ;;
     php-cli) echo "Left out: the tests of the PHP receiver. Install PHP (command line) to run them." ;;
-    fonts-liberation) echo "Without the Liberation fonts pages look different in pictures; no test is left out." ;;
+    fonts-liberation) echo "Without the Liberation fonts, screenshots look different; no test is left out." ;;
   esac
 done
 if [ -n "$left_out" ]; then
@@ -48,8 +48,9 @@ fi
 make check
 .venv/bin/pytest -n 2 --dist worksteal "$@"
 if have postgresql; then
-  echo "Once more on PostgreSQL: all that touches the database."
+  echo "Running the tests that use the database again, on PostgreSQL."
   LEADHOOK_TEST_DATABASE=postgresql .venv/bin/pytest -n 2 --dist worksteal tests/delivery tests/services tests/blueprints tests/journeys \
-    tests/fault/test_faults.py tests/model/test_properties.py tests/house/test_migrations.py tests/db/test_transactions.py --ignore=tests/journeys/test_run.py # which is SQLite's by definition
+    tests/fault/test_faults.py tests/model/test_properties.py tests/house/test_migrations.py tests/db/test_transactions.py \
+    tests/db/test_ending.py --ignore=tests/journeys/test_run.py # test_run.py is always SQLite
 fi
-echo "All of it took $(($(date +%s) - start_at)) seconds."
+echo "Everything took $(($(date +%s) - start_at)) seconds."

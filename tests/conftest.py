@@ -24,7 +24,7 @@ from tests.support.valkey import Valkey, running_valkey
 from webapp import create_app
 from webapp.config import Config
 from webapp.db.transactions import disconnect, transaction
-from webapp.delivery.queues import queues
+from webapp.delivery.rings import queues
 from webapp.extensions import db
 from webapp.models import Interface, User
 from webapp.services.interfaces import interfaces, webhooks

@@ -1,6 +1,7 @@
-"""Leadhook, a self-hosted lead-capture server with signed webhooks. `create_app` is where the parts meet."""
+"""Leadhook, a self-hosted lead-capture server with signed webhooks. `create_app` puts the parts together."""
 
 from pathlib import Path
+from threading import Lock
 from typing import Any
 
 from flask import Flask
@@ -10,11 +11,15 @@ from werkzeug.middleware.proxy_fix import ProxyFix
 from webapp import blueprints, cli, extensions, log
 from webapp.config import Config
 from webapp.db import transactions
+from webapp.db.write_turns import GroupCommit
+from webapp.delivery.rings import Bell, Queues
+from webapp.services.intake import capture
 from webapp.web import error_pages, filters, htmx, roles, security
+from webapp.web.limits import FormLimit
 
 __version__ = "1.0.0"
 
-MAX_BODY = 256 * 1024  # bytes of a request: room for the longest message of a lead, percent-encoded
+MAX_BODY = 256 * 1024  # bytes of a request body: enough for a lead's longest message, percent-encoded
 
 
 def create_app(
@@ -24,16 +29,16 @@ def create_app(
     plans_once: bool = False,
     connections: tuple[int, int] = (16, 4),
 ) -> Flask:
-    """The WSGI application, or the same for a process of a `worker`.
+    """The WSGI application, or the app of a `worker` process.
 
-    `plans_once`: PostgreSQL plans each statement once a connection. `connections`: how many to the database a process
-    may hold for transactions (as many as gunicorn.conf.py has threads), and how many more for what commits itself.
+    `plans_once`: PostgreSQL plans each statement once per connection. `connections`: how many database connections a
+    process may hold for transactions (as many as gunicorn.conf.py has threads), and how many for autocommit statements.
     """
     config = config or Config.load()
     config.home.mkdir(mode=0o700, parents=True, exist_ok=True)
     app = Flask("webapp", root_path=str(Path(__file__).parent), instance_path=str(config.home))
     app.config.from_mapping(_flask_config(config, worker, plans_once, connections))
-    app.extensions["leadhook"] = config
+    app.extensions["leadhook_config"] = config
     if config.trusted_proxies:
         hops = config.trusted_proxies
         app.wsgi_app = ProxyFix(app.wsgi_app, x_for=hops, x_proto=hops, x_host=hops)  # type: ignore[method-assign]
@@ -47,11 +52,26 @@ def create_app(
     extensions.login.init_app(app)
     extensions.mail.init_app(app)
     extensions.limiter.init_app(app)
+    app.extensions.update(_parts(app, config))
     for part in (security, error_pages, filters, htmx, blueprints, cli):
         part.init_app(app)
-    extensions.csrf.init_app(app)  # reads the form, so only after security has seen that it is one to be read
+    extensions.csrf.init_app(app)  # it reads the form, so it comes after security has checked the request
     roles.check(app)
     return app
+
+
+def _parts(app: Flask, config: Config) -> dict[str, object]:
+    """What belongs to this app alone: see per_app.py."""
+    with app.app_context():
+        begin = extensions.db.session.connection
+        return {
+            "leadhook_queues": Queues(config.redis_url),
+            "leadhook_bell": Bell(),
+            "leadhook_captures": GroupCommit(capture.capture, transactions.transaction, begin),
+            "leadhook_published_forms": {},
+            "leadhook_form_limit": FormLimit(config.form_rate_limit),
+            "leadhook_reports": Lock(),
+        }
 
 
 def _flask_config(config: Config, worker: bool, plans_once: bool, connections: tuple[int, int]) -> dict[str, Any]:
@@ -70,19 +90,19 @@ def _flask_config(config: Config, worker: bool, plans_once: bool, connections: t
         "REMEMBER_COOKIE_HTTPONLY": True,
         "REMEMBER_COOKIE_SAMESITE": "Lax",
         "REMEMBER_COOKIE_DURATION": 30 * 24 * 3600,
-        "WTF_CSRF_TIME_LIMIT": None,  # as long as the session: a form left open over lunch is not refused
-        "WTF_CSRF_SSL_STRICT": False,  # Sec-Fetch-Site is checked instead (security.py), which needs no referrer
+        "WTF_CSRF_TIME_LIMIT": None,  # as long as the session, so that a form left open for hours is not refused
+        "WTF_CSRF_SSL_STRICT": False,  # security.py checks Sec-Fetch-Site instead, which needs no referrer
         "SQLALCHEMY_DATABASE_URI": config.database_url,
         "SQLALCHEMY_ENGINE_OPTIONS": _engine_options(config.database_url, plans_once, connections[0]),
         "SQLALCHEMY_BINDS": _binds(config.database_url, plans_once, connections[1]),
-        # FULL, so that an accepted lead survives a power cut. What a worker could lose is the record of tries, which
-        # are then made again.
+        # FULL, so that an accepted lead survives a power cut. A worker could only lose records of attempts, and would
+        # then repeat these attempts.
         "SQLITE_SYNCHRONOUS": "NORMAL" if worker else "FULL",
         "RATELIMIT_STORAGE_URI": config.redis_url.replace("unix://", "redis+unix://"),
         "RATELIMIT_STORAGE_OPTIONS": {"socket_timeout": 0.2, "socket_connect_timeout": 0.2},
         "RATELIMIT_STRATEGY": "moving-window",
-        "RATELIMIT_IN_MEMORY_FALLBACK_ENABLED": True,  # without Redis each process counts for itself
-        "RATELIMIT_SWALLOW_ERRORS": True,  # one that goes while a try is counted costs that count, and no error page
+        "RATELIMIT_IN_MEMORY_FALLBACK_ENABLED": True,  # without Redis each process keeps its own count
+        "RATELIMIT_SWALLOW_ERRORS": True,  # if Redis fails during a request, the count is lost, and no error page
         "MAIL_SERVER": config.mail_server or "",
         "MAIL_PORT": config.mail_port,
         "MAIL_USE_TLS": config.mail_use_tls,
@@ -95,14 +115,14 @@ def _flask_config(config: Config, worker: bool, plans_once: bool, connections: t
 
 def _engine_options(database_url: str, plans_once: bool, pool_size: int) -> dict[str, Any]:
     options: dict[str, Any] = {"pool_size": pool_size, "pool_timeout": 30}
-    options["pool_use_lifo"] = True  # the one used last has its statements prepared
-    options["hide_parameters"] = True  # an error's text goes into logs, a visitor's data must not
+    options["pool_use_lifo"] = True  # the connection used last has its statements prepared
+    options["hide_parameters"] = True  # errors are logged, and a visitor's data must not be
     if make_url(database_url).get_backend_name() == "postgresql":
-        # A transaction that lost its client must not hold a lane's row for ever.
+        # A transaction whose client is gone must not lock a lane's row for ever.
         settings = "-c idle_in_transaction_session_timeout=60s -c timezone=utc"
         if plans_once:
-            # For processes whose statements are few, and find their rows by an index whatever the values. PostgreSQL
-            # would yet plan those anew each time in a large table, which takes longer than to run them.
+            # For processes with few statements, which find their rows through an index for any values. In a large
+            # table PostgreSQL would plan them again each time, which takes longer than running them.
             settings += " -c plan_cache_mode=force_generic_plan"
         options["connect_args"] = {"options": settings, "connect_timeout": 10}
         options["max_overflow"] = 0
@@ -110,8 +130,11 @@ def _engine_options(database_url: str, plans_once: bool, pool_size: int) -> dict
 
 
 def _binds(database_url: str, plans_once: bool, pool_size: int) -> dict[str, Any]:
-    """On PostgreSQL connections of their own for statements that commit themselves. To put one of the others into that
-    mode and back, and to roll back what has no transaction, took the processor a third as long as the statement."""
+    """On PostgreSQL, separate connections for autocommit statements.
+
+    With the others, switching to autocommit and back, and a rollback without a transaction, took a third of the
+    processor time of the statement itself.
+    """
     if make_url(database_url).get_backend_name() != "postgresql":
         return {}
     options = _engine_options(database_url, plans_once, pool_size)

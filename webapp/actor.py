@@ -1,4 +1,4 @@
-"""Who acts, and from where: what the audit log writes beside every deed. Here alone it is looked up."""
+"""Who acts, and from which address: the audit log stores this with every action, and finds it only here."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -10,7 +10,7 @@ from flask_login import current_user
 
 
 class Actor(NamedTuple):
-    """A user by id and name, or a name alone; `address` is the client's, None outside of requests."""
+    """A user's id and name, or only a name; `address` is the client's IP address, None outside requests."""
 
     user_id: int | None
     name: str
@@ -19,24 +19,25 @@ class Actor(NamedTuple):
 
 LEADHOOK = Actor(None, "Leadhook", None)  # a worker, or the first run
 OPERATOR = Actor(None, "Operator, on the command line", None)
-SOMEBODY = "Somebody not signed in"
+NOT_SIGNED_IN = "Somebody not signed in"
 
 _outside: ContextVar[Actor] = ContextVar("leadhook_actor", default=LEADHOOK)
 
 
 def current() -> Actor:
-    """In a request whoever is signed in, by the address that TRUSTED_PROXIES lets through; else whom `acting` named."""
+    """In a request the signed-in user and the client's address (TRUSTED_PROXIES applies); otherwise the actor that
+    `acting` set."""
     if not has_request_context():
         return _outside.get()
     address = (request.remote_addr or "")[:64] or None
     if not current_user.is_authenticated:
-        return Actor(None, SOMEBODY, address)
+        return Actor(None, NOT_SIGNED_IN, address)
     return Actor(current_user.id, current_user.label, address)
 
 
 @contextmanager
 def acting(actor: Actor) -> Iterator[None]:
-    """Within the block, what is done outside of requests is done by `actor`."""
+    """Makes `actor` the actor of everything in the block that is done outside requests."""
     token = _outside.set(actor)
     try:
         yield

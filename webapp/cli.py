@@ -1,4 +1,4 @@
-"""Operator commands. Those that print JSON print one line of it, last on stdout; refused input exits 1, a sentence."""
+"""Operator commands. JSON is printed as one line, last on stdout. Refused input exits 1 with one sentence."""
 
 import functools
 import json
@@ -27,8 +27,8 @@ def init_app(app: Flask) -> None:
 
 
 @contextmanager
-def _plainly() -> Iterator[None]:
-    """Turns what may go wrong into a sentence on stderr and exit code 1."""
+def _errors_as_sentences() -> Iterator[None]:
+    """Turns the expected errors into one sentence on stderr and exit code 1."""
     try:
         with acting(OPERATOR):
             yield
@@ -36,19 +36,19 @@ def _plainly() -> Iterator[None]:
         raise click.ClickException(str(refusal)) from None
     except (OperationalError, ProgrammingError) as error:
         if "no such table" in str(error.orig) or "does not exist" in str(error.orig):
-            raise click.ClickException("The database has no tables yet: run `flask --app webapp db upgrade`.") from None
+            raise click.ClickException("The database has no tables yet. Run `flask --app webapp db upgrade`.") from None
         raise click.ClickException(f"The database does not answer: {error.orig}") from None
 
 
 def _operator() -> User:
     operator = installation.operator()
     if operator is None:
-        raise Refused("There is no owner yet: make one with `flask --app webapp create-owner`.")
+        raise Refused("There is no owner yet. Create one with `flask --app webapp create-owner`.")
     return operator
 
 
 class _Command(click.Command):
-    """A command whose wrong options are refused as wrong input is: exit code 1, one sentence."""
+    """A command that refuses wrong options like other wrong input: exit code 1, one sentence."""
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
         try:
@@ -61,30 +61,30 @@ _command = functools.partial(click.command, cls=_Command)
 
 
 @_command("create-owner")
-@click.option("--email", required=True, help="Who signs in.")
-@click.option("--password", help="By default a random one, printed.")
-@click.option("--account", help="The account's name; by default what follows the @.")
+@click.option("--email", required=True, help="The owner's address, to sign in with.")
+@click.option("--password", help="Default: a random one, printed.")
+@click.option("--account", help="The account's name. Default: the part after the @.")
 @with_appcontext
 def create_owner(email: str, password: str | None, account: str | None) -> None:
-    """Makes an account and its owner; the first is the operator, too."""
+    """Creates an account and its owner. The first owner is also the operator."""
     given = password
     password = password or secrets.token_urlsafe(12)
-    with _plainly(), transaction():
+    with _errors_as_sentences(), transaction():
         owner = users.create_owner(email, password, account or email.partition("@")[2])
         answer = {"id": owner.id, "email": owner.email, "account": owner.account.name, "operator": owner.is_operator}
     _print({**answer, "password": None if given else password})
 
 
 @_command("create-interface")
-@click.option("--name", required=True, help="What it is called on the Interfaces page.")
-@click.option("--webhook-url", help="Where its leads are pushed.")
-@click.option("--shared-token", help="The name of the Shared Token that signs; made if there is none.")
-@click.option("--no-retries", is_flag=True, help="Try each lead once, not for days.")
+@click.option("--name", required=True, help="Its name on the Interfaces page.")
+@click.option("--webhook-url", help="The URL its leads are sent to.")
+@click.option("--shared-token", help="The name of the Shared Token that signs; created if it does not exist.")
+@click.option("--no-retries", is_flag=True, help="Send each lead only once, without retries.")
 @with_appcontext
 def create_interface(name: str, webhook_url: str | None, shared_token: str | None, no_retries: bool) -> None:
-    """Makes an interface in the operator's account."""
-    with _plainly():
-        warning = webhooks.vet(webhook_url)
+    """Creates an interface in the operator's account."""
+    with _errors_as_sentences():
+        warning = webhooks.check_reachable(webhook_url)
         with transaction():
             interface, secret = installation.create_interface(
                 _operator().account_id, name, url=webhook_url, token_name=shared_token, automatic_retries=not no_retries
@@ -96,27 +96,27 @@ def create_interface(name: str, webhook_url: str | None, shared_token: str | Non
 
 
 @_command("create-api-key")
-@click.option("--name", required=True, help="What it is called on the API Keys page.")
-@click.option("--public", is_flag=True, help="For browsers: it may only submit leads.")
+@click.option("--name", required=True, help="Its name on the API Keys page.")
+@click.option("--public", is_flag=True, help="A key for browsers: it can only submit leads.")
 @with_appcontext
 def create_api_key(name: str, public: bool) -> None:
-    """Makes an API Key in the operator's account and prints it this once."""
+    """Creates an API Key in the operator's account and prints it, only this once."""
     access = KeyAccess.PUBLIC if public else KeyAccess.PRIVATE
-    with _plainly(), transaction():
+    with _errors_as_sentences(), transaction():
         key, secret = api_keys.create_api_key(_operator().account_id, None, name, access)
         answer = {"id": key.public_id, "name": key.name, "key": secret}
     _print(answer)
 
 
 @_command("reset-password")
-@click.option("--email", required=True, help="Whose password.")
-@click.option("--password", help="The new one; by default a link to choose one is printed.")
+@click.option("--email", required=True, help="The user's address.")
+@click.option("--password", help="The new password. Default: prints a link to choose one.")
 @with_appcontext
 def reset_password(email: str, password: str | None) -> None:
-    """For who cannot sign in and cannot be mailed: prints a link of one hour, or sets a password."""
-    with _plainly(), transaction():
+    """For a user who cannot sign in and cannot get mail: prints a link valid for one hour, or sets a password."""
+    with _errors_as_sentences(), transaction():
         if password is None:
-            answer = password_resets.link(email)
+            answer = password_resets.create_link(email)
         else:
             answer = {"email": users.set_password(email, password).email, "link": None, "expires_at": None}
     _print(answer)
@@ -125,25 +125,25 @@ def reset_password(email: str, password: str | None) -> None:
 @_command("rotate-encryption")
 @with_appcontext
 def rotate_encryption() -> None:
-    """Encrypts every secret with the newest of ENCRYPTION_KEYS, so that the older ones can be dropped."""
-    with _plainly(), transaction():
+    """Encrypts every secret with the newest of ENCRYPTION_KEYS, so that you can remove the older ones."""
+    with _errors_as_sentences(), transaction():
         answer = api_keys.reencrypt_all()
     _print(answer)
 
 
 @_command("receive")
 @click.option("--port", default=9000, type=click.IntRange(1, 65535), show_default=True)
-@click.option("--shared-token", help="Verify with the token of this name only; by default with any that exists.")
+@click.option("--shared-token", help="Verify only with the token of this name. Default: with every token.")
 @click.option(
     "--status", default=200, type=click.IntRange(200, 599), show_default=True, help="The code to answer with."
 )
 @click.option("--delay", default=0.0, type=click.FloatRange(0, 3600), help="Seconds to wait before answering.")
 @with_appcontext
 def receive(port: int, shared_token: str | None, status: int, delay: float) -> None:
-    """A receiver to try webhooks with: prints and verifies what arrives."""
+    """A receiver to test webhooks with: prints and verifies what arrives."""
     from webapp.run import receiver
 
-    with _plainly():
+    with _errors_as_sentences():
         receiver.run(port, shared_token, status, delay)
 
 

@@ -1,7 +1,7 @@
 """The time: one clock for people, one for the machine.
 
-People read aware UTC datetimes (`utcnow`). Due times and leases are epoch seconds as a double, and are written *and*
-compared with the database's own clock (`now_sql`), so that hosts with clocks apart agree on what is due.
+People read aware UTC datetimes (`utcnow`). Due times and leases are epoch seconds as a double. They are written *and*
+compared with the database's clock (`now_sql`), so that hosts whose clocks differ agree on what is due.
 """
 
 from datetime import UTC, datetime
@@ -13,12 +13,22 @@ from sqlalchemy.sql.functions import FunctionElement
 
 
 def utcnow() -> datetime:
-    """The time of day, aware, UTC."""
+    """The current date and time, aware, in UTC."""
     return datetime.now(UTC)
 
 
+def moment(epoch: float) -> datetime:
+    """Epoch seconds as an aware UTC datetime."""
+    return datetime.fromtimestamp(epoch, UTC)
+
+
+def utc(at: datetime) -> str:
+    """The exact time for people: 23 Nov 2026, 14:03:41 UTC."""
+    return f"{at.day} {at:%b %Y, %H:%M:%S} UTC"
+
+
 class now_sql(FunctionElement[float]):  # noqa: N801 - reads like the SQL function it is
-    """The database's clock as epoch seconds (double), moving within a transaction."""
+    """The database's clock as epoch seconds (double). It advances during a transaction."""
 
     type = Double()
     inherit_cache = True
@@ -26,7 +36,8 @@ class now_sql(FunctionElement[float]):  # noqa: N801 - reads like the SQL functi
 
 @compiles(now_sql, "postgresql")
 def _postgresql(element: Any, compiler: Any, **kw: Any) -> str:
-    # Bare clock_timestamp() is volatile, so the planner would not use an index on a due time; now() stands still.
+    # Without the SELECT, clock_timestamp() is volatile and the planner uses no index on a due time. now() does not
+    # advance during a transaction.
     return "(SELECT extract(epoch FROM clock_timestamp())::double precision)"
 
 

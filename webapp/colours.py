@@ -1,26 +1,26 @@
-"""Colours that can be read: WCAG 2.2's contrast, and an accent moved as far as it must be to reach it."""
+"""Readable colours: the contrast of WCAG 2.2, and an accent changed as little as needed to reach it."""
 
 import re
 
-LIGHT, DARK = "#ffffff", "#12151c"  # what forms stand on, --lf-bg of form.css
-TEXT, PART = 4.5, 3.0  # WCAG's least contrast of text, and of what must be seen to be used
+LIGHT, DARK = "#ffffff", "#12151c"  # the backgrounds of forms, --lf-bg in form.css
+TEXT, PART = 4.5, 3.0  # WCAG's minimum contrast for text, and for parts of the user interface
 
 Rgb = tuple[float, float, float]
 
 
 def is_colour(text: str) -> bool:
-    """Whether it is #rrggbb in lower case."""
+    """Whether the text is #rrggbb in lower case."""
     return re.fullmatch(r"#[0-9a-f]{6}", text) is not None
 
 
 def contrast(one: str, other: str) -> float:
-    """From 1 (the same) to 21 (black and white)."""
+    """The contrast of two colours, from 1 (the same) to 21 (black and white)."""
     first, second = sorted((_luminance(_rgb(one)), _luminance(_rgb(other))))
     return (second + 0.05) / (first + 0.05)
 
 
 def readable(colour: str, ground: str, ratio: float) -> str:
-    """The colour, mixed with as little black or white as brings its contrast against the ground to `ratio`."""
+    """The colour, mixed with just enough black or white to have the contrast `ratio` against `ground`."""
     away = "#000000" if contrast("#000000", ground) > contrast("#ffffff", ground) else "#ffffff"
     for percent in range(0, 101, 2):
         mixed = _mix(colour, away, percent / 100)
@@ -30,7 +30,10 @@ def readable(colour: str, ground: str, ratio: float) -> str:
 
 
 def on(colour: str) -> str:
-    """White, or black where that reads better: one of them has a contrast of 4.58 against any colour."""
+    """The text colour on this colour: white if its contrast is enough, otherwise black.
+
+    One of them always has a contrast of at least 4.58.
+    """
     return "#ffffff" if contrast("#ffffff", colour) >= TEXT else "#000000"
 
 

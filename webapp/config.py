@@ -1,7 +1,7 @@
-"""Config, read once from the environment; every mistake is reported at once.
+"""The configuration: read once from the environment; all mistakes are reported together.
 
-`Config.load()` reads `.env`, the process environment over it, and `NAME_FILE` for secrets, and either returns a frozen
-Config or raises ConfigError with one line for each mistake. Names and defaults: docs/configuration.md.
+`Config.load()` reads `.env`, then the process environment, which wins, and `NAME_FILE` for secrets. It returns a frozen
+Config, or raises ConfigError with one line for each mistake. Names and defaults: docs/configuration.md.
 """
 
 import hashlib
@@ -10,17 +10,16 @@ import secrets
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, TypeVar, cast
+from typing import Any, TypeVar
 from urllib.parse import quote
 
 from click import ClickException
 from cryptography.fernet import Fernet
 from dotenv import dotenv_values
-from flask import Flask, current_app
-from werkzeug.local import LocalProxy
 
 from webapp import config_values as values
 from webapp.config_values import Network
+from webapp.per_app import per_app
 
 T = TypeVar("T")
 
@@ -34,12 +33,12 @@ UNIX_SOCKET_LIMIT = 100  # sun_path holds 108 bytes on Linux, 104 on macOS
 
 
 class ConfigError(ClickException):
-    """The environment is wrong; the text lists every mistake, a line each. `flask` shows it without a traceback."""
+    """The environment has mistakes; the text lists each on its own line. `flask` shows it without a traceback."""
 
 
 @dataclass(frozen=True)
 class Config:
-    """What the installation is set to. Durations in seconds. Printed, it shows no secret."""
+    """The settings of the installation. Durations are in seconds. Its repr shows no secret."""
 
     home: Path
     public_url: str
@@ -48,7 +47,7 @@ class Config:
     trusted_proxies: int
     database_url: str = field(repr=False)
     redis_url: str = field(repr=False)
-    embedded_redis: bool  # Valkey is ours: a child of `make run`, on a unix socket
+    embedded_redis: bool  # Valkey is a child of `make run`, on a unix socket
     secret_key: str = field(repr=False)
     encryption_keys: tuple[str, ...] = field(repr=False)
     owner_email: str
@@ -74,23 +73,17 @@ class Config:
 
     @classmethod
     def load(cls, environ: Mapping[str, str] | None = None, dotenv: str = ".env") -> "Config":
-        """Reads the environment (by default the process's own, over `.env`)."""
+        """Reads the environment; by default the process environment over `.env`."""
         if environ is None:
             environ = {**{k: v for k, v in dotenv_values(dotenv).items() if v is not None}, **os.environ}
         return _Reader(environ).config()
 
 
-def config_of(app: Flask) -> Config:
-    """The configuration that `create_app` made this app with."""
-    config: Config = app.extensions["leadhook"]
-    return config
-
-
-current_config = cast(Config, LocalProxy(lambda: config_of(current_app)))  # as flask.current_app: of the app in context
+current_config: Config = per_app("config")
 
 
 class _Reader:
-    """Reads names one by one and remembers what was wrong with each."""
+    """Reads names one by one and collects the mistakes."""
 
     def __init__(self, environ: Mapping[str, str]) -> None:
         self.environ = environ
@@ -140,14 +133,14 @@ class _Reader:
         return Config(**found)
 
     def text(self, name: str) -> str | None:
-        """The value of `name`, or what the file named by NAME_FILE holds; None where neither is set."""
+        """The value of `name`, or the content of the file that NAME_FILE names; None if neither is set."""
         value = self.environ.get(name, "").strip()
         path = self.environ.get(f"{name}_FILE", "").strip()
         if not value and path:
             try:
                 value = Path(path).read_text().strip()
             except (OSError, ValueError) as error:
-                mistake = f"{name}_FILE: {path} cannot be read ({getattr(error, 'strerror', None) or 'it is no text'})"
+                mistake = f"{name}_FILE: {path} cannot be read ({getattr(error, 'strerror', None) or 'it is not text'})"
                 self.mistakes += [] if mistake in self.mistakes else [mistake]
         return value or None
 
@@ -161,12 +154,12 @@ class _Reader:
             return None
 
     def keys(self, home: Path, single_machine: bool) -> dict[str, Any]:
-        """SECRET_KEY and ENCRYPTION_KEYS: given, or made once and kept in `home` where all is on one machine."""
+        """SECRET_KEY and ENCRYPTION_KEYS: given, or, on a one-machine installation, made once and kept in `home`."""
         found: dict[str, str] = {}
         for name, make in MAKERS.items():
             found[name] = self.text(name) or ""
             if not found[name] and not single_machine:
-                self.mistakes.append(f"{name}: must be given where DATABASE_URL or REDIS_URL is set")
+                self.mistakes.append(f"{name}: must be given if DATABASE_URL or REDIS_URL is set")
             elif not found[name] and not self.mistakes:
                 found[name] = self.kept(home / name.lower(), make)
         encryption_keys = tuple(key.strip() for key in found["ENCRYPTION_KEYS"].split(",") if key.strip())
@@ -198,24 +191,24 @@ def _next_to(port: int) -> int:
 
 
 def valkey_socket(home: Path) -> Path:
-    """Where the embedded Valkey listens: in `home`, or, where that path is too long for a unix socket, below /tmp."""
+    """The embedded Valkey's socket: in `home`, or below /tmp if that path is too long for a unix socket."""
     path = home / "valkey.sock"
     if len(os.fsencode(path)) <= UNIX_SOCKET_LIMIT:
         return path
     name = hashlib.sha256(os.fsencode(home)).hexdigest()[:16]
-    # Not TMPDIR, which may differ between the terminals that processes are started from.
-    return Path("/tmp") / f"leadhook-{os.getuid()}-{name}" / "valkey.sock"  # noqa: S108 - `make run` sees whose it is
+    # Not TMPDIR, which can differ between the terminals that start the processes.
+    return Path("/tmp") / f"leadhook-{os.getuid()}-{name}" / "valkey.sock"  # noqa: S108 - `make run` checks its owner
 
 
 def _kept(path: Path, make: Callable[[], str]) -> str:
-    """The secret kept at `path`, made now (mode 600) if there is none; safe with several processes starting at once."""
+    """The secret in the file `path`, made now (mode 600) if it is missing; safe if several processes start together."""
     path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
     draft = path.with_name(f"{path.name}.{os.getpid()}")
     if not path.exists():
         with open(os.open(draft, os.O_CREAT | os.O_WRONLY | os.O_TRUNC, 0o600), "w") as file:
             file.write(make())
         try:
-            os.link(draft, path)  # fails where another process was first, and never leaves half a file
+            os.link(draft, path)  # fails if another process was first, and never leaves half a file
         except FileExistsError:
             pass
         finally:

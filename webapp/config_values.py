@@ -1,4 +1,4 @@
-"""What a value in the environment may be: each function returns what it means, or raises ValueError with the reason."""
+"""Parsers for values in the environment: each returns the parsed value, or raises ValueError with the reason."""
 
 import ssl
 from email.utils import parseaddr
@@ -7,11 +7,12 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 from cryptography.fernet import Fernet
-from email_validator import EmailNotValidError, validate_email
 from limits import parse_many
 from redis.connection import parse_url
 from sqlalchemy.engine import URL, make_url
 from sqlalchemy.exc import SQLAlchemyError
+
+from webapp import text as text_values
 
 Network = IPv4Network | IPv6Network
 
@@ -33,7 +34,7 @@ def port(text: str) -> int:
 def count(text: str) -> int:
     if text.isascii() and text.isdigit():
         return int(text)
-    raise ValueError(f"{text!r} is not a whole number from 0 up")
+    raise ValueError(f"{text!r} is not a whole number of 0 or more")
 
 
 def at_least_one(text: str) -> int:
@@ -45,7 +46,7 @@ def at_least_one(text: str) -> int:
 def boolean(text: str) -> bool:
     words = {"1": True, "true": True, "yes": True, "on": True, "0": False, "false": False, "no": False, "off": False}
     if text.lower() not in words:
-        raise ValueError(f"{text!r} is neither true nor false")
+        raise ValueError(f"{text!r} is not true or false")
     return words[text.lower()]
 
 
@@ -60,7 +61,7 @@ def seconds(text: str) -> float:
 
 
 def seconds_or_none(text: str) -> float:
-    """Seconds; 0 turns something off."""
+    """Seconds; 0 turns the setting off."""
     return 0.0 if text == "0" else seconds(text)
 
 
@@ -79,7 +80,7 @@ def networks(text: str) -> tuple[Network, ...]:
 
 
 def authorities(text: str) -> str:
-    """A file of certificates in PEM; empty: none."""
+    """The path of a file with PEM certificates; empty for none."""
     if text:
         try:
             ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT).load_verify_locations(text)
@@ -106,12 +107,12 @@ def has_good_port(url: str) -> bool:
 
 
 def sqlite_url(home: Path) -> str:
-    """Whatever characters the path holds: a URL would read ? and % as its own."""
+    """The URL of the SQLite file in `home`. Escaped, because ? and % have a meaning in a URL."""
     return URL.create("sqlite", database=str(home / "leadhook.sqlite3")).render_as_string()
 
 
 def database_url(text: str) -> str:
-    # What is wrong is not quoted: it may hold a password.
+    # The error does not quote the value, because it may hold a password.
     if not text.startswith(("sqlite:///", "postgresql+psycopg://")):
         raise ValueError("must begin with postgresql+psycopg:// (or sqlite:///)")
     try:
@@ -134,13 +135,13 @@ def redis_url(text: str) -> str:
 
 
 def sender_of(public_url: str | None) -> str:
-    """An address of the host people know it by, or of localhost where that is a bare IP address."""
+    """A sender address at the public host, or at localhost if that host is an IP address or has no dot."""
     host = urlsplit(public_url or "").hostname or "localhost"
     return f"leadhook@{host if '.' in host and not host.rpartition('.')[2].isdigit() else 'localhost'}"
 
 
 def sender(text: str) -> str:
-    """An address, perhaps with a name: Leadhook <leads@example.com>."""
+    """An address, with or without a name: Leadhook <leads@example.com>."""
     address = parseaddr(text)[1]
     if address != sender_of(None):
         email(address)
@@ -148,10 +149,7 @@ def sender(text: str) -> str:
 
 
 def email(text: str) -> str:
-    try:
-        return validate_email(text, check_deliverability=False, test_environment=True).normalized.lower()
-    except EmailNotValidError as error:
-        raise ValueError(f"{text!r} is not an e-mail address ({error})") from None
+    return text_values.address(text).lower()
 
 
 def rate_limit(text: str) -> str:

@@ -1,6 +1,6 @@
-"""The countries whose national phone numbers can be understood: ISO 3166 codes with their English names.
+"""The countries whose national phone numbers can be parsed: ISO 3166 codes with their English names.
 
-A copy of the names only: `phonenumbers.geodata`, which has them, takes tens of megabytes to import.
+The names are copied here because importing `phonenumbers.geodata`, which has them, takes tens of megabytes of memory.
 """
 
 _NAMES = """

@@ -1,4 +1,4 @@
-"""Shared Tokens at rest: MultiFernet, keys from ENCRYPTION_KEYS, the newest encrypts, any of them decrypts."""
+"""Encryption of stored Shared Tokens: MultiFernet with ENCRYPTION_KEYS. The newest key encrypts, any key decrypts."""
 
 from cryptography.fernet import Fernet, InvalidToken, MultiFernet
 
@@ -6,7 +6,7 @@ from webapp.config import current_config
 
 
 class CannotDecrypt(Exception):
-    """None of ENCRYPTION_KEYS opens this secret."""
+    """None of ENCRYPTION_KEYS can decrypt this secret."""
 
 
 def _fernet() -> MultiFernet:
@@ -18,7 +18,7 @@ def encrypt(secret: str) -> bytes:
 
 
 def decrypt(encrypted: bytes) -> str:
-    """The secret; CannotDecrypt if it was encrypted under a key that is no longer given."""
+    """The secret; CannotDecrypt if its key is no longer in ENCRYPTION_KEYS."""
     try:
         return _fernet().decrypt(encrypted).decode()
     except InvalidToken:
@@ -26,7 +26,7 @@ def decrypt(encrypted: bytes) -> str:
 
 
 def renewed(encrypted: bytes) -> bytes | None:
-    """The secret under the newest key; None where it is under that one already. CannotDecrypt as above."""
+    """The secret encrypted with the newest key, or None if it already is; CannotDecrypt as for `decrypt`."""
     newest = Fernet(current_config.encryption_keys[0])
     try:
         newest.decrypt(encrypted)

@@ -1,15 +1,15 @@
-"""Public ids: what addresses, payloads and people call a row by; and how large the number of a row may be."""
+"""Public ids, which name a row in addresses and payloads and for people; and the largest row number."""
 
 import secrets
 import time
 
 CROCKFORD = "0123456789abcdefghjkmnpqrstvwxyz"
-LARGEST_ROW = 2**63 - 1  # what a database can hold; an address with more in it is nothing's
+LARGEST_ROW = 2**63 - 1  # the largest that the database can hold; an address with a larger number answers 404
 BASE62 = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
 
 
 def ulid() -> str:
-    """26 characters that sort by time: 48 bits of milliseconds, 80 of chance (the ULID layout, in lower case)."""
+    """26 characters that sort by time: 48 bits of milliseconds and 80 random bits (a ULID in lower case)."""
     number = (time.time_ns() // 1_000_000) << 80 | secrets.randbits(80)
     return "".join(CROCKFORD[number >> shift & 31] for shift in range(125, -1, -5))
 
@@ -19,7 +19,7 @@ def lead_id() -> str:
 
 
 def message_id() -> str:
-    """The `webhook-id` of a delivery, the same for every try of it."""
+    """The `webhook-id` of a delivery, the same for every attempt."""
     return f"msg_{ulid()}"
 
 
@@ -28,7 +28,7 @@ def attempt_id() -> str:
 
 
 def interface_id() -> str:
-    """Short, for it stands in snippets that people paste."""
+    """An interface's public id; short, because people paste it in snippets."""
     return f"if_{_token(12)}"
 
 

@@ -1,4 +1,4 @@
-"""Every function a worker may run: ids only as arguments, safe to run twice and late."""
+"""All functions that a worker may run. Arguments are ids only; each is safe to run twice and late."""
 
 from webapp.delivery import lanes, threaded_worker
 from webapp.services.leads import forgetting
@@ -12,11 +12,11 @@ def drain(webhook_id: int) -> None:
 
 
 def send_mail() -> None:
-    """Writes the reports that are due, then hands due mail to SMTP."""
+    """Writes the reports that are due, then sends the due mails to the SMTP server."""
     reports.compile_due(stopping=threaded_worker.is_stopping)
     mails.deliver_due(stopping=threaded_worker.is_stopping)
 
 
 def forget() -> None:
-    """Deletes and anonymises leads, as their interfaces ask."""
+    """Deletes and anonymises leads, according to their interfaces' privacy settings."""
     forgetting.forget(stopping=threaded_worker.is_stopping)

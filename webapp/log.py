@@ -1,4 +1,4 @@
-"""Logs: structlog on stderr, one event a line, keys and values; stdout belongs to what commands print."""
+"""Logs: structlog on stderr, one event a line as keys and values. Stdout is only for the output of commands."""
 
 import logging
 import re
@@ -7,13 +7,13 @@ import sys
 import structlog
 from structlog.typing import EventDict, WrappedLogger
 
-# Whatever would end a line, move a terminal's cursor or turn the direction of text: with these a stranger's words could
-# pass for a line of ours.
+# Characters that end a line, move a terminal's cursor or change the direction of text: with them, text from outside
+# could look like another line of the log.
 _UNPRINTABLE = re.compile(r"[\x00-\x1f\x7f-\x9f\u200e\u200f\u2028-\u202e\u2066-\u2069]")
 
 
 def one_line(text: str) -> str:
-    """The text with its control characters written out, as \\n and \\x1b."""
+    """The text with its control characters escaped, as \\n and \\x1b."""
     return _UNPRINTABLE.sub(lambda found: repr(found[0])[1:-1], text)
 
 
@@ -23,14 +23,14 @@ class _OneLine(logging.Formatter):
 
 
 class _Renderer(structlog.processors.LogfmtRenderer):
-    """Its own escapes stop at \\n."""
+    """Of the control characters, LogfmtRenderer escapes only \\n."""
 
     def __call__(self, logger: WrappedLogger, name: str, event: EventDict) -> str:
         return one_line(super().__call__(logger, name, event))
 
 
 def configure() -> None:
-    """Sends structlog and the standard library's warnings to stderr. No visitor's data is ever an argument."""
+    """Sends structlog and the standard library's warnings to stderr. Never pass a visitor's data to a log call."""
     structlog.configure(
         processors=[
             structlog.stdlib.add_log_level,

@@ -1,31 +1,19 @@
 """Objects that belong to one app: two apps in one process share none of them."""
 
-from collections.abc import Callable
-from threading import RLock
-from typing import TypeVar, cast
+from functools import partial
+from operator import getitem
+from typing import Any
 
-from flask import Flask, current_app
+from flask import current_app
 from werkzeug.local import LocalProxy
 
-T = TypeVar("T")
-
-_making = RLock()
+_extensions = LocalProxy(partial(getattr, current_app, "extensions"))
 
 
-def per_app(name: str, make: Callable[[Flask], T]) -> T:
-    """A proxy for the current app's object of this name, like `flask.current_app`.
+def per_app(name: str) -> Any:
+    """A proxy for the current app's object of this name, like `flask.current_app`; annotate it with the object's type.
 
-    `make(app)` makes the object when it is first used; from then on it is kept in `app.extensions["leadhook_<name>"]`.
-    RuntimeError outside an app context.
+    `create_app` puts the object into `app.extensions["leadhook_<name>"]`. RuntimeError outside an app context. Made of
+    C functions only: it is used several times per lead.
     """
-    key = f"leadhook_{name}"
-
-    def of_current_app() -> T:
-        extensions = current_app.extensions
-        if key not in extensions:
-            with _making:
-                if key not in extensions:
-                    extensions[key] = make(current_app._get_current_object())  # type: ignore[attr-defined]
-        return cast(T, extensions[key])
-
-    return cast(T, LocalProxy(of_current_app))
+    return LocalProxy(partial(getitem, _extensions, f"leadhook_{name}"))

@@ -1,35 +1,37 @@
-"""Text that people type into settings, made fit to keep: any script and emoji, but no invisible control characters.
+"""Validates text that people type into settings: any script and emoji, but no invisible control characters.
 
-Each function returns the text as it is to be kept, or raises ValueError with a sentence for whoever typed it.
+Each function except `bare_url` returns the text to store, or raises ValueError with a sentence for the person who typed
+it.
 """
 
 import unicodedata
+from urllib.parse import urlsplit
 
 from email_validator import EmailNotValidError, validate_email
 
 MAX_ADDRESSES = 20
-VISIBLE = frozenset("LNSP")  # letters, numbers, symbols, punctuation: what leaves a trace on the screen
+VISIBLE = frozenset("LNSP")  # letters, numbers, symbols, punctuation: visible on the screen
 FORBIDDEN = frozenset({"Cc", "Cs", "Zl", "Zp"})  # controls, half surrogates, line and paragraph separators
 
 
 def line(text: str, what: str, limit: int, required: bool = True) -> str:
-    """One line of at most `limit` characters, composed (NFC) and stripped; `what` begins the sentence: "The name"."""
+    """One line of at most `limit` characters, normalised (NFC) and stripped; `what` starts the sentence: "The name"."""
     text = unicodedata.normalize("NFC", text.strip())
     if any(unicodedata.category(character) in FORBIDDEN for character in text):
-        raise ValueError(f"{what} contains a line break or an invisible control character. Type it again without.")
+        raise ValueError(f"{what} contains a line break or an invisible control character. Type it again without it.")
     return _measured(text, what, limit, required)
 
 
 def lines(text: str, what: str, limit: int, required: bool = False) -> str:
-    """Several lines, ended by \\n."""
+    """Several lines, with \\n as line ends."""
     text = unicodedata.normalize("NFC", text.replace("\r\n", "\n").replace("\r", "\n").strip())
     if any(unicodedata.category(character) in FORBIDDEN and character not in "\n\t" for character in text):
-        raise ValueError(f"{what} contains an invisible control character. Type it again without.")
+        raise ValueError(f"{what} contains an invisible control character. Type it again without it.")
     return _measured(text, what, limit, required)
 
 
 def address(text: str) -> str:
-    """One e-mail address in ASCII, so that any mail server takes it and no header can be broken by it."""
+    """One e-mail address in ASCII, so that every mail server accepts it and it cannot break a header."""
     try:
         found = validate_email(text.strip(), check_deliverability=False, test_environment=True, allow_smtputf8=False)
     except EmailNotValidError as error:
@@ -38,22 +40,31 @@ def address(text: str) -> str:
 
 
 def typed_address(text: str) -> str:
-    """An address as it is looked for where somebody signs in: in lower case, and whatever it is, never refused.
+    """The address typed at sign-in, in the form that is looked up: in lower case, without NULs. It is never refused.
 
-    Whoever counts tries by the address typed counts by this, or a NUL between would be another address.
+    Rate limits by typed address must use this form too, or a NUL in the address would start a new count.
     """
     return text.replace("\0", "").strip().lower()[:320]
 
 
 def addresses(text: str) -> list[str]:
-    """The e-mail addresses of a list with commas, each once, in order; the sentence names the first that is none."""
+    """The addresses of a comma-separated list, in order, without duplicates; ValueError names the first wrong one."""
     found: dict[str, str] = {}
     for part in filter(None, (part.strip() for part in text.split(","))):
         kept = address(part)
         found.setdefault(kept.lower(), kept)
     if len(found) > MAX_ADDRESSES:
-        raise ValueError(f"At most {MAX_ADDRESSES} addresses can be given; these are {len(found)}.")
+        raise ValueError(f"You can list at most {MAX_ADDRESSES} addresses; there are {len(found)}.")
     return list(found.values())
+
+
+def bare_url(url: str) -> str:
+    """A URL to show: scheme, host and path.
+
+    The credentials, query and fragment are left out, because they may contain a secret.
+    """
+    parts = urlsplit(url)
+    return f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}{parts.path}"
 
 
 def _measured(text: str, what: str, limit: int, required: bool) -> str:

@@ -8,7 +8,7 @@ from typing import Any
 from sqlalchemy import Connection, text
 
 from webapp.clock import utcnow
-from webapp.services.intake import submissions
+from webapp.services.intake import visitor
 from webapp.webhooks.payload import lead_payload
 
 ANSWERS = {
@@ -51,7 +51,7 @@ def payload() -> bytes:
         fields=ANSWERS,
         interface_id="if_0Aa1Bb2Cc3Dd",
         interface_name="Contact sales 17",
-        source=submissions.source(TRACKED, "203.0.113.7", BROWSER),
+        source=visitor.source(TRACKED, "203.0.113.7", BROWSER),
         consents=[],
     )
 
@@ -95,7 +95,7 @@ def insert(connection: Connection, account_id: int, hooks: Sequence[tuple[int, i
     }
     jsons = {
         "fields": json.dumps(ANSWERS),
-        "source": json.dumps(submissions.source(TRACKED, "203.0.113.7", BROWSER)),
+        "source": json.dumps(visitor.source(TRACKED, "203.0.113.7", BROWSER)),
         "consents": "[]",
     }
     connection.execute(text(_LEADS.format(**parts)), {**values, **jsons})

@@ -29,12 +29,12 @@ from tests.support.waiting import wait_until
 from webapp import create_app
 from webapp.config import Config
 from webapp.db.transactions import after_commit, disconnect, read_only, transaction
-from webapp.delivery import lanes, ledger, states
-from webapp.delivery.queues import queues
+from webapp.delivery import ledger, rings, states
+from webapp.delivery.rings import queues
 from webapp.extensions import db
 from webapp.models import ApiKey, Attempt, Authentication, Delivery, DeliveryState, Lane, Lead, Webhook, WebhookState
 from webapp.services import api_keys
-from webapp.services.intake import capture, submissions
+from webapp.services.intake import capture, published_forms, visitor
 from webapp.services.intake.capture import Submission
 from webapp.services.interfaces import interfaces
 from webapp.services.people import users
@@ -81,7 +81,7 @@ class Installation:
     account_id: int
     token_id: int
     secret: str
-    _forms: dict[str, submissions.Published] = field(default_factory=dict)
+    _forms: dict[str, published_forms.PublishedForm] = field(default_factory=dict)
 
     @contextmanager
     def chosen(self) -> Iterator[None]:
@@ -108,7 +108,7 @@ class Installation:
                 made.append((interface, webhook))
         found = [Hook(interface.id, webhook.id, interface.public_id) for interface, webhook in made]
         db.session.remove()
-        self._forms |= {hook.form: submissions.published(hook.form) for hook in found}
+        self._forms |= {hook.form: published_forms.get(hook.form) for hook in found}
         return found
 
     def capture(self, hook: Hook, look_up: bool = False) -> Captured:
@@ -117,8 +117,9 @@ class Installation:
         delivery_id = None
         with transaction():
             after_commit(lambda: committed.append(time.monotonic()))  # before the ring, which comes second
-            source = submissions.source(TRACKED, "203.0.113.7", BROWSER)
-            [lead_id] = capture.capture([Submission(self._forms[hook.form], ANSWERS, source)])
+            source = visitor.source(TRACKED, "203.0.113.7", BROWSER)
+            form = self._forms[hook.form]
+            [lead_id] = capture.capture([Submission(form, capture.new_lead(form.interface, ANSWERS, source))])
             assert lead_id
             if look_up:
                 query = select(Delivery.id).join(Lead).where(Lead.public_id == lead_id)
@@ -148,7 +149,7 @@ class Installation:
     @staticmethod
     def ring(hooks: Sequence[Hook]) -> None:
         for hook in hooks:
-            lanes.ring(hook.webhook_id)
+            rings.ring(hook.webhook_id)
 
     def due(self) -> int:
         """How many deliveries have never been tried and wait to be."""

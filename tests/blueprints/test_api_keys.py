@@ -69,11 +69,11 @@ def test_an_api_key_is_private_or_public(signed_in: FlaskClient, access: str, pr
     assert only_key().secret_hash == api_keys.digest(secret)
 
 
-def test_a_second_click_makes_no_second_key_and_says_so(signed_in: FlaskClient) -> None:
+def test_a_second_click_creates_no_second_key_and_says_so(signed_in: FlaskClient) -> None:
     save(signed_in)
     code, page = save(signed_in)
     assert code == 422
-    assert "There is a key named “CRM production” already." in page
+    assert "There is already a key named “CRM production”." in page
     assert only_key()
 
 
@@ -89,7 +89,7 @@ def test_a_second_click_makes_no_second_key_and_says_so(signed_in: FlaskClient) 
         {"name": "\u200b"},
     ],
 )
-def test_bad_input_makes_no_key(signed_in: FlaskClient, sent: dict[str, str]) -> None:
+def test_bad_input_creates_no_key(signed_in: FlaskClient, sent: dict[str, str]) -> None:
     answer = signed_in.post("/profile/api-keys/new", data=sent)
     assert answer.status_code == 422
     assert "field-error" in answer.text
@@ -104,7 +104,7 @@ def test_any_name_is_shown_as_it_was_typed(signed_in: FlaskClient, name: str) ->
     assert only_key().name == name
 
 
-def test_the_list_shows_what_each_is_and_who_uses_it(signed_in: FlaskClient, interface: Interface) -> None:
+def test_the_list_shows_each_keys_type_and_uses(signed_in: FlaskClient, interface: Interface) -> None:
     save(signed_in)
     save(signed_in, "Website counter", "api", access="public")
     key = db.session.query(ApiKey).filter_by(name="CRM production").one()
@@ -117,10 +117,10 @@ def test_the_list_shows_what_each_is_and_who_uses_it(signed_in: FlaskClient, int
         assert words in page
 
 
-def test_a_key_is_revoked_from_the_dialog_or_the_page_of_the_same_words(signed_in: FlaskClient) -> None:
+def test_a_key_is_revoked_from_the_dialog_or_the_page(signed_in: FlaskClient) -> None:
     save(signed_in)
     key = only_key()
-    words = "Nothing that uses it works any more. This cannot be undone."
+    words = "Everything that uses it stops working. This cannot be undone."
     assert words in signed_in.get("/profile/api-keys").text
     assert words in signed_in.get(f"/profile/api-keys/{key.public_id}/revoke").text
     for _ in range(2):  # a double click
@@ -147,7 +147,7 @@ def test_a_token_in_use_is_kept_and_its_interface_named(signed_in: FlaskClient, 
     assert key.revoked_at is None
 
 
-def test_a_strangers_key_is_not_found(signed_in: FlaskClient, stranger: FlaskClient) -> None:
+def test_a_key_of_another_account_is_not_found(signed_in: FlaskClient, stranger: FlaskClient) -> None:
     save(signed_in)
     path = f"/profile/api-keys/{only_key().public_id}/revoke"
     assert stranger.get(path).status_code == 404
@@ -167,12 +167,12 @@ def test_keys_are_for_owner_and_admin(app: Flask, signed_in: FlaskClient, owner:
     assert db.session.query(ApiKey).count() == (code == 200)
 
 
-def test_signed_out_there_are_no_keys(client: FlaskClient) -> None:
+def test_keys_need_sign_in(client: FlaskClient) -> None:
     for answer in (client.get("/profile/api-keys"), client.post("/profile/api-keys/new")):
         assert answer.status_code == 303
 
 
-def test_a_token_is_rotated_and_its_old_secret_ended(signed_in: FlaskClient) -> None:
+def test_a_token_is_rotated_and_its_old_secret_ends(signed_in: FlaskClient) -> None:
     save(signed_in)
     key = only_key()
     own, old = f"/profile/api-keys/{key.public_id}", key.hint
@@ -181,15 +181,15 @@ def test_a_token_is_rotated_and_its_old_secret_ended(signed_in: FlaskClient) -> 
     (secret,) = SECRET.findall(page)
     db.session.refresh(key)
     assert decrypt(key.secret_encrypted or b"") == secret
-    assert f'<span class="mono">{old}</span>, signs too until' in page
+    assert f'<span class="mono">{old}</span>, also signs until' in page
     listed = signed_in.get("/profile/api-keys").text
     assert secret not in listed
-    assert f"{old}</span> signs too" in listed
+    assert f"{old}</span> also signs" in listed
     refused = signed_in.post(f"{own}/rotate", data={"overlap": "24"})
     assert refused.status_code == 422
-    assert "still signs, too" in refused.text
+    assert "also still signs" in refused.text
     assert SECRET.findall(signed_in.post(f"{own}/rotate", data={"overlap": "0", "force": "y"}).text)
-    assert "signs too" not in signed_in.get("/profile/api-keys").text
+    assert "also signs" not in signed_in.get("/profile/api-keys").text
 
 
 def test_the_old_secret_is_revoked_at_once(signed_in: FlaskClient) -> None:
@@ -198,16 +198,16 @@ def test_the_old_secret_is_revoked_at_once(signed_in: FlaskClient) -> None:
     signed_in.post(f"{own}/rotate", data={"overlap": "168"})
     assert "Revoke the old one now" in signed_in.get(f"{own}/rotate").text
     assert signed_in.post(f"{own}/revoke-previous").status_code == 303
-    assert "signs too" not in signed_in.get("/profile/api-keys").text
+    assert "also signs" not in signed_in.get("/profile/api-keys").text
 
 
 @pytest.mark.parametrize("overlap", ["", "-1", "169", "x", "1e3"])
-def test_an_overlap_is_one_of_those_offered(signed_in: FlaskClient, overlap: str) -> None:
+def test_only_the_offered_overlaps_are_accepted(signed_in: FlaskClient, overlap: str) -> None:
     save(signed_in)
     hint = only_key().hint
     answer = signed_in.post(f"/profile/api-keys/{only_key().public_id}/rotate", data={"overlap": overlap})
     assert answer.status_code == 422
-    assert "Choose how long the old secret goes on signing." in answer.text
+    assert "Choose how long the old secret keeps signing." in answer.text
     assert only_key().hint == hint
 
 

@@ -24,7 +24,7 @@ def test_the_page_asks_for_email_and_password(client: FlaskClient) -> None:
         assert words in page.text
 
 
-def test_everything_else_leads_to_it_and_back(client: FlaskClient, owner: User) -> None:
+def test_every_other_page_redirects_to_sign_in_and_back(client: FlaskClient, owner: User) -> None:
     away = client.get("/interfaces?q=sales")
     assert away.status_code == 303
     assert away.location == "/login?next=/interfaces?q%3Dsales"
@@ -41,21 +41,21 @@ def test_email_is_taken_in_any_case_and_with_spaces(client: FlaskClient, owner: 
     "elsewhere",
     ["https://evil.example/", "//evil.example/", "/\\evil.example", "/\t/evil.example", "javascript:alert(1)", ""],
 )
-def test_next_leads_to_no_other_site(client: FlaskClient, owner: User, elsewhere: str) -> None:
+def test_next_never_redirects_to_another_site(client: FlaskClient, owner: User, elsewhere: str) -> None:
     answer = client.post("/login", query_string={"next": elsewhere}, data=RIGHT)
     assert (answer.status_code, answer.location) == (303, "/")
 
 
 def test_unknown_address_and_wrong_password_get_the_same_page(client: FlaskClient, owner: User) -> None:
     wrong = client.post("/login", data=WRONG)
-    unknown = client.post("/login", data={"email": "nobody@example.com", "password": "wrong"})
+    unknown = client.post("/login", data={"email": "unknown@example.com", "password": "wrong"})
     assert wrong.status_code == unknown.status_code == 422
     assert "This email and password do not belong together." in wrong.text
     pages = [
         re.sub(r"[\w-]+\.[\w-]+\.[\w-]{27}", "(CSRF token, which has the second in it)", page.text)
         for page in (wrong, unknown)
     ]
-    assert pages[0] == pages[1].replace("nobody@example.com", "alice@example.com")
+    assert pages[0] == pages[1].replace("unknown@example.com", "alice@example.com")
     assert 'value="wrong"' not in wrong.text
 
 
@@ -64,7 +64,7 @@ def test_bad_input_is_answered_with_the_form(client: FlaskClient, owner: User, s
     assert client.post("/login", data=sent).status_code == 422
 
 
-def test_ten_wrong_tries_end_in_429_with_words_and_when_to_come_back(client: FlaskClient, owner: User) -> None:
+def test_ten_failed_attempts_are_answered_429_with_a_time_to_retry(client: FlaskClient, owner: User) -> None:
     for _ in range(10):
         assert client.post("/login", data=WRONG).status_code == 422
     answer = client.post("/login", data=RIGHT)
@@ -76,8 +76,8 @@ def test_ten_wrong_tries_end_in_429_with_words_and_when_to_come_back(client: Fla
     assert elsewhere.status_code == 303, "the owner is not locked out by others"
 
 
-def test_an_address_written_otherwise_is_the_same_account(client: FlaskClient, owner: User) -> None:
-    """What is left out when the account is looked for does not make it another one to the limit."""
+def test_another_spelling_of_an_address_has_the_same_limit(client: FlaskClient, owner: User) -> None:
+    """Characters that the lookup of the account ignores do not start a new count."""
     ways = ["alice\0@example.com", " ALICE@example.com", "alice@example.com" + "\0" * 3, "\0 alice@example.com\t"]
     codes = [client.post("/login", data={**WRONG, "email": ways[number % 4]}).status_code for number in range(11)]
     assert codes == [422] * 10 + [429]
@@ -86,7 +86,9 @@ def test_an_address_written_otherwise_is_the_same_account(client: FlaskClient, o
 
 
 @pytest.mark.parametrize("address", ["203.0.113.7:{}", "::ffff:203.0.113.7", "2001:db8::{}", "[2001:db8::{}]:443"])
-def test_one_network_is_one_however_its_address_is_written(make_app: AppMaker, owner: User, address: str) -> None:
+def test_a_network_has_one_limit_for_every_spelling_of_its_address(
+    make_app: AppMaker, owner: User, address: str
+) -> None:
     client = make_app(TRUSTED_PROXIES="1").test_client()
     codes = [
         client.post("/login", data=WRONG, headers={"X-Forwarded-For": address.format(number)}).status_code
@@ -95,7 +97,7 @@ def test_one_network_is_one_however_its_address_is_written(make_app: AppMaker, o
     assert codes == [422] * 10 + [429]
 
 
-def test_clients_of_ipv4_on_a_listener_for_ipv6_are_not_one(client: FlaskClient, owner: User) -> None:
+def test_ipv4_clients_of_an_ipv6_listener_have_separate_limits(client: FlaskClient, owner: User) -> None:
     def tried(address: str, data: dict[str, str]) -> int:
         return client.post("/login", data=data, environ_base={"REMOTE_ADDR": address}).status_code
 
@@ -103,8 +105,8 @@ def test_clients_of_ipv4_on_a_listener_for_ipv6_are_not_one(client: FlaskClient,
     assert tried("::ffff:198.51.100.7", RIGHT) == 303
 
 
-def test_an_unknown_address_is_limited_just_the_same(client: FlaskClient, owner: User) -> None:
-    unknown = {"email": "nobody@example.com", "password": "wrong"}
+def test_an_unknown_address_is_limited_in_the_same_way(client: FlaskClient, owner: User) -> None:
+    unknown = {"email": "unknown@example.com", "password": "wrong"}
     assert [client.post("/login", data=unknown).status_code for _ in range(11)] == [422] * 10 + [429]
 
 
@@ -125,7 +127,7 @@ def test_one_account_cannot_be_tried_from_address_after_address(client: FlaskCli
 
 
 @pytest.mark.parametrize("address", ["unknown", "203.0.113.7:51234", "2001:db8::1", ""])
-def test_whatever_a_proxy_says_of_the_client_people_can_sign_in(make_app: AppMaker, address: str) -> None:
+def test_sign_in_works_for_any_client_address_that_a_proxy_sends(make_app: AppMaker, address: str) -> None:
     client = make_app(TRUSTED_PROXIES="1").test_client()
     assert client.post("/login", data=WRONG, headers={"X-Forwarded-For": address}).status_code == 422
 
@@ -134,7 +136,7 @@ def test_signing_in_often_is_not_limited(client: FlaskClient, owner: User) -> No
     assert {client.post("/login", data=RIGHT).status_code for _ in range(15)} == {303}
 
 
-def test_a_redis_that_goes_while_a_try_is_counted_costs_no_error_page(
+def test_a_redis_failure_during_the_count_causes_no_error_page(
     client: FlaskClient, owner: User, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def away(*_: object, **__: object) -> bool:
@@ -146,7 +148,7 @@ def test_a_redis_that_goes_while_a_try_is_counted_costs_no_error_page(
     assert [client.post("/login", data=WRONG).status_code for _ in range(11)] == [422] * 10 + [429]
 
 
-def test_without_redis_tries_are_counted_all_the_same(make_app: AppMaker) -> None:
+def test_attempts_are_counted_without_redis(make_app: AppMaker) -> None:
     app = make_app(REDIS_URL="unix:///nonexistent/valkey.sock")
     codes = [app.test_client().post("/login", data=WRONG).status_code for _ in range(11)]
     assert codes == [422] * 10 + [429]
@@ -177,7 +179,7 @@ def test_signing_out_is_a_post_and_ends_the_session(signed_in: FlaskClient) -> N
     assert signed_in.get("/interfaces").status_code == 303
 
 
-def test_signing_out_forgets_who_would_have_stayed_signed_in(app: Flask, owner: User) -> None:
+def test_signing_out_ends_stay_signed_in(app: Flask, owner: User) -> None:
     client = app.test_client()
     client.post("/login", data={**RIGHT, "remember": "y"})
     assert client.post("/logout").status_code == 303
@@ -185,8 +187,8 @@ def test_signing_out_forgets_who_would_have_stayed_signed_in(app: Flask, owner: 
     assert client.get("/interfaces").status_code == 303
 
 
-def test_over_https_browsers_heed_that_a_cookie_is_removed(make_app: AppMaker, owner: User) -> None:
-    """They heed nothing of a name with `__Host-` that is not Secure, for all of the host and for no other."""
+def test_over_https_browsers_accept_the_removal_of_a_cookie(make_app: AppMaker, owner: User) -> None:
+    """Browsers ignore a `__Host-` cookie, and its removal, unless it is Secure, has path / and no domain."""
     client = make_app(PUBLIC_URL="https://leads.example.com").test_client()
     https = {"base_url": "https://leads.example.com"}
     assert client.post("/login", data={**RIGHT, "remember": "y"}, **https).status_code == 303
@@ -200,9 +202,7 @@ def test_over_https_browsers_heed_that_a_cookie_is_removed(make_app: AppMaker, o
     assert client.get("/interfaces", **https).status_code == 303
 
 
-def test_nobody_is_signed_in_by_what_could_not_be_kept(
-    client: FlaskClient, owner: User, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_failed_commit_signs_no_user_in(client: FlaskClient, owner: User, monkeypatch: pytest.MonkeyPatch) -> None:
     def fails() -> None:
         raise RuntimeError("the disk is full")
 
@@ -212,7 +212,7 @@ def test_nobody_is_signed_in_by_what_could_not_be_kept(
     assert client.get("/interfaces").status_code == 303
 
 
-def test_who_signs_in_after_another_takes_nothing_of_theirs_along(app: Flask, owner: User) -> None:
+def test_a_new_sign_in_starts_with_an_empty_session(app: Flask, owner: User) -> None:
     with transaction():
         users.create_owner("bob@example.com", PASSWORD, "Bob's Boats")
     client = app.test_client()

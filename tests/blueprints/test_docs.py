@@ -1,4 +1,4 @@
-"""The guide for receivers: open, true to this installation's settings, and with samples that are the files that run."""
+"""The guide for receivers: public, with this installation's settings, and with the samples that the tests run."""
 
 import html
 import re
@@ -16,7 +16,7 @@ from webapp.web.highlight import coloured
 
 
 def text_of(page: str) -> str:
-    """What a reader sees of a page."""
+    """The text of a page as a reader sees it."""
     return " ".join(html.unescape(re.sub(r"<[^>]+>", "", page)).split())
 
 
@@ -26,20 +26,20 @@ def test_the_guides_are_open_to_everyone(path: str, client: FlaskClient, signed_
         assert reader.get(path).status_code == 200
 
 
-def test_a_reader_who_is_not_signed_in_is_offered_to_and_sees_no_navigation(client: FlaskClient) -> None:
+def test_a_signed_out_reader_sees_a_sign_in_link_and_no_navigation(client: FlaskClient) -> None:
     page = client.get("/docs/webhooks").text
     assert "Sign in" in page
     assert "My User Profile</span>" not in page
 
 
-def test_a_reader_who_is_signed_in_keeps_the_navigation(signed_in: FlaskClient) -> None:
+def test_a_signed_in_reader_keeps_the_navigation(signed_in: FlaskClient) -> None:
     page = signed_in.get("/docs/webhooks").text
     assert "My User Profile</span>" in page
     assert page.count('id="main"') == 1
 
 
 @pytest.mark.parametrize("name", ["receiver.py", "receiver.mjs", "receiver.php", "library.py", "library.mjs"])
-def test_it_shows_the_very_files_that_the_tests_run(name: str, client: FlaskClient) -> None:
+def test_it_shows_the_files_that_the_tests_run(name: str, client: FlaskClient) -> None:
     page = client.get("/docs/webhooks").text
     shown = [html.unescape(re.sub(r"<[^>]+>", "", code)) for code in re.findall(r"<pre><code>(.*?)</code>", page, re.S)]
     assert (RECEIVERS / name).read_text().strip() in shown
@@ -50,11 +50,11 @@ def test_every_header_part_and_promise_is_named(client: FlaskClient) -> None:
     for words in (
         *("webhook-id", "webhook-timestamp", "webhook-signature", "{id}.{timestamp}.{body}", "whsec_"),
         *("lead.created", "lead.test", "lead.fields", "consents", "click_ids", "interface", "source"),
-        *("200 to 299", "Redirects are never followed", "Retry-After", "410", "999", "5 minutes"),
+        *("200 to 299", "Leadhook never follows redirects", "Retry-After", "410", "999", "5 minutes"),
         *(
-            "5 s, 5 min, 30 min, 2 h, 5 h, 10 h and 10 h: 7 more tries over 28 hours",
+            "5 s, 5 min, 30 min, 2 h, 5 h, 10 h and 10 h: 7 more attempts over 28 hours",
             "within 5 s",
-            "within 15 s in all",
+            "within 15 s in total",
         ),
     ):
         assert words in seen, words
@@ -63,9 +63,9 @@ def test_every_header_part_and_promise_is_named(client: FlaskClient) -> None:
 def test_the_times_are_those_of_this_installation(make_app: Callable[..., Flask]) -> None:
     app = make_app(RETRY_SCHEDULE="90,0.5", WEBHOOK_CONNECT_TIMEOUT="2.5", WEBHOOK_DEADLINE="60")
     seen = text_of(app.test_client().get("/docs/webhooks").text)
-    assert "1 min 30 s and 0.5 s: 2 more tries over 90 seconds" in seen
+    assert "1 min 30 s and 0.5 s: 2 more attempts over 90 seconds" in seen
     assert "within 2.5 s" in seen
-    assert "within 1 min in all" in seen
+    assert "within 1 min in total" in seen
 
 
 def test_links_within_the_page_lead_somewhere(client: FlaskClient) -> None:
@@ -87,7 +87,7 @@ def test_the_example_verifies_with_the_library_that_receivers_use() -> None:
     assert lead["fields"]["message"] == "Hello from Zürich"
 
 
-def test_waits_read_as_people_say_them() -> None:
+def test_durations_read_well() -> None:
     assert [span(seconds) for seconds in (5, 300, 5400, 36000, 90, 0.5, 172800)] == [
         *("5 s", "5 min", "1 h 30 min", "10 h", "1 min 30 s", "0.5 s", "48 h")
     ]
@@ -98,7 +98,7 @@ def test_waits_read_as_people_say_them() -> None:
 
 
 @pytest.mark.parametrize("language", ["python", "node", "php", "json", "http"])
-def test_colours_change_no_character_and_let_no_markup_through(language: str) -> None:
+def test_highlighting_changes_no_character_and_escapes_markup(language: str) -> None:
     code = '# "a" <script>alert(1)</script> &amp; \'b\' // {"k": [1, -2.5e3, true]} `${x}` """\n/* <b> */ host: y\n"\\"'
     out = str(coloured(code, language))
     assert html.unescape(re.sub(r'</?span(?: class="[ksnc]")?>', "", out)) == code

@@ -1,4 +1,4 @@
-"""What embedding and spam promise over HTTP: sites, tokens, robots, the blocklist, Not spam, the loader."""
+"""Embedding and spam over HTTP: allowed sites, tokens, robots, the blocklist, Not spam, the loader."""
 
 import gzip
 import re
@@ -14,7 +14,7 @@ from webapp.clock import utcnow
 from webapp.db.transactions import transaction
 from webapp.extensions import db
 from webapp.models import AuditEntry, Delivery, Interface, Lead, Mail
-from webapp.services.intake import spam
+from webapp.services.intake import visitor
 
 THANKS = "Thank you. We will be in touch soon."
 
@@ -33,7 +33,7 @@ def client(app: Flask) -> FlaskClient:
 
 @pytest.fixture
 def form(interface: Interface) -> str:
-    """The address of a form whose leads go to a webhook and are told of."""
+    """The address of a form whose leads are sent to a webhook and cause mails."""
     point_at(interface, "http://127.0.0.1:9/")
     with transaction():
         db.session.get_one(Interface, interface.id).notification_emails = ["sales@example.com"]
@@ -55,8 +55,8 @@ def leads() -> list[Lead]:
     return found
 
 
-def told_and_sent() -> tuple[int, int]:
-    """How many notifications there are, and how many deliveries."""
+def mails_and_deliveries() -> tuple[int, int]:
+    """The number of notifications and the number of deliveries."""
     db.session.rollback()
     mails = select(Mail).where(Mail.kind == "lead_notification")
     found = len(db.session.scalars(mails).all()), len(db.session.scalars(select(Delivery)).all())
@@ -65,84 +65,84 @@ def told_and_sent() -> tuple[int, int]:
 
 
 def old_token(interface: Interface, monkeypatch: pytest.MonkeyPatch, age: float = 60) -> str:
-    """A token as a form has it that was shown so many seconds ago."""
-    now = spam.time.time()
+    """The token of a form that was shown `age` seconds ago."""
+    now = visitor.time.time()
     with monkeypatch.context() as patch:
-        patch.setattr(spam.time, "time", lambda: now - age)
-        return spam.token(interface.public_id)
+        patch.setattr(visitor.time, "time", lambda: now - age)
+        return visitor.new_token(interface.public_id)
 
 
 @pytest.mark.parametrize("age", [60, 86_400 * 400])
-def test_a_form_sent_twice_is_one_lead_however_old_it_is(
+def test_a_form_sent_twice_is_one_lead_at_any_age(
     client: FlaskClient, interface: Interface, form: str, monkeypatch: pytest.MonkeyPatch, age: float
 ) -> None:
-    sent = {**ADA, spam.TOKEN: old_token(interface, monkeypatch, age)}
+    sent = {**ADA, visitor.TOKEN: old_token(interface, monkeypatch, age)}
     answers = [client.post(form, data=sent, headers={"Accept": "application/json"}) for _ in range(3)]
     [lead] = leads()
     assert [(answer.status_code, answer.json["id"]) for answer in answers] == [(201, lead.public_id)] * 3
     assert lead.spam is None
-    assert told_and_sent() == (1, 1)
+    assert mails_and_deliveries() == (1, 1)
 
 
-def test_who_goes_back_and_writes_something_else_sends_another_lead(
+def test_going_back_and_changing_the_answers_sends_another_lead(
     client: FlaskClient, interface: Interface, form: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     token = old_token(interface, monkeypatch)
     for message in ("Hello", "And another thing"):
-        client.post(form, data={**ADA, "message": message, spam.TOKEN: token})
+        client.post(form, data={**ADA, "message": message, visitor.TOKEN: token})
     assert [lead.fields["message"] for lead in leads()] == ["Hello", "And another thing"]
 
 
 def test_a_form_with_an_error_keeps_its_token(client: FlaskClient, interface: Interface, form: str) -> None:
     page = client.get(form).text
-    [token] = re.findall(rf'name="{spam.TOKEN}" value="([^"]+)"', page)
-    again = client.post(form, data={spam.TOKEN: token})
+    [token] = re.findall(rf'name="{visitor.TOKEN}" value="([^"]+)"', page)
+    again = client.post(form, data={visitor.TOKEN: token})
     assert again.status_code == 422
     assert token in again.text
     assert client.get(form).text.count(token) == 0, "each view has its own"
 
 
 @pytest.mark.parametrize("token", ["", "rubbish", "WyJpZl94IiwgIngiLCAwXQ.AAAA"])
-def test_a_submission_without_a_token_of_ours_is_taken(client: FlaskClient, form: str, token: str) -> None:
+def test_a_submission_without_a_valid_token_is_accepted(client: FlaskClient, form: str, token: str) -> None:
     for _ in range(2):
-        assert client.post(form, data={**ADA, spam.TOKEN: token}).status_code == 303
+        assert client.post(form, data={**ADA, visitor.TOKEN: token}).status_code == 303
     assert [lead.spam for lead in leads()] == [None, None]
 
 
 def robot(interface: Interface, why: str) -> dict[str, str]:
-    if why == spam.HONEYPOT:
-        return {**ADA, spam.TRAP: "https://pills.example"}
-    if why == spam.TOO_FAST:
-        return {**ADA, spam.TOKEN: spam.token(interface.public_id)}
+    if why == visitor.HONEYPOT:
+        return {**ADA, visitor.TRAP: "https://pills.example"}
+    if why == visitor.TOO_FAST:
+        return {**ADA, visitor.TOKEN: visitor.new_token(interface.public_id)}
     change(interface, blocklist=["example.com"])
     return dict(ADA)
 
 
-@pytest.mark.parametrize("why", spam.REASONS)
-def test_spam_is_thanked_and_kept_and_nobody_is_told_until_it_is_not_spam(
+@pytest.mark.parametrize("why", visitor.SPAM_REASONS)
+def test_spam_is_stored_but_not_sent_until_it_is_marked_not_spam(
     client: FlaskClient, signed_in: FlaskClient, interface: Interface, form: str, why: str
 ) -> None:
     answer = client.post(form, data=robot(interface, why), follow_redirects=True)
     assert (answer.status_code, THANKS in answer.text) == (200, True)
     [lead] = leads()
     assert lead.spam == why
-    assert told_and_sent() == (0, 0)
+    assert mails_and_deliveries() == (0, 0)
     assert lead.public_id not in signed_in.get("/leads").text
     assert lead.public_id not in signed_in.get("/leads?status=no-webhook").text
     spam_page = signed_in.get("/leads?status=spam").text
     assert f'id="{lead.public_id}"' in spam_page
     assert "Not spam" in spam_page
     page = signed_in.get(f"/leads/{lead.public_id}").text
-    assert spam.REASONS[why] in page
+    assert visitor.SPAM_REASONS[why] in page
     assert "Retry Webhook" not in page
     assert "Spam" in signed_in.get("/leads.csv?status=spam", buffered=True).text
     assert lead.public_id not in signed_in.get("/leads.csv", buffered=True).text
 
     signed_in.post(f"/leads/{lead.public_id}/retry")
-    assert told_and_sent() == (0, 0), "a retry is no way around it"
+    assert mails_and_deliveries() == (0, 0), "a retry is no way around it"
     for _ in range(2):
         assert signed_in.post(f"/leads/{lead.public_id}/not-spam").status_code == 303
-    assert told_and_sent() == (1, 1)
+    assert mails_and_deliveries() == (1, 1)
     assert [lead.spam for lead in leads()] == [None]
     assert lead.public_id in signed_in.get("/leads").text
     assert db.session.scalars(select(AuditEntry.action).where(AuditEntry.action == "lead.not_spam")).all() == [
@@ -153,21 +153,23 @@ def test_spam_is_thanked_and_kept_and_nobody_is_told_until_it_is_not_spam(
 def test_not_spam_is_refused_once_the_interface_is_deleted(
     client: FlaskClient, signed_in: FlaskClient, interface: Interface, form: str
 ) -> None:
-    client.post(form, data=robot(interface, spam.HONEYPOT))
+    client.post(form, data=robot(interface, visitor.HONEYPOT))
     signed_in.post(f"/interfaces/{interface.public_id}/delete")
     [lead] = leads()
     assert "so it stays in Spam" in signed_in.post(f"/leads/{lead.public_id}/not-spam", follow_redirects=True).text
-    assert told_and_sent() == (0, 0)
+    assert mails_and_deliveries() == (0, 0)
 
 
-def test_who_is_on_a_published_blocklist_is_told_so(client: FlaskClient, interface: Interface, form: str) -> None:
+def test_a_sender_on_a_published_blocklist_sees_the_message(
+    client: FlaskClient, interface: Interface, form: str
+) -> None:
     change(interface, blocklist=["127.0.0.0/8"], blocklist_published=True)
     answer = client.post(form, data=ADA)
     assert answer.status_code == 403
-    assert "Your answers cannot be taken here." in answer.text
+    assert "You cannot send answers here." in answer.text
     as_json = client.post(form, json=ADA)
-    assert (as_json.status_code, as_json.json) == (403, {"errors": {"_form": ["Your answers cannot be taken here."]}})
-    assert {lead.spam for lead in leads()} == {spam.BLOCKED}
+    assert (as_json.status_code, as_json.json) == (403, {"errors": {"_form": ["You cannot send answers here."]}})
+    assert {lead.spam for lead in leads()} == {visitor.BLOCKED}
 
 
 @pytest.mark.parametrize(
@@ -183,7 +185,7 @@ def test_who_is_on_a_published_blocklist_is_told_so(client: FlaskClient, interfa
         ("::1", False),
     ],
 )
-def test_a_sender_is_known_by_address_network_mail_and_domain(
+def test_a_blocklist_matches_address_network_email_and_domain(
     client: FlaskClient, interface: Interface, form: str, entry: str, is_listed: bool
 ) -> None:
     change(interface, blocklist=[entry])
@@ -246,7 +248,7 @@ def test_the_embed_tab_keeps_sites_and_senders(signed_in: FlaskClient, interface
         ("blocklist", "\n".join(f"a{number}.example" for number in range(501))),
     ],
 )
-def test_what_is_no_site_and_no_sender_is_refused_in_words(
+def test_invalid_sites_and_senders_are_refused_with_a_sentence(
     signed_in: FlaskClient, interface: Interface, name: str, typed: str
 ) -> None:
     answer = signed_in.post(f"/interfaces/{interface.public_id}/edit/embed", data={name: typed})
@@ -254,7 +256,7 @@ def test_what_is_no_site_and_no_sender_is_refused_in_words(
     assert f'id="{name}-error"' in answer.text
 
 
-def test_the_loader_is_small_and_kept_for_ever_under_its_version(
+def test_the_loader_is_small_and_its_version_is_cached_for_ever(
     client: FlaskClient, signed_in: FlaskClient, interface: Interface
 ) -> None:
     loader = client.get("/embed.js")
@@ -280,11 +282,11 @@ def test_only_a_framed_form_has_a_script(client: FlaskClient, form: str) -> None
     assert script.headers["Cache-Control"] == "public, max-age=31536000, immutable"
 
 
-def test_nothing_public_ever_sets_a_cookie(client: FlaskClient, signed_in: FlaskClient, form: str) -> None:
+def test_public_pages_never_set_a_cookie(client: FlaskClient, signed_in: FlaskClient, form: str) -> None:
     files = ("/embed.js", "/embed.x.js", "/f/script/x.js", "/f/look/2f54d0-soft-0.css")
     gets = (form, f"{form}/thank-you", "/f/nobody", *files)
-    for visitor in (client, signed_in):
-        answers = [visitor.get(path, headers={"Sec-Fetch-Dest": "iframe"}) for path in gets]
-        answers += [visitor.post(form, data=sent) for sent in (ADA, {}, {**ADA, spam.TRAP: "x"})]
-        answers += [visitor.post(form, json=ADA), visitor.options(form), visitor.put(form)]
+    for browser in (client, signed_in):
+        answers = [browser.get(path, headers={"Sec-Fetch-Dest": "iframe"}) for path in gets]
+        answers += [browser.post(form, data=sent) for sent in (ADA, {}, {**ADA, visitor.TRAP: "x"})]
+        answers += [browser.post(form, json=ADA), browser.options(form), browser.put(form)]
         assert [answer.headers.getlist("Set-Cookie") for answer in answers] == [[]] * len(answers)

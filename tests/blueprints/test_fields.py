@@ -1,4 +1,4 @@
-"""The Fields tab as a browser without JavaScript uses it, and as htmx does; General with look, words and preview."""
+"""The Fields tab without JavaScript and with htmx; the General tab with look, texts and preview."""
 
 import json
 from collections.abc import Callable
@@ -66,7 +66,7 @@ def test_a_field_of_each_type_is_added_with_its_own_settings(
         assert signed_in.get(path).status_code == 200
 
 
-def test_what_is_wrong_stands_beside_its_control_with_what_was_typed(
+def test_an_error_is_shown_beside_its_control_with_the_typed_value(
     signed_in: FlaskClient, interface: Interface, tab: str
 ) -> None:
     sent = {"label": "Colour", "key": "Email!", "options": "Red\nRed"}
@@ -83,7 +83,7 @@ def test_a_field_is_changed_moved_removed_and_brought_back(
     signed_in: FlaskClient, interface: Interface, tab: str, field_id: Callable[[str], int]
 ) -> None:
     phone = f"{tab}/{field_id('phone')}"
-    assert "Receivers know the field by it" in signed_in.get(phone).text
+    assert "The name of the field in webhooks" in signed_in.get(phone).text
     assert signed_in.post(phone, data={"label": "Mobile", "key": "mobile", "help": "Daytime"}).status_code == 303
     assert keys(interface) == ["name", "email", "mobile", "message"]
     assert signed_in.post(f"{phone}/move", data={"to": "up"}).status_code == 303
@@ -91,13 +91,13 @@ def test_a_field_is_changed_moved_removed_and_brought_back(
 
     submit(interface, {"name": "Ada", "mobile": "+15550100", "email": "ada@example.com", "message": "Hello"})
     opened = signed_in.get(phone).text
-    assert "Leads carry it, so it stays." in opened
+    assert "Leads use this key, so it cannot change." in opened
     assert 'readonly type="text" value="mobile"' in opened
     assert 'id="key-error"' in signed_in.post(phone, data={"label": "Mobile", "key": "cell"}).text
     assert "Leads already received keep their answers" in signed_in.get(f"{phone}/remove").text
     assert signed_in.post(f"{phone}/remove").status_code == 303
     page = signed_in.get(tab).text
-    assert "It stands under Removed." in page
+    assert "You find it under Removed." in page
     assert "Bring back" in page
     assert "Mobile" not in signed_in.get(f"/f/{interface.public_id}").text
     assert signed_in.get(phone).status_code == 404
@@ -107,7 +107,7 @@ def test_a_field_is_changed_moved_removed_and_brought_back(
     assert keys(interface) == ["name", "email", "message", "mobile"]
 
 
-def test_htmx_is_answered_in_place_with_words_and_the_focus(
+def test_htmx_is_answered_in_place_with_a_toast_and_the_focus(
     signed_in: FlaskClient, tab: str, field_id: Callable[[str], int]
 ) -> None:
     answer = signed_in.post(f"{tab}/{field_id('email')}/move", data={"to": "up"}, headers=HTMX)
@@ -117,7 +117,7 @@ def test_htmx_is_answered_in_place_with_words_and_the_focus(
     assert answer.headers["HX-Push-Url"] == tab
 
 
-def test_the_preview_shows_what_is_not_saved_and_saves_nothing(
+def test_the_preview_shows_unsaved_settings_and_saves_nothing(
     signed_in: FlaskClient, interface: Interface, tab: str, field_id: Callable[[str], int]
 ) -> None:
     sent = {"label": "Favourite", "options": "Red\nBlue"}
@@ -143,7 +143,7 @@ def test_the_preview_shows_what_is_not_saved_and_saves_nothing(
     )
 
 
-def test_general_keeps_look_language_country_and_the_page_to_go_to(
+def test_general_saves_look_language_country_and_the_redirect_page(
     signed_in: FlaskClient, interface: Interface
 ) -> None:
     edit = f"/interfaces/{interface.public_id}/edit"
@@ -170,7 +170,7 @@ def test_general_keeps_look_language_country_and_the_page_to_go_to(
     assert (interface.redirect_url, interface.accent) == (None, "#aa0000"), "what is not posted stays"
 
 
-def test_the_words_are_kept_where_they_differ(signed_in: FlaskClient, interface: Interface) -> None:
+def test_only_texts_that_differ_are_stored(signed_in: FlaskClient, interface: Interface) -> None:
     words = f"/interfaces/{interface.public_id}/edit/texts"
     assert 'value="Send"' in signed_in.get(words).text
     assert signed_in.post(words, data={"button": "Go", "optional": "", "needed": "{label}!"}).status_code == 303
@@ -187,7 +187,7 @@ def test_the_form_is_closed_and_opened(signed_in: FlaskClient, interface: Interf
     assert "Form closed" not in signed_in.get(f"{edit}/edit").text
 
 
-def test_new_begins_with_a_template(signed_in: FlaskClient, owner: User) -> None:
+def test_new_starts_from_a_template(signed_in: FlaskClient, owner: User) -> None:
     page = signed_in.get("/interfaces/new").text
     for template in interface_templates.ALL.values():
         assert f">{template.title}<" in page
@@ -198,18 +198,18 @@ def test_new_begins_with_a_template(signed_in: FlaskClient, owner: User) -> None
     assert signed_in.post("/interfaces/new", data={"name": "X", "template": "no"}).status_code == 422
 
 
-def test_a_stranger_finds_nothing_and_those_who_see_leads_only_may_not(
+def test_another_account_finds_nothing_and_leads_only_users_are_refused(
     signed_in: FlaskClient, stranger: FlaskClient, owner: User, interface: Interface, field_id: Callable[[str], int]
 ) -> None:
     edit = f"/interfaces/{interface.public_id}"
     phone_id = field_id("phone")
     one, new = f"/interfaces/{interface.public_id}/edit/fields/{phone_id}", f"{edit}/edit/fields/new?type=text"
     looks = [f"{edit}/edit/fields", new, one, f"{one}/remove", f"{edit}/edit/texts"]
-    deeds = [new, one, f"{one}/move", f"{one}/remove", f"{one}/bring-back", f"{edit}/edit/fields/preview?type=text"]
-    deeds += [f"{edit}/close", f"{edit}/reopen", f"{edit}/edit/preview", f"{edit}/edit/texts"]
+    posts = [new, one, f"{one}/move", f"{one}/remove", f"{one}/bring-back", f"{edit}/edit/fields/preview?type=text"]
+    posts += [f"{edit}/close", f"{edit}/reopen", f"{edit}/edit/preview", f"{edit}/edit/texts"]
 
     def codes(client: Any) -> set[int]:
-        return {client.get(path).status_code for path in looks} | {client.post(path).status_code for path in deeds}
+        return {client.get(path).status_code for path in looks} | {client.post(path).status_code for path in posts}
 
     assert codes(stranger) == {404}
     with transaction():
@@ -218,7 +218,7 @@ def test_a_stranger_finds_nothing_and_those_who_see_leads_only_may_not(
     assert db.session.query(Field).count() == 4
 
 
-def test_any_words_are_shown_safely(signed_in: FlaskClient, interface: Interface, tab: str) -> None:
+def test_any_text_is_shown_safely(signed_in: FlaskClient, interface: Interface, tab: str) -> None:
     nasty = '"><script>alert(1)</script>'
     with transaction():
         for kind in FieldType:

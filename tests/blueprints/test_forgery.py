@@ -1,4 +1,4 @@
-"""What a browser may be made to do by other sites: nothing. Every address that takes a POST is walked."""
+"""Other sites cannot make a user's browser change anything. The tests go through every address that takes a POST."""
 
 import re
 from collections.abc import Callable
@@ -18,7 +18,7 @@ from webapp.models import Interface, User
 from webapp.services import api_keys
 from webapp.web.security import local_path
 
-# What takes a POST without a token, and why nothing can be forged there.
+# The addresses that take a POST without a token, and why forgery is not possible there.
 WITHOUT_TOKEN = {
     "lead_form.submit": "it knows no cookie",
     "rq_dashboard.": "it asks for Sec-Fetch-Site: same-origin itself",
@@ -32,7 +32,7 @@ SAME_ORIGIN = {"Sec-Fetch-Site": "same-origin"}
 
 @pytest.fixture
 def guarded(make_app: AppMaker, owner: User) -> tuple[Flask, FlaskClient, str]:
-    """An app that asks for tokens, a browser signed in to it, and the token of its session."""
+    """An app that requires tokens, a signed-in browser, and the token of its session."""
     app = make_app(csrf=True)
     client = app.test_client()
     token = token_in(client.get("/login").text)
@@ -42,7 +42,7 @@ def guarded(make_app: AppMaker, owner: User) -> tuple[Flask, FlaskClient, str]:
 
 
 def token_now(client: FlaskClient) -> str:
-    """The session's token; signs in again where what was posted before has ended the session."""
+    """The session's token; signs in again if an earlier post has ended the session."""
     if client.get("/profile").status_code == 303:
         sent = {"email": "alice@example.com", "password": PASSWORD, "csrf_token": token_in(client.get("/login").text)}
         assert client.post("/login", data=sent).status_code == 303
@@ -57,7 +57,7 @@ def token_in(page: str) -> str:
 
 @pytest.fixture
 def address_of(owner: User, interface: Interface) -> Callable[[str], str]:
-    """Fills a rule with ids that exist, of the account that is signed in."""
+    """Fills a rule with existing ids of the signed-in account."""
     lead = submit(interface).public_id
     with transaction():
         key = api_keys.create_shared_token(owner.account_id, owner.id, "CRM")[0].public_id
@@ -76,7 +76,7 @@ def posts(app: Flask) -> list[tuple[str, str]]:
 
 
 def everything() -> dict[str, list[tuple[object, ...]]]:
-    """All there is in the database."""
+    """All rows of the database, by table."""
     db.session.rollback()
     found = {
         table.name: [tuple(row) for row in db.session.execute(table.select())] for table in db.metadata.sorted_tables
@@ -85,7 +85,7 @@ def everything() -> dict[str, list[tuple[object, ...]]]:
     return found
 
 
-def test_no_post_is_taken_without_its_token_nor_from_another_site(
+def test_no_post_is_accepted_without_its_token_or_from_another_site(
     guarded: tuple[Flask, FlaskClient, str], address_of: Callable[[str], str]
 ) -> None:
     app, client, token = guarded
@@ -104,10 +104,10 @@ def test_no_post_is_taken_without_its_token_nor_from_another_site(
     assert everything() == before
 
 
-def test_every_post_is_taken_with_the_token_in_the_form_or_in_htmx_s_header(
+def test_every_post_is_accepted_with_the_token_in_the_form_or_htmx_header(
     guarded: tuple[Flask, FlaskClient, str], address_of: Callable[[str], str]
 ) -> None:
-    """Or the walk above would prove nothing."""
+    """Without this, the test above would prove nothing."""
     app, client, _ = guarded
     for endpoint, rule in sorted(posts(app), key=lambda one: one[0].endswith(("delete", "sign_out", "revoke"))):
         address, token = address_of(rule), token_now(client)
@@ -120,16 +120,16 @@ def test_every_post_is_taken_with_the_token_in_the_form_or_in_htmx_s_header(
         assert by_htmx.status_code not in (400, 403), f"{address}: {by_htmx.status_code}"
 
 
-def test_every_page_hands_htmx_its_token(guarded: tuple[Flask, FlaskClient, str]) -> None:
+def test_every_page_gives_htmx_its_token(guarded: tuple[Flask, FlaskClient, str]) -> None:
     _, client, _ = guarded
     for path in ("/interfaces", "/leads", "/profile"):
         assert 'hx-headers:inherited=\'{"X-CSRFToken": ' in client.get(path).text.replace("&#34;", '"')
 
 
-def test_no_get_changes_anything_whoever_asks(
+def test_no_get_changes_anything_for_any_user(
     signed_in: FlaskClient, owner: User, address_of: Callable[[str], str], app: Flask
 ) -> None:
-    """SameSite=Lax lets other sites' links bring the cookie along."""
+    """With SameSite=Lax, a link on another site sends the cookie."""
     gets = [str(rule) for rule in app.url_map.iter_rules() if "GET" in (rule.methods or ())]
     addresses = [address_of(rule) for rule in gets if not rule.startswith(("/rq/", "/static"))]
     before = everything()
@@ -138,14 +138,14 @@ def test_no_get_changes_anything_whoever_asks(
             assert signed_in.get(address, headers=headers, buffered=True).status_code < 500
     after = everything()
     for known in (before, after):
-        del known["audit_log"]  # which tells who exported leads
+        del known["audit_log"]  # an export is recorded there
     assert after == before
 
 
 def test_every_page_has_the_strict_policy_and_no_inline_script_or_style(
     signed_in: FlaskClient, address_of: Callable[[str], str], app: Flask
 ) -> None:
-    own = {"mailbox.html", "docs.error_report"}  # tested where they are, as are the forms
+    own = {"mailbox.html", "docs.error_report"}  # have their own tests, as have the forms
     framing = {"mailbox.show", "docs.error_reports"}
     seen = 0
     for rule in app.url_map.iter_rules():
@@ -165,7 +165,7 @@ def test_every_page_has_the_strict_policy_and_no_inline_script_or_style(
     assert seen > 15
 
 
-def test_other_sites_are_told_nothing_and_open_nothing(signed_in: FlaskClient, interface: Interface) -> None:
+def test_other_sites_cannot_read_pages_or_reach_their_window(signed_in: FlaskClient, interface: Interface) -> None:
     for path in ("/leads", "/login", "/no-such-page", f"/interfaces/{interface.public_id}/edit"):
         headers = signed_in.get(path).headers
         assert "Access-Control-Allow-Origin" not in headers
@@ -173,8 +173,8 @@ def test_other_sites_are_told_nothing_and_open_nothing(signed_in: FlaskClient, i
 
 
 @given(st.text(alphabet=st.sampled_from("/\\.:@?#%\t\n\r\0 ae\u2028\uff0f-"), max_size=12).map("/".__add__) | st.text())
-def test_a_path_to_go_on_to_never_leaves_this_site(target: str) -> None:
-    """As browsers read it: backslashes are slashes, tabs and line ends are nothing."""
+def test_a_redirect_target_never_leaves_this_site(target: str) -> None:
+    """Reads the target as browsers do: backslashes are slashes, tabs and line ends are ignored."""
     if local_path(target) is None:
         return
     as_read = re.sub(r"[\t\n\r]", "", target.strip("\x00\x1f ")).replace("\\", "/")

@@ -23,7 +23,7 @@ def lines(client: FlaskClient) -> list[str]:
     return answer.text.splitlines()
 
 
-def test_the_process_answers_without_asking_anyone(client: FlaskClient, valkey: Valkey) -> None:
+def test_healthz_answers_without_database_and_redis(client: FlaskClient, valkey: Valkey) -> None:
     valkey.stop()
     answer = client.get("/healthz")
     assert (answer.status_code, answer.text) == (200, "ok\n")
@@ -35,7 +35,7 @@ def test_it_is_ready_when_all_parts_answer(client: FlaskClient) -> None:
     assert answer.json == {"status": "ready", "database": "ok", "redis": "ok"}
 
 
-def test_it_stays_ready_without_redis_for_leads_are_captured_all_the_same(client: FlaskClient, valkey: Valkey) -> None:
+def test_it_stays_ready_without_redis_because_leads_are_still_captured(client: FlaskClient, valkey: Valkey) -> None:
     valkey.stop()
     answer = client.get("/readyz")
     assert answer.status_code == 200
@@ -84,7 +84,7 @@ def test_metrics_are_there_without_redis(client: FlaskClient, valkey: Valkey) ->
     assert "leadhook_redis_up 0.0" in lines(client)
 
 
-def test_metrics_are_the_operators_and_this_machines(signed_in: FlaskClient, client: FlaskClient) -> None:
+def test_metrics_are_for_the_operator_and_this_machine(signed_in: FlaskClient, client: FlaskClient) -> None:
     assert client.get("/metrics", environ_overrides=AWAY).status_code == 404
     assert signed_in.get("/metrics", environ_overrides=AWAY).status_code == 200
 
@@ -97,5 +97,5 @@ def test_metrics_are_not_there_through_a_proxy_on_this_machine(client: FlaskClie
     assert client.get("/metrics", headers={"X-Forwarded-For": "203.0.113.7"}).status_code == 404
 
 
-def test_the_least_attempt_id_of_a_moment_sorts_before_those_made_since() -> None:
+def test_the_smallest_attempt_id_of_a_time_sorts_before_later_ones() -> None:
     assert health.attempts_since(1) < attempt_id() < health.attempts_since(-1)

@@ -1,4 +1,4 @@
-"""The E-mail tab: words are judged, shown beside the form and sent to who asks; with htmx and without."""
+"""The E-mail tab: texts are validated, previewed and sent as a test; with and without htmx."""
 
 import pytest
 from flask.testing import FlaskClient
@@ -31,9 +31,11 @@ def mails() -> list[Mail]:
     return list(db.session.scalars(select(Mail)))
 
 
-def test_the_tab_begins_with_our_words_and_shows_both_mails(signed_in: FlaskClient, interface: Interface) -> None:
+def test_the_tab_starts_with_the_default_texts_and_shows_both_mails(
+    signed_in: FlaskClient, interface: Interface
+) -> None:
     page = signed_in.get(tab(interface)).text
-    assert "Goes to nobody yet" in page
+    assert "No recipients yet" in page
     assert "New lead: Ada Lovelace · Contact sales" in page
     assert ANSWER_BODY.partition("\n")[0] in page
     assert "{{ lead.link }}" in page
@@ -42,7 +44,7 @@ def test_the_tab_begins_with_our_words_and_shows_both_mails(signed_in: FlaskClie
     assert "sales@example.com" in signed_in.get(tab(interface)).text
 
 
-def test_what_is_saved_is_kept_and_written_down(signed_in: FlaskClient, interface: Interface) -> None:
+def test_the_texts_are_saved_and_audited(signed_in: FlaskClient, interface: Interface) -> None:
     answer = signed_in.post(tab(interface), data={**WORDS, "autoresponds": "y", "autoresponse_reply_to": "a@b.example"})
     assert (answer.status_code, answer.location) == (303, tab(interface))
     assert words(interface) == Words("Call {{ name }}", "", True, "Hello {{ name }}", "Hi", "a@b.example")
@@ -53,9 +55,7 @@ def test_what_is_saved_is_kept_and_written_down(signed_in: FlaskClient, interfac
     assert words(interface).autoresponds is False
 
 
-def test_an_unknown_placeholder_is_said_beside_its_control_and_nothing_is_saved(
-    signed_in: FlaskClient, interface: Interface
-) -> None:
+def test_an_unknown_placeholder_is_refused_beside_its_control(signed_in: FlaskClient, interface: Interface) -> None:
     answer = signed_in.post(tab(interface), data={**WORDS, "notification_body": "{{ nme }}<b>"})
     assert answer.status_code == 422
     assert 'id="notification_body-error"' in answer.text
@@ -65,7 +65,7 @@ def test_an_unknown_placeholder_is_said_beside_its_control_and_nothing_is_saved(
 
 
 @pytest.mark.parametrize("headers", [HTMX, {}])
-def test_a_preview_shows_what_is_typed_and_keeps_nothing(
+def test_a_preview_shows_the_typed_text_and_saves_nothing(
     signed_in: FlaskClient, interface: Interface, headers: dict[str, str]
 ) -> None:
     shown = signed_in.post(tab(interface, "/preview"), data=WORDS, headers=headers)
@@ -81,7 +81,7 @@ def test_a_preview_shows_what_is_typed_and_keeps_nothing(
 
 @pytest.mark.parametrize("headers", [HTMX, {}])
 @pytest.mark.parametrize(("kind", "subject"), [("notification", "Call Ada Lovelace"), ("answer", "Hello Ada Lovelace")])
-def test_a_test_is_sent_to_who_asks_for_it(
+def test_a_test_is_sent_to_the_signed_in_user(
     signed_in: FlaskClient, interface: Interface, kind: str, subject: str, headers: dict[str, str]
 ) -> None:
     notify(interface, "sales@example.com")
@@ -93,7 +93,7 @@ def test_a_test_is_sent_to_who_asks_for_it(
     assert words(interface).notification_subject == ""
 
 
-def test_no_test_is_sent_of_words_that_are_refused_or_of_no_mail(signed_in: FlaskClient, interface: Interface) -> None:
+def test_no_test_is_sent_for_refused_texts_or_an_unknown_mail(signed_in: FlaskClient, interface: Interface) -> None:
     for headers in (HTMX, {}):
         bad = {"notification_subject": "{{ x }}"}
         answer = signed_in.post(tab(interface, "/test/notification"), data=bad, headers=headers)
@@ -102,7 +102,7 @@ def test_no_test_is_sent_of_words_that_are_refused_or_of_no_mail(signed_in: Flas
     assert mails() == []
 
 
-def test_strangers_find_nothing(stranger: FlaskClient, interface: Interface) -> None:
+def test_another_account_finds_nothing(stranger: FlaskClient, interface: Interface) -> None:
     assert stranger.get(tab(interface)).status_code == 404
     for more in ("", "/preview", "/test/answer"):
         assert stranger.post(tab(interface, more), data=WORDS).status_code == 404

@@ -1,4 +1,4 @@
-"""Interfaces, and Edit with its tabs."""
+"""The Interfaces page, New, and Edit with its tabs."""
 
 import re
 import socket
@@ -60,13 +60,13 @@ def save(client: FlaskClient, interface: Interface, **changes: str) -> Any:
 # The list ------------------------------------------------------------------------------------------------------------
 
 
-def test_without_interfaces_the_list_says_the_next_step(signed_in: FlaskClient) -> None:
+def test_an_empty_list_says_the_next_step(signed_in: FlaskClient) -> None:
     page = signed_in.get("/interfaces").text
     assert "Create your first interface" in page
     assert page.count("New interface") == 1
 
 
-def test_a_row_tells_health_leads_and_where_they_go(signed_in: FlaskClient, interface: Interface) -> None:
+def test_a_row_shows_health_leads_and_webhook(signed_in: FlaskClient, interface: Interface) -> None:
     save(signed_in, interface)
     with transaction():
         db.session.add(Lead(account_id=interface.account_id, interface=interface, fields={}, source={}))
@@ -93,7 +93,7 @@ def test_search_is_in_the_address_and_stays_while_paging(signed_in: FlaskClient,
 
 
 @pytest.mark.parametrize("query", ["q=%00", "q=%F0%9F%8E%A3", "health=x", "before=x&after=%00", "q=" + "x" * 5000])
-def test_any_address_of_the_list_is_answered(signed_in: FlaskClient, interface: Interface, query: str) -> None:
+def test_any_query_of_the_list_is_answered(signed_in: FlaskClient, interface: Interface, query: str) -> None:
     assert signed_in.get(f"/interfaces?{query}").status_code == 200
 
 
@@ -118,7 +118,7 @@ def test_new_needs_a_name_and_leads_to_edit(signed_in: FlaskClient) -> None:
 
 
 @pytest.mark.parametrize("name", ["", "  ", "x" * 201, "a\x00b", "a\r\nBcc: x@example.com", "\u200b"])
-def test_a_name_that_cannot_be_kept_is_refused(signed_in: FlaskClient, interface: Interface, name: str) -> None:
+def test_an_invalid_name_is_refused(signed_in: FlaskClient, interface: Interface, name: str) -> None:
     for path in ("/interfaces/new", f"/interfaces/{interface.public_id}/edit"):
         answer = signed_in.post(path, data={"name": name})
         assert answer.status_code == 422
@@ -142,7 +142,7 @@ def test_any_name_is_shown_safely_on_every_page(
         assert "<script>" not in page.text
 
 
-def test_general_keeps_what_visitors_read(
+def test_general_saves_the_texts_for_visitors(
     signed_in: FlaskClient, interface: Interface, edit: Callable[..., str]
 ) -> None:
     sent = {"name": "Sales", "introduction": "Hello\r\n\r\nthere", "thank_you": "Merci 🎣"}
@@ -262,7 +262,7 @@ def test_a_token_must_be_the_accounts_and_live(
         ("notification_emails", "sales@example.com, nonsense", "“nonsense” is not an e-mail address."),
         ("notification_emails", "a@example.com\r\nBcc: b@example.com", "is not an e-mail address."),
         ("report_emails", "it@example", "“it@example” is not an e-mail address."),
-        ("report_emails", ",".join(f"a{n}@example.com" for n in range(21)), "At most 20 addresses"),
+        ("report_emails", ",".join(f"a{n}@example.com" for n in range(21)), "at most 20 addresses"),
     ],
 )
 def test_bad_settings_are_refused_beside_their_control(
@@ -286,7 +286,7 @@ def test_bad_settings_are_refused_beside_their_control(
         ("https://93.184.216.34:22/", "Port 22 of 93.184.216.34 is not a port for webhooks."),
     ],
 )
-def test_a_url_that_leads_where_webhooks_may_not_go_is_refused_when_it_is_saved(
+def test_a_url_of_a_blocked_address_is_refused_when_it_is_saved(
     signed_in: FlaskClient, interface: Interface, names: dict[str, str], url: str, words: str
 ) -> None:
     names |= {"intranet.example.com": "10.0.0.5", "2852039166": "169.254.169.254"}
@@ -295,11 +295,11 @@ def test_a_url_that_leads_where_webhooks_may_not_go_is_refused_when_it_is_saved(
     (error,) = re.findall(r'id="webhook_url-error">.*?</svg>([^<]+)</p>', answer.text)
     assert words in error
     if "10.0.0.5" not in url:
-        assert "10.0.0.5" not in error, "what a name leads to inside is nobody's business"
+        assert "10.0.0.5" not in error, "the error must not reveal the internal address of a name"
     assert interface.webhook.url is None
 
 
-def test_an_allowed_network_is_taken_on_any_port(signed_in: FlaskClient, interface: Interface) -> None:
+def test_an_allowed_network_is_accepted_on_any_port(signed_in: FlaskClient, interface: Interface) -> None:
     answer = save(signed_in, interface, webhook_url="http://127.0.0.1:6379/")
     assert answer.status_code == 303
     assert "resolve" not in signed_in.get(answer.location).text
@@ -343,7 +343,7 @@ def test_a_name_that_does_not_resolve_is_saved_with_a_warning(
 def test_no_transaction_is_open_while_a_name_is_looked_up(
     app: Flask, signed_in: FlaskClient, interface: Interface, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """On SQLite it would hold the only lock there is, on PostgreSQL a connection."""
+    """On SQLite a transaction would hold the only lock, on PostgreSQL a connection."""
     open_ones: list[int] = []
 
     def resolver(host: str, port: int, *more: object) -> list[object]:
@@ -367,7 +367,7 @@ def test_an_empty_url_keeps_leads_here(signed_in: FlaskClient, interface: Interf
 
 
 def answer_test(delivery: Delivery, code: int, response: str, token: ApiKey | None = None) -> None:
-    """What the worker records."""
+    """Records an attempt as the worker does."""
     with transaction():
         delivery.retry_at = None
         delivery.state = DeliveryState.DELIVERED if code < 300 else DeliveryState.FAILED
@@ -397,9 +397,7 @@ def test_a_test_is_refused_until_a_url_is_saved(signed_in: FlaskClient, interfac
     assert interface.webhook.url is None, "a test saves nothing"
 
 
-def test_a_test_polls_until_its_outcome_is_there_and_then_stops(
-    signed_in: FlaskClient, interface: Interface, token: ApiKey
-) -> None:
+def test_a_test_polls_until_there_is_an_outcome(signed_in: FlaskClient, interface: Interface, token: ApiKey) -> None:
     save(signed_in, interface, authentication="shared", shared_token=token.public_id)
     queued = signed_in.post(f"/interfaces/{interface.public_id}/tests", headers=HTMX).text
     (path,) = re.findall(r'hx-get="([^"]+)" hx-trigger="every 700ms"', queued)
@@ -428,7 +426,7 @@ def test_a_test_polls_until_its_outcome_is_there_and_then_stops(
         (299, "Delivered: 299 in"),
     ],
 )
-def test_an_outcome_is_told_in_words(signed_in: FlaskClient, interface: Interface, code: int, words: str) -> None:
+def test_an_outcome_is_explained_in_words(signed_in: FlaskClient, interface: Interface, code: int, words: str) -> None:
     save(signed_in, interface)
     signed_in.post(f"/interfaces/{interface.public_id}/tests")
     delivery = db.session.query(Delivery).one()
@@ -449,7 +447,7 @@ def test_without_javascript_a_page_with_refresh_shows_it(signed_in: FlaskClient,
     assert "Refresh" in page
 
 
-def test_polling_ends_with_words_when_no_worker_comes(signed_in: FlaskClient, interface: Interface) -> None:
+def test_polling_ends_with_a_sentence_if_no_worker_runs(signed_in: FlaskClient, interface: Interface) -> None:
     save(signed_in, interface)
     path = signed_in.post(f"/interfaces/{interface.public_id}/tests").location
     with transaction():
@@ -464,7 +462,7 @@ def test_a_test_that_could_not_be_signed_says_why(signed_in: FlaskClient, interf
     path = signed_in.post(f"/interfaces/{interface.public_id}/tests").location
     with transaction():
         delivery = db.session.query(Delivery).one()
-        delivery.state, delivery.retry_at = DeliveryState.HELD, None
+        delivery.state, delivery.retry_at = DeliveryState.ON_HOLD, None
         delivery.state_reason = "Its Shared Token was revoked."
     assert "Its Shared Token was revoked." in signed_in.get(path, headers=HTMX).text
 
@@ -498,7 +496,7 @@ def test_a_test_of_a_paused_webhook_is_refused(signed_in: FlaskClient, interface
     assert "This webhook is paused." in answer.text
 
 
-def test_delete_says_what_will_happen_and_does_it(
+def test_delete_says_what_will_happen_and_then_deletes(
     signed_in: FlaskClient, interface: Interface, edit: Callable[..., str]
 ) -> None:
     save(signed_in, interface)
@@ -506,11 +504,11 @@ def test_delete_says_what_will_happen_and_does_it(
         captured(interface.public_id, {"name": "Ada"})
     path = f"/interfaces/{interface.public_id}/delete"
     for page in (signed_in.get(edit()).text, signed_in.get(path).text):
-        assert "1 lead that waits to be sent is cancelled. The lead it brought stays." in page
+        assert "1 lead that is waiting to be sent is cancelled. The lead it collected is kept." in page
     answer = signed_in.post(path)
     assert (answer.status_code, answer.location) == (303, "/interfaces")
     page = signed_in.get("/interfaces").text
-    assert "“Contact sales” is deleted. 1 lead that waited to be sent is cancelled." in page
+    assert "“Contact sales” is deleted. 1 lead waiting to be sent is cancelled." in page
     assert db.session.query(Delivery).one().state == DeliveryState.CANCELLED
     assert db.session.query(Lead).count() == 1
     for gone in (edit(), edit("embed"), edit("lead-generation")):
@@ -518,21 +516,21 @@ def test_delete_says_what_will_happen_and_does_it(
     assert signed_in.post(path).status_code == 404
 
 
-# Who may -------------------------------------------------------------------------------------------------------------
+# Access --------------------------------------------------------------------------------------------------------------
 
 TABS = ("edit", "edit/fields", "edit/lead-generation", "edit/embed", "delete")
-DEEDS = ("edit", "edit/lead-generation", "tests", "pause", "resume", "delete")
+ACTIONS = ("edit", "edit/lead-generation", "tests", "pause", "resume", "delete")
 
 
-def test_a_strangers_interface_is_not_found(
+def test_an_interface_of_another_account_is_not_found(
     signed_in: FlaskClient, stranger: FlaskClient, interface: Interface
 ) -> None:
     save(signed_in, interface)
     test = signed_in.post(f"/interfaces/{interface.public_id}/tests").location
     for path in [*(f"/interfaces/{interface.public_id}/{tab}" for tab in TABS), test]:
         assert stranger.get(path).status_code == 404
-    for deed in DEEDS:
-        assert stranger.post(f"/interfaces/{interface.public_id}/{deed}", data=SETTINGS).status_code == 404
+    for action in ACTIONS:
+        assert stranger.post(f"/interfaces/{interface.public_id}/{action}", data=SETTINGS).status_code == 404
     assert "Contact sales" not in stranger.get("/interfaces").text
     db.session.expire_all()
     assert interface.archived_at is None
@@ -540,13 +538,13 @@ def test_a_strangers_interface_is_not_found(
 
 
 @pytest.mark.parametrize("public_id", ["if_none", "%00", "..", "🎣", "x" * 500])
-def test_an_id_that_is_none_is_not_found(signed_in: FlaskClient, public_id: str) -> None:
+def test_an_invalid_id_is_not_found(signed_in: FlaskClient, public_id: str) -> None:
     assert signed_in.get(f"/interfaces/{public_id}/edit").status_code == 404
     assert signed_in.post(f"/interfaces/{public_id}/delete").status_code == 404
 
 
 @pytest.mark.parametrize(("role", "code"), [(Role.ADMIN, 200), (Role.EDITOR, 200), (Role.LEADS_ONLY, 403)])
-def test_interfaces_are_not_for_those_who_only_see_leads(
+def test_interfaces_are_hidden_from_users_who_only_see_leads(
     signed_in: FlaskClient, owner: User, interface: Interface, role: Role, code: int
 ) -> None:
     with transaction():
@@ -556,12 +554,12 @@ def test_interfaces_are_not_for_those_who_only_see_leads(
     assert signed_in.get("/").location == ("/interfaces" if code == 200 else "/leads")
 
 
-def test_nothing_is_changed_by_looking(signed_in: FlaskClient, interface: Interface) -> None:
+def test_a_get_changes_nothing(signed_in: FlaskClient, interface: Interface) -> None:
     assert signed_in.get(f"/interfaces/{interface.public_id}/pause").status_code == 405
     assert signed_in.get(f"/interfaces/{interface.public_id}/tests").status_code == 405
 
 
-def test_signed_out_there_is_nothing(client: FlaskClient, interface: Interface) -> None:
+def test_interfaces_need_sign_in(client: FlaskClient, interface: Interface) -> None:
     for path in ("/", "/interfaces", "/interfaces/new", f"/interfaces/{interface.public_id}/edit"):
         answer = client.get(path)
         assert answer.status_code == 303

@@ -1,4 +1,4 @@
-"""The public form and its JSON twin: what visitors and scripts may send, and what they are told."""
+"""The public form, as a page and as JSON: what visitors and scripts may send, and what they get back."""
 
 import json
 from typing import Any
@@ -41,7 +41,7 @@ def test_the_form_asks_the_interfaces_questions(client: FlaskClient, address: st
         assert attribute in page.text
 
 
-def test_a_post_keeps_the_lead_and_leads_to_the_thank_you_page(client: FlaskClient, address: str) -> None:
+def test_a_post_stores_the_lead_and_redirects_to_the_thank_you_page(client: FlaskClient, address: str) -> None:
     answer = client.post(address, data=ADA)
     assert answer.status_code == 303
     assert answer.location == f"{address}/thank-you"
@@ -50,35 +50,35 @@ def test_a_post_keeps_the_lead_and_leads_to_the_thank_you_page(client: FlaskClie
     assert (only_lead().name, only_lead().email) == ("Ada Lovelace", "ada@example.com")
 
 
-def test_reloading_the_thank_you_page_sends_nothing_twice(client: FlaskClient, address: str) -> None:
+def test_reloading_the_thank_you_page_does_not_send_the_form_again(client: FlaskClient, address: str) -> None:
     thanks = client.post(address, data=ADA).location
     client.get(thanks)
     client.get(thanks)
     assert lead_count() == 1
 
 
-def test_whoever_accepts_json_is_told_the_id(client: FlaskClient, address: str) -> None:
+def test_a_client_that_accepts_json_gets_the_id(client: FlaskClient, address: str) -> None:
     answer = client.post(address, data=ADA, headers=JSON)
     assert answer.status_code == 201
     assert answer.json == {"id": only_lead().public_id}
 
 
-def test_json_is_answered_in_json_without_being_asked_for(client: FlaskClient, address: str) -> None:
+def test_json_is_answered_with_json_without_an_accept_header(client: FlaskClient, address: str) -> None:
     answer = client.post(address, json=ADA)
     assert answer.status_code == 201
     assert answer.json == {"id": only_lead().public_id}
 
 
-def test_json_from_someone_who_wants_a_page_gets_a_page(client: FlaskClient, address: str) -> None:
+def test_json_from_a_client_that_wants_a_page_gets_a_page(client: FlaskClient, address: str) -> None:
     assert client.post(address, json=ADA, headers={"Accept": "text/html"}).status_code == 303
 
 
-def test_multipart_is_taken_as_well(client: FlaskClient, address: str) -> None:
+def test_multipart_is_accepted_too(client: FlaskClient, address: str) -> None:
     assert client.post(address, data=ADA, content_type="multipart/form-data").status_code == 303
     assert only_lead().fields == ADA
 
 
-def test_faults_come_back_as_json_by_field(client: FlaskClient, address: str) -> None:
+def test_errors_come_back_as_json_by_field(client: FlaskClient, address: str) -> None:
     answer = client.post(address, json={"name": "Ada", "email": "ada@", "phone": "call me"}, headers=JSON)
     assert answer.status_code == 422
     assert set(answer.json["errors"]) == {"email", "phone", "message"}
@@ -86,7 +86,7 @@ def test_faults_come_back_as_json_by_field(client: FlaskClient, address: str) ->
     assert lead_count() == 0
 
 
-def test_faults_come_back_in_the_form_with_its_values(client: FlaskClient, address: str) -> None:
+def test_errors_come_back_in_the_form_with_the_values(client: FlaskClient, address: str) -> None:
     answer = client.post(address, data={**ADA, "email": "ada@example", "message": "<b>Hello</b>\nworld"})
     assert answer.status_code == 422
     assert "<title>Error: Contact sales</title>" in answer.text
@@ -102,8 +102,8 @@ def test_faults_come_back_in_the_form_with_its_values(client: FlaskClient, addre
 def test_an_unknown_or_deleted_form_is_not_found(
     client: FlaskClient, interface: Interface, address: str, headers: dict[str, str]
 ) -> None:
-    assert client.get("/f/if_nobody", headers=headers).status_code == 404
-    assert client.post("/f/if_nobody", data=ADA, headers=headers).status_code == 404
+    assert client.get("/f/if_unknown", headers=headers).status_code == 404
+    assert client.post("/f/if_unknown", data=ADA, headers=headers).status_code == 404
     assert client.post("/f/%00", data=ADA, headers=headers).status_code == 404
     with transaction():
         interfaces.archive(interface)
@@ -143,7 +143,9 @@ def test_a_body_over_256_kb_is_refused(client: FlaskClient, address: str, kind: 
         (b"{}", 422),
     ],
 )
-def test_broken_or_shapeless_json_is_told_so(client: FlaskClient, address: str, body: bytes, code: int) -> None:
+def test_json_that_is_broken_or_not_an_object_is_an_error(
+    client: FlaskClient, address: str, body: bytes, code: int
+) -> None:
     answer = client.post(address, data=body, content_type="application/json")
     assert answer.status_code == code
     assert answer.json["errors"]
@@ -151,7 +153,7 @@ def test_broken_or_shapeless_json_is_told_so(client: FlaskClient, address: str, 
 
 
 @pytest.mark.parametrize("wrong", [["Ada"], {"first": "Ada"}, []])
-def test_lists_and_objects_are_no_answers(client: FlaskClient, address: str, wrong: object) -> None:
+def test_lists_and_objects_are_not_valid_answers(client: FlaskClient, address: str, wrong: object) -> None:
     answer = client.post(address, json={**ADA, "name": wrong})
     assert answer.status_code == 422
     assert answer.json == {"errors": {"name": ["Name must be text, not a list or an object."]}}
@@ -163,14 +165,14 @@ def test_numbers_and_booleans_become_text_as_they_were_written(client: FlaskClie
     assert only_lead().fields == {**ADA, "name": "1e2", "phone": "15550100", "message": "true"}
 
 
-def test_a_number_of_thousands_of_digits_is_only_too_long(client: FlaskClient, address: str) -> None:
+def test_a_number_with_thousands_of_digits_is_only_too_long(client: FlaskClient, address: str) -> None:
     body = json.dumps(ADA).replace('"Ada Lovelace"', "9" * 10_000)
     answer = client.post(address, data=body, content_type="application/json")
     assert answer.status_code == 422
     assert "too long" in answer.json["errors"]["name"][0]
 
 
-def test_null_and_missing_are_empty(client: FlaskClient, address: str) -> None:
+def test_null_and_missing_values_are_empty_answers(client: FlaskClient, address: str) -> None:
     sent: dict[str, Any] = {**ADA, "phone": None}
     assert client.post(address, json=sent).status_code == 201
     assert only_lead().fields["phone"] == ""
@@ -178,19 +180,19 @@ def test_null_and_missing_are_empty(client: FlaskClient, address: str) -> None:
     assert client.post(address, json=sent).status_code == 201
 
 
-def test_of_a_name_given_twice_the_last_counts(client: FlaskClient, address: str) -> None:
+def test_if_a_name_is_sent_twice_the_last_value_counts(client: FlaskClient, address: str) -> None:
     body = json.dumps(ADA)[:-1] + ', "name": "Grace"}'
     client.post(address, data=body, content_type="application/json")
     client.post(address, data={**ADA, "name": ["Ada", "Grace"]})
     assert [lead.name for lead in db.session.scalars(select(Lead))] == ["Grace", "Grace"]
 
 
-def test_what_no_field_asks_for_is_dropped(client: FlaskClient, address: str) -> None:
+def test_values_without_a_field_are_dropped(client: FlaskClient, address: str) -> None:
     client.post(address, json={**ADA, "is_admin": "yes", "__proto__": {"a": 1}})
     assert only_lead().fields == ADA
 
 
-def test_a_message_of_10_000_characters_is_kept_whole(client: FlaskClient, address: str) -> None:
+def test_a_message_of_10_000_characters_is_stored_completely(client: FlaskClient, address: str) -> None:
     message = "🌞é" * 5_000
     assert client.post(address, data={**ADA, "message": message}).status_code == 303
     assert only_lead().fields["message"] == message
@@ -202,20 +204,20 @@ def test_a_message_of_20_001_characters_is_refused_and_not_cut(client: FlaskClie
     assert "m" * 20_001 in answer.text
 
 
-def test_control_characters_go_and_every_script_stays(client: FlaskClient, address: str) -> None:
+def test_control_characters_are_removed_and_all_alphabets_are_kept(client: FlaskClient, address: str) -> None:
     sent = {**ADA, "name": "\x00محمد\x07  👩‍🚀\x85", "message": "one\r\ntwo\rthree\x00\x1b[31m\ud83d"}
     assert client.post(address, data=json.dumps(sent), content_type="application/json").status_code == 201
     assert only_lead().fields["name"] == "محمد 👩‍🚀"
     assert only_lead().fields["message"] == "one\ntwo\nthree[31m\ufffd"
 
 
-def test_other_kinds_of_body_are_refused_in_words(client: FlaskClient, address: str) -> None:
+def test_other_kinds_of_body_are_refused_with_an_explanation(client: FlaskClient, address: str) -> None:
     answer = client.post(address, data=b"<lead/>", content_type="application/xml", headers=JSON)
     assert answer.status_code == 415
     assert "JSON" in answer.json["errors"]["_form"][0]
 
 
-def test_too_many_posts_wait_per_form(make_app: Any, interface: Interface) -> None:
+def test_posts_are_limited_per_form(make_app: Any, interface: Interface) -> None:
     client = make_app(FORM_RATE_LIMIT="2 per minute").test_client()
     address = f"/f/{interface.public_id}"
     assert [client.post(address, data=ADA, headers=JSON).status_code for _ in range(3)] == [201, 201, 429]
@@ -225,23 +227,23 @@ def test_too_many_posts_wait_per_form(make_app: Any, interface: Interface) -> No
     assert client.post(address, data=ADA).status_code == 429
     assert "One moment" in client.post(address, data=ADA).text
     assert client.get(address).status_code == 200
-    assert client.post("/f/if_another", data=ADA).status_code == 404  # counted by itself
+    assert client.post("/f/if_another", data=ADA).status_code == 404  # counted separately
     assert lead_count() == 2
 
 
-def test_the_limit_counts_in_the_process_where_redis_is_away(make_app: Any, interface: Interface) -> None:
+def test_without_redis_the_limit_counts_in_the_process(make_app: Any, interface: Interface) -> None:
     client = make_app(FORM_RATE_LIMIT="1 per minute", REDIS_URL="redis://127.0.0.1:1").test_client()
     address = f"/f/{interface.public_id}"
     assert [client.post(address, data=ADA, headers=JSON).status_code for _ in range(2)] == [201, 429]
 
 
-def test_an_empty_limit_is_none(make_app: Any, interface: Interface) -> None:
+def test_an_empty_limit_means_no_limit(make_app: Any, interface: Interface) -> None:
     client = make_app(FORM_RATE_LIMIT="").test_client()
     codes = {client.post(f"/f/{interface.public_id}", data=ADA).status_code for _ in range(40)}
     assert codes == {303}
 
 
-def test_no_answer_sets_a_cookie_not_even_for_whoever_is_signed_in(
+def test_no_response_sets_a_cookie_even_for_a_signed_in_user(
     make_app: Any, signed_in: FlaskClient, interface: Interface
 ) -> None:
     address = f"/f/{interface.public_id}"
@@ -254,20 +256,20 @@ def test_no_answer_sets_a_cookie_not_even_for_whoever_is_signed_in(
             client.post(address, data={}),
             client.post(address, data=b"{", content_type="application/json"),
             client.post(address, data=b"x" * 300_000),
-            client.post("/f/if_nobody", data=ADA),
+            client.post("/f/if_unknown", data=ADA),
             client.options(address),
         ]
         assert all("Set-Cookie" not in answer.headers for answer in answers)
     assert answers[3].status_code == 429
 
 
-def test_no_csrf_token_is_asked_for_and_other_sites_may_post(make_app: Any, interface: Interface) -> None:
+def test_no_csrf_token_is_needed_and_other_sites_may_post(make_app: Any, interface: Interface) -> None:
     client = make_app(csrf=True).test_client()
     headers = {"Origin": "https://brightwater.example", "Sec-Fetch-Site": "cross-site"}
     assert client.post(f"/f/{interface.public_id}", data=ADA, headers=headers).status_code == 303
 
 
-def test_scripts_of_other_sites_may_read_every_answer(client: FlaskClient, address: str) -> None:
+def test_scripts_of_other_sites_may_read_every_response(client: FlaskClient, address: str) -> None:
     preflight = client.options(
         address, headers={"Origin": "https://a.example", "Access-Control-Request-Method": "POST"}
     )
@@ -296,7 +298,7 @@ def test_any_site_may_frame_the_form(client: FlaskClient, address: str) -> None:
     assert "lf-hosted" in hosted.text
 
 
-def test_the_source_is_kept_from_hidden_fields_query_and_page(client: FlaskClient, address: str) -> None:
+def test_the_source_comes_from_hidden_fields_query_and_page(client: FlaskClient, address: str) -> None:
     page = "https://brightwater.example/pricing?utm_source=page&utm_medium=email&gclid=Cj0"
     client.post(
         f"{address}?utm_campaign=autumn&utm_source=query",
@@ -320,19 +322,19 @@ def test_the_source_is_kept_from_hidden_fields_query_and_page(client: FlaskClien
     }
 
 
-def test_a_framed_form_hands_on_the_page_it_stands_on(client: FlaskClient, address: str) -> None:
+def test_a_framed_form_sends_the_page_around_it(client: FlaskClient, address: str) -> None:
     headers = {"Sec-Fetch-Dest": "iframe", "Referer": "https://brightwater.example/"}
     form = client.get(f"{address}?utm_source=news", headers=headers).text
     assert '<input type="hidden" name="page_url" value="https://brightwater.example/">' in form
     assert '<input type="hidden" name="utm_source" value="news">' in form
 
 
-def test_a_plain_form_on_another_page_is_known_by_its_referrer(client: FlaskClient, address: str) -> None:
+def test_the_page_of_a_plain_form_is_taken_from_the_referrer(client: FlaskClient, address: str) -> None:
     client.post(address, data=ADA, headers={"Referer": "https://shop.example/contact"})
     assert only_lead().source["page_url"] == "https://shop.example/contact"
 
 
-def test_overlong_sources_are_cut(client: FlaskClient, address: str) -> None:
+def test_long_sources_are_cut(client: FlaskClient, address: str) -> None:
     sent = {**ADA, "page_url": "https://a.example/" + "x" * 5000, "page_title": "t" * 5000, "utm_term": "u" * 5000}
     client.post(address, json=sent, headers={"User-Agent": "U" * 5000})
     source = only_lead().source
@@ -340,7 +342,9 @@ def test_overlong_sources_are_cut(client: FlaskClient, address: str) -> None:
     assert len(source["utm"]["term"]) == 300
 
 
-def test_nothing_is_read_before_a_lead_is_kept(app: Flask, client: FlaskClient, address: str) -> None:
+def test_nothing_is_read_from_the_database_before_a_lead_is_stored(
+    app: Flask, client: FlaskClient, address: str
+) -> None:
     client.post(address, data=ADA)
     statements: list[str] = []
     for engine in db.engines.values():
@@ -350,7 +354,7 @@ def test_nothing_is_read_before_a_lead_is_kept(app: Flask, client: FlaskClient, 
     assert not selects
 
 
-def test_a_crash_is_told_in_the_forms_own_shape_and_keeps_nothing(
+def test_a_crash_is_answered_in_the_shape_of_the_form_and_stores_nothing(
     client: FlaskClient, address: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def crash(*args: object, **kwargs: object) -> None:
@@ -365,8 +369,25 @@ def test_a_crash_is_told_in_the_forms_own_shape_and_keeps_nothing(
     assert lead_count() == 0
 
 
-def test_a_host_that_is_no_name_takes_no_lead_away(app: Flask, address: str) -> None:
-    """As WSGI hands it over: a client would stumble over it itself."""
+def test_after_a_crash_only_the_allowed_sites_may_read_the_response(
+    client: FlaskClient, address: str, interface: Interface, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with transaction():
+        db.session.get_one(Interface, interface.id).allowed_sites = ["https://shop.example"]
+    headers = {"Origin": "https://shop.example", "Accept": "application/json"}
+    assert client.post(address, data=ADA, headers=headers).headers["Access-Control-Allow-Origin"] == headers["Origin"]
+
+    def crash(*args: object, **kwargs: object) -> None:
+        raise RuntimeError("no room")
+
+    monkeypatch.setattr("webapp.services.intake.capture._first", crash)
+    answer = client.post(address, data=ADA, headers=headers)
+    assert answer.status_code == 500
+    assert answer.headers["Access-Control-Allow-Origin"] == headers["Origin"]
+
+
+def test_a_lead_with_an_invalid_host_header_is_not_lost(app: Flask, address: str) -> None:
+    """Calls the WSGI app, because the test client refuses such a host itself."""
     environ = EnvironBuilder(path=address, method="POST", json=dict(ADA)).get_environ()
     environ["HTTP_HOST"] = "xn--a"
     _, status, _ = run_wsgi_app(app, environ)

@@ -1,4 +1,4 @@
-"""Every type of field on the public form: what is sent, kept and told; and the form's words, look, logo and end."""
+"""Every field type on the public form: what is sent, stored and answered; and the form's texts, look and logo."""
 
 import gzip
 import json
@@ -46,7 +46,7 @@ EMPTY = {"checkboxes": [], "number": None, "consent": False, "hidden": "plain"}
 
 @pytest.fixture
 def every(owner: User) -> Interface:
-    """An interface with one field of each type, the key being the type."""
+    """An interface with one field of each type. The key is the type."""
     with transaction():
         interface = interfaces.create(owner.account_id, "Every type", interface_templates.BLANK)
         interface.country, interface.webhook.url = "GB", "https://crm.example.com/"
@@ -68,7 +68,7 @@ def require_all(interface: Interface) -> None:
             field.required = True
 
 
-def test_each_type_is_kept_delivered_mailed_and_exported_in_its_own_way(
+def test_each_type_is_stored_delivered_mailed_and_exported_in_its_own_way(
     app: Flask, signed_in: FlaskClient, every: Interface
 ) -> None:
     address = f"/f/{every.public_id}"
@@ -101,14 +101,14 @@ def test_each_type_is_kept_delivered_mailed_and_exported_in_its_own_way(
         assert words in page
 
 
-def test_what_is_left_empty_is_there_all_the_same(client: FlaskClient, every: Interface) -> None:
+def test_empty_answers_are_stored_too(client: FlaskClient, every: Interface) -> None:
     assert client.post(f"/f/{every.public_id}", json={}).status_code == 201
     lead = db.session.scalars(select(Lead)).one()
     assert lead.fields == dict.fromkeys(ANSWERS, "") | EMPTY
     assert [entry["given"] for entry in lead.consents] == [False]
 
 
-def test_json_may_have_its_own_types(client: FlaskClient, every: Interface) -> None:
+def test_json_may_use_its_own_types(client: FlaskClient, every: Interface) -> None:
     sent = {"number": 7, "checkboxes": ["Red"], "consent": True, "radio": "Red"}
     assert client.post(f"/f/{every.public_id}", json=sent).status_code == 201
     found = db.session.scalars(select(Lead)).one().fields
@@ -137,23 +137,25 @@ WRONG = [
 ]
 
 
-def test_an_answer_that_is_none_of_its_type_is_told_so(client: FlaskClient, every: Interface) -> None:
+def test_an_answer_that_does_not_fit_its_type_is_an_error(client: FlaskClient, every: Interface) -> None:
     for key, sent in WRONG:
         answer = client.post(f"/f/{every.public_id}", json={key: sent})
         assert (answer.status_code, list(answer.json["errors"])) == (422, [key]), (key, sent)
 
 
-def test_required_means_each_type_but_what_visitors_cannot_answer(client: FlaskClient, every: Interface) -> None:
+def test_every_type_can_be_required_except_those_that_visitors_cannot_answer(
+    client: FlaskClient, every: Interface
+) -> None:
     require_all(every)
     answer = client.post(f"/f/{every.public_id}", data={"hidden": ""}, headers=JSON)
     assert set(answer.json["errors"]) == set(ANSWERS) - {"hidden"}
     page = client.post(f"/f/{every.public_id}", data={**ANSWERS, "checkboxes": []}).text
     assert 'href="#checkboxes-1"' in page
-    assert 'value="v1" checked' in page, "what was right stays"
+    assert 'value="v1" checked' in page, "valid answers stay"
     assert "<option selected>Red</option>" in page
 
 
-def test_ranges_count(client: FlaskClient, every: Interface) -> None:
+def test_minimum_and_maximum_are_checked(client: FlaskClient, every: Interface) -> None:
     limits = {"text": ("3", "5"), "number": ("1", "10"), "date": ("2027-01-01", "2027-12-31")}
     with transaction():
         for field in every.fields:
@@ -166,7 +168,7 @@ def test_ranges_count(client: FlaskClient, every: Interface) -> None:
     assert client.post(address, json={"text": "abc", "number": "10", "date": "2027-01-01"}).status_code == 201
 
 
-def test_consent_to_words_that_have_changed_is_asked_for_again(client: FlaskClient, every: Interface) -> None:
+def test_consent_is_asked_for_again_if_the_words_have_changed(client: FlaskClient, every: Interface) -> None:
     consent = next(field for field in every.fields if field.key == "consent")
     with transaction():
         fields.change(every, consent, {"label": "Consent", "statement": "Something else."})
@@ -179,14 +181,14 @@ def test_consent_to_words_that_have_changed_is_asked_for_again(client: FlaskClie
     assert (entry["text"], entry["version"]) == ("Something else.", 2)
 
 
-def test_a_hidden_field_is_filled_by_the_forms_address(client: FlaskClient, every: Interface) -> None:
+def test_a_hidden_field_is_filled_from_the_forms_address(client: FlaskClient, every: Interface) -> None:
     address = f"/f/{every.public_id}"
     assert '<input type="hidden" name="hidden" value="gold&#34;&gt;">' in client.get(f'{address}?hidden=gold">').text
     client.post(f"{address}?hidden=silver", data={"text": "Ada"})
     assert db.session.scalars(select(Lead)).one().fields["hidden"] == "silver"
 
 
-def test_every_visible_word_can_be_another(client: FlaskClient, every: Interface) -> None:
+def test_every_visible_text_can_be_changed(client: FlaskClient, every: Interface) -> None:
     require_all(every)
     ours = {
         "button": "Absenden",
@@ -203,7 +205,7 @@ def test_every_visible_word_can_be_another(client: FlaskClient, every: Interface
     assert "Your answers go to" not in page
 
 
-def test_a_closed_form_says_so_and_takes_nothing(client: FlaskClient, every: Interface) -> None:
+def test_a_closed_form_says_so_and_accepts_nothing(client: FlaskClient, every: Interface) -> None:
     address = f"/f/{every.public_id}"
     with transaction():
         interfaces.close(every)
@@ -220,7 +222,7 @@ def test_a_closed_form_says_so_and_takes_nothing(client: FlaskClient, every: Int
     assert "<form" in client.get(address).text
 
 
-def test_after_submit_a_page_of_ones_own(client: FlaskClient, every: Interface) -> None:
+def test_after_submit_visitors_can_be_sent_to_another_page(client: FlaskClient, every: Interface) -> None:
     address, frame = f"/f/{every.public_id}", {"Sec-Fetch-Dest": "iframe"}
     with transaction():
         interfaces.update_general(
@@ -233,7 +235,7 @@ def test_after_submit_a_page_of_ones_own(client: FlaskClient, every: Interface) 
     assert 'href="https://brightwater.example/thanks?a=b" target="_top"' in client.get(in_frame, headers=frame).text
 
 
-def test_only_a_plain_https_address_can_be_that_page(every: Interface) -> None:
+def test_only_a_plain_https_url_can_be_the_page_after_submit(every: Interface) -> None:
     for url in (
         "http://a.example",
         "javascript:alert(1)",
@@ -246,7 +248,7 @@ def test_only_a_plain_https_address_can_be_that_page(every: Interface) -> None:
         assert refusal.value.field == "redirect_url"
 
 
-def test_the_look_is_one_stylesheet_and_its_address(client: FlaskClient, every: Interface) -> None:
+def test_the_look_is_one_stylesheet_and_its_address_names_it(client: FlaskClient, every: Interface) -> None:
     with transaction():
         interfaces.update_look(every, accent="#FFEE00", scheme=Scheme.DARK, corners=Corners.ROUND)
     page = client.get(f"/f/{every.public_id}", headers={"Sec-Fetch-Dest": "iframe"}).text
@@ -268,7 +270,7 @@ def test_a_logo_is_uploaded_shown_replaced_and_removed(signed_in: FlaskClient, e
         f"/interfaces/{every.public_id}/edit",
         b"<svg xmlns='http://www.w3.org/2000/svg'><script>1</script></svg>",
     )
-    for body, words in ((b"GIF89a", "no picture"), (PNG + b"\0" * 20_480, "21 KB")):
+    for body, words in ((b"GIF89a", "not a picture"), (PNG + b"\0" * 20_480, "21 KB")):
         answer = signed_in.post(edit, data={"name": "Every", "logo": (BytesIO(body), "logo.png")})
         assert answer.status_code == 422
         assert words in answer.text
@@ -286,7 +288,7 @@ def test_a_logo_is_uploaded_shown_replaced_and_removed(signed_in: FlaskClient, e
 
 
 def test_a_first_view_is_three_requests_and_thirty_kilobytes(client: FlaskClient, every: Interface) -> None:
-    """With all types, and a logo as large as one may be that cannot be compressed."""
+    """With all types, and with the largest allowed logo, which cannot be compressed."""
     with transaction():
         form_look.set_logo(every, PNG + bytes(range(256)) * 79)
     address = f"/f/{every.public_id}"
@@ -294,7 +296,7 @@ def test_a_first_view_is_three_requests_and_thirty_kilobytes(client: FlaskClient
     sizes = [len(gzip.compress(client.get(file).data)) for file in _loaded(page) if "/logo/" not in file]
     assert len(gzip.compress(page.encode())) + sum(sizes) + form_look.MAX_LOGO < 30 * 1024
     assert "<script" not in page
-    # A frame has a script, and its logo in the page.
+    # A frame has a script, and the logo is inside the page.
     sizes = [len(gzip.compress(client.get(file).data)) for file in _loaded(framed.text)]
     assert len(gzip.compress(framed.data)) + sum(sizes) < 30 * 1024
     assert "data:image/png;base64," in framed.text
@@ -302,7 +304,7 @@ def test_a_first_view_is_three_requests_and_thirty_kilobytes(client: FlaskClient
 
 
 def _loaded(page: str) -> set[str]:
-    """What a page makes a browser ask for: no more than two files."""
+    """The files that a page makes a browser load: two."""
     found = {part.split('"')[0] for part in page.replace('href="/', 'src="/').split('src="/')[1:]}
     assert len(found) == 2, found
     return {f"/{address}" for address in found}

@@ -1,4 +1,4 @@
-"""The Leads pages: list, row, one lead, CSV, and Retry Webhook in all its ways."""
+"""The Leads pages: list, row, one lead, CSV, and every way to Retry Webhook."""
 
 import re
 import shlex
@@ -13,7 +13,7 @@ from tests.support.factories import captured, submit
 from tests.support.receiver import Receiver
 from webapp.clock import utcnow
 from webapp.db.transactions import transaction
-from webapp.delivery import lanes
+from webapp.delivery import lanes, rings
 from webapp.extensions import db
 from webapp.models import ApiKey, Attempt, Delivery, DeliveryState, Interface, KeyType, Lead, LeadLogEntry, Reason
 from webapp.services.interfaces import interfaces, webhooks
@@ -31,7 +31,7 @@ def capture(interface: Interface, **more: str) -> str:
 
 @pytest.fixture
 def hooked(interface: Interface, receiver: Receiver) -> Interface:
-    """The interface, its webhook pointing at a real receiver."""
+    """The interface with a webhook that sends to a real receiver."""
     with transaction():
         interface.webhook.url = receiver.url
     return interface
@@ -39,7 +39,7 @@ def hooked(interface: Interface, receiver: Receiver) -> Interface:
 
 @pytest.fixture
 def failed(hooked: Interface) -> str:
-    """The id of a lead that failed for good with 503."""
+    """The id of a lead whose delivery failed finally, with 503."""
     lead_id = capture(hooked)
     settle(DeliveryState.FAILED, tries=8, last_code=503, last_response="<b>upstream</b> is restarting")
     return lead_id
@@ -52,7 +52,7 @@ def settle(state: DeliveryState, **values: Any) -> None:
 
 
 def deliver(interface: Interface) -> None:
-    """What the worker does."""
+    """Sends what is due, as the worker does."""
     webhook_id = interface.webhook.id
     db.session.rollback()
     lanes.drain(webhook_id)
@@ -70,7 +70,7 @@ def counted(model: Any) -> int:
     return db.session.scalar(select(func.count()).select_from(model)) or 0
 
 
-def test_without_leads_the_page_says_the_next_step(signed_in: FlaskClient, interface: Interface) -> None:
+def test_an_empty_list_says_the_next_step(signed_in: FlaskClient, interface: Interface) -> None:
     page = signed_in.get("/leads").text
     assert "No leads yet" in page
     assert f"/interfaces/{interface.public_id}/edit/embed" in page
@@ -81,10 +81,10 @@ def test_the_list_shows_code_and_response_and_marks_failures(signed_in: FlaskCli
     for column in ("Received", "Interface", "Webhook Status", "Webhook Response"):
         assert f'<th scope="col">{column}</th>' in page
     assert "#i-x" in page
-    assert re.search(r"Failed.*503.* · .*try 8 of 8", page, re.DOTALL)
+    assert re.search(r"Failed.*503.* · .*attempt 8 of 8", page, re.DOTALL)
     assert "&lt;b&gt;upstream&lt;/b&gt;" in page
     assert "<b>upstream" not in page
-    assert 'aria-label="Tick Ada Lovelace"' in page
+    assert 'aria-label="Select Ada Lovelace"' in page
 
 
 def test_a_test_lead_is_tagged(signed_in: FlaskClient, hooked: Interface) -> None:
@@ -94,8 +94,8 @@ def test_a_test_lead_is_tagged(signed_in: FlaskClient, hooked: Interface) -> Non
 
 
 def test_a_filter_that_finds_nothing_offers_a_way_back(signed_in: FlaskClient, failed: str) -> None:
-    page = signed_in.get("/leads?q=%3Cnobody%3E&status=held&received=7d").text
-    assert "Nothing matches “&lt;nobody&gt;”" in page
+    page = signed_in.get("/leads?q=%3Cunknown%3E&status=held&received=7d").text
+    assert "Nothing matches “&lt;unknown&gt;”" in page
     assert "1 lead is outside this filter." in page
     assert "Clear the filter" in page
 
@@ -103,7 +103,7 @@ def test_a_filter_that_finds_nothing_offers_a_way_back(signed_in: FlaskClient, f
 @pytest.mark.parametrize(
     "query", ["q=%00", "status=nonsense", "interface=%00", "received=x", "before=%00", "after=%F0%9F"]
 )
-def test_rubbish_in_the_url_is_no_error(signed_in: FlaskClient, failed: str, query: str) -> None:
+def test_an_invalid_query_is_not_an_error(signed_in: FlaskClient, failed: str, query: str) -> None:
     assert signed_in.get(f"/leads?{query}").status_code == 200
     assert signed_in.get(f"/leads.csv?{query}", buffered=True).status_code == 200
 
@@ -113,7 +113,7 @@ def test_the_chips_keep_the_rest_of_the_filter(signed_in: FlaskClient, failed: s
     assert "/leads?q=ada&amp;received=24h&amp;status=failed" in page
 
 
-def test_a_stranger_finds_no_lead_of_ours_anywhere(stranger: FlaskClient, failed: str) -> None:
+def test_another_account_finds_no_lead(stranger: FlaskClient, failed: str) -> None:
     assert "Ada" not in stranger.get("/leads").text
     assert "Ada" not in stranger.get("/leads.csv", buffered=True).text
     assert stranger.get(f"/leads/{failed}").status_code == 404
@@ -123,23 +123,23 @@ def test_a_stranger_finds_no_lead_of_ours_anywhere(stranger: FlaskClient, failed
     assert delivery().retry_at is None
 
 
-@pytest.mark.parametrize("public_id", ["lead_nobody", "%00", "%F0%9F", "'"])
-def test_a_lead_nobody_knows_is_not_found(signed_in: FlaskClient, public_id: str) -> None:
+@pytest.mark.parametrize("public_id", ["lead_unknown", "%00", "%F0%9F", "'"])
+def test_an_unknown_lead_is_not_found(signed_in: FlaskClient, public_id: str) -> None:
     assert signed_in.get(f"/leads/{public_id}").status_code == 404
     assert signed_in.get(f"/leads/{public_id}/row", headers=HTMX).status_code == 404
     assert signed_in.post(f"/leads/{public_id}/retry").status_code == 404
 
 
-def test_nobody_sees_leads_without_signing_in(client: FlaskClient, failed: str) -> None:
+def test_leads_need_sign_in(client: FlaskClient, failed: str) -> None:
     for path in ("/leads", "/leads.csv", f"/leads/{failed}", f"/leads/{failed}/row"):
         assert client.get(path).status_code == 303
     assert client.post(f"/leads/{failed}/retry").status_code == 303
     assert delivery().retry_at is None
 
 
-def test_retry_by_plain_post_returns_to_the_list_it_was_pressed_in(signed_in: FlaskClient, failed: str) -> None:
-    answer = signed_in.post(f"/leads/{failed}/retry", data={"next": "/leads?status=failed"})
-    assert (answer.status_code, answer.location) == (303, "/leads?status=failed")
+def test_retry_with_a_plain_post_returns_to_the_same_list(signed_in: FlaskClient, failed: str) -> None:
+    answer = signed_in.post(f"/leads/{failed}/retry", data={"next": "/leads?received=24h"})
+    assert (answer.status_code, answer.location) == (303, "/leads?received=24h")
     page = signed_in.get(answer.location).text
     assert "Queued: the webhook of Ada Lovelace is being sent again." in page
     assert 'aria-busy="true"' in page
@@ -147,11 +147,11 @@ def test_retry_by_plain_post_returns_to_the_list_it_was_pressed_in(signed_in: Fl
 
 
 @pytest.mark.parametrize("elsewhere", ["https://evil.example/", "//evil.example", "/\\evil.example", ""])
-def test_retry_never_leads_to_another_site(signed_in: FlaskClient, failed: str, elsewhere: str) -> None:
+def test_retry_never_redirects_to_another_site(signed_in: FlaskClient, failed: str, elsewhere: str) -> None:
     assert signed_in.post(f"/leads/{failed}/retry", data={"next": elsewhere}).location == "/leads"
 
 
-def test_retry_in_place_goes_from_queued_to_the_outcome_and_stops(
+def test_retry_in_place_shows_queued_and_then_the_outcome(
     signed_in: FlaskClient, hooked: Interface, failed: str
 ) -> None:
     answer = signed_in.post(f"/leads/{failed}/retry", headers={**HTMX, "HX-Target": f"tr#{failed}"})
@@ -174,17 +174,17 @@ def test_retry_in_place_goes_from_queued_to_the_outcome_and_stops(
     assert outcome.headers["HX-Trigger"] == '{"toast": "Ada Lovelace: Delivered, 200"}'
 
 
-def test_an_outcome_that_comes_before_the_answer_to_the_click_is_announced_by_it(
+def test_an_outcome_before_the_answer_to_the_click_is_announced_in_that_answer(
     signed_in: FlaskClient, failed: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(lanes, "ring_unless_held", lanes.drain)  # a worker that is as quick as can be
+    monkeypatch.setattr(rings, "ring_unless_locked", lanes.drain)  # a worker that runs at once
     answer = signed_in.post(f"/leads/{failed}/retry", headers={**HTMX, "HX-Target": f"tr#{failed}"})
     assert "Delivered" in answer.text
     assert "hx-trigger" not in answer.text
     assert answer.headers["HX-Trigger"] == '{"toast": "Ada Lovelace: Delivered, 200"}'
 
 
-def test_a_fresh_lead_asks_for_its_outcome_without_announcing_it(signed_in: FlaskClient, hooked: Interface) -> None:
+def test_a_new_lead_polls_for_its_outcome_without_announcing_it(signed_in: FlaskClient, hooked: Interface) -> None:
     lead_id = capture(hooked)
     page = signed_in.get("/leads").text
     poll = re.search(r'hx-get="([^"]+/row[^"]*)"', page)[1].replace("&amp;", "&")  # type: ignore[index]
@@ -196,7 +196,7 @@ def test_a_fresh_lead_asks_for_its_outcome_without_announcing_it(signed_in: Flas
     assert signed_in.get(f"/leads/{lead_id}/row").location == f"/leads/{lead_id}"
 
 
-def test_a_lead_that_waits_for_long_is_asked_for_less_often(signed_in: FlaskClient, failed: str) -> None:
+def test_a_lead_that_waits_long_is_polled_less_often(signed_in: FlaskClient, failed: str) -> None:
     settle(DeliveryState.FAILED)
     with transaction():
         db.session.execute(update(Delivery).values(retry_at=utcnow().timestamp() - 120))
@@ -205,7 +205,7 @@ def test_a_lead_that_waits_for_long_is_asked_for_less_often(signed_in: FlaskClie
     assert signed_in.get(f"/leads/{failed}/row?pace=5s", headers=HTMX).status_code == 204
 
 
-def test_a_second_click_while_one_is_under_way_sends_once(
+def test_a_second_click_during_an_attempt_sends_once(
     signed_in: FlaskClient, hooked: Interface, failed: str, receiver: Receiver
 ) -> None:
     for _ in range(3):
@@ -230,7 +230,7 @@ def test_twenty_retries_leave_one_lead_and_one_webhook_id(
     assert "Retry Webhook by alice@example.com" in page
 
 
-def test_why_a_retry_cannot_be_made_is_said(signed_in: FlaskClient, hooked: Interface, failed: str) -> None:
+def test_the_page_says_why_a_retry_is_not_possible(signed_in: FlaskClient, hooked: Interface, failed: str) -> None:
     with transaction():
         webhooks.pause(hooked.webhook, "Paused by Alice.")
     answer = signed_in.post(f"/leads/{failed}/retry", headers={**HTMX, "HX-Target": f"tr#{failed}"})
@@ -261,35 +261,37 @@ def counted_clicks() -> int:
     return db.session.scalar(select(func.count()).where(Delivery.retry_at.is_not(None))) or 0
 
 
-def test_the_dialog_has_the_same_words(signed_in: FlaskClient, failed: str) -> None:
+def test_the_dialog_has_the_same_text(signed_in: FlaskClient, failed: str) -> None:
     answer = signed_in.post("/leads/retry", data={"lead": [failed]}, headers=HTMX)
     assert "Retry 1 webhook?" in answer.text
     assert "<main" not in answer.text
     assert answer.headers["HX-Trigger"] == '{"showdialog": "confirm"}'
 
 
-def test_what_cannot_be_sent_is_left_out_and_said(signed_in: FlaskClient, hooked: Interface, failed: str) -> None:
+def test_leads_that_cannot_be_sent_are_left_out_and_named(
+    signed_in: FlaskClient, hooked: Interface, failed: str
+) -> None:
     with transaction():
         other = interfaces.create(hooked.account_id, "Newsletter")
     kept = capture(other)
     both = signed_in.post("/leads/retry", data={"lead": [failed, kept]}).text
     assert "Retry 1 webhook?" in both
-    assert "1 of the 2 ticked is left out. Its interface has no Lead Webhook URL." in both
+    assert "1 of the 2 selected is left out. Its interface has no Lead Webhook URL." in both
     assert "None of these can be sent now" in signed_in.post("/leads/retry", data={"lead": [kept]}).text
 
 
-def test_nothing_ticked_is_said(signed_in: FlaskClient, failed: str) -> None:
+def test_a_retry_without_ticked_rows_says_so(signed_in: FlaskClient, failed: str) -> None:
     assert signed_in.post("/leads/retry").status_code == 303
-    assert "Tick the leads" in signed_in.get("/leads").text
+    assert "Select the leads" in signed_in.get("/leads").text
 
 
-@pytest.mark.parametrize("ids", [["lead_nobody"], ["\x00"], [""]])
+@pytest.mark.parametrize("ids", [["lead_unknown"], ["\x00"], [""]])
 def test_ticked_leads_that_do_not_exist_are_not_found(signed_in: FlaskClient, failed: str, ids: list[str]) -> None:
     assert signed_in.post("/leads/retry", data={"lead": [failed, *ids], "confirmed": "1"}).status_code == 404
     assert counted_clicks() == 0
 
 
-def test_a_lead_shows_its_answers_tries_payload_and_log(
+def test_a_lead_shows_its_answers_attempts_payload_and_log(
     signed_in: FlaskClient, hooked: Interface, receiver: Receiver
 ) -> None:
     receiver.answer(status=503, body=b"<i>no</i>\x00", headers=[("x-trace", "abc")])
@@ -300,8 +302,8 @@ def test_a_lead_shows_its_answers_tries_payload_and_log(
         "503 Service Unavailable",
         "x-trace: abc",
         "&lt;i&gt;no&lt;/i&gt;",
-        "Next try at",
-        "Try 1 · Automatic",
+        "Next attempt at",
+        "Attempt 1 · Automatic",
     ):
         assert words in page
     assert f"application/json, {len(delivery().payload):,} bytes" in page
@@ -344,7 +346,7 @@ def hooked_delivery_id() -> int:
     return db.session.scalars(select(Delivery.id)).one()
 
 
-def test_the_page_of_a_lead_asks_for_the_outcome_of_a_retry(
+def test_the_page_of_a_lead_polls_for_the_outcome_of_a_retry(
     signed_in: FlaskClient, hooked: Interface, failed: str
 ) -> None:
     answer = signed_in.post(f"/leads/{failed}/retry", headers={**HTMX, "HX-Target": "div#lead"})
@@ -358,7 +360,7 @@ def test_the_page_of_a_lead_asks_for_the_outcome_of_a_retry(
     assert "toast" in outcome.headers["HX-Trigger"]
 
 
-def test_the_curl_command_sends_the_very_bytes_and_nothing_else(hooked: Interface, failed: str) -> None:
+def test_the_curl_command_sends_exactly_the_payload_bytes(hooked: Interface, failed: str) -> None:
     with transaction():
         hooked.webhook.url = "https://hooks.example.com/a?b='$(touch%20x)'&c[]=1"
     command = lead_detail.curl(delivery(), None)
@@ -366,7 +368,7 @@ def test_the_curl_command_sends_the_very_bytes_and_nothing_else(hooked: Interfac
     words = shlex.split(command.replace("\\\n", ""))
     assert words[:4] == ["curl", "-i", "--globoff", "https://hooks.example.com/a?b='$(touch%20x)'&c[]=1"]
     assert words[-1].encode() == delivery().payload
-    # A real shell reads it the same way: printf stands in for curl.
+    # A real shell must read it the same way. printf takes the place of curl.
     printed = subprocess.run(
         ["sh", "-c", command.replace("curl", "printf '%s\\0'", 1)], capture_output=True, check=True, timeout=10
     )
@@ -374,7 +376,7 @@ def test_the_curl_command_sends_the_very_bytes_and_nothing_else(hooked: Interfac
     assert printed.stderr == b""
 
 
-def test_the_csv_is_a_file_of_what_is_filtered(signed_in: FlaskClient, hooked: Interface, failed: str) -> None:
+def test_the_csv_has_the_filtered_leads(signed_in: FlaskClient, hooked: Interface, failed: str) -> None:
     capture(hooked, name="=cmd()")
     answer = signed_in.get("/leads.csv?q=cmd", buffered=True)
     assert answer.content_type == "text/csv; charset=utf-8"

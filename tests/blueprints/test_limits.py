@@ -1,4 +1,4 @@
-"""How much one request may bring, how often somebody may ask, and who that is: each with its code and words."""
+"""Limits on a request's size and on the rate of requests, and how a client is identified."""
 
 import json
 from typing import Any
@@ -36,7 +36,7 @@ TOO_MUCH = {
 
 
 @pytest.mark.parametrize("csrf", [True, False], ids=["as it is", "with no one but ourselves to read the form"])
-def test_too_much_is_413_in_words_for_people_and_for_programs(
+def test_too_much_is_413_for_people_and_for_programs(
     make_app: AppMaker, owner: User, interface: Interface, csrf: bool, caplog: pytest.LogCaptureFixture
 ) -> None:
     app = make_app()
@@ -63,7 +63,7 @@ def test_json_of_too_many_fields_is_413(client: FlaskClient, interface: Interfac
     assert list(answer.json or {}) == ["errors"]
 
 
-def test_500_fields_are_taken(client: FlaskClient, interface: Interface) -> None:
+def test_500_fields_are_accepted(client: FlaskClient, interface: Interface) -> None:
     fields = {**ADA, **{f"f{number}": "1" for number in range(496)}}
     address = f"/f/{interface.public_id}"
     assert client.post(address, data=fields).status_code == 303
@@ -72,7 +72,7 @@ def test_500_fields_are_taken(client: FlaskClient, interface: Interface) -> None
 
 
 @pytest.mark.parametrize("method", ["PUT", "PATCH", "DELETE"])
-def test_a_method_that_is_none_of_ours_is_405_in_the_shape_of_its_place(
+def test_an_unknown_method_is_405_in_the_format_of_its_route(
     client: FlaskClient, interface: Interface, method: str
 ) -> None:
     form = client.open(f"/f/{interface.public_id}", method=method, headers=JSON)
@@ -88,7 +88,7 @@ def test_a_method_that_is_none_of_ours_is_405_in_the_shape_of_its_place(
     assert "GET" in elsewhere.headers["Allow"]
 
 
-# Who asks ------------------------------------------------------------------------------------------------------------
+# The client ----------------------------------------------------------------------------------------------------------
 
 
 def ips() -> list[str]:
@@ -106,7 +106,7 @@ def ips() -> list[str]:
         ("2", "203.0.113.7", "198.51.100.1"),
     ],
 )
-def test_the_clients_address_is_what_the_trusted_proxies_say_and_never_what_it_says_itself(
+def test_the_clients_address_comes_only_from_the_trusted_proxies(
     make_app: AppMaker, interface: Interface, proxies: str, forwarded: str, seen: str
 ) -> None:
     client = make_app(TRUSTED_PROXIES=proxies).test_client()
@@ -118,13 +118,11 @@ def test_the_clients_address_is_what_the_trusted_proxies_say_and_never_what_it_s
 
 
 @pytest.mark.parametrize("proxies", ["0", "1"])
-def test_no_header_of_a_clients_own_gets_round_the_limits(
-    make_app: AppMaker, interface: Interface, proxies: str
-) -> None:
+def test_a_clients_own_headers_do_not_avoid_the_limits(make_app: AppMaker, interface: Interface, proxies: str) -> None:
     client = make_app(FORM_RATE_LIMIT="3 per minute", TRUSTED_PROXIES=proxies).test_client()
     codes, tries = [], []
     for number in range(12):
-        # What the client writes comes first; the proxy adds the address it saw.
+        # The client's own entries come first; the proxy adds the address it saw.
         said = f"203.0.113.{number}" + (", 198.51.100.1" if proxies == "1" else "")
         lies = {"X-Forwarded-For": said, "X-Real-IP": said, "Forwarded": f"for={said}"}
         codes.append(client.post(f"/f/{interface.public_id}", data=ADA, headers=lies).status_code)
@@ -134,7 +132,7 @@ def test_no_header_of_a_clients_own_gets_round_the_limits(
     assert int(tries[-1].headers["Retry-After"]) > 0
 
 
-def test_whoever_has_a_network_of_ipv6_has_one_limit_for_a_form(make_app: AppMaker, interface: Interface) -> None:
+def test_an_ipv6_network_has_one_limit_for_a_form(make_app: AppMaker, interface: Interface) -> None:
     client = make_app(FORM_RATE_LIMIT="3 per minute").test_client()
 
     def posted(address: str) -> int:
@@ -173,8 +171,8 @@ def test_cookies_and_hsts_follow_the_scheme_of_public_url(
     assert ("Strict-Transport-Security" in answer.headers) is secure
 
 
-def test_a_host_header_writes_no_address(make_app: AppMaker, interface: Interface, owner: User) -> None:
-    """Links are made of PUBLIC_URL, redirects of nothing but a path."""
+def test_a_host_header_never_appears_in_links(make_app: AppMaker, interface: Interface, owner: User) -> None:
+    """Links are built from PUBLIC_URL; redirects have only a path."""
     app = make_app(PUBLIC_URL="https://leads.example.com")
     client = app.test_client()
     evil = {"Host": "evil.example", "X-Forwarded-Host": "evil.example"}
@@ -188,14 +186,14 @@ def test_a_host_header_writes_no_address(make_app: AppMaker, interface: Interfac
 
 @pytest.mark.parametrize("host", ["a" * 64 + ".example", "a b", "[::1", "a..b", "", "evil.example:99999"])
 @pytest.mark.parametrize("path", ["/login", "/f/if_x", "/healthz", "/interfaces"])
-def test_a_host_that_is_none_is_no_crash(client: FlaskClient, host: str, path: str) -> None:
+def test_an_invalid_host_causes_no_error(client: FlaskClient, host: str, path: str) -> None:
     for headers in ({}, JSON):
         answer = client.get(path, headers={**headers, "Host": host})
         assert answer.status_code in (200, 303, 400, 404)
         assert "Traceback" not in answer.text
 
 
-def test_bytes_in_a_query_that_are_no_text_are_no_crash(client: FlaskClient, interface: Interface) -> None:
+def test_invalid_bytes_in_a_query_cause_no_error(client: FlaskClient, interface: Interface) -> None:
     query = b"utm_source=Z\xfcrich&utm_medium=caf\xc3\xa9".decode("latin-1")
     answer = client.post(f"/f/{interface.public_id}", data=ADA, environ_overrides={"QUERY_STRING": query})
     assert answer.status_code == 303
@@ -209,7 +207,10 @@ def test_bytes_in_a_query_that_are_no_text_are_no_crash(client: FlaskClient, int
 def test_forms_are_not_read_from_json(signed_in: FlaskClient, interface: Interface, body: str) -> None:
     for path in ("/login", "/profile", f"/interfaces/{interface.public_id}/edit", "/interfaces/new"):
         answer = signed_in.post(path, data=body, content_type="application/json", headers=JSON)
-        assert (answer.status_code, answer.json) == (415, {"error": "This address does not take content of that kind."})
+        assert (answer.status_code, answer.json) == (
+            415,
+            {"error": "This address does not accept this kind of content."},
+        )
 
 
 def test_broken_json_answers_are_json(client: FlaskClient, interface: Interface) -> None:

@@ -1,4 +1,4 @@
-"""The mailbox: whose mails a person sees, and how they are shown."""
+"""The mailbox: which mails a user sees, and how they are shown."""
 
 import re
 
@@ -17,7 +17,7 @@ from webapp.services.people import users
 
 @pytest.fixture
 def mail(interface: Interface) -> Mail:
-    """The notification of Ada's lead, kept."""
+    """The stored notification of Ada's lead."""
     with transaction():
         interface.notification_emails = ["sales@example.com"]
     submit(interface, ADA)
@@ -29,7 +29,7 @@ def the_mail() -> Mail:
 
 
 def put(account_id: int | None, subject: str, **values: object) -> int:
-    """A mail as if it had been written; its id."""
+    """Stores a mail; returns its id."""
     with transaction():
         mail = Mail(account_id=account_id, kind="test", message_id=f"<{subject}>", recipients=["a@example.com"])
         mail.subject, mail.body_text, mail.body_html, mail.state = subject, "text", "<p>html</p>", MailState.KEPT
@@ -42,8 +42,8 @@ def put(account_id: int | None, subject: str, **values: object) -> int:
 
 def test_an_empty_mailbox_says_what_will_be_in_it(signed_in: FlaskClient) -> None:
     page = signed_in.get("/mailbox").text
-    assert "No mails yet" in page
-    assert "No mail server is configured, so mails are kept here" in page
+    assert "No e-mails yet" in page
+    assert "No mail server is configured, so e-mails are kept here" in page
 
 
 def test_a_mail_is_listed_and_opened(signed_in: FlaskClient, mail: Mail) -> None:
@@ -58,10 +58,10 @@ def test_a_mail_is_listed_and_opened(signed_in: FlaskClient, mail: Mail) -> None
 def test_with_smtp_the_page_says_that_mails_are_sent(make_app: AppMaker, owner: User) -> None:
     db.session.rollback()
     client = sign_in(make_app(MAIL_SERVER="127.0.0.1"), "alice@example.com")
-    assert "Mails are sent through your mail server." in client.get("/mailbox").text
+    assert "E-mails are sent through your mail server." in client.get("/mailbox").text
 
 
-def test_the_html_is_shown_in_a_frame_where_nothing_can_act(signed_in: FlaskClient, mail: Mail) -> None:
+def test_the_html_is_shown_in_a_frame_without_scripts(signed_in: FlaskClient, mail: Mail) -> None:
     page = signed_in.get(f"/mailbox/{mail.id}")
     assert f'src="/mailbox/{mail.id}/html"' in page.text
     assert "sandbox=" in page.text
@@ -90,13 +90,13 @@ def test_a_failed_mail_says_why(signed_in: FlaskClient, mail: Mail) -> None:
         assert "550 No such user." in page
 
 
-def test_a_strangers_mail_is_not_there(stranger: FlaskClient, mail: Mail) -> None:
+def test_a_mail_of_another_account_is_not_found(stranger: FlaskClient, mail: Mail) -> None:
     assert mail.subject not in stranger.get("/mailbox").text
     assert stranger.get(f"/mailbox/{mail.id}").status_code == 404
     assert stranger.get(f"/mailbox/{mail.id}/html").status_code == 404
 
 
-def test_what_signs_someone_in_is_for_the_operator_only(
+def test_mails_with_sign_in_links_are_for_the_operator_only(
     signed_in: FlaskClient, stranger: FlaskClient, owner: User
 ) -> None:
     theirs = db.session.query(User).filter_by(email="charlie@example.org").one().account_id
@@ -118,11 +118,11 @@ def test_only_owners_and_admins_have_a_mailbox(app: Flask, owner: User, mail: Ma
         assert client.get(address).status_code == status
 
 
-def test_signed_out_nobody_has_one(client: FlaskClient, mail: Mail) -> None:
+def test_the_mailbox_needs_sign_in(client: FlaskClient, mail: Mail) -> None:
     assert client.get(f"/mailbox/{mail.id}").status_code == 303
 
 
-def test_pages_lead_on_and_back(signed_in: FlaskClient, owner: User) -> None:
+def test_pages_go_forward_and_back(signed_in: FlaskClient, owner: User) -> None:
     ids = [put(owner.account_id, f"Mail {number:02}") for number in range(2 * PAGE + 3)][::-1]
 
     def listed(address: str) -> list[int]:
@@ -131,6 +131,7 @@ def test_pages_lead_on_and_back(signed_in: FlaskClient, owner: User) -> None:
     assert listed("/mailbox") == ids[:PAGE]
     assert listed(f"/mailbox?after={ids[PAGE - 1]}") == ids[PAGE : 2 * PAGE]
     assert listed(f"/mailbox?after={ids[2 * PAGE - 1]}") == ids[2 * PAGE :]
+    assert listed("/mailbox?after=0") == listed("/mailbox?before=0") == ids[:PAGE]
     assert listed(f"/mailbox?before={ids[2 * PAGE]}") == ids[PAGE : 2 * PAGE]
     assert listed(f"/mailbox?before={ids[3]}") == ids[:PAGE]
 
@@ -153,12 +154,12 @@ def test_mails_are_found_by_subject_address_and_state(signed_in: FlaskClient, ow
 @pytest.mark.parametrize(
     "query", ["before=x", "after=-1", "after=99999999999999999999", "state=lost", "q=%00", "q=" + "x" * 900]
 )
-def test_odd_questions_are_answered(signed_in: FlaskClient, mail: Mail, query: str) -> None:
+def test_any_query_is_answered(signed_in: FlaskClient, mail: Mail, query: str) -> None:
     assert signed_in.get(f"/mailbox?{query}").status_code == 200
 
 
 @pytest.mark.parametrize("mail_id", ["0", "99999999999999999999", "x", "-1"])
-def test_odd_addresses_are_not_found(signed_in: FlaskClient, mail_id: str) -> None:
+def test_an_invalid_mail_id_is_not_found(signed_in: FlaskClient, mail_id: str) -> None:
     assert signed_in.get(f"/mailbox/{mail_id}").status_code == 404
 
 

@@ -20,13 +20,13 @@ NEW = "another good one"
 
 
 @pytest.fixture
-def at_once(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Forgotten passwords are answered without the wait that hides whose they are."""
+def without_wait(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Removes the wait of forgotten passwords, which hides whether an address is known."""
     monkeypatch.setattr(passwords, "ANSWER_AFTER", 0)
 
 
 def invite(client: FlaskClient, email: str = "dora@example.com", role: str = "editor") -> str:
-    """The link's token, as mailed."""
+    """Invites; returns the token of the mailed link."""
     answer = client.post("/profile/users/invite", data={"email": email, "role": role})
     assert (answer.status_code, answer.location) == (303, "/profile/users"), answer.text
     return token_in(last_mail())
@@ -37,7 +37,7 @@ def forget(client: FlaskClient, email: str = "alice@example.com") -> str:
     return token_in(last_mail())
 
 
-def test_somebody_is_invited_joins_and_is_listed(app: Flask, signed_in: FlaskClient) -> None:
+def test_a_user_is_invited_joins_and_is_listed(app: Flask, signed_in: FlaskClient) -> None:
     token = invite(signed_in)
     page = signed_in.get("/profile/users").text
     for words in ("dora@example.com", "Invited", "Editor", ">Send again", ">Withdraw"):
@@ -56,21 +56,21 @@ def test_somebody_is_invited_joins_and_is_listed(app: Flask, signed_in: FlaskCli
     assert sign_in(app, "dora@example.com").get("/profile").status_code == 200
     again = app.test_client().get(f"/invitations/{token}")
     assert again.status_code == 404
-    assert "This link has ended" in again.text
+    assert "This link has expired" in again.text
 
 
-def test_looking_at_a_link_uses_nothing_up(app: Flask, signed_in: FlaskClient, at_once: None) -> None:
+def test_a_get_does_not_use_up_a_link(app: Flask, signed_in: FlaskClient, without_wait: None) -> None:
     for path in (f"/invitations/{invite(signed_in)}", f"/reset-password/{forget(signed_in)}"):
         assert [app.test_client().get(path).status_code for _ in range(3)] == [200] * 3
         assert app.test_client().head(path).status_code == 200
 
 
 @pytest.mark.parametrize("path", ["/invitations/nonsense", "/reset-password/nonsense", "/reset-password/%ff%00"])
-def test_a_link_that_is_none_says_so(client: FlaskClient, path: str) -> None:
+def test_an_invalid_link_says_so(client: FlaskClient, path: str) -> None:
     answer = client.get(path)
     assert answer.status_code == 404
     if "%" not in path:
-        assert "This link has ended" in answer.text
+        assert "This link has expired" in answer.text
         assert client.post(path, data={"new": NEW, "again": NEW, "name": "x", "password": NEW}).status_code == 404
 
 
@@ -90,8 +90,8 @@ def test_an_invitation_can_be_sent_again_and_withdrawn(app: Flask, signed_in: Fl
     ("sent", "words"),
     [
         ({"email": "", "role": "editor"}, "Enter an email address."),
-        ({"email": "nobody", "role": "editor"}, "is not an e-mail address"),
-        ({"email": "ALICE@example.com", "role": "editor"}, "is a user of this account already."),
+        ({"email": "nonsense", "role": "editor"}, "is not an e-mail address"),
+        ({"email": "ALICE@example.com", "role": "editor"}, "is already a user of this account."),
         ({"email": "dora@example.com", "role": "owner"}, "Choose Admin, Editor or Leads only."),
         ({"email": "dora@example.com", "role": ""}, "Choose Admin, Editor or Leads only."),
     ],
@@ -103,7 +103,7 @@ def test_a_refused_invitation_says_why(signed_in: FlaskClient, sent: dict[str, s
     assert db.session.query(Invitation).count() == db.session.query(Mail).count() == 0
 
 
-def test_thirty_invitations_an_hour_are_enough(signed_in: FlaskClient) -> None:
+def test_invitations_are_limited_to_thirty_an_hour(signed_in: FlaskClient) -> None:
     invite(signed_in)
     again = f"/profile/users/invitations/{db.session.query(Invitation).one().id}/send-again"
     assert [signed_in.post(again).status_code for _ in range(30)] == [303] * 29 + [429]
@@ -137,16 +137,18 @@ def test_an_admin_cannot_touch_the_owner(app: Flask, owner: User) -> None:
     assert owner.role == Role.OWNER
 
 
-def test_an_owner_hands_the_account_over(app: Flask, signed_in: FlaskClient, owner: User) -> None:
+def test_an_owner_transfers_the_account(app: Flask, signed_in: FlaskClient, owner: User) -> None:
     heir = join(owner, Role.EDITOR)
-    assert "you become an admin of it" in signed_in.get(f"/profile/users/{heir.id}/transfer").text
+    assert "you become an admin." in signed_in.get(f"/profile/users/{heir.id}/transfer").text
     assert signed_in.post(f"/profile/users/{heir.id}/transfer").status_code == 303
     db.session.expire_all()
     assert (owner.role, heir.role) == (Role.ADMIN, Role.OWNER)
     assert signed_in.post(f"/profile/users/{heir.id}/transfer").status_code == 403
 
 
-def test_a_forgotten_password_is_replaced_by_a_mailed_link(app: Flask, signed_in: FlaskClient, at_once: None) -> None:
+def test_a_forgotten_password_is_replaced_by_a_mailed_link(
+    app: Flask, signed_in: FlaskClient, without_wait: None
+) -> None:
     client = app.test_client()
     assert 'href="/forgot-password"' in client.get("/login").text
     token = forget(client, " Alice@Example.com")
@@ -157,13 +159,13 @@ def test_a_forgotten_password_is_replaced_by_a_mailed_link(app: Flask, signed_in
     done = client.post(path, data={"new": NEW, "again": NEW})
     assert (done.status_code, done.location) == (303, "/login")
     assert "Your password is changed." in client.get("/login").text
-    assert client.get("/profile").status_code == 303, "whoever has the link must know the password, too"
+    assert client.get("/profile").status_code == 303, "the link alone does not sign in: the password is needed too"
     assert signed_in.get("/profile").status_code == 303, "every session has ended"
     assert users.authenticate("alice@example.com", NEW)
     assert client.post(path, data={"new": PASSWORD, "again": PASSWORD}).status_code == 404
 
 
-def test_the_link_leads_to_public_url_whatever_host_was_asked(make_app: AppMaker, at_once: None, owner: User) -> None:
+def test_the_link_uses_public_url_for_any_host_header(make_app: AppMaker, without_wait: None, owner: User) -> None:
     db.session.rollback()
     client = make_app(PUBLIC_URL="https://leads.example.com").test_client()
     headers = {"Host": "evil.example", "X-Forwarded-Host": "evil.example"}
@@ -181,17 +183,17 @@ def test_the_answer_and_its_time_are_the_same_for_an_unknown_address(client: Fla
         return re.sub(r'"X-CSRFToken": "[^"]+"', "", page).replace(email, ""), took
 
     known, known_took = asked("alice@example.com")
-    unknown, unknown_took = asked("nobody@example.com")
+    unknown, unknown_took = asked("unknown@example.com")
     assert known == unknown
-    assert "is a user’s address here" in known
+    assert "belongs to a user, a link" in known
     assert known_took >= passwords.ANSWER_AFTER
     assert unknown_took >= passwords.ANSWER_AFTER
     assert db.session.query(PasswordReset).count() == 1
 
 
-@pytest.mark.parametrize("email", ["alice@example.com", "nobody@example.com"])
-def test_asking_is_limited_by_address_typed_and_by_client(
-    client: FlaskClient, owner: User, at_once: None, email: str
+@pytest.mark.parametrize("email", ["alice@example.com", "unknown@example.com"])
+def test_reset_requests_are_limited_by_typed_address_and_by_client(
+    client: FlaskClient, owner: User, without_wait: None, email: str
 ) -> None:
     codes = [client.post("/forgot-password", data={"email": email}).status_code for _ in range(6)]
     assert codes == [200] * 5 + [429]
@@ -200,12 +202,12 @@ def test_asking_is_limited_by_address_typed_and_by_client(
 
 
 @pytest.mark.parametrize("sent", [{}, {"email": ""}, {"email": "\x00"}, {"email": "🎣" * 500}])
-def test_bad_input_is_answered_with_a_page(client: FlaskClient, at_once: None, sent: dict[str, str]) -> None:
+def test_bad_input_is_answered_with_a_page(client: FlaskClient, without_wait: None, sent: dict[str, str]) -> None:
     assert client.post("/forgot-password", data=sent).status_code in (200, 422)
 
 
-def test_links_show_in_the_mailbox_to_the_operator_only(
-    app: Flask, signed_in: FlaskClient, stranger: FlaskClient, owner: User, at_once: None
+def test_only_the_operator_sees_links_in_the_mailbox(
+    app: Flask, signed_in: FlaskClient, stranger: FlaskClient, owner: User, without_wait: None
 ) -> None:
     tokens = [invite(signed_in), forget(signed_in, "charlie@example.org"), invite(stranger, "emil@example.org")]
     ids = [mail.id for mail in db.session.query(Mail).order_by(Mail.id)]
@@ -218,7 +220,9 @@ def test_links_show_in_the_mailbox_to_the_operator_only(
             assert "Choose a new password" not in client.get("/mailbox").text
 
 
-def test_with_a_mail_server_not_even_the_operator_reads_them(make_app: AppMaker, owner: User, at_once: None) -> None:
+def test_with_a_mail_server_the_operator_cannot_read_them_either(
+    make_app: AppMaker, owner: User, without_wait: None
+) -> None:
     db.session.rollback()
     app = make_app(MAIL_SERVER="127.0.0.1")
     client = sign_in(app, "alice@example.com")
@@ -228,14 +232,14 @@ def test_with_a_mail_server_not_even_the_operator_reads_them(make_app: AppMaker,
     assert client.get(f"/mailbox/{mail.id}").status_code == 404
     db.session.refresh(mail)
     claimed = mails.Claimed(*(getattr(mail, name) for name in mails.Claimed._fields))
-    accepted = mails.Handover(answers={"alice@example.com": ""}, words="", broken=False)
+    accepted = mails.Handover(answers={"alice@example.com": ""}, error="", broken=False)
     db.session.rollback()
     with app.app_context(), transaction():
         mails._record(claimed, accepted)
     mail = last_mail()
     assert mail.state == MailState.SENT
     assert token not in mail.body_text + mail.body_html, "once sent, the link is kept nowhere"
-    assert mails.CUT in client.get(f"/mailbox/{mail.id}").text
+    assert mails.LINK_REMOVED in client.get(f"/mailbox/{mail.id}").text
 
 
 def test_signing_out_everywhere_ends_every_session(app: Flask, signed_in: FlaskClient) -> None:
@@ -271,7 +275,7 @@ def test_the_audit_log_is_filtered_by_kind_and_person(app: Flask, signed_in: Fla
         assert signed_in.get(f"/profile/audit-log?{nonsense}").status_code == 200
 
 
-def test_no_secret_is_in_the_audit_log(signed_in: FlaskClient, at_once: None) -> None:
+def test_no_secret_is_in_the_audit_log(signed_in: FlaskClient, without_wait: None) -> None:
     page = signed_in.post("/profile/api-keys/new", data={"type": "shared", "name": "CRM"}).text
     secrets = [*re.findall(r'<code id="secret">([^<]+)</code>', page), invite(signed_in), forget(signed_in)]
     signed_in.post("/login", data={"email": "alice@example.com", "password": "not my password"})
@@ -295,8 +299,8 @@ def test_over_https_cookies_are_secure_and_bound_to_the_host(make_app: AppMaker,
     assert "Strict-Transport-Security" not in make_app().test_client().get("/login").headers
 
 
-def test_signing_in_takes_nothing_of_an_earlier_session_along(make_app: AppMaker, owner: User) -> None:
-    """Whoever planted a session, CSRF token and all, has nothing once somebody signs in with it."""
+def test_sign_in_keeps_nothing_of_an_earlier_session(make_app: AppMaker, owner: User) -> None:
+    """An attacker who planted a session with its CSRF token gains nothing once a user signs in with it."""
     db.session.rollback()
     client = make_app(csrf=True).test_client()
     planted = re.findall(r'name="csrf_token" value="([^"]+)"', client.get("/login").text)[0]

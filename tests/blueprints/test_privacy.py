@@ -1,4 +1,4 @@
-"""The Privacy tab, and what a visitor's submission then leaves behind."""
+"""The Privacy tab, and which data a submission then stores."""
 
 from datetime import timedelta
 
@@ -25,7 +25,7 @@ def kept(interface: Interface) -> tuple[IpAddresses, int | None, bool]:
     return found.ip_addresses, found.retention_days, found.anonymises
 
 
-def test_settings_are_kept_and_written_down(signed_in: FlaskClient, interface: Interface) -> None:
+def test_settings_are_saved_and_audited(signed_in: FlaskClient, interface: Interface) -> None:
     assert kept(interface) == (IpAddresses.WHOLE, None, False)
     page = signed_in.get(tab(interface)).text
     assert "Keep its network" in page
@@ -42,7 +42,9 @@ def test_settings_are_kept_and_written_down(signed_in: FlaskClient, interface: I
 
 
 @pytest.mark.parametrize("days", ["0", "-1", "3651", "99999999", "1.5", "ten", "٣"])
-def test_days_that_are_none_are_refused_in_words(signed_in: FlaskClient, interface: Interface, days: str) -> None:
+def test_an_invalid_number_of_days_is_refused_with_a_sentence(
+    signed_in: FlaskClient, interface: Interface, days: str
+) -> None:
     answer = signed_in.post(tab(interface), data={"ip_addresses": "whole", "retention_days": days})
     assert answer.status_code == 422
     assert "whole number of days, from 1 to 3,650" in answer.text
@@ -54,9 +56,7 @@ def test_an_unknown_choice_is_refused(signed_in: FlaskClient, interface: Interfa
     assert (answer.status_code, "Choose one of these." in answer.text) == (422, True)
 
 
-def test_what_deletes_leads_at_once_says_how_many_and_must_be_confirmed(
-    signed_in: FlaskClient, interface: Interface
-) -> None:
+def test_a_setting_that_deletes_leads_at_once_must_be_confirmed(signed_in: FlaskClient, interface: Interface) -> None:
     for _ in range(2):
         submit(interface)
     with transaction():
@@ -72,13 +72,13 @@ def test_what_deletes_leads_at_once_says_how_many_and_must_be_confirmed(
     assert kept(interface)[1] is None
     assert signed_in.post(tab(interface), data={**sent, "confirmed": "30"}).status_code == 303
     assert kept(interface)[1] == 30
-    assert signed_in.post(tab(interface), data=sent).status_code == 303  # the same again takes nothing more
+    assert signed_in.post(tab(interface), data=sent).status_code == 303  # saving the same again needs no confirmation
 
 
 @pytest.mark.parametrize(
     ("how", "ip"), [(IpAddresses.WHOLE, "203.0.113.7"), (IpAddresses.CUT, "203.0.113.0"), (IpAddresses.NONE, None)]
 )
-def test_a_submission_leaves_no_more_of_its_address_than_is_to_be_kept(
+def test_a_submission_stores_only_the_allowed_part_of_its_address(
     client: FlaskClient, interface: Interface, how: IpAddresses, ip: str | None
 ) -> None:
     point_at(interface, "https://hooks.example.com/leads")
@@ -92,7 +92,7 @@ def test_a_submission_leaves_no_more_of_its_address_than_is_to_be_kept(
     assert (b"203.0.113.7" in payload) == (how == IpAddresses.WHOLE)
 
 
-def test_strangers_find_nothing(stranger: FlaskClient, interface: Interface) -> None:
+def test_another_account_finds_nothing(stranger: FlaskClient, interface: Interface) -> None:
     assert stranger.get(tab(interface)).status_code == 404
     assert stranger.post(tab(interface), data={"ip_addresses": "none"}).status_code == 404
     assert kept(interface)[0] == IpAddresses.WHOLE

@@ -25,7 +25,7 @@ def test_it_shows_who_is_signed_in(signed_in: FlaskClient) -> None:
 
 
 @pytest.mark.parametrize("name", ["Alice Ångström", "علي", "👩‍🚀 Alice", "<b>Alice</b>", ""])
-def test_the_name_can_be_anything_people_are_called(signed_in: FlaskClient, owner: User, name: str) -> None:
+def test_any_persons_name_is_accepted(signed_in: FlaskClient, owner: User, name: str) -> None:
     assert signed_in.post("/profile", data={"name": name}).status_code == 303
     db.session.refresh(owner)
     assert owner.name == name
@@ -35,7 +35,7 @@ def test_the_name_can_be_anything_people_are_called(signed_in: FlaskClient, owne
 
 
 @pytest.mark.parametrize("name", ["x" * 201, "a\x00b", "a\nb"])
-def test_a_name_that_cannot_be_kept_is_refused_with_its_value(signed_in: FlaskClient, owner: User, name: str) -> None:
+def test_an_invalid_name_is_refused_and_shown_again(signed_in: FlaskClient, owner: User, name: str) -> None:
     answer = signed_in.post("/profile", data={"name": name})
     assert answer.status_code == 422
     assert 'id="name-error"' in answer.text
@@ -49,11 +49,11 @@ def test_a_new_password_ends_other_sessions_and_not_this_one(app: Flask, signed_
     assert change(signed_in)[0] == 303
     assert "Other sessions are signed out." in signed_in.get("/profile").text
     assert other.get("/profile").status_code == 303
-    assert staying.get("/profile").status_code == 303, "nor does the cookie of Stay signed in outlive it"
+    assert staying.get("/profile").status_code == 303, "the cookie of Stay signed in must end too"
     assert users.authenticate("alice@example.com", NEW)
 
 
-def test_who_stays_signed_in_stays_so_after_a_change(app: Flask, owner: User) -> None:
+def test_stay_signed_in_survives_a_password_change(app: Flask, owner: User) -> None:
     client = app.test_client()
     client.post("/login", data={"email": "alice@example.com", "password": PASSWORD, "remember": "y"})
     assert change(client)[0] == 303
@@ -66,7 +66,7 @@ def test_who_stays_signed_in_stays_so_after_a_change(app: Flask, owner: User) ->
     [
         ("wrong", NEW, NEW, "This is not your current password."),
         (PASSWORD, NEW, "different", "The two new passwords are not the same."),
-        (PASSWORD, "short", "short", "A password has at least 8 characters."),
+        (PASSWORD, "short", "short", "A password needs at least 8 characters."),
         (PASSWORD, "", "", "Enter a new password."),
         ("", NEW, NEW, "Enter your current password."),
     ],
@@ -82,13 +82,13 @@ def test_a_refused_change_says_why(
     assert signed_in.get("/profile").status_code == 200
 
 
-def test_the_current_password_cannot_be_guessed_for_ever(signed_in: FlaskClient, owner: User) -> None:
+def test_guesses_of_the_current_password_are_limited(signed_in: FlaskClient, owner: User) -> None:
     codes = [change(signed_in, "wrong")[0] for _ in range(11)]
     assert codes == [422] * 10 + [429]
-    assert "Try again in a quarter of an hour." in change(signed_in)[1]
+    assert "Try again in 15 minutes." in change(signed_in)[1]
 
 
-def test_signed_out_there_is_no_profile(client: FlaskClient) -> None:
+def test_the_profile_needs_sign_in(client: FlaskClient) -> None:
     for answer in (client.get("/profile"), client.post("/profile"), client.post("/profile/password")):
         assert answer.status_code == 303
         assert answer.location.startswith("/login")

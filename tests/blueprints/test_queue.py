@@ -1,4 +1,4 @@
-"""The RQ dashboard: for the operator alone, with JSON jobs, on a unix socket, safe from other sites."""
+"""The RQ dashboard: only for the operator, with JSON jobs, on a unix socket, safe from other sites."""
 
 from collections.abc import Callable
 from typing import Any
@@ -12,7 +12,7 @@ from rq.serializers import JSONSerializer
 from rq.timeouts import TimerDeathPenalty
 
 from tests.support.valkey import Valkey
-from webapp.delivery.queues import FAST, MAIL, NAMES, SLOW, queues
+from webapp.delivery.rings import FAST, MAIL, NAMES, SLOW, queues
 from webapp.models import User
 
 HERE = {"Sec-Fetch-Site": "same-origin"}
@@ -34,7 +34,7 @@ def look() -> None:
 
 
 class Worker(SimpleWorker):
-    death_penalty_class = TimerDeathPenalty  # the other one takes the alarm clock that pytest-timeout needs
+    death_penalty_class = TimerDeathPenalty  # the default uses SIGALRM, which pytest-timeout needs
 
 
 def work(name: str = FAST) -> None:
@@ -53,26 +53,26 @@ def jobs(client: FlaskClient, registry: str, queue: str = FAST, order: str = "as
     return client.get(f"/rq/0/data/jobs/{queue}/{registry}/8/{order}/1.json").get_json()["jobs"]
 
 
-def test_nobody_but_the_operator_sees_it(client: FlaskClient, stranger: FlaskClient) -> None:
+def test_only_the_operator_sees_it(client: FlaskClient, stranger: FlaskClient) -> None:
     for path in ("/rq", *VIEWS, *DATA, "/rq/0/view/job/x", "/rq/favicon.ico", "/rq/static/css/main.css"):
         assert stranger.get(path).status_code == 404, path
         answer = client.get(path)
         assert (answer.status_code, answer.location.split("?")[0]) == (303, "/login"), path
 
 
-def test_nobody_but_the_operator_presses_anything(client: FlaskClient, stranger: FlaskClient) -> None:
+def test_only_the_operator_can_post(client: FlaskClient, stranger: FlaskClient) -> None:
     for path in POSTS:
         assert stranger.post(path, headers=HERE).status_code == 404, path
         assert client.post(path, headers=HERE).status_code == 303, path
 
 
-def test_the_short_address_and_the_menu_lead_to_it(signed_in: FlaskClient) -> None:
+def test_the_short_address_and_the_menu_open_it(signed_in: FlaskClient) -> None:
     for path in ("/rq", "/rq/0/view/queues"):
         answer = signed_in.get(path, follow_redirects=True)
         assert (answer.status_code, answer.request.path) == (200, "/rq/")
 
 
-def test_its_pages_render_under_a_policy_of_their_own(signed_in: FlaskClient) -> None:
+def test_its_pages_have_their_own_policy(signed_in: FlaskClient) -> None:
     for path in VIEWS:
         answer = signed_in.get(path)
         assert answer.status_code == 200, path
@@ -90,7 +90,7 @@ def test_other_pages_keep_the_strict_policy(signed_in: FlaskClient) -> None:
     assert "unsafe" not in signed_in.get("/docs/webhooks").headers["Content-Security-Policy"]
 
 
-def test_our_queues_are_listed_before_they_ever_held_a_job(signed_in: FlaskClient) -> None:
+def test_leadhooks_queues_are_listed_before_their_first_job(signed_in: FlaskClient) -> None:
     listed = signed_in.get("/rq/0/data/queues.json").get_json()["queues"]
     assert {queue["name"] for queue in listed} == set(NAMES)
 
@@ -127,13 +127,13 @@ def test_a_job_is_shown_with_its_result_or_its_error(signed_in: FlaskClient, fai
         assert (shown["result"], shown["status"]) == (result, status)
 
 
-def test_what_a_job_says_of_itself_is_escaped(signed_in: FlaskClient, failed: Job) -> None:
+def test_text_from_a_job_is_escaped(signed_in: FlaskClient, failed: Job) -> None:
     page = signed_in.get(f"/rq/0/view/job/{failed.id}").text
     assert "<%- d.exc_info %>" in page
     assert "<%= d." not in page
 
 
-def test_failed_jobs_are_requeued_one_and_all(signed_in: FlaskClient, failed: Job) -> None:
+def test_failed_jobs_are_requeued_one_by_one_and_all_together(signed_in: FlaskClient, failed: Job) -> None:
     assert signed_in.post(f"/rq/job/{failed.id}/requeue", headers=HERE).get_json() == {"status": "OK"}
     assert [job["id"] for job in jobs(signed_in, "queued")] == [failed.id]
     work()
@@ -159,7 +159,7 @@ def test_jobs_are_deleted_and_queues_emptied(signed_in: FlaskClient, failed: Job
     assert jobs(signed_in, "failed") == []
 
 
-def test_a_post_from_anywhere_but_its_own_pages_changes_nothing(signed_in: FlaskClient, failed: Job) -> None:
+def test_a_post_from_another_page_changes_nothing(signed_in: FlaskClient, failed: Job) -> None:
     queues.get(FAST).enqueue("operator.add", 1, 2)
     for site in (None, "same-site", "cross-site", "none", "Same-Origin "):
         for path in POSTS:
@@ -170,7 +170,7 @@ def test_a_post_from_anywhere_but_its_own_pages_changes_nothing(signed_in: Flask
     assert len(jobs(signed_in, "queued")) == 1
 
 
-def test_its_posts_work_where_csrf_tokens_are_asked_for(make_app: Callable[..., Flask], owner: User) -> None:
+def test_its_posts_work_when_csrf_tokens_are_required(make_app: Callable[..., Flask], owner: User) -> None:
     client = make_app(csrf=True).test_client()
     with client.session_transaction() as session:
         session["_user_id"], session["_fresh"] = owner.get_id(), True
@@ -178,14 +178,14 @@ def test_its_posts_work_where_csrf_tokens_are_asked_for(make_app: Callable[..., 
     assert client.post("/rq/queue/fast/compact").status_code == 403
 
 
-def test_its_one_get_that_changes_something_is_refused(signed_in: FlaskClient, failed: Job) -> None:
+def test_its_get_that_changes_state_is_refused(signed_in: FlaskClient, failed: Job) -> None:
     for ask in (signed_in.get, signed_in.head):
         answer = ask("/rq/requeue/fast", headers=HERE)
         assert (answer.status_code, answer.headers["Allow"]) == (405, "POST")
     assert [job["id"] for job in jobs(signed_in, "failed")] == [failed.id]
 
 
-def test_an_address_that_makes_no_sense_is_not_found(signed_in: FlaskClient) -> None:
+def test_an_invalid_address_is_not_found(signed_in: FlaskClient) -> None:
     for path in (
         "/rq/1/",
         "/rq/7/view/workers",
@@ -204,9 +204,9 @@ def test_an_address_that_makes_no_sense_is_not_found(signed_in: FlaskClient) -> 
         assert signed_in.get(path).status_code == 404, path
 
 
-def test_what_is_gone_or_was_never_a_job_is_not_found(signed_in: FlaskClient) -> None:
-    for deed in ("nothing/requeue", "no thing/requeue", "<b>/requeue", "<b>/delete"):
-        assert signed_in.post(f"/rq/job/{deed}", headers=HERE).status_code == 404, deed
+def test_a_missing_or_invalid_job_is_not_found(signed_in: FlaskClient) -> None:
+    for path in ("nothing/requeue", "no thing/requeue", "<b>/requeue", "<b>/delete"):
+        assert signed_in.post(f"/rq/job/{path}", headers=HERE).status_code == 404, path
 
 
 def test_without_redis_a_page_says_so(signed_in: FlaskClient, valkey: Valkey) -> None:
@@ -218,12 +218,12 @@ def test_without_redis_a_page_says_so(signed_in: FlaskClient, valkey: Valkey) ->
         assert "unsafe" not in answer.headers["Content-Security-Policy"]
 
 
-def test_without_redis_its_polling_is_told_in_json(signed_in: FlaskClient, valkey: Valkey) -> None:
+def test_without_redis_its_polling_gets_json(signed_in: FlaskClient, valkey: Valkey) -> None:
     valkey.stop()
     answer = signed_in.get("/rq/0/data/queues.json", headers={"Accept": "application/json, */*; q=0.01"})
     assert answer.status_code == 503
     assert "Redis does not answer" in answer.get_json()["error"]
 
 
-def test_it_does_not_tell_where_redis_is(signed_in: FlaskClient, valkey_url: str) -> None:
+def test_it_does_not_show_the_redis_url(signed_in: FlaskClient, valkey_url: str) -> None:
     assert all(valkey_url.removeprefix("unix://") not in signed_in.get(path).text for path in VIEWS)

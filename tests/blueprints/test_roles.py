@@ -1,4 +1,4 @@
-"""Who may do what. The table is written out a second time here, so that a slip in either is seen."""
+"""The roles. The table of roles is repeated here, so that a mistake in either table is found."""
 
 import re
 from collections.abc import Callable, Iterator
@@ -51,19 +51,19 @@ def guarded(app: Flask) -> Iterator[tuple[Rule, str]]:
 
 
 def address(rule: Rule) -> str:
-    """With ids of nothing: who may go there finds nothing, who may not is told so before it is looked for."""
+    """The rule's address with unknown ids: an allowed role gets 404, another is refused before the lookup."""
     path = re.sub(r"<int[^>]*>", "999999999", str(rule))
     return re.sub(r"<[^>]*>", "nothing", path)
 
 
 @pytest.mark.parametrize("role", ["owner", "admin", "editor", "leads-only"])
-def test_every_route_lets_in_whom_it_should_and_nobody_else(app: Flask, owner: User, role: str) -> None:
+def test_every_route_allows_exactly_its_roles(app: Flask, owner: User, role: str) -> None:
     with transaction():
         owner.is_operator = False
     user = owner if role == "owner" else join(owner, Role(role))
     walked = 0
     for rule, method in guarded(app):
-        client = as_user(app, user)  # anew: signing out is a route, too
+        client = as_user(app, user)  # sign in each time, because one of the routes signs out
         answer = client.open(address(rule), method=method, buffered=True)
         what = f"{role}: {method} {rule}: {answer.status_code}"
         assert "/login?next" not in answer.headers.get("Location", ""), what
@@ -76,7 +76,7 @@ def test_every_route_lets_in_whom_it_should_and_nobody_else(app: Flask, owner: U
     assert walked > 40
 
 
-def test_the_operator_sees_what_is_of_the_installation_whatever_their_role(app: Flask, owner: User) -> None:
+def test_the_operator_sees_the_installations_pages_in_any_role(app: Flask, owner: User) -> None:
     heir = join(owner, Role.ADMIN)
     with transaction():
         owner.role = Role.EDITOR
@@ -93,7 +93,7 @@ def test_the_operator_sees_what_is_of_the_installation_whatever_their_role(app: 
         (Role.ADMIN, ["/interfaces", "/profile/api-keys", "/profile/users", "/mailbox", "/profile/audit-log"], ["/rq"]),
     ],
 )
-def test_pages_lead_only_where_the_role_may_go(
+def test_pages_link_only_to_what_the_role_may_open(
     app: Flask, owner: User, interface: Interface, role: Role, there: list[str], not_there: list[str]
 ) -> None:
     client = as_user(app, join(owner, role))
@@ -105,7 +105,7 @@ def test_pages_lead_only_where_the_role_may_go(
             assert f'href="{words}' not in page
 
 
-def test_only_the_owner_is_offered_to_hand_the_account_over(app: Flask, owner: User) -> None:
+def test_only_the_owner_is_offered_to_transfer_the_account(app: Flask, owner: User) -> None:
     admin, editor = join(owner, Role.ADMIN), join(owner, Role.EDITOR)
     assert f"/profile/users/{editor.id}/transfer" in as_user(app, owner).get("/profile/users").text
     page = as_user(app, admin).get("/profile/users").text
@@ -122,15 +122,15 @@ def view() -> str:
 @pytest.mark.parametrize(
     ("change", "words"),
     [
-        (lambda app: app.add_url_rule("/new", "new", view), "new is neither public nor in the table of roles"),
-        (lambda app: app.view_functions.pop("leads.csv"), "leads.csv is in the table of roles, and no route"),
+        (lambda app: app.add_url_rule("/new", "new", view), "new is not public and not in the table of roles"),
+        (lambda app: app.view_functions.pop("leads.csv"), "leads.csv is in the table of roles but is not a route"),
         (
             lambda app: app.view_functions.update({"leads.csv": public(lambda: "")}),
-            "leads.csv is public, and in the table of roles, too",
+            "leads.csv is public and also in the table of roles",
         ),
     ],
 )
-def test_a_route_without_an_owner_keeps_the_application_from_starting(
+def test_a_route_that_is_not_in_the_table_stops_the_start(
     make_app: AppMaker, change: Callable[[Flask], object], words: str
 ) -> None:
     app = make_app()
@@ -146,7 +146,7 @@ def test_the_application_checks_its_table_when_it_starts(make_app: AppMaker, mon
         make_app()
 
 
-def test_what_a_role_lacks_is_told_in_words(app: Flask, owner: User) -> None:
+def test_a_missing_role_is_explained_in_words(app: Flask, owner: User) -> None:
     client: FlaskClient = as_user(app, join(owner, Role.LEADS_ONLY))
     answer = client.get("/interfaces")
     assert answer.status_code == 403

@@ -1,4 +1,4 @@
-"""Accounts are sealed from one another: every route, asked by the owner of one account with the ids of another's."""
+"""Accounts are separate: the owner of one account requests every route with the ids of another account."""
 
 import re
 from collections.abc import Iterator
@@ -22,7 +22,7 @@ from webapp.services.interfaces import interfaces, webhooks
 from webapp.services.leads import leads
 from webapp.services.people import invitations, users
 
-# What a variable part of an address is, by blueprint. Whoever adds a route with another one says here what to try.
+# The variable parts of addresses, by blueprint. If you add a route with another part, add here the id to try.
 PARAMETERS = {
     "interfaces": {"public_id": "interface", "message_id": "test"},
     "fields": {"public_id": "interface", "field_id": "field"},
@@ -35,7 +35,7 @@ PARAMETERS = {
     "invitations": {"invitation_id": "invitation"},
     "mailbox": {"mail_id": "mail"},
 }
-# Under these names ids are sent in forms and queries.
+# Forms and queries send ids under these names.
 SENT = {
     "lead": "lead",
     "interface": "interface",
@@ -45,8 +45,8 @@ SENT = {
     "before": "lead",
     "after": "lead",
 }
-OPERATORS = ("queue.", "rq_dashboard.")  # not there for who is not the operator: tests/blueprints/test_roles.py
-# What would otherwise be refused before any id is looked at: queries, and forms.
+OPERATORS = ("queue.", "rq_dashboard.")  # 404 for everyone but the operator: tests/blueprints/test_roles.py
+# Valid queries and forms: without them, a route would refuse the request before it reads any id.
 QUERIES = {"fields.new": {"type": "text"}, "fields.preview": {"type": "text"}}
 FORMS = {
     "leads.retry_ticked": {"confirmed": "1"},
@@ -59,12 +59,12 @@ FORMS = {
     "api_keys.rotate": {"overlap": "0", "force": "y"},
 }
 HTMX = {"HX-Request": "true", "HX-Target": "tr#row"}
-WAYS: tuple[dict[str, str], ...] = ({}, HTMX)  # some routes look for an id only, or elsewhere, where htmx asks
+WAYS: tuple[dict[str, str], ...] = ({}, HTMX)  # with htmx, some routes read other ids
 
 
 @pytest.fixture
 def app(make_app: AppMaker) -> Iterator[Flask]:
-    """With CSRF tokens, as in a browser: a refusal for want of one would prove nothing."""
+    """An app with CSRF tokens, as in a browser: a refusal because of a missing token would prove nothing."""
     app = make_app(csrf=True)
     with app.app_context():
         yield app
@@ -72,7 +72,7 @@ def app(make_app: AppMaker) -> Iterator[Flask]:
 
 @pytest.fixture
 def alice(app: Flask, owner: User) -> dict[str, str]:
-    """The ids of everything an account has."""
+    """The ids of everything in an account."""
     editor = join(owner, Role.EDITOR, name="Emil of Brightwater")
     with transaction():
         interface = interfaces.create(owner.account_id, "Brightwater form")
@@ -115,7 +115,7 @@ def guarded(app: Flask) -> Iterator[tuple[Rule, str]]:
 
 
 def address(rule: Rule, ids: dict[str, str]) -> str:
-    """The rule's address with these ids; fails for a variable part of which PARAMETERS says nothing."""
+    """The rule's address with these ids; fails for a variable part that PARAMETERS does not have."""
     known = PARAMETERS.get(rule.endpoint.partition(".")[0], {})
     unknown = rule.arguments - set(known)
     assert not unknown, f"{rule.endpoint} has {unknown}: say in PARAMETERS what these are"
@@ -127,8 +127,8 @@ def csrf_token(client: FlaskClient) -> str:
     return str(token)
 
 
-def rows_but(account_id: int) -> dict[str, list[Any]]:
-    """Every row of the database by table, but those that name this account and its users."""
+def rows_of_others(account_id: int) -> dict[str, list[Any]]:
+    """Every row of the database by table, except rows of this account and its users."""
     db.session.rollback()
     mine = {"account_id": account_id}
     kept: dict[str, list[Any]] = {}
@@ -140,13 +140,13 @@ def rows_but(account_id: int) -> dict[str, list[Any]]:
 
 
 @pytest.mark.parametrize("headers", WAYS, ids=["a page", "htmx"])
-def test_no_route_lets_a_stranger_at_another_account(
+def test_no_route_lets_a_user_reach_another_account(
     app: Flask, alice: dict[str, str], charlie: User, headers: dict[str, str]
 ) -> None:
     charlie_id = charlie.account_id
-    before, walked = rows_but(charlie_id), 0
+    before, walked = rows_of_others(charlie_id), 0
     for rule, method in guarded(app):
-        client = as_user(app, db.session.get_one(User, charlie.id))  # anew: some of the routes sign out
+        client = as_user(app, db.session.get_one(User, charlie.id))  # some of the routes sign out
         for answer in answers(client, rule, method, address(rule, alice), alice, headers):
             what = f"{method} {rule}: {answer.status_code}"
             assert answer.status_code != 400, f"{what} {answer.text}"
@@ -157,8 +157,8 @@ def test_no_route_lets_a_stranger_at_another_account(
             assert "rightwater" not in answer.text, what
         walked += 1
     assert walked > 40
-    after = rows_but(charlie_id)
-    # Of lanes, fields and the like Charlie makes some of his own; what was there is as it was.
+    after = rows_of_others(charlie_id)
+    # Charlie creates some lanes, fields and other rows of his own; the earlier rows must be unchanged.
     for table, rows in before.items():
         assert [row for row in rows if row not in after[table]] == [], table
 
@@ -166,7 +166,7 @@ def test_no_route_lets_a_stranger_at_another_account(
 def answers(
     client: FlaskClient, rule: Rule, method: str, path: str, ids: dict[str, str], headers: dict[str, str]
 ) -> list[TestResponse]:
-    """What comes back for the ids in the address alone, and with them in the query; of a POST in its form."""
+    """The answers with the ids only in the address, and with the ids also in the query, or, for a POST, in the form."""
     sent, query = {name: ids[what] for name, what in SENT.items()}, QUERIES.get(rule.endpoint, {})
     if method == "POST":
         form = {**sent, **FORMS.get(rule.endpoint, {}), "csrf_token": csrf_token(client)}
@@ -176,16 +176,16 @@ def answers(
 
 
 def leads_to_the_lead(rule: Rule, headers: dict[str, str]) -> bool:
-    """A row is htmx's alone. Others are sent to the lead's page, which looks whose it is."""
+    """Only htmx gets a row. Other requests are redirected to the lead's page, which checks the account."""
     return rule.endpoint == "leads.row" and headers != HTMX
 
 
 @pytest.mark.parametrize("headers", WAYS, ids=["a page", "htmx"])
-def test_nor_does_an_id_under_an_interface_of_ones_own(
+def test_no_route_reaches_another_account_by_an_id_below_an_own_interface(
     app: Flask, alice: dict[str, str], charlie: User, headers: dict[str, str]
 ) -> None:
     own = db.session.scalars(select(Interface).where(Interface.account_id == charlie.account_id)).one().public_id
-    before, walked, client = rows_but(charlie.account_id), 0, as_user(app, charlie)
+    before, walked, client = rows_of_others(charlie.account_id), 0, as_user(app, charlie)
     mixed = {**alice, "interface": own}
     for rule, method in guarded(app):
         if rule.arguments > {"public_id"} and "kind" not in rule.arguments:
@@ -194,11 +194,11 @@ def test_nor_does_an_id_under_an_interface_of_ones_own(
                 assert answer.status_code == 404, f"{method} {rule}: {answer.status_code}"
             walked += 1
     assert walked >= 5
-    assert rows_but(charlie.account_id) == before
+    assert rows_of_others(charlie.account_id) == before
 
 
 @pytest.mark.parametrize("headers", WAYS, ids=["a page", "htmx"])
-def test_nor_does_an_id_in_the_body_of_ones_own(
+def test_no_route_reaches_another_account_by_an_id_in_the_body(
     app: Flask, alice: dict[str, str], charlie: User, headers: dict[str, str]
 ) -> None:
     [own] = db.session.scalars(select(Interface).where(Interface.account_id == charlie.account_id))
@@ -214,8 +214,8 @@ def test_nor_does_an_id_in_the_body_of_ones_own(
     assert db.session.scalars(clicked).all() == []
 
 
-def test_the_walk_would_see_a_hole(app: Flask, alice: dict[str, str], charlie: User) -> None:
-    """The owner herself gets in by the same addresses, so that a 404 above is for the stranger and not for a slip."""
+def test_the_walk_would_find_a_hole(app: Flask, alice: dict[str, str], charlie: User) -> None:
+    """The owner opens the same addresses, so a 404 above is because of the account and not a mistake in the test."""
     owner = db.session.scalars(select(User).where(User.role == Role.OWNER).order_by(User.id)).first()
     assert owner
     client = as_user(app, owner)
@@ -227,13 +227,13 @@ def test_the_walk_would_see_a_hole(app: Flask, alice: dict[str, str], charlie: U
                 assert answer.status_code == expected, f"{rule} with {headers}: {answer.status_code}"
 
 
-def test_a_parameter_nobody_described_fails_the_walk(app: Flask) -> None:
+def test_an_undescribed_parameter_fails_the_walk(app: Flask) -> None:
     rule = Rule("/leads/<public_id>/<secret>", endpoint="leads.secret")
     app.url_map.add(rule)
     with pytest.raises(AssertionError, match="say in PARAMETERS"):
         address(rule, {})
 
 
-def test_an_invitation_is_of_its_account(app: Flask, alice: dict[str, str], charlie: User) -> None:
+def test_an_invitation_belongs_to_its_account(app: Flask, alice: dict[str, str], charlie: User) -> None:
     assert db.session.query(Invitation).count() == 1
     assert invitations.pending(charlie.account_id) == []

@@ -16,7 +16,7 @@ from webapp.db.transactions import transaction
 from webapp.extensions import db
 from webapp.models import Mail, Role, User
 from webapp.services import api_keys
-from webapp.services.intake import spam
+from webapp.services.intake import visitor
 from webapp.services.interfaces import interfaces
 from webapp.services.people import invitations, password_resets
 
@@ -41,7 +41,7 @@ def addresses(site_app: Flask, site: Site) -> list[str]:
         mail_id = db.session.scalars(select(Mail.id).limit(1)).one()
         with transaction():
             robot = captured(interface.public_id, ADA)
-            robot.spam = spam.HONEYPOT
+            robot.spam = visitor.HONEYPOT
         leads = ["/leads", "/leads?q=nobody", "/leads?status=retrying", "/leads?status=spam"]
         leads += [f"/leads/{one.public_id}" for one in (lead, robot)]
         db.session.rollback()
@@ -59,7 +59,7 @@ def _people(owner: User) -> list[str]:
     editor = join(owner, Role.EDITOR, "emil@example.com", name="Emil")
     with transaction():
         invitations.invite(owner, "dora@example.com", Role.LEADS_ONLY)
-        password_resets.ask("emil@example.com")
+        password_resets.send_link("emil@example.com")
         for token in api_keys.shared_tokens(owner.account_id):
             api_keys.rotate(token, api_keys.OVERLAP, force=True)
     links = [f"/invitations/{token_in(mail)}" for mail in db.session.query(Mail).filter_by(kind="invitation")]

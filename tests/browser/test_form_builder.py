@@ -85,7 +85,7 @@ def test_a_form_is_built_by_keyboard_alone(page: Page, public_id: str) -> None:
     tab_to(page, "Edit Size")
     page.keyboard.press("Enter")
     page.get_by_role("link", name="Remove…").press("Enter")
-    page.get_by_role("dialog").get_by_text("No lead carries it").wait_for()
+    page.get_by_role("dialog").get_by_text("No lead has an answer to it").wait_for()
     assert page.evaluate("window.sameDocument") is True
     page.get_by_role("button", name="Remove field").press("Enter")
     page.get_by_role("status").get_by_text("Size is off the form.").wait_for()

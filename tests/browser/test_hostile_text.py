@@ -20,8 +20,15 @@ from webapp.db.transactions import read_only, transaction
 from webapp.extensions import db
 from webapp.models import Authentication, FieldType, Interface, Lead, Mail, Report, Role, User
 from webapp.services import api_keys
-from webapp.services.intake import spam
-from webapp.services.interfaces import fields, form_texts, interface_mails, interface_templates, interfaces, webhooks
+from webapp.services.interfaces import (
+    embedding,
+    fields,
+    form_texts,
+    interface_mails,
+    interface_templates,
+    interfaces,
+    webhooks,
+)
 from webapp.services.interfaces.interface_mails import Words
 from webapp.services.people import invitations, password_resets, users
 
@@ -168,7 +175,7 @@ def people(owner: User) -> list[str]:
     gone = join(owner, Role.EDITOR, "gone@example.com", NAMES[1])
     with transaction():
         users.remove(gone, by=owner)
-        password_resets.ask(ADDRESS)
+        password_resets.send_link(ADDRESS)
     pages += [f"/reset-password/{last_token()}"]
     with transaction():
         keys = [api_keys.create_shared_token(owner.account_id, owner.id, name)[0] for name in pieces(100)]
@@ -345,7 +352,7 @@ def press_forms(page: Page, hostile: Hostile, wrong: list[str]) -> None:
     page.goto("/framing")
     look(page, wrong, "the form in a frame")
     with transaction():
-        spam.update_blocklist(of_id(hostile.plain[0]), "127.0.0.1", published=True)
+        embedding.update_blocklist(of_id(hostile.plain[0]), "127.0.0.1", published=True)
     page.goto(simple)
     for name, value in {"name": ALL[:500], "email": ADDRESS, "message": ALL}.items():
         page.locator(f"[name={name}]").fill(value)

@@ -9,7 +9,7 @@ from rq.job import Job
 
 from tests.browser.conftest import sign_in
 from tests.support.waiting import wait_until
-from webapp.delivery.queues import MAIL, NAMES, Queues
+from webapp.delivery.rings import MAIL, NAMES, Queues
 
 MARKUP = '<img src=x onerror=document.title="run">'
 
@@ -17,7 +17,7 @@ MARKUP = '<img src=x onerror=document.title="run">'
 @pytest.fixture
 def failed(site_app: Flask, site: object) -> Iterator[Job]:
     """A job that failed with markup in its message."""
-    queues = Queues(site_app.extensions["leadhook"].redis_url)
+    queues = Queues(site_app.extensions["leadhook_config"].redis_url)
     job = queues.get(MAIL).enqueue("builtins.int", MARKUP, failure_ttl=86400)
     wait_until(lambda: job.get_status() == "failed", "the job to fail")
     yield job

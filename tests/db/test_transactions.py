@@ -1,4 +1,4 @@
-"""On SQLite a process's writers stand in line; on PostgreSQL connections that died are replaced."""
+"""On SQLite the writers of a process wait in order; on PostgreSQL dead connections are replaced."""
 
 import os
 import threading
@@ -37,7 +37,7 @@ def counted(engine: Engine) -> int:
         return int(connection.execute(text("SELECT n FROM counts")).scalar_one())
 
 
-def test_writers_of_many_threads_neither_fail_nor_lose_anything(engine: Engine) -> None:
+def test_writers_on_many_threads_do_not_fail_and_lose_nothing(engine: Engine) -> None:
     threads = [threading.Thread(target=lambda: [count(engine) for _ in range(25)]) for _ in range(4)]
     for thread in threads:
         thread.start()
@@ -46,7 +46,7 @@ def test_writers_of_many_threads_neither_fail_nor_lose_anything(engine: Engine) 
     assert counted(engine) == 100
 
 
-def test_a_writer_that_fails_leaves_the_line(engine: Engine) -> None:
+def test_a_writer_that_fails_lets_the_next_one_write(engine: Engine) -> None:
     with pytest.raises(ZeroDivisionError), engine.begin():
         raise ZeroDivisionError
     connection = engine.connect()
@@ -57,14 +57,14 @@ def test_a_writer_that_fails_leaves_the_line(engine: Engine) -> None:
     assert counted(engine) == 1
 
 
-def test_a_reader_passes_a_writer(engine: Engine) -> None:
+def test_a_reader_does_not_wait_for_a_writer(engine: Engine) -> None:
     with engine.begin() as connection:
         connection.execute(text("UPDATE counts SET n = 7"))
         assert counted(engine) == 0
     assert counted(engine) == 7
 
 
-def test_one_connection_may_write_twice(engine: Engine) -> None:
+def test_a_connection_can_write_twice(engine: Engine) -> None:
     with engine.connect() as connection:
         for _ in range(2):
             with connection.begin():
@@ -86,26 +86,26 @@ def test_a_connection_that_the_server_ended_while_it_was_idle_is_replaced(app: F
             assert next_one.execute(text("SELECT pg_backend_pid()")).scalar_one() != pid
 
 
-def test_what_commits_itself_stays_whatever_comes_after_it(app: Flask, interface: Interface) -> None:
-    def at_once() -> None:
+def test_autocommit_keeps_a_statement_even_if_an_error_follows(app: Flask, interface: Interface) -> None:
+    def with_autocommit() -> None:
         with transactions.autocommit() as connection:
-            connection.execute(update(Interface).values(name="At once"))
+            connection.execute(update(Interface).values(name="Kept"))
             raise ZeroDivisionError
 
     def in_a_transaction() -> None:
         with transactions.transaction():
-            db.session.execute(update(Interface).values(name="Not at all"))
+            db.session.execute(update(Interface).values(name="Rolled back"))
             raise ZeroDivisionError
 
     db.session.rollback()
-    for rename in (at_once, in_a_transaction):
+    for rename in (with_autocommit, in_a_transaction):
         with pytest.raises(ZeroDivisionError):
             rename()
-    assert db.session.scalars(select(Interface.name)).all() == ["At once"]
+    assert db.session.scalars(select(Interface.name)).all() == ["Kept"]
 
 
 @pytest.mark.skipif(not ON_POSTGRESQL, reason="SQLite does not say who is connected")
-def test_nobody_is_connected_any_more_after_disconnecting(app: Flask) -> None:
+def test_disconnect_closes_all_connections(app: Flask) -> None:
     with db.engine.connect() as first, transactions.read_autocommit() as second:
         pids = [one.execute(text("SELECT pg_backend_pid()")).scalar_one() for one in (first, second)]
     transactions.disconnect()

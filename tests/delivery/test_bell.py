@@ -1,4 +1,4 @@
-"""Rings after captures: at once, or on a thread that gathers them."""
+"""Rings after captures: at once, or on a thread that rings a lane once for many captures."""
 
 import threading
 
@@ -6,18 +6,18 @@ import pytest
 from flask import Flask
 
 from tests.support.waiting import wait_until
-from webapp.delivery import lanes
-from webapp.delivery.bell import Bell
+from webapp.delivery import rings
+from webapp.delivery.rings import Bell
 
 
-def test_without_its_thread_a_ring_happens_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_without_the_thread_a_lane_is_rung_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
     rung: list[int] = []
-    monkeypatch.setattr(lanes, "ring_unless_held", rung.append)
+    monkeypatch.setattr(rings, "ring_unless_locked", rung.append)
     Bell().ring(7)
     assert rung == [7]
 
 
-def test_what_comes_while_it_rings_is_rung_once_and_an_error_ends_nothing(
+def test_captures_during_a_ring_are_rung_once_and_an_error_does_not_stop_the_thread(
     app: Flask, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     rung: list[int] = []
@@ -30,7 +30,7 @@ def test_what_comes_while_it_rings_is_rung_once_and_an_error_ends_nothing(
         if webhook_id == 1:
             raise RuntimeError
 
-    monkeypatch.setattr(lanes, "ring_unless_held", ring)
+    monkeypatch.setattr(rings, "ring_unless_locked", ring)
     bell = Bell()
     bell.start(app)
     bell.ring(1)

@@ -1,4 +1,4 @@
-"""Holding a lane: for how long, how carefully after a death, and what becomes of it when a drain ends early."""
+"""Holding a lane: how long, how carefully after a crash, and what happens to it when a drain ends early."""
 
 from typing import Any
 
@@ -11,7 +11,7 @@ from tests.support.receiver import Line, Receiver, answering
 from webapp.clock import now_sql
 from webapp.db.transactions import read_autocommit, transaction
 from webapp.delivery import lanes, ledger
-from webapp.delivery.queues import queues
+from webapp.delivery.rings import queues
 from webapp.extensions import db
 from webapp.models import Delivery, DeliveryState, Interface, Lane
 
@@ -30,14 +30,14 @@ def webhook_id(interface: Interface, receiver: Receiver) -> int:
 
 
 @pytest.fixture
-def leave(webhook_id: int) -> None:
-    """Somebody died holding the lane."""
+def abandoned(webhook_id: int) -> None:
+    """A worker died while it held the lane."""
     with transaction():
         db.session.execute(update(Lane).values(token="the dead", lease_until=now_sql() - 1))
 
 
 def submit(interface: Interface, number: int) -> None:
-    """So many leads that are due, and nobody rung."""
+    """Captures `number` leads, and removes their rings."""
     with transaction():
         for _ in range(number):
             captured(interface.public_id, ADA)
@@ -59,7 +59,7 @@ def is_free() -> bool:
 
 
 def sent_at_first_and_in_all(hold: lanes.Hold, receiver: Receiver) -> tuple[int, int]:
-    """How much was sent until the lane was let go, and once another drain had taken it."""
+    """How many requests were sent until the lane was let go, and in all after another drain."""
     assert not lanes._send_all(hold, lambda: False)
     first = len(receiver.requests)
     assert is_free()
@@ -69,7 +69,7 @@ def sent_at_first_and_in_all(hold: lanes.Hold, receiver: Receiver) -> tuple[int,
 
 
 @pytest.mark.parametrize(("late", "received"), [(1, 20), (-1, 25)])
-def test_a_following_batch_is_sent_only_where_the_lease_lasts_for_it(
+def test_a_following_batch_is_sent_only_if_the_lease_lasts_long_enough(
     interface: Interface,
     webhook_id: int,
     receiver: Receiver,
@@ -86,7 +86,7 @@ def test_a_following_batch_is_sent_only_where_the_lease_lasts_for_it(
     def read_following(*given: Any, **limit: Any) -> Any:
         if receiver.requests:
             monkeypatch.setattr(ledger, "batch", read)
-            clock.forward(lanes.LEASE_MARGIN + late)
+            clock.forward(ledger.LEASE_MARGIN + late)
         return read(*given, **limit)
 
     monkeypatch.setattr(ledger, "batch", read_following)
@@ -94,7 +94,7 @@ def test_a_following_batch_is_sent_only_where_the_lease_lasts_for_it(
 
 
 @pytest.mark.parametrize(("late", "received"), [(1, 0), (-1, 3)])
-def test_a_first_batch_is_sent_only_where_the_lease_lasts_for_it(
+def test_a_first_batch_is_sent_only_if_the_lease_lasts_long_enough(
     interface: Interface,
     webhook_id: int,
     receiver: Receiver,
@@ -110,19 +110,19 @@ def test_a_first_batch_is_sent_only_where_the_lease_lasts_for_it(
 
     def read_first(hold: lanes.Hold) -> Any:
         monkeypatch.setattr(lanes, "_select", read)
-        clock.forward(lanes.LEASE_MARGIN + late)
+        clock.forward(ledger.LEASE_MARGIN + late)
         return read(hold)
 
     monkeypatch.setattr(lanes, "_select", read_first)
     assert sent_at_first_and_in_all(hold, receiver) == (received, 3)
 
 
-def test_a_slice_that_is_over_leaves_the_rest_due_and_rung_once(
+def test_when_a_slice_is_over_the_rest_stays_due_and_is_rung_once(
     interface: Interface, webhook_id: int, receiver: Receiver, clock: Clock
 ) -> None:
     def tick(line: Line) -> bool:
         if len(receiver.requests) == 30:  # in the middle of the second batch
-            clock.forward(lanes.SLICE)
+            clock.forward(ledger.SLICE)
         return answering(200)(line)
 
     receiver.behave(tick)
@@ -134,8 +134,8 @@ def test_a_slice_that_is_over_leaves_the_rest_due_and_rung_once(
     assert (len(receiver.requests), due(), jobs()) == (60, 0, 1)
 
 
-@pytest.mark.usefixtures("leave")
-def test_a_lane_is_taken_carefully_until_a_record_ends_it(
+@pytest.mark.usefixtures("abandoned")
+def test_an_abandoned_lane_is_taken_carefully_until_a_batch_is_recorded(
     interface: Interface, webhook_id: int, receiver: Receiver
 ) -> None:
     submit(interface, 3)
@@ -148,8 +148,8 @@ def test_a_lane_is_taken_carefully_until_a_record_ends_it(
     assert (hold.careful, len(batch.rows)) == (False, 2)
 
 
-@pytest.mark.usefixtures("leave")
-def test_a_lane_given_back_because_it_could_not_be_read_is_taken_carefully_again(
+@pytest.mark.usefixtures("abandoned")
+def test_a_lane_let_go_because_it_could_not_be_read_is_taken_carefully_again(
     interface: Interface, webhook_id: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     submit(interface, 3)
@@ -162,8 +162,8 @@ def test_a_lane_given_back_because_it_could_not_be_read_is_taken_carefully_again
     assert (hold.careful, len(batch.rows)) == (True, 1)
 
 
-@pytest.mark.usefixtures("leave")
-def test_a_lane_given_back_because_nothing_was_due_is_taken_carefully_again(
+@pytest.mark.usefixtures("abandoned")
+def test_a_lane_let_go_because_nothing_was_due_is_taken_carefully_again(
     interface: Interface, webhook_id: int, receiver: Receiver
 ) -> None:
     lanes.drain(webhook_id)
@@ -173,7 +173,7 @@ def test_a_lane_given_back_because_nothing_was_due_is_taken_carefully_again(
     assert (hold.careful, len(batch.rows)) == (True, 1)
 
 
-def test_a_lane_that_was_let_go_is_not_taken_carefully(
+def test_a_lane_let_go_after_a_drain_is_not_taken_carefully(
     interface: Interface, webhook_id: int, receiver: Receiver
 ) -> None:
     lanes.drain(webhook_id)

@@ -1,4 +1,4 @@
-"""Draining a lane: what is sent, in which order, what is recorded, and who may."""
+"""Draining a lane: what is sent, in which order, what is recorded, and which drain may record it."""
 
 import json
 import threading
@@ -14,7 +14,7 @@ from tests.support.receiver import Line, Receiver, answering, hanging
 from webapp.clock import now_sql
 from webapp.db.transactions import transaction
 from webapp.delivery import lanes, ledger
-from webapp.delivery.queues import queues
+from webapp.delivery.rings import queues
 from webapp.extensions import db
 from webapp.models import (
     Attempt,
@@ -45,7 +45,7 @@ def drain(interface: Interface) -> None:
     lanes.drain(webhook_id)
 
 
-def test_a_lead_is_sent_and_its_answer_kept(pointed: Interface, receiver: Receiver) -> None:
+def test_a_lead_is_sent_and_the_response_kept(pointed: Interface, receiver: Receiver) -> None:
     receiver.answer(status=202, body=b"accepted")
     lead = submit(pointed)
     drain(pointed)
@@ -82,19 +82,19 @@ def test_an_unsigned_lead_has_an_id_and_a_timestamp_but_no_signature(pointed: In
     assert "webhook-signature" not in names
 
 
-def test_a_revoked_token_holds_leads_and_never_sends_them_unsigned(pointed: Interface, receiver: Receiver) -> None:
+def test_with_a_revoked_token_leads_are_held_and_never_sent_unsigned(pointed: Interface, receiver: Receiver) -> None:
     token, _ = sign(pointed)
     with transaction():
         token.revoked_at = func.now()
     lead = submit(pointed)
     drain(pointed)
     delivery = delivery_of(lead)
-    assert delivery.state == DeliveryState.HELD
+    assert delivery.state == DeliveryState.ON_HOLD
     assert "revoked" in delivery.state_reason
     assert receiver.requests == []
 
 
-def test_a_token_whose_key_is_lost_holds_leads(app: Flask, pointed: Interface, receiver: Receiver) -> None:
+def test_with_an_unreadable_token_leads_are_held(app: Flask, pointed: Interface, receiver: Receiver) -> None:
     token, _ = sign(pointed)
     with transaction():
         token.secret_encrypted = b"not of our keys"
@@ -104,7 +104,7 @@ def test_a_token_whose_key_is_lost_holds_leads(app: Flask, pointed: Interface, r
     assert receiver.requests == []
 
 
-def test_a_test_that_cannot_be_signed_fails_and_never_goes_out_later(pointed: Interface, receiver: Receiver) -> None:
+def test_a_test_that_cannot_be_signed_fails_and_is_never_sent_later(pointed: Interface, receiver: Receiver) -> None:
     token, _ = sign(pointed)
     with transaction():
         kept, token.secret_encrypted = token.secret_encrypted, b"not of our keys"
@@ -119,7 +119,7 @@ def test_a_test_that_cannot_be_signed_fails_and_never_goes_out_later(pointed: In
     assert receiver.requests == []
 
 
-def test_a_worker_that_stops_passes_a_slow_lane_on_to_the_slow_queue(pointed: Interface) -> None:
+def test_a_worker_that_stops_passes_a_slow_lane_to_the_slow_queue(pointed: Interface) -> None:
     submit(pointed)
     with transaction():
         db.session.execute(update(Lane).values(slow_since=now_sql()))
@@ -135,7 +135,7 @@ def test_first_attempts_start_in_the_order_of_capture(pointed: Interface, receiv
     assert [json.loads(request.body)["data"]["lead"]["id"] for request in receiver.requests] == sent
 
 
-def test_a_failed_lead_does_not_hold_back_those_behind_it(pointed: Interface, receiver: Receiver) -> None:
+def test_a_failed_lead_does_not_delay_the_next_ones(pointed: Interface, receiver: Receiver) -> None:
     receiver.queue(answering(500), answering(200))
     first, second = submit(pointed), submit(pointed)
     drain(pointed)
@@ -195,25 +195,25 @@ def test_410_pauses_the_webhook_and_holds_the_rest(pointed: Interface, receiver:
     first, second = submit(pointed), submit(pointed)
     drain(pointed)
     assert delivery_of(first).state == DeliveryState.FAILED
-    assert delivery_of(second).state == DeliveryState.HELD
+    assert delivery_of(second).state == DeliveryState.ON_HOLD
     webhook = db.session.scalars(select(Webhook)).one()
     assert webhook.state == WebhookState.PAUSED
     assert "410" in webhook.state_reason
     assert len(receiver.requests) == 1
 
 
-def test_held_leads_go_out_on_resume(pointed: Interface, receiver: Receiver) -> None:
+def test_held_leads_are_sent_on_resume(pointed: Interface, receiver: Receiver) -> None:
     with transaction():
         webhooks.pause(pointed.webhook, "by hand")
     lead = submit(pointed)
-    assert delivery_of(lead).state == DeliveryState.HELD
+    assert delivery_of(lead).state == DeliveryState.ON_HOLD
     with transaction():
         assert webhooks.resume(pointed.webhook) == 1
     drain(pointed)
     assert delivery_of(lead).state == DeliveryState.DELIVERED
 
 
-def test_five_days_of_failures_only_pause_a_webhook(pointed: Interface, receiver: Receiver) -> None:
+def test_five_days_with_only_failures_pause_a_webhook(pointed: Interface, receiver: Receiver) -> None:
     receiver.answer(status=500)
     with transaction():
         db.session.execute(update(Lane).values(failures=9, failing_since=now_sql() - 5 * 86400 - 60))
@@ -223,7 +223,7 @@ def test_five_days_of_failures_only_pause_a_webhook(pointed: Interface, receiver
     assert ReportKind.PAUSED in db.session.scalars(select(ReportEntry.kind)).all()
 
 
-def test_a_410_is_told_of_whoever_asked_and_each_time(pointed: Interface, receiver: Receiver) -> None:
+def test_every_410_is_reported_also_after_a_manual_retry(pointed: Interface, receiver: Receiver) -> None:
     lead = submit(pointed)
     drain(pointed)
     receiver.answer(status=410)
@@ -242,7 +242,7 @@ def test_a_410_is_told_of_whoever_asked_and_each_time(pointed: Interface, receiv
 
 
 @pytest.mark.parametrize(("failures", "days"), [(8, 6), (50, 4)])
-def test_fewer_failures_or_a_shorter_time_do_not(
+def test_fewer_failures_or_a_shorter_time_do_not_pause_a_webhook(
     pointed: Interface, receiver: Receiver, failures: int, days: int
 ) -> None:
     receiver.answer(status=500)
@@ -253,7 +253,7 @@ def test_fewer_failures_or_a_shorter_time_do_not(
     assert db.session.scalars(select(Webhook.state)).one() == WebhookState.ACTIVE
 
 
-def test_one_success_begins_the_count_anew(pointed: Interface, receiver: Receiver) -> None:
+def test_one_success_resets_the_count_of_failures(pointed: Interface, receiver: Receiver) -> None:
     with transaction():
         db.session.execute(update(Lane).values(failures=50, failing_since=now_sql() - 6 * 86400))
     submit(pointed)
@@ -262,27 +262,27 @@ def test_one_success_begins_the_count_anew(pointed: Interface, receiver: Receive
     assert (lane.failures, lane.failing_since) == (0, None)
 
 
-def test_a_held_lane_is_left_alone(pointed: Interface, receiver: Receiver) -> None:
+def test_a_locked_lane_is_not_drained(pointed: Interface, receiver: Receiver) -> None:
     submit(pointed)
     with transaction():
-        db.session.execute(update(Lane).values(token="somebody else", lease_until=now_sql() + 10))
+        db.session.execute(update(Lane).values(token="another", lease_until=now_sql() + 10))
     drain(pointed)
     assert receiver.requests == []
 
 
-def test_a_lease_from_a_clock_that_was_set_back_locks_nothing(pointed: Interface, receiver: Receiver) -> None:
+def test_a_lease_from_before_the_clock_was_set_back_locks_nothing(pointed: Interface, receiver: Receiver) -> None:
     submit(pointed)
     with transaction():
-        db.session.execute(update(Lane).values(token="somebody else", lease_until=now_sql() + 86400))
+        db.session.execute(update(Lane).values(token="another", lease_until=now_sql() + 86400))
     drain(pointed)
     assert len(receiver.requests) == 1
 
 
-def test_a_lane_whose_holder_died_sends_one_row_until_one_is_recorded(pointed: Interface, receiver: Receiver) -> None:
+def test_after_a_crash_a_lane_sends_one_row_until_one_is_recorded(pointed: Interface, receiver: Receiver) -> None:
     for _ in range(3):
         submit(pointed)
     with transaction():
-        db.session.execute(update(Lane).values(token="the dead", lease_until=now_sql() - 1))
+        db.session.execute(update(Lane).values(token="dead", lease_until=now_sql() - 1))
     webhook_id = pointed.webhook.id
     db.session.rollback()
     hold, batch = taken(webhook_id)
@@ -290,7 +290,7 @@ def test_a_lane_whose_holder_died_sends_one_row_until_one_is_recorded(pointed: I
     assert len(batch.rows) == 1
 
 
-def test_a_lane_is_free_after_a_drain_and_no_job_is_left_ringing(pointed: Interface, receiver: Receiver) -> None:
+def test_a_lane_is_free_after_a_drain_and_no_job_is_left(pointed: Interface, receiver: Receiver) -> None:
     submit(pointed)
     queues.get("fast").empty()
     drain(pointed)
@@ -299,8 +299,8 @@ def test_a_lane_is_free_after_a_drain_and_no_job_is_left_ringing(pointed: Interf
     assert queues.get("fast").get_job_ids() == []
 
 
-def test_what_slipped_past_a_pause_rings_nobody_and_is_not_sent(pointed: Interface, receiver: Receiver) -> None:
-    """Its drain would otherwise find it due at its end, ring, and drain again for ever. The sweep holds it."""
+def test_a_delivery_that_a_pause_missed_is_not_sent_and_not_rung(pointed: Interface, receiver: Receiver) -> None:
+    """Otherwise the drain would find it due at its end, and ring and drain for ever. The sweep puts it on hold."""
     submit(pointed)
     with transaction():
         db.session.execute(update(Webhook).values(state=WebhookState.PAUSED))
@@ -310,7 +310,7 @@ def test_what_slipped_past_a_pause_rings_nobody_and_is_not_sent(pointed: Interfa
     assert queues.get("fast").get_job_ids() == []
 
 
-def test_a_stale_holder_keeps_its_attempts_and_overwrites_nothing(pointed: Interface, receiver: Receiver) -> None:
+def test_a_drain_that_lost_its_lane_only_adds_its_attempts(pointed: Interface, receiver: Receiver) -> None:
     lead = submit(pointed)
     webhook_id = pointed.webhook.id
     db.session.rollback()
@@ -341,7 +341,7 @@ def test_recording_twice_keeps_one_attempt(pointed: Interface, receiver: Receive
     assert len(delivery_of(lead).attempts) == 1
 
 
-def test_a_click_while_a_try_is_under_way_is_neither_lost_nor_doubled(
+def test_a_click_during_an_attempt_is_not_lost_and_not_sent_twice(
     app: Flask, pointed: Interface, receiver: Receiver
 ) -> None:
     receiver.answer(status=500)
@@ -354,7 +354,7 @@ def test_a_click_while_a_try_is_under_way_is_neither_lost_nor_doubled(
     hold, batch = taken(webhook_id)
     sent = lanes.sending.Sending(batch, lambda: False)
     sent.run()
-    with transaction():  # answered by the try that is under way
+    with transaction():  # the attempt that is being made answers it
         assert leads.retry(account_id, [public_id], _owner_id(pointed)) == 0
     db.session.rollback()
     lanes._record(hold, batch, sent, more=False)
@@ -385,7 +385,7 @@ def test_a_cancelled_delivery_is_not_revived_by_a_result(pointed: Interface, rec
     assert delivery_of(lead).state == DeliveryState.CANCELLED
 
 
-def test_a_time_out_makes_the_lane_slow_and_an_answer_fast_again(make_app, receiver: Receiver) -> None:  # type: ignore[no-untyped-def]
+def test_a_timeout_makes_the_lane_slow_and_a_response_makes_it_fast_again(make_app, receiver: Receiver) -> None:  # type: ignore[no-untyped-def]
     app = make_app(WEBHOOK_DEADLINE="0.3", WEBHOOK_CONNECT_TIMEOUT="0.3")
     with app.app_context():
         interface = _new_interface(receiver)
@@ -413,7 +413,7 @@ def _new_interface(receiver: Receiver) -> Interface:
     return interface
 
 
-def test_clicks_never_starve_new_leads_nor_new_leads_retries(pointed: Interface, receiver: Receiver) -> None:
+def test_clicks_do_not_delay_new_leads_which_do_not_delay_retries(pointed: Interface, receiver: Receiver) -> None:
     for _ in range(60):
         submit(pointed)
     ids = db.session.scalars(select(Delivery.id).order_by(Delivery.id)).all()
@@ -431,7 +431,7 @@ def test_clicks_never_starve_new_leads_nor_new_leads_retries(pointed: Interface,
     assert kinds == ["click"] * 5 + ["fresh"] * 10 + ["again"] * 5
 
 
-def test_parallel_requests_are_sent_at_once_and_all_recorded(pointed: Interface, receiver: Receiver) -> None:
+def test_parallel_requests_are_sent_at_the_same_time_and_all_recorded(pointed: Interface, receiver: Receiver) -> None:
     together = threading.Barrier(4, timeout=10)
 
     def meet(line: Line) -> bool:
@@ -470,7 +470,7 @@ def test_a_manual_retry_that_fails_starts_no_new_report(pointed: Interface, rece
     assert db.session.scalar(select(func.count(ReportEntry.id))) == 0
 
 
-def test_a_test_lead_counts_for_nothing_but_itself(pointed: Interface, receiver: Receiver) -> None:
+def test_a_test_lead_changes_nothing_but_its_own_delivery(pointed: Interface, receiver: Receiver) -> None:
     receiver.answer(status=410)
     with transaction():
         delivery = leads.send_test(pointed, _owner_id(pointed))

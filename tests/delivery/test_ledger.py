@@ -1,4 +1,4 @@
-"""How PostgreSQL is asked for what is due."""
+"""How PostgreSQL plans the query for due deliveries."""
 
 import pytest
 from sqlalchemy import text
@@ -9,8 +9,8 @@ from webapp.delivery import ledger
 
 
 @pytest.mark.skipif(not ON_POSTGRESQL, reason="SQLite plans a statement once, where it prepares it")
-def test_a_worker_has_no_batch_planned_anew(make_app: AppMaker) -> None:
-    """In a large table PostgreSQL took longer to plan it than to run it."""
+def test_a_worker_has_its_batch_query_planned_only_once(make_app: AppMaker) -> None:
+    """On a large table PostgreSQL took longer to plan it than to run it."""
     with make_app(worker=True, plans_once=True).app_context(), read_autocommit() as connection:
         for webhook_id in range(20):
             ledger.batch(connection, webhook_id)

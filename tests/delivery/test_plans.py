@@ -1,4 +1,4 @@
-"""How PostgreSQL finds rows for a worker, whose statements are planned once, for whatever values."""
+"""How PostgreSQL finds rows for a worker, whose statements are planned once, for any values."""
 
 from collections.abc import Iterator
 from typing import Any
@@ -25,12 +25,12 @@ pytestmark = pytest.mark.skipif(not ON_POSTGRESQL, reason="SQLite counts no read
 
 @pytest.fixture
 def app(make_app: AppMaker) -> Iterator[Flask]:
-    """A worker's app, on connections that read a table whole only where no index can serve."""
+    """A worker's app. Its connections read a whole table only if no index can be used."""
     app = make_app(worker=True, plans_once=True)
     with app.app_context():
         for engine in db.engines.values():
             event.listen(engine, "connect", prefer_indexes)
-        wait_until(is_alone, "whoever emptied the database to be gone, who read it whole")
+        wait_until(is_alone, "the connection to end that emptied the database, and read whole tables")
         with read_autocommit() as connection:
             connection.execute(text("SELECT pg_stat_reset()"))
         yield app
@@ -38,7 +38,7 @@ def app(make_app: AppMaker) -> Iterator[Flask]:
 
 def prefer_indexes(dbapi_connection: Any, record: Any) -> None:
     dbapi_connection.execute("SET enable_seqscan = off")
-    dbapi_connection.execute("SET jit = off")  # what must be read whole all the same counts as dear, and is compiled
+    dbapi_connection.execute("SET jit = off")  # reading a whole table now counts as expensive, so jit would compile it
     dbapi_connection.commit()
 
 
@@ -63,9 +63,9 @@ def sweep() -> None:
 
 
 def reads() -> dict[str, tuple[int, int]]:
-    """How often each table was read whole, and by an index."""
+    """How often each table was read as a whole, and by an index."""
     disconnect()
-    wait_until(is_alone, "the other connections to end, for they count when they do")
+    wait_until(is_alone, "the other connections to end: their reads count after that")
     with read_autocommit() as connection:
         counted = "SELECT relname, seq_scan, idx_scan FROM pg_stat_user_tables WHERE relname = ANY(:names)"
         rows = connection.execute(text(counted), {"names": list(GROWING)}).all()
@@ -87,7 +87,7 @@ def assert_by_indexes_only() -> None:
     assert {name: whole for name, (whole, _) in counted.items() if whole} == {}
 
 
-def test_a_drain_reads_no_table_whole_whatever_comes_of_it(pointed: Interface, receiver: Receiver) -> None:
+def test_a_drain_reads_no_whole_table_with_any_outcome(pointed: Interface, receiver: Receiver) -> None:
     with transaction():
         for _ in range(25):  # a batch and a following one
             captured(pointed.public_id, ADA)
@@ -97,7 +97,7 @@ def test_a_drain_reads_no_table_whole_whatever_comes_of_it(pointed: Interface, r
     drain(pointed)
     assert [len(delivery_of(lead).attempts) for lead in (failed, gone, held)] == [1, 1, 0]
     clicked = delivery_of(held)
-    assert clicked.state == DeliveryState.HELD
+    assert clicked.state == DeliveryState.ON_HOLD
     with transaction():
         db.session.execute(update(Webhook).values(state=WebhookState.ACTIVE))
         db.session.execute(update(Delivery).where(Delivery.id == clicked.id).values(retry_at=now_sql()))
@@ -106,16 +106,16 @@ def test_a_drain_reads_no_table_whole_whatever_comes_of_it(pointed: Interface, r
     point_at(pointed, receiver.url, shared_token=None)
     unsigned = submit(pointed)
     drain(pointed)
-    assert delivery_of(unsigned).state == DeliveryState.HELD
+    assert delivery_of(unsigned).state == DeliveryState.ON_HOLD
     assert_by_indexes_only()
 
 
-def test_a_sweep_reads_no_table_whole_whatever_it_finds(pointed: Interface) -> None:
+def test_a_sweep_reads_no_whole_table_whether_it_finds_work_or_not(pointed: Interface) -> None:
     sweep()
     lead = submit(pointed)
     sweep()
     for state, reason, becomes in (
-        (WebhookState.PAUSED, "", DeliveryState.HELD),
+        (WebhookState.PAUSED, "", DeliveryState.ON_HOLD),
         (WebhookState.ACTIVE, states.PAUSED_REASON, DeliveryState.PENDING),
         (WebhookState.ARCHIVED, "", DeliveryState.CANCELLED),
     ):
@@ -127,8 +127,8 @@ def test_a_sweep_reads_no_table_whole_whatever_it_finds(pointed: Interface) -> N
     assert_by_indexes_only()
 
 
-def test_a_table_that_is_read_whole_is_counted(pointed: Interface) -> None:
-    """Or the tests above would prove nothing."""
+def test_reading_a_whole_table_is_counted(pointed: Interface) -> None:
+    """Otherwise the tests above would prove nothing."""
     submit(pointed)
     with transaction():
         db.session.execute(update(Delivery).where(Delivery.last_code == 500).values(tries=0))

@@ -1,5 +1,5 @@
-"""What is recorded while somebody else has the lane's row: what they commit meanwhile counts. And how often it is tried
-where the database does not take it."""
+"""Recording while another transaction has locked the lane's row: its changes count. And how often recording is tried
+again when the database fails."""
 
 import itertools
 import threading
@@ -19,7 +19,7 @@ from tests.support.receiver import Receiver
 from tests.support.waiting import wait_until
 from webapp.clock import now_sql
 from webapp.db.transactions import read_autocommit, transaction
-from webapp.delivery import lanes, record, states
+from webapp.delivery import lanes, ledger, record, states
 from webapp.delivery.ledger import Batch
 from webapp.delivery.sending import Sending
 from webapp.extensions import db
@@ -42,14 +42,14 @@ FIVE_DAYS = 5 * 86400.0
 
 @pytest.fixture
 def failed(interface: Interface, receiver: Receiver) -> Lead:
-    """A lead that will be refused."""
+    """A lead that the receiver will refuse."""
     point_at(interface, receiver.url)
     receiver.answer(status=500)
     return submit(interface)
 
 
 def sent_batch() -> tuple[lanes.Hold, Batch, Sending]:
-    """What is due, sent and not yet recorded."""
+    """Sends what is due, and does not record it yet."""
     webhook_id = db.session.scalars(select(Webhook.id)).one()
     db.session.rollback()
     hold, batch = taken(webhook_id)
@@ -58,8 +58,8 @@ def sent_batch() -> tuple[lanes.Hold, Batch, Sending]:
     return hold, batch, sent
 
 
-def record_after(app: Flask, deed: Callable[[Connection, int], Any]) -> bool:
-    """Sends what is due, and records it while `deed` is done under the lane's lock; whether the lane was ours."""
+def record_after(app: Flask, change: Callable[[Connection, int], Any]) -> bool:
+    """Sends what is due, and records it while `change` runs with the lane's row locked; whether the lane was ours."""
     hold, batch, sent = sent_batch()
     webhook_id = hold.webhook_id
 
@@ -71,9 +71,9 @@ def record_after(app: Flask, deed: Callable[[Connection, int], Any]) -> bool:
     with transaction():
         connection = db.session.connection()
         states.lock_lane(connection, webhook_id)
-        deed(connection, webhook_id)
+        change(connection, webhook_id)
         recording.start()
-        if connection.dialect.name == "postgresql":  # SQLite lets nobody else begin until this is committed
+        if connection.dialect.name == "postgresql":  # on SQLite no other transaction begins before the commit
             wait_until(one_waits, "the record to wait for the lane")
     recording.join(30)
     assert not recording.is_alive()
@@ -88,7 +88,7 @@ def one_waits() -> bool:
         return connection.execute(text(waiting)).scalar_one() > 0
 
 
-def test_a_click_waits_for_a_try_of_its_own(app: Flask, failed: Lead) -> None:
+def test_a_click_during_recording_gets_an_attempt_of_its_own(app: Flask, failed: Lead) -> None:
     def click(connection: Connection, webhook_id: int) -> None:
         connection.execute(update(Delivery).values(retry_at=now_sql()))
 
@@ -98,14 +98,14 @@ def test_a_click_waits_for_a_try_of_its_own(app: Flask, failed: Lead) -> None:
     assert delivery.retry_at is not None
 
 
-def test_what_was_cancelled_stays_so(app: Flask, failed: Lead) -> None:
+def test_a_cancelled_delivery_stays_cancelled(app: Flask, failed: Lead) -> None:
     assert record_after(app, states.cancel)
     delivery = delivery_of(failed)
     assert (delivery.state, delivery.last_code) == (DeliveryState.CANCELLED, 500)
     assert [attempt.code for attempt in delivery.attempts] == [500]
 
 
-def test_a_lane_that_is_lost_meanwhile_is_left_alone(app: Flask, failed: Lead) -> None:
+def test_a_lane_that_is_lost_meanwhile_is_not_changed(app: Flask, failed: Lead) -> None:
     def take(connection: Connection, webhook_id: int) -> None:
         connection.execute(update(Lane).values(token="another", lease_until=now_sql() + 60))
 
@@ -116,7 +116,7 @@ def test_a_lane_that_is_lost_meanwhile_is_left_alone(app: Flask, failed: Lead) -
     assert db.session.scalar(select(func.count()).select_from(ReportEntry)) == 0
 
 
-def test_a_failure_is_reported_though_a_window_closes_meanwhile(app: Flask, failed: Lead) -> None:
+def test_a_failure_is_reported_even_if_a_window_closes_meanwhile(app: Flask, failed: Lead) -> None:
     with transaction():
         db.session.execute(update(Webhook).values(report_due_at=now_sql() + 3600))
 
@@ -135,7 +135,7 @@ def test_an_open_window_stays_open(app: Flask, failed: Lead) -> None:
     assert db.session.scalars(select(Webhook.report_due_at)).one() == 4e9
 
 
-def test_what_cannot_be_sent_is_held_also_after_five_days_of_failures(interface: Interface, receiver: Receiver) -> None:
+def test_what_cannot_be_sent_is_held_even_after_five_days_of_failures(interface: Interface, receiver: Receiver) -> None:
     point_at(interface, receiver.url)
     sign(interface)
     lead = submit(interface)
@@ -145,7 +145,7 @@ def test_what_cannot_be_sent_is_held_also_after_five_days_of_failures(interface:
     webhook_id = interface.webhook.id
     db.session.rollback()
     lanes.drain(webhook_id)
-    assert delivery_of(lead).state == DeliveryState.HELD
+    assert delivery_of(lead).state == DeliveryState.ON_HOLD
     assert db.session.scalars(select(Webhook.state)).one() == WebhookState.ACTIVE
 
 
@@ -154,7 +154,7 @@ def entries() -> list[ReportKind]:
         return list(connection.scalars(select(ReportEntry.kind)))
 
 
-def test_a_410_leaves_a_pause_by_hand_and_its_reason_as_they_are(
+def test_a_410_does_not_change_a_pause_by_hand_or_its_reason(
     app: Flask, interface: Interface, failed: Lead, receiver: Receiver
 ) -> None:
     receiver.answer(status=410)
@@ -165,7 +165,7 @@ def test_a_410_leaves_a_pause_by_hand_and_its_reason_as_they_are(
     assert entries() == [ReportKind.FAILED]
 
 
-def test_a_410_pauses_nothing_of_an_interface_that_was_deleted(
+def test_a_410_does_not_pause_the_webhook_of_a_deleted_interface(
     app: Flask, interface: Interface, failed: Lead, receiver: Receiver
 ) -> None:
     receiver.answer(status=410)
@@ -186,10 +186,10 @@ def no_connection() -> Exception:
 
 @pytest.mark.parametrize("written", [False, True], ids=["nothing", "all"])
 @pytest.mark.parametrize("fault", [deadlock, no_connection])
-def test_a_record_that_fails_is_made_again_until_it_succeeds(
+def test_recording_that_fails_is_tried_again_until_it_succeeds(
     failed: Lead, monkeypatch: pytest.MonkeyPatch, fault: Callable[[], Exception], written: bool
 ) -> None:
-    """Also where all was written, and only the word of it did not come back."""
+    """Also if all was written, and only the confirmation was lost."""
     hold, batch, sent = sent_batch()
     faults, write = [fault() for _ in range(3)], record.write
 
@@ -199,7 +199,7 @@ def test_a_record_that_fails_is_made_again_until_it_succeeds(
             raise faults.pop()
         return lane
 
-    monkeypatch.setattr(lanes, "RECORD_PAUSES", (0.001,))
+    monkeypatch.setattr(lanes, "WRITE_PAUSES", (0.001,))
     monkeypatch.setattr(record, "write", faulty)
     lanes._record(hold, batch, sent, more=False)
     assert faults == []
@@ -209,26 +209,26 @@ def test_a_record_that_fails_is_made_again_until_it_succeeds(
     assert entries() == [ReportKind.FAILED]
 
 
-@pytest.mark.skipif(not ON_POSTGRESQL, reason="SQLite has no server that could hang up")
-def test_a_record_survives_a_database_that_hangs_up(failed: Lead, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.skipif(not ON_POSTGRESQL, reason="SQLite has no server that could close a connection")
+def test_recording_survives_a_database_that_closes_connections(failed: Lead, monkeypatch: pytest.MonkeyPatch) -> None:
     hold, batch, sent = sent_batch()
     clock, write, dead = Clock(monkeypatch), record.write, list[int]()
 
-    def hung_up(connection: Connection, *given: Any) -> Any:
+    def closed(connection: Connection, *given: Any) -> Any:
         if not dead:
             dead.append(connection.execute(text("SELECT pg_backend_pid()")).scalar_one())
             with db.engine.connect() as other:
                 other.execute(text("SELECT pg_terminate_backend(:pid, 10000)"), {"pid": dead[0]})
         return write(connection, *given)
 
-    monkeypatch.setattr(record, "write", hung_up)
+    monkeypatch.setattr(record, "write", closed)
     lanes._record(hold, batch, sent, more=False)
     assert clock.now > 1000  # it paused once at least
     assert [attempt.code for attempt in delivery_of(failed).attempts] == [500]
 
 
 @pytest.mark.parametrize("fault", [deadlock, no_connection])
-def test_a_record_that_fails_is_tried_no_longer_than_the_lease(
+def test_recording_that_fails_is_not_tried_longer_than_the_lease(
     failed: Lead, monkeypatch: pytest.MonkeyPatch, fault: Callable[[], Exception]
 ) -> None:
     clock = Clock(monkeypatch)
@@ -243,7 +243,7 @@ def test_a_record_that_fails_is_tried_no_longer_than_the_lease(
     monkeypatch.setattr(record, "write", faulty)
     with pytest.raises(type(fault())):
         lanes._record(hold, batch, sent, more=False)
-    longest = lanes.RECORD_PAUSES[-1]
-    assert lanes.lease() - longest <= tried_at[-1] - began_at <= lanes.lease()
+    longest = lanes.WRITE_PAUSES[-1]
+    assert ledger.lease() - longest <= tried_at[-1] - began_at <= ledger.lease()
     assert all(later - earlier <= longest for earlier, later in itertools.pairwise(tried_at))
     assert delivery_of(failed).state == DeliveryState.PENDING

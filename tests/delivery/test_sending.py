@@ -1,4 +1,4 @@
-"""When the sending of a batch ends before its last row: what was not begun waits, or is held, untouched."""
+"""When a batch ends before its last row: deliveries that were not begun stay due, or on hold, without an attempt."""
 
 import threading
 from dataclasses import replace
@@ -23,8 +23,8 @@ def untouched(delivery: Delivery, state: DeliveryState) -> bool:
     return (delivery.state, delivery.tries, delivery.attempts) == (state, 0, [])
 
 
-def test_after_a_time_out_the_rest_of_the_batch_stays_due(app: Flask, interface: Interface, receiver: Receiver) -> None:
-    app.extensions["leadhook"] = replace(app.extensions["leadhook"], deadline=1.0)
+def test_after_a_timeout_the_rest_of_the_batch_stays_due(app: Flask, interface: Interface, receiver: Receiver) -> None:
+    app.extensions["leadhook_config"] = replace(app.extensions["leadhook_config"], deadline=1.0)
     point_at(interface, receiver.url)
     receiver.queue(answering(200), hanging())
     first, second, *rest = [submit(interface) for _ in range(5)]
@@ -50,5 +50,5 @@ def test_after_a_410_no_parallel_request_is_begun(interface: Interface, receiver
     drain(interface)
     assert len(receiver.requests) == 2
     assert {delivery_of(lead).state for lead in (first, second)} == {DeliveryState.FAILED}
-    assert all(untouched(delivery_of(lead), DeliveryState.HELD) for lead in rest)
+    assert all(untouched(delivery_of(lead), DeliveryState.ON_HOLD) for lead in rest)
     assert db.session.scalars(select(Webhook.state)).one() == WebhookState.PAUSED

@@ -1,4 +1,4 @@
-"""Slots: how many jobs a process begins while others compute, wait or hang."""
+"""Slots: how many jobs a process begins while other jobs compute, wait or hang."""
 
 import threading
 import time
@@ -45,7 +45,7 @@ def jobs() -> Iterator[Jobs]:
 
 
 def begin(pool: Slots, jobs: Jobs, job: str, number: int) -> threading.Thread:
-    """Begins `number` jobs from a thread, which is held up as the worker's main thread would be."""
+    """Begins `number` jobs from a thread, which is blocked as the worker's main thread would be."""
 
     def run() -> None:
         for _ in range(number):
@@ -61,7 +61,7 @@ def test_few_jobs_compute_at_a_time(jobs: Jobs) -> None:
     thread = begin(pool, jobs, "computing", ACTIVE + 1)
     assert jobs.wait_for(ACTIVE)
     thread.join(timeout=0.3)
-    assert thread.is_alive()  # held up: nobody waits, so nobody makes room
+    assert thread.is_alive()  # blocked: no job waits, so no slot is free
     assert jobs.begun == ACTIVE
     jobs.over.set()
     thread.join(timeout=10)
@@ -69,7 +69,7 @@ def test_few_jobs_compute_at_a_time(jobs: Jobs) -> None:
     assert pool.drained(within=10)
 
 
-def test_jobs_that_wait_make_room_for_others_up_to_the_slots(jobs: Jobs, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_jobs_that_wait_let_others_begin_up_to_the_number_of_slots(jobs: Jobs, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(slots, "HANGS_AFTER", 1000.0)
     pool = Slots(20)
     thread = begin(pool, jobs, "waiting", 21)
@@ -81,7 +81,7 @@ def test_jobs_that_wait_make_room_for_others_up_to_the_slots(jobs: Jobs, monkeyp
     assert pool.drained(within=10)
 
 
-def test_jobs_that_hang_take_up_no_slots(jobs: Jobs, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_jobs_that_hang_occupy_no_slots(jobs: Jobs, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(slots, "HANGS_AFTER", 0.05)
     pool = Slots(10)
     thread = begin(pool, jobs, "waiting", 40)
@@ -91,14 +91,14 @@ def test_jobs_that_hang_take_up_no_slots(jobs: Jobs, monkeypatch: pytest.MonkeyP
     assert pool.drained(within=10)
 
 
-def test_a_pace_holds_up_the_next_job_unless_the_process_stops(jobs: Jobs) -> None:
+def test_a_pace_delays_the_next_job_unless_the_process_stops(jobs: Jobs) -> None:
     began = time.monotonic()
     Slots(4, pace=0.2).begin(lambda: None)
     assert time.monotonic() - began >= 0.2
     Slots(4, stopping=lambda: True, pace=3600).begin(lambda: None)
 
 
-def test_what_is_in_flight_is_waited_for_no_longer_than_allowed(jobs: Jobs) -> None:
+def test_running_jobs_are_not_waited_for_longer_than_allowed(jobs: Jobs) -> None:
     pool = Slots(4)
     pool.begin(jobs.computing)
     assert not pool.drained(within=0.05)

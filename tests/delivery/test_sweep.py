@@ -1,4 +1,4 @@
-"""The sweep: what nobody rang is rung, one sweeper at a time."""
+"""The sweep: it rings lanes whose ring was lost, one sweeper at a time."""
 
 from typing import Any
 
@@ -13,7 +13,7 @@ from webapp.clock import now_sql
 from webapp.db.transactions import transaction
 from webapp.delivery import lanes, states
 from webapp.delivery import sweep as sweep_module
-from webapp.delivery.queues import queues
+from webapp.delivery.rings import queues
 from webapp.delivery.sweep import Sweep
 from webapp.extensions import db
 from webapp.models import Delivery, DeliveryState, Interface, Lane, Webhook, WebhookState
@@ -28,7 +28,7 @@ def sweep() -> None:
     Sweep().once()
 
 
-def test_a_lost_ring_is_rung_again_though_its_marker_stands(interface: Interface) -> None:
+def test_a_lost_ring_is_rung_again_although_its_marker_is_set(interface: Interface) -> None:
     point_at(interface, "http://127.0.0.1:9/")
     submit(interface)
     queues.get("fast").empty()
@@ -46,7 +46,7 @@ def test_a_lane_whose_job_waits_is_not_rung_twice(interface: Interface) -> None:
     assert len(jobs()) == 1
 
 
-def test_a_held_lane_and_one_with_nothing_due_are_not_rung(interface: Interface) -> None:
+def test_a_locked_lane_and_one_with_nothing_due_are_not_rung(interface: Interface) -> None:
     point_at(interface, "http://127.0.0.1:9/")
     sweep()
     assert jobs() == []
@@ -72,7 +72,7 @@ def test_a_retry_is_rung_when_its_time_has_come_and_not_before(interface: Interf
     with transaction():
         db.session.execute(update(Delivery).values(due_at=now_sql()))
     sweeper.once()
-    assert jobs() == []  # those that come in by the dozen after a failure take no place from healthy ones
+    assert jobs() == []  # retries become due by the dozen after a failure: they do not delay healthy webhooks
     assert len(jobs("slow")) == 1
 
 
@@ -101,14 +101,16 @@ def test_only_one_sweeper_works_at_a_time(interface: Interface) -> None:
     assert len(jobs()) == 1
 
 
-def test_what_slipped_past_a_pause_is_held_and_past_a_deletion_cancelled(interface: Interface) -> None:
+def test_deliveries_that_a_pause_missed_are_held_and_after_a_deletion_cancelled(
+    interface: Interface,
+) -> None:
     point_at(interface, "http://127.0.0.1:9/")
     lead = submit(interface)
     with transaction():
         db.session.execute(update(Webhook).values(state=WebhookState.PAUSED))
     sweeper = Sweep()
     sweeper.once()
-    assert delivery_of(lead).state == DeliveryState.HELD
+    assert delivery_of(lead).state == DeliveryState.ON_HOLD
     with transaction():
         db.session.execute(update(Webhook).values(state=WebhookState.ARCHIVED))
         db.session.execute(update(Delivery).values(state=DeliveryState.PENDING))
@@ -116,31 +118,33 @@ def test_what_slipped_past_a_pause_is_held_and_past_a_deletion_cancelled(interfa
     assert delivery_of(lead).state == DeliveryState.CANCELLED
 
 
-def test_what_was_held_past_a_deletion_is_cancelled_and_past_a_resume_goes_out(interface: Interface) -> None:
+def test_held_deliveries_that_a_resume_missed_are_due_and_after_a_deletion_cancelled(
+    interface: Interface,
+) -> None:
     point_at(interface, "http://127.0.0.1:9/")
     lead = submit(interface)
     sweeper = Sweep()
-    with transaction():  # captured as held, while somebody resumed
-        db.session.execute(update(Delivery).values(state=DeliveryState.HELD, state_reason=states.PAUSED_REASON))
+    with transaction():  # captured on hold while the webhook was resumed
+        db.session.execute(update(Delivery).values(state=DeliveryState.ON_HOLD, state_reason=states.PAUSED_REASON))
     sweeper.once()
     assert delivery_of(lead).state == DeliveryState.PENDING
     with transaction():
-        db.session.execute(update(Delivery).values(state=DeliveryState.HELD, state_reason="The token was revoked."))
+        db.session.execute(update(Delivery).values(state=DeliveryState.ON_HOLD, state_reason="The token was revoked."))
     sweeper.once()
-    assert delivery_of(lead).state == DeliveryState.HELD
+    assert delivery_of(lead).state == DeliveryState.ON_HOLD
     with transaction():
         db.session.execute(update(Webhook).values(state=WebhookState.ARCHIVED))
     sweeper.once()
     assert delivery_of(lead).state == DeliveryState.CANCELLED
 
 
-def test_a_webhook_resumed_while_the_sweep_looks_is_not_held_again(interface: Interface) -> None:
+def test_a_webhook_resumed_during_a_sweep_is_not_held_again(interface: Interface) -> None:
     point_at(interface, "http://127.0.0.1:9/")
     lead = submit(interface)
     webhook_id = interface.webhook.id
     db.session.rollback()
-    with db.engine.begin() as connection:  # it looked while the webhook was paused
-        sweep_module._settle(connection, webhook_id)
+    with db.engine.begin() as connection:  # the sweep read it while the webhook was paused
+        sweep_module._correct(connection, webhook_id)
     assert delivery_of(lead).state == DeliveryState.PENDING
 
 
@@ -157,9 +161,9 @@ def test_a_lead_is_kept_when_valkey_is_down_and_rung_when_it_is_back(interface: 
     assert len(jobs()) == 1
 
 
-@pytest.mark.skipif(ON_POSTGRESQL, reason="small tables are read whole there, whatever indexes they have")
-def test_a_sweep_finds_what_it_looks_for_by_an_index(interface: Interface) -> None:
-    """It once read every delivery there is, for each webhook that was paused or deleted."""
+@pytest.mark.skipif(ON_POSTGRESQL, reason="PostgreSQL reads small tables as a whole, with any index")
+def test_a_sweep_reads_deliveries_by_an_index(interface: Interface) -> None:
+    """It once read every delivery for each webhook that was paused or deleted."""
     statements = []
 
     def note(connection: Any, cursor: Any, statement: str, parameters: Any, context: Any, many: bool) -> None:

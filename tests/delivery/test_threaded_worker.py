@@ -1,4 +1,4 @@
-"""An RQ worker on threads: what it tells Redis of a job, and when it ends."""
+"""An RQ worker on threads: what it writes to Redis about a job, and when it ends."""
 
 import threading
 import time
@@ -39,7 +39,7 @@ def look_at_myself() -> None:
 
 @pytest.fixture
 def told_to_stop() -> Iterator[None]:
-    """By a signal that came while nobody listened but worker.py."""
+    """The signal came when only worker.py handled signals."""
     threaded_worker.stop()
     yield
     threaded_worker._stopping.clear()
@@ -49,19 +49,19 @@ def told_to_stop() -> Iterator[None]:
 def test_a_process_that_is_told_to_stop_before_rq_listens_ends_at_once(
     app: Flask, queue: OneQueue, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """RQ looks for signals of its own only, and would dequeue for ever."""
+    """RQ notices only signals that it handled itself, and would dequeue for ever."""
     monkeypatch.setattr(ThreadedWorker, "_install_signal_handlers", lambda self: None)
-    ours = ThreadedWorker(app, queue, Slots(1))
-    working = threading.Thread(target=ours.work, kwargs={"logging_level": "WARNING"}, daemon=True)
+    worker = ThreadedWorker(app, queue, Slots(1))
+    working = threading.Thread(target=worker.work, kwargs={"logging_level": "WARNING"}, daemon=True)
     working.start()
     working.join(10)
     ended = not working.is_alive()
-    ours._stop_requested = True  # or it would outlive the test
+    worker._stop_requested = True  # otherwise it would outlive the test
     assert ended
 
 
 def perform_all(app: Flask, queue: OneQueue) -> None:
-    """Performs what waits in the queue, as a worker of its own does."""
+    """Performs the jobs of the queue, as a worker process does."""
     slots = Slots(2)
     ThreadedWorker(app, queue, slots).work(burst=True, logging_level="CRITICAL")
     assert slots.drained(within=10)
@@ -78,14 +78,14 @@ def test_a_job_that_was_deleted_while_it_waited_leaves_nothing_behind(app: Flask
     assert queue.started_job_registry.get_job_count() == 0
 
 
-def test_a_job_is_seen_while_it_is_performed_and_forgotten_after_it(app: Flask, queue: OneQueue) -> None:
+def test_a_job_is_listed_while_it_runs_and_deleted_after_it(app: Flask, queue: OneQueue) -> None:
     queue.enqueue(look_at_myself, job_id="9-looks", job_timeout=-1, result_ttl=0)
     perform_all(app, queue)
     assert performed == [("9-looks", "started", ["9-looks"])]
     assert not queue.connection.exists("rq:job:9-looks", queue.started_job_registry.key)
 
 
-def test_a_job_that_raises_is_kept_among_the_failed_ones(app: Flask, queue: OneQueue) -> None:
+def test_a_job_that_raises_is_kept_as_failed(app: Flask, queue: OneQueue) -> None:
     queue.enqueue(divide, 1, 0, job_id="9-raises", job_timeout=-1, result_ttl=0)
     perform_all(app, queue)
     assert queue.failed_job_registry.get_job_ids() == ["9-raises"]
@@ -98,11 +98,11 @@ def test_a_job_that_raises_is_kept_among_the_failed_ones(app: Flask, queue: OneQ
     assert queue.started_job_registry.get_job_count() == 0
 
 
-def test_a_job_whose_worker_died_is_found_and_kept_among_the_failed_ones(
+def test_a_job_whose_worker_died_is_found_and_kept_as_failed(
     app: Flask, queue: OneQueue, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     queue.enqueue(note, "never", job_id="9-left", job_timeout=-1, result_ttl=0)
-    monkeypatch.setattr(ThreadedWorker, "_perform", lambda *a: None)  # as if it was killed just then
+    monkeypatch.setattr(ThreadedWorker, "_perform", lambda *a: None)  # as if the worker was killed just then
     perform_all(app, queue)
     assert queue.started_job_registry.get_job_ids(cleanup=False) == ["9-left"]
     queue.started_job_registry.cleanup(timestamp=time.time() + 3600)

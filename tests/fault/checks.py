@@ -9,8 +9,7 @@ from tests.fault.chaos import ALL, ALONE, CRASH, UNKNOWN, Cut
 from tests.fault.ledger import Ledger
 from tests.fault.mailbox import Accepted
 from tests.fault.moves import longest_stop
-from webapp.delivery.lanes import LEASE_MARGIN, SLICE
-from webapp.delivery.ledger import BATCH
+from webapp.delivery.ledger import BATCH, LEASE_MARGIN, SLICE
 from webapp.models import DeliveryState, MailState, ReportKind
 
 Check = Callable[[Ledger], Iterator[str]]

@@ -28,7 +28,7 @@ from tests.support.waiting import wait_until
 from webapp import create_app
 from webapp.config import Config
 from webapp.db.transactions import disconnect, transaction
-from webapp.delivery.queues import queues
+from webapp.delivery.rings import queues
 from webapp.extensions import db
 from webapp.models import Authentication
 from webapp.services import api_keys

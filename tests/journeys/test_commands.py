@@ -1,4 +1,4 @@
-"""Operator commands: one line of JSON last on stdout, or a sentence on stderr and exit code 1."""
+"""Operator commands: one line of JSON, last on stdout, or one sentence on stderr and exit code 1."""
 
 import json
 import socket
@@ -19,7 +19,7 @@ from webapp.webhooks.addresses import resolve
 
 
 def run(app: Flask, *arguments: str) -> dict[str, object]:
-    """What a command printed, which must be one line of JSON and nothing on stderr."""
+    """The output of a command, which must be one line of JSON, with nothing on stderr."""
     result = app.test_cli_runner().invoke(args=arguments)
     assert result.exit_code == 0, result.stderr
     assert result.stderr == ""
@@ -30,7 +30,7 @@ def run(app: Flask, *arguments: str) -> dict[str, object]:
 
 
 def refused(app: Flask, *arguments: str) -> str:
-    """The one sentence on stderr of a command that must exit 1 and print nothing."""
+    """The sentence on stderr of a command that must exit 1 and print nothing."""
     result = app.test_cli_runner().invoke(args=arguments)
     assert (result.exit_code, result.stdout) == (1, "")
     [line] = result.stderr.splitlines()
@@ -46,9 +46,9 @@ def test_create_owner_prints_a_random_password_and_never_a_given_one(app: Flask)
     assert second == {**second, "account": "Bob's", "operator": False, "password": None}
 
 
-def test_create_owner_refuses_in_a_sentence(app: Flask, owner: User) -> None:
+def test_create_owner_refuses_with_a_sentence(app: Flask, owner: User) -> None:
     assert "already" in refused(app, "create-owner", "--email", owner.email)
-    assert refused(app, "create-owner", "--email", "nobody").endswith(".")
+    assert refused(app, "create-owner", "--email", "nonsense").endswith(".")
     assert "8 characters" in refused(app, "create-owner", "--email", "bob@example.org", "--password", "short")
 
 
@@ -65,12 +65,12 @@ def test_create_interface_prints_what_the_contract_says(app: Flask, owner: User)
     assert (webhook.url, webhook.automatic_retries) == (None, False)
 
 
-def test_create_interface_refuses_in_a_sentence(app: Flask, owner: User) -> None:
+def test_create_interface_refuses_with_a_sentence(app: Flask, owner: User) -> None:
     assert "https://" in refused(app, "create-interface", "--name", "A", "--webhook-url", "ftp://a.example")
     assert refused(app, "create-interface", "--name", " ").endswith(".")
 
 
-def test_create_interface_looks_where_its_webhook_leads(
+def test_create_interface_checks_its_webhook_url(
     app: Flask, owner: User, names: dict[str, str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     names["intranet.example.com"] = "10.0.0.5"
@@ -82,7 +82,7 @@ def test_create_interface_looks_where_its_webhook_leads(
     monkeypatch.setattr(webhooks, "resolve", partial(resolve, resolver=lambda *asked: []))
     result = app.test_cli_runner().invoke(args=[*arguments, "https://crm.example.com/"])
     assert result.exit_code == 0
-    assert result.stderr == "The name crm.example.com does not resolve at the moment. Check it for slips.\n"
+    assert result.stderr == "The name crm.example.com does not resolve at the moment. Check the spelling.\n"
 
 
 def test_commands_say_when_there_is_no_owner_yet(app: Flask) -> None:
@@ -131,7 +131,7 @@ def test_reset_password_prints_a_link_or_sets_a_password(app: Flask, owner: User
     [entry] = db.session.query(AuditEntry).filter_by(action="session.password_set")
     assert (entry.actor, entry.address) == ("Operator, on the command line", None)
     db.session.rollback()
-    assert "no user" in refused(app, "reset-password", "--email", "nobody@example.com")
+    assert "no user" in refused(app, "reset-password", "--email", "unknown@example.com")
     assert "8 characters" in refused(app, "reset-password", "--email", owner.email, "--password", "short")
 
 
@@ -140,6 +140,6 @@ def test_rotate_encryption_counts_what_it_did(app: Flask, make_app: AppMaker, ow
     assert run(app, "rotate-encryption") == {"secrets": 1, "reencrypted": 0, "unreadable": 0}
     keys = f"{Fernet.generate_key().decode()},{KEYS['ENCRYPTION_KEYS']}"
     db.session.rollback()
-    anew = make_app(ENCRYPTION_KEYS=keys)
-    with anew.app_context():
-        assert run(anew, "rotate-encryption") == {"secrets": 1, "reencrypted": 1, "unreadable": 0}
+    rotated = make_app(ENCRYPTION_KEYS=keys)
+    with rotated.app_context():
+        assert run(rotated, "rotate-encryption") == {"secrets": 1, "reencrypted": 1, "unreadable": 0}

@@ -1,4 +1,4 @@
-"""SQLite with several writers: nobody ever meets `database is locked`."""
+"""SQLite with several writers: the error `database is locked` never happens."""
 
 import threading
 
@@ -12,10 +12,10 @@ from webapp.delivery import lanes
 from webapp.extensions import db
 from webapp.models import Interface
 
-ROUNDS = 6  # of pages and forms, beside which the writers loop
+ROUNDS = 6  # of pages and forms, while the writers loop
 
 
-def test_two_writers_in_a_loop_beside_pages_and_forms_never_meet_a_lock(
+def test_two_writers_in_a_loop_beside_pages_and_forms_never_get_a_lock_error(
     app: Flask, interface: Interface, receiver: Receiver
 ) -> None:
     point_at(interface, receiver.url)
@@ -25,11 +25,11 @@ def test_two_writers_in_a_loop_beside_pages_and_forms_never_meet_a_lock(
     errors: list[BaseException] = []
     rounds = {"capture": 0, "drain": 0, "pages": 0}
 
-    def loop(name: str, deed: object) -> None:
+    def loop(name: str, action: object) -> None:
         try:
             with app.app_context():
                 while not over.is_set():
-                    deed()  # type: ignore[operator]
+                    action()  # type: ignore[operator]
                     rounds[name] += 1
         except BaseException as error:  # a thread's error must fail the test
             errors.append(error)
@@ -55,8 +55,8 @@ def test_two_writers_in_a_loop_beside_pages_and_forms_never_meet_a_lock(
             over.set()
 
     threads = [
-        threading.Thread(target=loop, args=(name, deed))
-        for name, deed in (("capture", capture), ("drain", drain), ("capture", capture), ("pages", pages))
+        threading.Thread(target=loop, args=(name, action))
+        for name, action in (("capture", capture), ("drain", drain), ("capture", capture), ("pages", pages))
     ]
     for thread in threads:
         thread.start()

@@ -1,6 +1,6 @@
-"""Requests that no browser would send, to everything, signed in and not: whatever comes, nothing crashes.
+"""Requests that no browser would send, to every route, signed in and signed out: none causes a crash.
 
-`make test` sends 800 of each, always the same; LEADHOOK_FUZZ_REQUESTS=10000 sends as many, others each time.
+`make test` sends 800 of each kind, always the same. LEADHOOK_FUZZ_REQUESTS=10000 sends 10,000, different each time.
 """
 
 import contextvars
@@ -32,36 +32,36 @@ from tests.support.factories import submit
 from tests.support.people import as_user, join, last_token
 from webapp.blueprints import passwords
 from webapp.db.transactions import transaction
-from webapp.delivery.queues import FAST, queues
+from webapp.delivery.rings import FAST, queues
 from webapp.extensions import db, limiter
 from webapp.models import Field, FieldType, Invitation, Mail, Role, User
 from webapp.services import api_keys
-from webapp.services.intake.spam import TOKEN, TRAP
-from webapp.services.intake.submissions import TRACKED
+from webapp.services.intake.visitor import TOKEN, TRAP
 from webapp.services.interfaces import interface_templates, interfaces
 from webapp.services.interfaces.field_types import PRESETS
 from webapp.services.leads import leads
 from webapp.services.people import invitations, password_resets, users
+from webapp.webhooks.payload import TRACKED
 
-# What came of a file in a form that is broken off is closed by being forgotten.
+# A file of an incomplete form is closed only when it is garbage-collected.
 pytestmark = pytest.mark.filterwarnings("ignore:Unclosed file <tempfile.SpooledTemporaryFile:ResourceWarning")
 
 ASKED_FOR = os.environ.get("LEADHOOK_FUZZ_REQUESTS", "")
 REQUESTS = int(ASKED_FOR or 800)
-AT_ONCE = 8  # requests of an example: what hypothesis does between two costs more than a request
-FRESH_FOR = 50  # requests of whoever is signed in, until there are new things to end, remove and revoke
+AT_ONCE = 8  # requests per example: hypothesis takes longer between two examples than a request takes
+FRESH_FOR = 50  # signed-in requests until new rows are created to end, remove and revoke
 
 Request = dict[str, Any]
 Live = dict[str, str]
 
 
 def mark(kind: str) -> str:
-    """Stands in a request for an id or token of that kind, until it is sent: those that live change on the way."""
+    """A placeholder in a request for a live id or token, replaced when it is sent: the live ones change meanwhile."""
     return f"live.{kind.replace(' ', '-')}."
 
 
 def usually(usual: st.SearchStrategy[Any], otherwise: st.SearchStrategy[Any]) -> st.SearchStrategy[Any]:
-    """The first about three times of four."""
+    """Chooses `usual` about three times out of four."""
     return st.sampled_from([usual, usual, usual, otherwise]).flatmap(lambda chosen: chosen)
 
 
@@ -74,7 +74,7 @@ odd_text = st.text(max_size=30) | st.sampled_from(
 )
 odd_bytes = st.binary(max_size=40) | odd_text.map(lambda text: text.encode("utf-8", "surrogatepass"))
 odd_query = odd_bytes.map(lambda raw: raw.translate(None, b"\r\n"))
-# A header as WSGI has it: latin-1, and no line ends, which no server lets through.
+# A header as in WSGI: latin-1, without line ends, because no server accepts them.
 odd_value = odd_bytes.map(lambda raw: raw.decode("latin-1").replace("\r", "").replace("\n", ""))
 
 
@@ -165,7 +165,7 @@ bodies = st.one_of(st.just(b""), odd_bytes, encoded, as_json, parts, st.just(b"[
 
 
 def as_form(sent: Mapping[str, str]) -> st.SearchStrategy[tuple[str, bytes]]:
-    """Both ways in which a browser sends a form; of a multipart one a logo is a file."""
+    """A form in both encodings that browsers use; in a multipart form, the logo is a file."""
     parts = (
         b'--x\r\nContent-Disposition: form-data; name="%b"%b\r\n\r\n%b\r\n'
         % (name.encode(), b'; filename="a"' * (name == "logo"), value.encode("utf-8", "surrogatepass"))
@@ -181,7 +181,7 @@ contents = lead.map(lambda sent: ("application/json", json.dumps(sent).encode())
 weak = st.sampled_from(["short", "1" * 2000, "alice@example.com", "x" * 12])
 passwords_typed = usually(st.just(PASSWORD), weak | odd_text)
 doubled = passwords_typed.map(lambda typed: {"new": typed, "again": typed})
-# What people without a session may well send, by endpoint: where to, and what.
+# Sensible requests without a session, by endpoint: the path and the form.
 PEOPLE: dict[str, tuple[str, st.SearchStrategy[dict[str, str]]]] = {
     "auth.sign_in": (
         "/login",
@@ -200,7 +200,7 @@ PEOPLE: dict[str, tuple[str, st.SearchStrategy[dict[str, str]]]] = {
         st.fixed_dictionaries({"name": usually(st.just("Dora"), odd_text), "password": passwords_typed}),
     ),
 }
-# All of this has to be seen, or it was not got in at all.
+# All of these must be seen; otherwise the requests were refused too early.
 REACHED = {
     *((entry, "GET", 200) for entry in PEOPLE),
     *((entry, "POST", 422) for entry in PEOPLE),
@@ -213,7 +213,7 @@ REACHED = {
 
 
 def paths(form: str) -> dict[str, st.SearchStrategy[str]]:
-    """An address of each entry that is open to everyone, by its endpoint; and of what is not."""
+    """An address of each public route, by endpoint; and addresses that are not public."""
     ids = st.sampled_from([form, form.upper(), f"{form}/", ""]) | odd_text
     samples = st.sampled_from(["webhook_failed", "webhook_paused", ""]) | odd_text
     files = st.sampled_from(["app.css", "app.js", "../config.py", "vendor/", "", "vendor/../../log.py", "/etc/passwd"])
@@ -247,7 +247,7 @@ LENGTHS = st.sampled_from([None, None, None, "", "-1", "abc", "99999999999", "1"
 
 
 def around(headers: st.SearchStrategy[dict[str, str]]) -> dict[str, st.SearchStrategy[Any]]:
-    """What comes with any request. Mostly nothing stands in its way: no token is asked for, no limit counts."""
+    """The parts of every request. Most requests need no token and are not limited."""
     return {
         "query": encoded | odd_query,
         "headers": headers,
@@ -259,14 +259,14 @@ def around(headers: st.SearchStrategy[dict[str, str]]) -> dict[str, st.SearchStr
 
 
 def headers_of(*names: str) -> st.SearchStrategy[dict[str, str]]:
-    """Some of these, with values that stand to reason or do not."""
+    """Some of these headers, with sensible or odd values."""
     return st.lists(st.sampled_from(names), max_size=5, unique=True).flatmap(
         lambda chosen: st.fixed_dictionaries({name: HEADERS[name] for name in chosen})
     )
 
 
 def requests_to(form: str) -> list[st.SearchStrategy[Request]]:
-    """A wild one to each entry, leads that may well be taken but for what stands in them, and people who may get in."""
+    """Odd requests to each route, leads with odd content, and sensible requests for sign-in, resets and invitations."""
     usual = around(headers_of(*sorted(HEADERS)))
     wild = {**usual, "method": METHODS | st.just("POST"), "content": st.tuples(KINDS, bodies), "length": LENGTHS}
     to_form = {"to": st.just(("lead_form.submit", f"/f/{form}")), "method": st.just("POST"), "content": contents}
@@ -279,14 +279,14 @@ def requests_to(form: str) -> list[st.SearchStrategy[Request]]:
 
 
 def alive(raw: bytes, live: Live) -> bytes:
-    """With the ids and tokens that live now for their marks."""
+    """Replaces the marks with the current ids and tokens."""
     for kind, now in live.items():
         raw = raw.replace(mark(kind).encode(), now.encode())
     return raw
 
 
 def environ_of(request: Request, live: Live) -> dict[str, Any]:
-    """The request as a server hands it on: bytes as latin-1, unchecked."""
+    """The request as a server passes it on: bytes as latin-1, unchecked."""
     environ = EnvironBuilder().get_environ()
     path = alive(request["to"][1].encode("utf-8", "surrogatepass"), live).decode("latin-1")
     environ |= {"REQUEST_METHOD": request["method"], "PATH_INFO": path, "REMOTE_ADDR": request["client"]}
@@ -302,12 +302,12 @@ def environ_of(request: Request, live: Live) -> dict[str, Any]:
 def fuzz(
     app: Flask, ways: list[st.SearchStrategy[Request]], live: Live, answered: Callable[[str, int, str], None]
 ) -> Counter[tuple[str, str, int]]:
-    """Sends REQUESTS, as many of each way; how often each entry answered each method by each code. Fails at a 500.
+    """Sends REQUESTS, the same number in each way; returns the counts by entry, method and code. Fails at a 500.
 
-    `answered` is told the entry, the code and where the answer leads; it may change what is `live`.
+    `answered` is called with the entry, the code and the redirect's location; it can change `live`.
     """
     seen: Counter[tuple[str, str, int]] = Counter()
-    db.session.rollback()  # on SQLite our own transaction would lock everyone out
+    db.session.rollback()  # on SQLite the test's own transaction would block all others
 
     def send(chosen: tuple[Request, ...]) -> None:
         for request in chosen:
@@ -327,7 +327,7 @@ def fuzz(
         report_multiple_bugs=False,
         suppress_health_check=list(HealthCheck),
     )
-    # In turn, for of a list of twenty hypothesis takes the first ten times as often as the last.
+    # In turns, because from a list of twenty hypothesis takes the first ten times as often as the last.
     turns = ceil(len(ways) / AT_ONCE)
     for turn in range(turns):
         rounds(given(st.tuples(*ways[turn::turns]))(send))()
@@ -339,10 +339,10 @@ def fuzz(
 
 @pytest.fixture
 def app(make_app: AppMaker, monkeypatch: pytest.MonkeyPatch) -> Iterator[Flask]:
-    """With an answer at once: what is looked for is not how long it takes."""
+    """An app that answers at once: the test is not about time."""
     app = make_app(FORM_RATE_LIMIT="", TRUSTED_PROXIES="1")
     monkeypatch.setattr(passwords, "ANSWER_AFTER", 0)
-    monkeypatch.setattr(limiter, "enabled", True)  # switched for each request, and put back in the end
+    monkeypatch.setattr(limiter, "enabled", True)  # switched for each request, and restored at the end
     with app.app_context():
         yield app
 
@@ -359,22 +359,22 @@ numbers = count(1)
 
 
 def links(owner_id: int) -> Live:
-    """Tokens of a new invitation, and of a new link to another password for Bob."""
+    """Tokens of a new invitation and of a new password link for Bob."""
     with transaction():
         owner = db.session.get_one(User, owner_id)
         db.session.execute(delete(Invitation))
         invitations.invite(owner, f"guest-{next(numbers)}@example.com", Role.EDITOR)
-        reset = str(password_resets.link("bob@example.com")["link"]).rpartition("/")[2]
+        reset = str(password_resets.create_link("bob@example.com")["link"]).rpartition("/")[2]
     return {"invitation": last_token(), "reset": reset}
 
 
-def test_every_entry_that_is_open_to_everyone_is_tried(app: Flask) -> None:
+def test_every_public_route_is_tried(app: Flask) -> None:
     is_open = {name for name, view in app.view_functions.items() if getattr(view, "is_public", False)}
     assert is_open | {"static", "anything else"} == paths("if_x").keys()
 
 
 @pytest.mark.long
-def test_nothing_that_can_be_sent_without_signing_in_crashes(app: Flask, owner: User) -> None:
+def test_no_request_without_sign_in_crashes(app: Flask, owner: User) -> None:
     owner_id = owner.id
     join(owner, Role.EDITOR, "bob@example.com")
     with transaction():
@@ -391,10 +391,10 @@ def test_nothing_that_can_be_sent_without_signing_in_crashes(app: Flask, owner: 
     assert {code for _, _, code in seen} >= {200, 201, 303, 400, 404, 405, 422}
 
 
-# Signed in, every rule of the URL map is asked for by ids that live, or others, with what the form of its page would
-# send, but for some of it.
+# Signed in, the test requests every rule of the URL map with live ids or other ids, and with the data that the form of
+# its page would send, partly changed.
 
-# What the parts of addresses are of which PARAMETERS does not tell, for they are no account's.
+# The parts of addresses that PARAMETERS does not have, because they belong to no account.
 PLAIN = {"token": mark("token"), "queue_name": FAST, "registry_name": "queued", "instance_number": "0", "order": "asc"}
 PLAIN |= {"page": "1", "per_page": "8", "job_id": mark("job"), "filename": "app.css", "name": "2f54d0-soft-0"}
 PLAIN |= {"public_id": mark("interface"), "kind": "webhook_failed"}
@@ -404,22 +404,22 @@ WORDS += ["https://example.com/", "a@example.com, b@example.com", "{{ interface 
 QUERY = ["q", "status", "interface", "received", "kind", "person", "state", "before", "after", "of", "pace", "announce"]
 IDS = ["interface", "field", "test", "lead", "key", "user", "invitation", "mail", "token", "job"]
 anything = st.sampled_from([*HUGE, *WORDS, *map(mark, IDS)]) | odd_text
-# What is typed into a form that holds nothing there, or something that ends before it is sent; and what is left out.
+# Values for form controls that are empty, or whose value is gone when the form is sent; and controls left unchanged.
 TYPED = {name: mark(kind) for name, kind in SENT.items()} | {"name": "A name", "label": "A label"}
 TYPED |= {"email": "dora@example.com", "password": PASSWORD, "current": PASSWORD, "new": PASSWORD, "again": PASSWORD}
 UNTYPED = ("csrf_token", "key")  # a field's key stays
-# After these there is less to try the others at.
+# These delete rows that the other requests need.
 ENDS = ["interfaces.delete", "fields.remove", "api_keys.revoke", "users.remove", "users.transfer"]
 ENDS += ["invitations.withdraw"]
 
 
 class Forms(HTMLParser):
-    """The forms of a page: the addresses each may be posted to, and what it would send, every box of it ticked."""
+    """The forms of a page: the addresses each can be posted to, and what it would send with every box ticked."""
 
     def __init__(self, page: str) -> None:
         super().__init__()
         self.found: list[tuple[set[str], dict[str, str]]] = []
-        self._name = ""  # of the <select> or <textarea> that is open
+        self._name = ""  # of the open <select> or <textarea>
         self.feed(page)
 
     def handle_starttag(self, tag: str, attributes: list[tuple[str, str | None]]) -> None:
@@ -447,7 +447,7 @@ class Forms(HTMLParser):
 
 
 def forms_of(app: Flask, client: FlaskClient, pages: list[str]) -> dict[str, list[dict[str, str]]]:
-    """What the forms of these pages would send, by the endpoint they post to."""
+    """The data that the forms of these pages would send, by the endpoint they post to."""
     found: dict[str, list[dict[str, str]]] = {}
     match = app.url_map.bind("localhost").match
     for page in pages:
@@ -455,7 +455,7 @@ def forms_of(app: Flask, client: FlaskClient, pages: list[str]) -> dict[str, lis
             for target in targets or {page}:
                 try:
                     endpoint, _ = match(urlsplit(target).path, "POST")
-                except HTTPException:  # a form that is sent by GET
+                except HTTPException:  # a form that is sent with GET
                     continue
                 typed = {name: TYPED[name] for name in sent.keys() & TYPED.keys()}
                 named = {name: value for name, value in {**sent, **typed}.items() if name not in UNTYPED}
@@ -465,7 +465,7 @@ def forms_of(app: Flask, client: FlaskClient, pages: list[str]) -> dict[str, lis
 
 
 def usual_parts(rule: Rule) -> dict[str, str]:
-    """What stands in the rule's address, by name, where all is well."""
+    """The parts of the rule's address in a valid request, by name."""
     known = PARAMETERS.get(rule.endpoint.partition(".")[0], {})
     return {name: mark(known[name]) if name in known else PLAIN.get(name, "x") for name in sorted(rule.arguments)}
 
@@ -475,7 +475,7 @@ def filled(rule: Rule, parts: Mapping[str, str]) -> str:
 
 
 def address(rule: Rule) -> st.SearchStrategy[str]:
-    """The rule's address, with ids that live or with anything for one of them."""
+    """The rule's address, with live ids, or with any text in place of one of them."""
     usual = usual_parts(rule)
     varied = sorted(usual)
     if not varied:
@@ -485,7 +485,7 @@ def address(rule: Rule) -> st.SearchStrategy[str]:
 
 
 def pages_of(app: Flask, live: Live) -> list[str]:
-    """The address of every page of ours with ids that live, and that of each field."""
+    """The address of every page of Leadhook with live ids, and of each field."""
     rules = [rule for rule in app.url_map.iter_rules() if "GET" in (rule.methods or ())]
     pages = [filled(rule, usual_parts(rule)) for rule in rules if "rq" not in rule.endpoint]
     ids = [str(field_id) for field_id in db.session.scalars(select(Field.id))]
@@ -494,7 +494,7 @@ def pages_of(app: Flask, live: Live) -> list[str]:
 
 
 def requests_of_a_session(app: Flask, forms: dict[str, list[dict[str, str]]]) -> list[st.SearchStrategy[Request]]:
-    """To every rule alike."""
+    """Requests to every rule, in equal numbers."""
     session = {"COOKIE": f"leadhook={mark('session')}", "SEC_FETCH_SITE": "same-origin"}
     htmx = st.sampled_from([{}, {"HX_REQUEST": "true", "HX_TARGET": "tr#lead"}])
     headers = st.tuples(usually(st.just({}), headers_of(*sorted(HEADERS.keys() - {"COOKIE", "HOST"}))), htmx).map(
@@ -511,7 +511,7 @@ def requests_of_a_session(app: Flask, forms: dict[str, list[dict[str, str]]]) ->
     def to(rule: Rule) -> st.SearchStrategy[Request]:
         sent = st.sampled_from(forms.get(rule.endpoint, [{}])).flatmap(changed).flatmap(as_form)
         methods = sorted((rule.methods or set()) - {"HEAD", "OPTIONS"}, reverse=True)
-        methods += methods[:1]  # POST twice where there is one
+        methods += methods[:1]  # POST twice, if the rule has it
         types = {"type": st.sampled_from([*FieldType, *PRESETS])} if rule.endpoint in QUERIES else {}
         asked = st.dictionaries(st.sampled_from(QUERY), anything, max_size=3)
         query = st.tuples(asked, st.fixed_dictionaries(types)).map(
@@ -531,7 +531,7 @@ def requests_of_a_session(app: Flask, forms: dict[str, list[dict[str, str]]]) ->
 
 
 def everything_of(app: Flask, owner_id: int) -> Live:
-    """Ids of everything an account has, made just now, and a session of its owner, who is the owner again."""
+    """Creates everything an account can have, and makes its owner the owner again; returns the ids and a session."""
     number = next(numbers)
     with transaction():
         owner = db.session.get_one(User, owner_id)
@@ -565,7 +565,7 @@ def everything_of(app: Flask, owner_id: int) -> Live:
 
 
 @pytest.mark.long
-def test_nothing_that_can_be_sent_after_signing_in_crashes(app: Flask, owner: User) -> None:
+def test_no_request_after_sign_in_crashes(app: Flask, owner: User) -> None:
     owner_id, sent = owner.id, count(1)
     live = everything_of(app, owner_id)
     signed_out: list[str] = []
@@ -580,5 +580,5 @@ def test_nothing_that_can_be_sent_after_signing_in_crashes(app: Flask, owner: Us
     seen = fuzz(app, requests_of_a_session(app, forms), live, answered)
     assert {entry for entry, _, _ in seen} == app.view_functions.keys()
     taken = {entry for entry, method, code in seen if method == "POST" and code in (200, 204, 303)}
-    assert len(taken) > 40, "fewer would mean that most forms were refused whatever they held"
+    assert len(taken) > 40, "fewer would mean that most forms were refused for any content"
     assert len(signed_out) < REQUESTS / 10, "these were refused, and not tried"

@@ -1,4 +1,4 @@
-"""Keys made, leads sent, failed, retried, reported, exported: and of no secret is a trace left where none belongs."""
+"""Keys are created; leads are sent, fail, are retried, reported and exported; no secret is left in a wrong place."""
 
 import base64
 import re
@@ -28,11 +28,11 @@ from webapp.services.people import users
 NEW_PASSWORD = "a battery of horses, correct"
 WRONG_PASSWORD = "almost the right one"
 ADA = {"name": "Ada Lovelace", "email": "ada@example.com", "phone": "+15550100", "message": "Hello"}
-FRAGMENT, STEP = 16, 8  # so 23 characters of a secret in a row are found wherever they stand; its hint shows four
+FRAGMENT, STEP = 16, 8  # so any 23 consecutive characters of a secret are found; its hint shows four
 
 
 def traces(secret: str) -> set[bytes]:
-    """What would give a secret away: parts of it, of its key as bytes, and of both in other writings."""
+    """Texts that would reveal a secret: parts of it, of its key as bytes, and of both in other encodings."""
     plain = secret.removeprefix("whsec_")
     forms = {secret.encode(), plain.encode()}
     with suppress(ValueError):
@@ -43,14 +43,14 @@ def traces(secret: str) -> set[bytes]:
 
 
 class Person:
-    """Somebody at a browser without JavaScript; keeps every page, headers included, that a secret must not be in."""
+    """A user with a browser without JavaScript; keeps every page, with headers, that must not hold a secret."""
 
     def __init__(self, site: Site) -> None:
         self.site = site
         self.session = requests.Session()
         self.session.trust_env = False
         self.pages: list[bytes] = []
-        self.shown: list[requests.Response] = []  # the pages that show a secret this once
+        self.shown: list[requests.Response] = []  # the pages that may show a secret, once
 
     def get(self, path: str) -> requests.Response:
         return self._kept(self.session.get(self.site.url + path, timeout=30))
@@ -76,7 +76,7 @@ class Person:
 
 
 def dump(home: Path) -> Iterator[tuple[str, bytes]]:
-    """Every value of every table but the encrypted column; of SQLite the file's own bytes as well, freed pages too."""
+    """Every value of every table except the encrypted column; for SQLite also the file's bytes and free pages."""
     with read_only():
         for table in inspect(db.engine).get_table_names():
             columns = [column["name"] for column in inspect(db.engine).get_columns(table)]
@@ -90,7 +90,7 @@ def dump(home: Path) -> Iterator[tuple[str, bytes]]:
 
 
 def valkey_dump(url: str) -> Iterator[tuple[str, bytes]]:
-    """Every key and value as bytes, and what RQ has compressed as it was before."""
+    """Every key and value as bytes, and, for RQ's compressed values, also the uncompressed ones."""
     with Redis.from_url(url) as client:
         keys = list(client.scan_iter(count=1000))
         assert any(key.startswith(b"rq:") for key in keys)
@@ -118,7 +118,7 @@ def values_of(client: "Redis", key: bytes) -> list[bytes]:
 
 
 def drained_with_the_wrong_keys(make_app: AppMaker, interface_id: str, **environ: str) -> None:
-    """A process whose ENCRYPTION_KEYS lack the token's own: its complaint is a trap of its own kind."""
+    """Drains in a process whose ENCRYPTION_KEYS lack the token's key: its error message could leak a secret too."""
     app = make_app(**environ, ENCRYPTION_KEYS=Fernet.generate_key().decode())
     with app.app_context():
         with transaction():
@@ -127,13 +127,13 @@ def drained_with_the_wrong_keys(make_app: AppMaker, interface_id: str, **environ
         jobs.drain(webhook_id)
         with read_only():
             reasons = list(
-                db.session.scalars(select(Delivery.state_reason).where(Delivery.state == DeliveryState.HELD))
+                db.session.scalars(select(Delivery.state_reason).where(Delivery.state == DeliveryState.ON_HOLD))
             )
             db.session.rollback()
         assert ["cannot be decrypted" in reason for reason in reasons] == [True]
 
 
-def test_no_secret_is_found_where_none_belongs(
+def test_no_secret_is_found_where_it_does_not_belong(
     make_app: AppMaker, tmp_path: Path, receiver: Receiver, valkey_url: str, capfd: pytest.CaptureFixture[str]
 ) -> None:
     with MailServer() as mails, open(tmp_path / "log", "w+b") as log:
@@ -171,7 +171,7 @@ def test_no_secret_is_found_where_none_belongs(
 def journey(
     person: Person, receiver: Receiver, mails: MailServer, make_app: AppMaker, environ: dict[str, str]
 ) -> dict[str, str]:
-    """All that people do with keys and leads; the secrets that were there, by what they are."""
+    """Does everything that users do with keys and leads; returns the secrets by their kind."""
     person.post("/login", email="alice@example.com", password=WRONG_PASSWORD)
     person.post("/login", email="alice@example.com", password=PASSWORD)
     token = person.new_secret(type="shared", name="CRM production", access="private")
@@ -219,7 +219,7 @@ def journey(
 
 
 def look_around(person: Person, leads: list[str], edit: str) -> None:
-    """Every page there is, and whatever the dashboard knows of the jobs."""
+    """Opens every page, and everything that the dashboard shows of the jobs."""
     pages = [*leads, "/interfaces", "/leads.csv", "/profile", "/profile/api-keys", "/mailbox", "/metrics", "/readyz"]
     pages += ["/profile/users", "/profile/audit-log"]
     pages += [f"{edit}{tab}" for tab in ("", "/fields", "/lead-generation", "/embed")]

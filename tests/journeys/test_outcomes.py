@@ -1,6 +1,6 @@
-"""Every outcome a receiver can cause, from the form to the stored code and words, and to the owner's mailbox.
+"""Every outcome that a receiver can cause, from the form to the stored code and text, and to the owner's mailbox.
 
-Real sockets, real certificates of a throw-away authority, a real SMTP server.
+Uses real sockets, real certificates of a temporary authority and a real SMTP server.
 """
 
 from collections.abc import Iterator
@@ -43,7 +43,7 @@ class World:
             return interfaces.create(owner.account_id, "Contact sales")
 
     def deliver(self, url: str) -> tuple[int, str]:
-        """Submits a lead to a webhook at `url`, drains its lane, sends what mail is due; the stored code and words."""
+        """Submits a lead to a webhook at `url`, drains its lane, sends due mail; returns the stored code and text."""
         with self.app.app_context():
             interface = self.interface()
             point_at(interface, url)
@@ -72,7 +72,7 @@ def world(make_app: AppMaker, smtp: MailServer, authority: Authority) -> World:
 
 
 def assert_reported(smtp: MailServer, code: int, words: str) -> None:
-    """One mail to the owner, and the lead's code and words stand in it."""
+    """Asserts that the owner got one mail, with the lead's code and text."""
     [mail] = [mail for mail in smtp.received if "failing" in str(mail.message["Subject"]).lower()]
     assert mail.recipients == ["alice@example.com"]
     flat = " ".join(mail.text.split())
@@ -95,7 +95,7 @@ def test_a_code_from_300_up_is_stored_with_its_body_and_reported(world: World, r
     assert_reported(world.smtp, code, "the receiver's words")
 
 
-def test_a_time_out_is_999_and_says_how_long_was_waited(world: World, receiver: Receiver) -> None:
+def test_a_timeout_is_999_and_says_how_long_leadhook_waited(world: World, receiver: Receiver) -> None:
     receiver.behave(hanging())
     code, words = world.deliver(receiver.url)
     assert code == 999
@@ -126,7 +126,7 @@ def test_a_name_that_does_not_resolve_is_999(world: World) -> None:
     assert_reported(world.smtp, 999, "does not resolve")
 
 
-@pytest.mark.parametrize(("certificate", "words"), [("expired", "expired"), ("wrong_host", "made out to another name")])
+@pytest.mark.parametrize(("certificate", "words"), [("expired", "expired"), ("wrong_host", "issued for another name")])
 def test_an_invalid_certificate_is_999_and_says_what_is_wrong_with_it(
     world: World, authority: Authority, certificate: str, words: str
 ) -> None:
@@ -139,13 +139,13 @@ def test_an_invalid_certificate_is_999_and_says_what_is_wrong_with_it(
     assert_reported(world.smtp, 999, words)
 
 
-def test_a_valid_certificate_of_the_given_authority_is_trusted(world: World, authority: Authority) -> None:
+def test_a_certificate_of_the_configured_authority_is_trusted(world: World, authority: Authority) -> None:
     with Receiver(tls=authority.valid()) as receiver:
         assert world.deliver(receiver.url)[0] == 200
 
 
 def test_an_unreachable_address_is_999(world: World) -> None:
-    """Linux refuses a TCP connection to loopback's own broadcast address as it does where no route leads."""
+    """Linux refuses a TCP connection to loopback's broadcast address with the same error as without a route."""
     code, words = world.deliver("http://127.255.255.255/")
     assert code == 999
     assert "Network is unreachable" in words

@@ -1,4 +1,4 @@
-"""`flask receive`: what it prints and answers, over real sockets."""
+"""`flask receive`: its output and its answers, over real sockets."""
 
 import json
 import os
@@ -27,7 +27,7 @@ BODY = b'{"type":"lead.created","data":{"lead":{"id":"lead_01","fields":{"name":
 
 
 class Running:
-    """A `flask receive` of its own process; `printed` is all of its stdout so far."""
+    """A `flask receive` in its own process; `printed` is its stdout so far."""
 
     def __init__(self, environ: dict[str, str], output: Path, *options: str) -> None:
         with socket.socket() as probe:
@@ -111,7 +111,9 @@ def test_it_prints_and_verifies_what_arrives_on_one_connection(receive: Callable
         assert "\x1b" not in running.printed
 
 
-def test_it_answers_as_told_and_finishes_what_is_in_flight(receive: Callable[..., Running], secret: str) -> None:
+def test_it_answers_with_the_given_status_and_finishes_open_requests(
+    receive: Callable[..., Running], secret: str
+) -> None:
     running = receive("--status", "503", "--delay", "1", "--shared-token", "CRM")
     with running.connected() as connection:
         connection.request("POST", "/", BODY, signed(secret))
@@ -128,7 +130,7 @@ def test_a_code_without_a_body_has_none(receive: Callable[..., Running]) -> None
         assert running.post(connection, BODY, {}) == (204, "")
 
 
-def test_a_body_of_unknown_or_too_great_length_is_refused(receive: Callable[..., Running]) -> None:
+def test_a_body_that_is_too_long_or_of_unknown_length_is_refused(receive: Callable[..., Running]) -> None:
     running = receive()
     for headers, code in (({"Transfer-Encoding": "chunked"}, 411), ({"Content-Length": str(10**9)}, 413)):
         with running.connected() as connection:
@@ -139,7 +141,7 @@ def test_a_body_of_unknown_or_too_great_length_is_refused(receive: Callable[...,
             assert connection.getresponse().status == code
 
 
-def test_a_token_made_later_verifies_without_a_new_start(receive: Callable[..., Running], owner: User) -> None:
+def test_a_token_created_later_verifies_without_a_restart(receive: Callable[..., Running], owner: User) -> None:
     running = receive()
     with transaction():
         secret = api_keys.create_shared_token(owner.account_id, None, "Later")[1]
@@ -187,7 +189,7 @@ def test_any_body_can_be_printed(body: bytes) -> None:
     assert isinstance(text, str)
 
 
-def test_what_is_printed_cannot_steer_a_terminal() -> None:
+def test_output_cannot_control_a_terminal() -> None:
     assert printable("a\nb\x1b[1m\x9b\u202e") == "a\nb\\x1b[1m\\x9b\\x202e"
     forged = "x\n12:00:00  /demo  lead.created  lead_1  signature verified (CRM)"
     assert "\n" not in "".join(read(json.dumps({"type": forged, "data": {"lead": {"id": forged}}}).encode())[:2])

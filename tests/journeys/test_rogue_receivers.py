@@ -1,4 +1,4 @@
-"""Receivers that mean harm, before real workers: each ends in time, as words people understand, and costs no memory."""
+"""Malicious receivers with real workers: each attempt ends in time, with a clear message, and uses no more memory."""
 
 import gzip
 import socket
@@ -20,7 +20,7 @@ from tests.support.factories import ADA, captured, delivery_of
 from tests.support.receiver import Behaviour, Line, Receiver, closing, dripping, raw, resetting
 from tests.support.waiting import wait_until
 from webapp.db.transactions import read_only, transaction
-from webapp.delivery.queues import queues
+from webapp.delivery.rings import queues
 from webapp.extensions import db
 from webapp.models import Attempt, Interface, Lead
 from webapp.services.interfaces import interfaces
@@ -28,15 +28,15 @@ from webapp.services.people import users
 
 DEADLINE = 1.0
 EACH = 5  # leads of each kind in a round
-LATE = 3.0  # what a busy machine may add; without a deadline these would last for ever
+LATE = 3.0  # for a busy machine; without a deadline these would last for ever
 OK = b"HTTP/1.1 200 OK\r\n"
 BOMB = gzip.compress(bytes(10_000_000))
-TIMED_OUT = f"Timed out: no complete answer within {DEADLINE:g} s"
-NOT_SHOWN = f"({len(BOMB)} bytes, compressed although that was not asked for, are not shown)"
+TIMED_OUT = f"Timed out: no complete response within {DEADLINE:g} s"
+NOT_SHOWN = f"({len(BOMB)} bytes not shown: the response is compressed, which was not requested)"
 
 
 def flooding(first: bytes, again: bytes) -> Behaviour:
-    """Sends as fast as it can, for as long as anybody listens."""
+    """Sends as fast as it can, until the connection is closed."""
 
     def behave(line: Line) -> bool:
         line.sock.sendall(first)
@@ -49,7 +49,7 @@ def flooding(first: bytes, again: bytes) -> Behaviour:
 
 @dataclass(frozen=True)
 class Rogue:
-    """What it does, and what is to be stored: the code, and the words or how the body begins."""
+    """A receiver's behaviour, and what must be stored: the code, and the message or the start of the body."""
 
     behaviour: Behaviour
     code: int
@@ -86,7 +86,7 @@ ROGUES = {
     "reset mid-body": Rogue(resetting(OK + b"content-length: 900\r\n\r\nshort"), 200, "", truncated=True),
     "1xx flood": Rogue(flooding(b"", b"HTTP/1.1 102 Processing\r\n\r\n" * 100), 999, "sent more than 64 KB of headers"),
     "HTTP/0.9": Rogue(raw(b"<html>hello</html>\r\n\r\n"), 999, "did not answer in HTTP"),
-    "immediate close": Rogue(closing(), 999, "closed the connection without a complete answer"),
+    "immediate close": Rogue(closing(), 999, "closed the connection before its response was complete"),
     "markup": Rogue(
         raw(b"HTTP/1.1 500 <script>\r\nx: <script>\r\n\r\n<script>alert(1)</script>"), 500, "<script>alert"
     ),
@@ -95,14 +95,14 @@ ROGUES = {
 
 @contextmanager
 def stalling() -> Iterator[dict[str, str]]:
-    """Addresses that take a connection and never finish a TLS handshake: one is silent, one sends byte after byte."""
+    """Addresses that accept a connection and never finish a TLS handshake: one is silent, one sends single bytes."""
     over = Event()
 
     def drip() -> None:
         with suppress(OSError):
             sock, _ = slow.accept()
             with sock:
-                sock.sendall(b"\x16\x03\x03\x40\x00")  # a record of 16 KB begins
+                sock.sendall(b"\x16\x03\x03\x40\x00")  # the start of a 16 KB record
                 while not over.wait(0.02):
                     sock.sendall(b"\x02")
 
@@ -123,7 +123,7 @@ def app(make_app: AppMaker) -> Iterator[Flask]:
 
 @pytest.fixture
 def pointed_at(app: Flask) -> Callable[[str], int]:
-    """Makes an interface whose webhook is at that URL; its id."""
+    """Creates an interface with a webhook at that URL; returns its id."""
     with transaction():
         account = users.create_owner("alice@example.com", "correct horse battery", "Brightwater Solar").account_id
     numbers = count(1)
@@ -183,7 +183,7 @@ def tried(number: int) -> bool:
     return found >= number
 
 
-def test_every_rogue_ends_in_time_as_words_and_costs_no_memory(
+def test_every_rogue_ends_in_time_with_a_message_and_uses_no_memory(
     app: Flask, workers: Workers, pointed_at: Callable[[str], int], rogues: dict[str, Receiver]
 ) -> None:
     urls = {name: receiver.url for name, receiver in rogues.items()}
@@ -205,7 +205,7 @@ def test_every_rogue_ends_in_time_as_words_and_costs_no_memory(
         assert attempt.duration_ms < (DEADLINE + LATE) * 1000, name
         assert attempt.duration_ms >= (DEADLINE * 900 if rogue.lasts else 0), name
 
-    # Hundreds more of those that do not wait: kept whole, their bodies and headers would be gigabytes.
+    # Hundreds more of the fast ones: if bodies and headers were kept whole, they would be gigabytes.
     quick = [interface_id for name, interface_id in ids.items() if name in ROGUES and not ROGUES[name].lasts]
     sizes = []
     for round_number in range(1, 5):

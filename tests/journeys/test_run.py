@@ -1,4 +1,4 @@
-"""`make run`: everything starts, what dies is started again, everything ends, and the next run finds it all again."""
+"""`make run`: all parts start, a dead part is restarted, all parts end, and the next run finds all data again."""
 
 import os
 import signal
@@ -18,7 +18,7 @@ PARTS = ("gunicorn", "worker.py", "valkey-server", "receive")
 
 
 def submit(run: MakeRun) -> str:
-    """Posts the demo form; the lead's id."""
+    """Posts the demo form; returns the lead's id."""
     form = run.said(r"(http://127\.0\.0\.1:\d+/f/if_\w+)")
     answer = requests.post(form, data=FIELDS, headers={"Accept": "application/json"}, timeout=30)
     assert answer.status_code == 201, answer.text
@@ -26,7 +26,7 @@ def submit(run: MakeRun) -> str:
 
 
 def arrived(run: MakeRun, lead: str) -> str:
-    """The line the receiver printed of a lead."""
+    """The line that the receiver printed for a lead."""
     wait_until(lambda: f"  {lead}  " in run.printed, f"{lead} to arrive", timeout=START)
     return next(line for line in run.printed.splitlines() if f"  {lead}  " in line)
 
@@ -119,8 +119,9 @@ def test_a_second_run_leaves_the_first_alone_and_all_parts_end_when_their_parent
         all_gone(run)
 
 
-def test_ctrl_c_ends_it_and_a_home_may_have_any_path(tmp_path: Path) -> None:
-    """One too long for a unix socket, with characters that are special in URLs; a given password is not printed."""
+def test_ctrl_c_ends_it_and_a_home_can_have_any_path(tmp_path: Path) -> None:
+    """The path is too long for a unix socket and has characters that are special in URLs. A given password is not
+    printed."""
     home = tmp_path / ("long " * 20 + "50% of? ä#")
     with MakeRun(home, tmp_path / "run", OWNER_PASSWORD="correct horse battery") as run:
         run.ready()
@@ -137,12 +138,12 @@ def test_ctrl_c_ends_it_and_a_home_may_have_any_path(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("name", ["PORT", "RECEIVER_PORT"])
-def test_a_port_that_is_taken_is_said_in_one_sentence(tmp_path: Path, name: str) -> None:
+def test_a_used_port_is_reported_in_one_sentence(tmp_path: Path, name: str) -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
         code, printed = failing(tmp_path, **{name: str(port)})
     assert code == 2
-    assert f"Port {port} is taken by another program: stop that, or set {name} to another port.\n" in printed
+    assert f"Port {port} is used by another program: stop it, or set {name} to another port.\n" in printed
 
 
 def test_mistakes_in_the_environment_are_listed_and_nothing_starts(tmp_path: Path) -> None:
@@ -154,7 +155,7 @@ def test_mistakes_in_the_environment_are_listed_and_nothing_starts(tmp_path: Pat
     assert not (tmp_path / "home").exists()
 
 
-def test_a_password_that_is_not_taken_is_said_in_one_sentence(tmp_path: Path) -> None:
+def test_a_refused_password_is_reported_in_one_sentence(tmp_path: Path) -> None:
     code, printed = failing(tmp_path, OWNER_PASSWORD="short")
     assert code == 2
     assert "OWNER_PASSWORD" in printed
@@ -162,7 +163,7 @@ def test_a_password_that_is_not_taken_is_said_in_one_sentence(tmp_path: Path) ->
 
 
 def failing(tmp_path: Path, **environ: str) -> tuple[int, str]:
-    """The exit code and the words of a `make run` that must not start, and leaves nobody behind."""
+    """The exit code and output of a `make run` that must not start, and must leave no process running."""
     with MakeRun(tmp_path / "home", tmp_path / "run", **environ) as run:
         code = run.make.wait(timeout=START)
         all_gone(run)

@@ -1,4 +1,4 @@
-"""What gunicorn itself declines, with the settings we give it: heads too long, heads that are none; and a clean log."""
+"""What gunicorn itself refuses with Leadhook's settings: heads that are too long or invalid; and a clean log."""
 
 import re
 import socket
@@ -26,7 +26,7 @@ def code_of(answer: bytes) -> int:
     return int(found[1])
 
 
-def test_heads_are_bounded_and_what_is_no_request_is_refused_without_a_trace(
+def test_heads_are_limited_and_invalid_requests_are_refused_without_a_traceback(
     make_app: AppMaker, tmp_path: Path
 ) -> None:
     environ = make_app().config["ENVIRON"]
@@ -53,7 +53,7 @@ def test_heads_are_bounded_and_what_is_no_request_is_refused_without_a_trace(
                 b"GET / HTTP/9.9\r\n\r\n",
             ):
                 assert code_of(answer_to(site, rubbish)) in (400, 501, 505), rubbish
-            # Bytes that should have been percent-encoded and were not: browsers do not send them, old links do.
+            # Bytes that are not percent-encoded: browsers do not send them, but old links have them.
             assert code_of(answer_to(site, get.replace(b"/healthz", b"/login") % (b"?next=\xb8\xff", b""))) in (
                 200,
                 400,

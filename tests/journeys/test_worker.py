@@ -1,4 +1,4 @@
-"""worker.py as a process: what it delivers, what it survives, how it ends."""
+"""worker.py as a process: what it delivers, which failures it survives, how it ends."""
 
 import os
 import signal
@@ -17,14 +17,14 @@ from tests.support.receiver import Line, Receiver, answering
 from tests.support.valkey import Valkey
 from tests.support.waiting import wait_until
 from webapp.db.transactions import read_autocommit, transaction
-from webapp.delivery.queues import queues
+from webapp.delivery.rings import queues
 from webapp.extensions import db
 from webapp.models import Attempt, DeliveryState, Interface, Lane, Lead, User
 from webapp.services.interfaces import interfaces
 
 
 def serving() -> set[str]:
-    """The queues that a registered worker serves, as the dashboard would show them."""
+    """The queues that registered workers serve, as the dashboard would show them."""
     try:
         return {name for worker in Worker.all(connection=queues.redis) for name in worker.queue_names()}
     except RedisError:
@@ -40,7 +40,7 @@ def fast_workers() -> list[Worker]:
 
 
 def capture(interface: Interface, number: int) -> list[Lead]:
-    """So many leads at once."""
+    """Captures that number of leads together."""
     with transaction():
         return [captured(interface.public_id, ADA) for _ in range(number)]
 
@@ -55,9 +55,7 @@ def processes_of(supervisor: subprocess.Popen[bytes]) -> set[int]:
     return {int(pid) for pid in subprocess.run(ps, capture_output=True, text=True, check=False).stdout.split()}
 
 
-def test_a_lead_reaches_its_receiver_without_anybody_asking(
-    interface: Interface, receiver: Receiver, workers: Workers
-) -> None:
+def test_a_lead_reaches_its_receiver_automatically(interface: Interface, receiver: Receiver, workers: Workers) -> None:
     point_at(interface, receiver.url)
     workers.start()
     wait_for_workers()
@@ -82,7 +80,7 @@ def test_a_lead_submitted_while_valkey_is_down_is_delivered_within_10_s_of_its_r
     wait_for_workers()
 
 
-def test_a_valkey_that_goes_away_during_a_job_is_said_in_a_line(
+def test_a_valkey_failure_during_a_job_is_logged_in_one_line(
     interface: Interface, receiver: Receiver, workers: Workers, valkey: Valkey, capfd: pytest.CaptureFixture[str]
 ) -> None:
     gone, said = threading.Event(), list[str]()
@@ -103,14 +101,14 @@ def test_a_valkey_that_goes_away_during_a_job_is_said_in_a_line(
     receiver.wait_for(1)
     valkey.stop()
     gone.set()
-    wait_until(lambda: "Redis went away during a job" in printed(), "the line", timeout=30)
+    wait_until(lambda: "Redis cannot be reached during a job" in printed(), "the line", timeout=30)
     assert delivery_of(lead).state == DeliveryState.DELIVERED
     assert "Traceback" not in printed()
     valkey.start()
     wait_for_workers()
 
 
-def test_after_flushall_leads_are_delivered_and_the_workers_show_again(
+def test_after_flushall_leads_are_delivered_and_the_workers_register_again(
     interface: Interface, receiver: Receiver, workers: Workers
 ) -> None:
     point_at(interface, receiver.url)
@@ -122,17 +120,17 @@ def test_after_flushall_leads_are_delivered_and_the_workers_show_again(
     wait_for_workers()
 
 
-def test_what_a_flushall_swallowed_is_rung_by_the_sweep(
+def test_the_sweep_queues_jobs_that_a_flushall_deleted(
     interface: Interface, receiver: Receiver, workers: Workers
 ) -> None:
     point_at(interface, receiver.url)
     submit(interface)
-    queues.redis.flushall()  # before any worker runs: the ring is gone, the row is not
+    queues.redis.flushall()  # before any worker runs: the job is gone, the row is not
     workers.start()
     receiver.wait_for(1, timeout=30)
 
 
-def test_on_sigterm_what_is_in_flight_is_finished_recorded_and_let_go(
+def test_on_sigterm_running_attempts_are_finished_and_recorded(
     interface: Interface, receiver: Receiver, workers: Workers
 ) -> None:
     point_at(interface, receiver.url)
@@ -163,7 +161,7 @@ def test_a_killed_worker_process_is_started_again(interface: Interface, receiver
     receiver.wait_for(1, timeout=30)
 
 
-def test_the_processes_end_with_a_killed_supervisor(workers: Workers) -> None:
+def test_the_processes_end_if_their_supervisor_is_killed(workers: Workers) -> None:
     process = workers.start()
     wait_for_workers()
     pids = [worker.pid for worker in Worker.all(connection=queues.redis)]
@@ -179,7 +177,7 @@ def _runs(pid: int | None) -> bool:
         return False
     try:
         with open(f"/proc/{pid}/stat") as stat:
-            return stat.read().rpartition(")")[2].split()[0] != "Z"  # ended, and nobody has asked how
+            return stat.read().rpartition(")")[2].split()[0] != "Z"  # Z: ended, not yet reaped
     except FileNotFoundError:
         return False
 
@@ -213,7 +211,7 @@ def test_a_drain_that_stops_hands_the_rest_to_the_next_worker(
 
 
 def test_two_workers_share_a_backlog_and_send_each_lead_once(owner: User, receiver: Receiver, workers: Workers) -> None:
-    """Each performs two jobs at once, so that four lanes are too many for one of them."""
+    """Each worker runs two jobs at a time, so four lanes are too many for one of them."""
     receiver.answer(delay=0.03)
     with transaction():
         made = [interfaces.create(owner.account_id, f"Number {number}") for number in range(4)]
@@ -233,7 +231,7 @@ def test_two_workers_share_a_backlog_and_send_each_lead_once(owner: User, receiv
 
 
 @pytest.mark.parametrize("valkey_is", ["dead", "hung"])
-def test_on_sigterm_without_valkey_what_is_in_flight_is_recorded_and_all_end_in_time(
+def test_on_sigterm_without_valkey_running_attempts_are_recorded_and_all_end_in_time(
     interface: Interface, receiver: Receiver, workers: Workers, valkey: Valkey, valkey_is: str
 ) -> None:
     go_on = threading.Event()

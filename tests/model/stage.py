@@ -7,8 +7,8 @@ from typing import Any
 import pytest
 from flask import Flask
 
-from webapp.delivery import lanes, ledger
-from webapp.delivery.queues import queues
+from webapp.delivery import lanes, ledger, rings
+from webapp.delivery.rings import queues
 from webapp.delivery.sending import Sending
 from webapp.delivery.sweep import Sweep
 from webapp.webhooks.outcome import ErrorKind, Outcome
@@ -106,16 +106,16 @@ class Receiver:
 def set_gates(monkeypatch: pytest.MonkeyPatch) -> None:
     """A gate before each step that the model tells apart."""
     for module, name, gate in (
-        (lanes, "unmark", "clear"),
+        (rings, "unmark", "clear"),
         (lanes, "_take", "take"),
         (lanes, "_select", "select"),
-        (lanes, "_give_back", "give back"),
+        (lanes, "_let_go", "give back"),
         (lanes, "_record", "fence"),
         (ledger, "last_look", "look"),
-        (lanes, "ring_unless_held", "look"),
-        (lanes, "ring", "ring"),
-        (lanes, "enqueue", "enqueue"),
-        (lanes, "mark", "mark"),
+        (rings, "ring_unless_locked", "look"),
+        (rings, "ring", "ring"),
+        (rings, "enqueue", "enqueue"),
+        (rings, "mark", "mark"),
         (Sweep, "_ring", "count"),
     ):
         monkeypatch.setattr(module, name, _gated(gate, getattr(module, name)))
@@ -128,14 +128,14 @@ def set_gates(monkeypatch: pytest.MonkeyPatch) -> None:
         player.sending = False
 
     monkeypatch.setattr(Sending, "run", running)
-    monkeypatch.setattr(lanes, "SLICE", 3600.0)  # whether a turn is over is for the model to say
+    monkeypatch.setattr(ledger, "SLICE", 3600.0)  # whether a turn is over is for the model to say
 
 
 def job(app: Flask, webhook_id: int) -> Player:
     """A drain of this lane, whose turns are over when its player says so."""
 
     def deed() -> None:
-        lanes.unmark(f"{webhook_id}-job", queues.redis)
+        rings.unmark(f"{webhook_id}-job", queues.redis)
         lanes.drain(webhook_id, stopping=lambda: player.over())
 
     player = Player(app, deed)

@@ -18,8 +18,8 @@ from tests.model.protocol import LET_GO, RUN_OUT, RUNNING, Delivery, Faults, Rul
 from tests.support.factories import point_at, submit
 from webapp.clock import now_sql
 from webapp.db.transactions import transaction
-from webapp.delivery import lanes, ledger
-from webapp.delivery.queues import FAST, SLOW, queues
+from webapp.delivery import ledger, rings
+from webapp.delivery.rings import FAST, SLOW, queues
 from webapp.delivery.sweep import Sweep
 from webapp.extensions import db
 from webapp.models import Delivery as DeliveryRow
@@ -211,7 +211,7 @@ class Walk:
         self.sweep.kill()
 
     def _lose_the_marker(self, _: int, __: State) -> None:
-        queues.redis.delete(lanes._marker(str(self.webhook_id)))
+        queues.redis.delete(rings._marker(str(self.webhook_id)))
 
     def _flush(self, _: int, __: State) -> None:
         queues.redis.flushall()
@@ -229,7 +229,7 @@ class Walk:
             (str(s), tries, bool(click), bool(tries and s == "pending" and due)) for s, tries, click, due in rows
         ]
         lane = (bool(token), LET_GO if let_go else RUNNING if running else RUN_OUT)
-        marker = bool(queues.redis.exists(lanes._marker(str(self.webhook_id))))
+        marker = bool(queues.redis.exists(rings._marker(str(self.webhook_id))))
         jobs = [job_id for name in DRAINED for job_id in queues.get(name).get_job_ids()]
         waiting = sum(job_id.startswith(f"{self.webhook_id}-") for job_id in jobs)
         return deliveries, lane, marker, waiting, self.receiver.sends
@@ -244,7 +244,7 @@ def modelled(state: State) -> object:
 @pytest.mark.skipif(ON_POSTGRESQL, reason="this model is of SQLite")
 @pytest.mark.parametrize("rules", RULES.values(), ids=RULES.keys())
 def test_the_real_code_walks_the_models_ways(make_app: AppMaker, monkeypatch: pytest.MonkeyPatch, rules: Rules) -> None:
-    monkeypatch.setattr("webapp.delivery.queues.WEB_TIMEOUT", stage.PATIENCE)  # only the model says when Redis is away
+    monkeypatch.setattr("webapp.delivery.rings.WEB_TIMEOUT", stage.PATIENCE)  # only the model says when Redis is away
     app = make_app(RETRY_SCHEDULE="3600")
     with app.app_context():
         owner = _owner()

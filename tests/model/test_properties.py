@@ -49,7 +49,7 @@ from webapp.services.interfaces import interfaces, webhooks
 from webapp.services.leads import leads
 from webapp.webhooks.outcome import ErrorKind, Outcome
 
-PENDING, DELIVERED, FAILED, HELD, CANCELLED = DeliveryState
+PENDING, DELIVERED, FAILED, ON_HOLD, CANCELLED = DeliveryState
 ROUNDS = 15  # in which everything must come to its end: more than a delivery has tries
 
 
@@ -133,7 +133,7 @@ class Deliveries(RuleBasedStateMachine):
         self.kept += self.interface().webhook.url is not None
         lead = submit(self.interface())
         self.leads.append(lead.public_id)
-        held = {"state": HELD, "state_reason": states.PAUSED_REASON}
+        held = {"state": ON_HOLD, "state_reason": states.PAUSED_REASON}
         other = held if self.state() == WebhookState.ACTIVE else {"state": PENDING, "state_reason": ""}
         if slips:
             with transaction():
@@ -160,7 +160,7 @@ class Deliveries(RuleBasedStateMachine):
     def pause(self) -> None:
         with transaction():
             webhooks.pause(self.interface().webhook, "by hand")
-        assert [row for row in self.waiting() if row.state != HELD or row.retry_at is not None] == []
+        assert [row for row in self.waiting() if row.state != ON_HOLD or row.retry_at is not None] == []
 
     @precondition(lambda self: self.state() == WebhookState.PAUSED)
     @rule()
@@ -266,11 +266,11 @@ class Deliveries(RuleBasedStateMachine):
         self.sweeper.once()
         waiting = self.waiting()
         if self.state() == WebhookState.PAUSED:
-            assert [row for row in waiting if row.state != HELD or row.retry_at is not None] == []
+            assert [row for row in waiting if row.state != ON_HOLD or row.retry_at is not None] == []
         if self.state() == WebhookState.ARCHIVED:
             assert waiting == []
         if self.sendable() and not self.flights:
-            assert [row for row in waiting if row.state == HELD] == [], "held, and nobody will let it go"
+            assert [row for row in waiting if row.state == ON_HOLD] == [], "held, and nobody will let it go"
 
     # What must be true at any time -----------------------------------------------------------------------------------
 
@@ -284,8 +284,8 @@ class Deliveries(RuleBasedStateMachine):
                 assert row.retry_at is not None or (not row.test and (row.tries == 0 or row.due_at is not None)), row
             assert row.state != CANCELLED or row.retry_at is None, row
             assert was.state != CANCELLED or row.state == CANCELLED, "revived"
-            assert was.state != DELIVERED or row.state not in (PENDING, HELD), "sent again though it was delivered"
-            assert not (row.test and row.state == HELD), "a test that would go out as if it were a lead"
+            assert was.state != DELIVERED or row.state not in (PENDING, ON_HOLD), "sent again though it was delivered"
+            assert not (row.test and row.state == ON_HOLD), "a test that would go out as if it were a lead"
             assert row.state not in (DELIVERED, FAILED) or row.test or row.attempts, "ended without a try"
             assert row.tries >= was.tries, "a try is forgotten"
         self.before = {row.id: row for row in rows}
@@ -343,7 +343,7 @@ class Deliveries(RuleBasedStateMachine):
             yield connection
 
     def waiting(self) -> list[Row]:
-        return [row for row in self.rows() if row.state in (PENDING, HELD) or row.retry_at is not None]
+        return [row for row in self.rows() if row.state in (PENDING, ON_HOLD) or row.retry_at is not None]
 
     def rows(self) -> list[Row]:
         with self.reading() as connection:

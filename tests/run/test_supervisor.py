@@ -1,4 +1,4 @@
-"""Children that are started again when they die, and that end when their parent does, however it ends."""
+"""Child processes: they are started again when they die, and end when their parent ends, however it ends."""
 
 import os
 import signal
@@ -17,7 +17,7 @@ from webapp.run.supervisor import FIRST_WAIT, Part, Stopped, Supervisor
 PARENT = """
 import os, sys
 from pathlib import Path
-sys.path.append("webapp")  # by itself: all of webapp takes two seconds to import
+sys.path.append("webapp/run")  # only this module: importing all of webapp takes two seconds
 import supervisor
 if "portable" in sys.argv:
     supervisor._libc = None
@@ -35,7 +35,7 @@ except supervisor.Stopped:
 
 
 def start(*arguments: str) -> tuple["subprocess.Popen[str]", int]:
-    """The parent, and the pid of its child."""
+    """Starts a parent; returns it and the pid of its child."""
     command = [*arguments[:1], sys.executable, "-c", PARENT, *arguments[1:]]
     parent = subprocess.Popen(
         command,
@@ -43,7 +43,7 @@ def start(*arguments: str) -> tuple["subprocess.Popen[str]", int]:
         stdout=subprocess.PIPE,
         text=True,
         start_new_session=True,
-        # The tests may run under nohup themselves, and what is ignored is inherited.
+        # The tests may run under nohup, and children inherit ignored signals.
         preexec_fn=lambda: signal.signal(signal.SIGHUP, signal.SIG_DFL),
     )
     assert parent.stdout
@@ -51,7 +51,7 @@ def start(*arguments: str) -> tuple["subprocess.Popen[str]", int]:
 
 
 def is_gone(pid: int) -> bool:
-    """Whether a process has ended; one that waits to be reaped has."""
+    """Whether a process has ended; also if its parent has not waited for it yet."""
     try:
         return "\nState:\tZ" in Path(f"/proc/{pid}/status").read_text()
     except FileNotFoundError:
@@ -73,17 +73,17 @@ def test_a_child_ends_with_its_parent(arguments: tuple[str, ...], number: signal
     ended(parent, child)
 
 
-def test_a_signal_from_the_terminal_does_not_reach_the_child_by_itself() -> None:
+def test_the_child_ignores_signals_from_the_terminal() -> None:
     parent, child = start()
     os.kill(child, signal.SIGINT)
     os.kill(child, signal.SIGHUP)
-    time.sleep(0.3)  # it would take no longer to die
+    time.sleep(0.3)  # long enough to die
     assert not is_gone(child)
     parent.terminate()
     ended(parent, child)
 
 
-def test_nohup_keeps_it_running() -> None:
+def test_the_parent_runs_on_under_nohup() -> None:
     parent, child = start("nohup")
     parent.send_signal(signal.SIGHUP)
     time.sleep(0.3)
@@ -102,7 +102,9 @@ def supervisor(said: list[str], tmp_path: Path) -> Supervisor:
     return Supervisor(dict(os.environ), tmp_path, say=said.append)
 
 
-def test_what_keeps_dying_is_started_again_at_growing_intervals(supervisor: Supervisor, said: list[str]) -> None:
+def test_a_child_that_keeps_dying_is_started_again_at_growing_intervals(
+    supervisor: Supervisor, said: list[str]
+) -> None:
     part = Part("false", ["false"])
     supervisor.start(part)
     assert supervisor.wait_for(lambda: len(said) == 3, 10)
@@ -110,7 +112,7 @@ def test_what_keeps_dying_is_started_again_at_growing_intervals(supervisor: Supe
     assert said[0] == "false ended with code 1; it is started again."
 
 
-def test_how_it_died_is_said(supervisor: Supervisor, said: list[str]) -> None:
+def test_the_message_says_how_a_child_died(supervisor: Supervisor, said: list[str]) -> None:
     part = Part("sleep", ["sleep", "1000"])
     supervisor.start(part)
     assert part.process
@@ -122,7 +124,7 @@ def test_how_it_died_is_said(supervisor: Supervisor, said: list[str]) -> None:
     assert part.process.returncode == -signal.SIGTERM
 
 
-def test_what_does_not_end_in_time_is_killed(supervisor: Supervisor, tmp_path: Path) -> None:
+def test_a_child_that_does_not_end_in_time_is_killed(supervisor: Supervisor, tmp_path: Path) -> None:
     part = Part("deaf", ["sh", "-c", "trap '' TERM; echo deaf; while :; do sleep 0.1; done"], output=tmp_path / "out")
     supervisor.start(part)
     assert supervisor.wait_for(lambda: (tmp_path / "out").read_text() == "deaf\n", 10)
@@ -131,7 +133,7 @@ def test_what_does_not_end_in_time_is_killed(supervisor: Supervisor, tmp_path: P
     assert part.process.returncode == -signal.SIGKILL
 
 
-def test_waiting_ends_when_the_end_is_asked_for(supervisor: Supervisor) -> None:
+def test_waiting_ends_when_the_parent_is_asked_to_end(supervisor: Supervisor) -> None:
     supervisor.asked_to_stop = 1
     with pytest.raises(Stopped):
         supervisor.wait_for(lambda: False, 60)

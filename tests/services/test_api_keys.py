@@ -1,4 +1,4 @@
-"""Shared Tokens and API Keys: made, told once, listed, revoked."""
+"""Shared Tokens and API Keys: created, shown once, listed, revoked."""
 
 import re
 
@@ -30,7 +30,7 @@ def sign_with(interface: Interface, key: ApiKey) -> None:
         )
 
 
-def test_a_shared_token_is_a_signing_secret_kept_encrypted(owner: User) -> None:
+def test_a_shared_token_is_a_signing_secret_that_is_stored_encrypted(owner: User) -> None:
     with transaction():
         key, secret = api_keys.create_shared_token(owner.account_id, owner.id, "CRM production")
     assert len(decode_secret(secret)) == 32
@@ -42,7 +42,7 @@ def test_a_shared_token_is_a_signing_secret_kept_encrypted(owner: User) -> None:
 
 
 @pytest.mark.parametrize(("access", "prefix"), [(KeyAccess.PRIVATE, "lhk_"), (KeyAccess.PUBLIC, "lhp_")])
-def test_an_api_key_is_kept_as_its_fingerprint(owner: User, access: KeyAccess, prefix: str) -> None:
+def test_an_api_key_is_stored_as_its_hash(owner: User, access: KeyAccess, prefix: str) -> None:
     with transaction():
         key, secret = api_keys.create_api_key(owner.account_id, None, "Nightly export", access)
     assert re.fullmatch(prefix + "[0-9A-Za-z]{43}", secret)
@@ -51,9 +51,9 @@ def test_an_api_key_is_kept_as_its_fingerprint(owner: User, access: KeyAccess, p
     assert key.access == access
 
 
-def test_live_names_are_unique_in_an_account_and_free_again_after_revoking(owner: User) -> None:
+def test_names_are_unique_in_an_account_and_free_again_after_revoking(owner: User) -> None:
     key = token(owner)
-    with pytest.raises(Refused, match="There is a key named “CRM production” already") as refusal, transaction():
+    with pytest.raises(Refused, match="There is already a key named “CRM production”") as refusal, transaction():
         api_keys.create_api_key(owner.account_id, owner.id, " CRM production ", KeyAccess.PRIVATE)
     assert refusal.value.field == "name"
     with transaction():
@@ -65,13 +65,13 @@ def test_live_names_are_unique_in_an_account_and_free_again_after_revoking(owner
 
 
 @pytest.mark.parametrize("name", ["", " ", "x" * 101, "a\nb", "a\x00b"])
-def test_a_name_that_cannot_be_kept_is_refused(owner: User, name: str) -> None:
+def test_an_invalid_name_is_refused(owner: User, name: str) -> None:
     with pytest.raises(Refused) as refusal, transaction():
         api_keys.create_shared_token(owner.account_id, owner.id, name)
     assert refusal.value.field == "name"
 
 
-def test_a_token_in_use_is_not_revoked_and_its_interfaces_are_named(owner: User, interface: Interface) -> None:
+def test_a_token_in_use_cannot_be_revoked_and_its_interfaces_are_named(owner: User, interface: Interface) -> None:
     key = token(owner)
     sign_with(interface, key)
     with pytest.raises(Refused, match="“Contact sales” signs with this Shared Token"), transaction():
@@ -102,7 +102,7 @@ def test_revoking_twice_changes_nothing(owner: User) -> None:
     assert api_keys.live(owner.account_id) == []
 
 
-def test_lists_hold_the_accounts_own_by_name(owner: User) -> None:
+def test_lists_have_only_the_accounts_own_keys_sorted_by_name(owner: User) -> None:
     with transaction():
         other = users.create_owner("bob@example.com", "correct horse battery", "Bob's Boats")
     token(other, "Not yours")
@@ -115,7 +115,7 @@ def test_lists_hold_the_accounts_own_by_name(owner: User) -> None:
     assert [key.name for key in api_keys.shared_tokens(owner.account_id)] == ["CRM", "Zapier"]
 
 
-def test_a_strangers_key_does_not_exist(owner: User) -> None:
+def test_a_key_of_another_account_is_not_found(owner: User) -> None:
     key = token(owner)
     assert api_keys.get(owner.account_id, key.public_id) is key
     for account_id, public_id in ((owner.account_id + 1, key.public_id), (owner.account_id, "key_unknown")):

@@ -1,4 +1,4 @@
-"""The audit log: an entry of the transaction of its deed, which nothing changes or deletes."""
+"""The audit log: an entry is written in the transaction of its action, and cannot be changed or deleted."""
 
 import re
 
@@ -20,7 +20,7 @@ from webapp.services.people import users
 
 
 def entries() -> list[tuple[str, str, str]]:
-    """Action, target and actor of every entry but the account's making, oldest first."""
+    """Action, target and actor of every entry except the creation of the account, oldest first."""
     found = db.session.query(AuditEntry).filter(AuditEntry.action != "user.created").order_by(AuditEntry.id)
     return [(entry.action, entry.target, entry.actor) for entry in found]
 
@@ -28,8 +28,8 @@ def entries() -> list[tuple[str, str, str]]:
 @pytest.mark.parametrize(
     "statement",
     [
-        "UPDATE audit_log SET actor = 'nobody'",
-        "UPDATE audit_log SET actor = 'nobody' WHERE id = (SELECT max(id) FROM audit_log)",
+        "UPDATE audit_log SET actor = 'forged'",
+        "UPDATE audit_log SET actor = 'forged' WHERE id = (SELECT max(id) FROM audit_log)",
         "DELETE FROM audit_log",
         "DELETE FROM audit_log WHERE id = (SELECT max(id) FROM audit_log)",
     ],
@@ -37,34 +37,34 @@ def entries() -> list[tuple[str, str, str]]:
 def test_the_database_refuses_to_change_or_delete(owner: User, statement: str) -> None:
     with pytest.raises(DatabaseError, match="append-only"), transaction():
         db.session.execute(text(statement))
-    for orm in (update(AuditEntry).values(actor="nobody"), delete(AuditEntry)):
+    for orm in (update(AuditEntry).values(actor="forged"), delete(AuditEntry)):
         with pytest.raises(DatabaseError, match="append-only"), transaction():
             db.session.execute(orm)
     assert db.session.query(AuditEntry).one().actor == "Leadhook"
 
 
-def test_nor_is_it_emptied_or_written_over_by_the_database_s_own_ways(owner: User) -> None:
+def test_the_database_refuses_its_own_ways_to_empty_or_overwrite_the_log(owner: User) -> None:
     columns = "id, at, actor, kind, action, target, target_id, detail"
-    values = "SELECT id, at, 'nobody', kind, action, target, target_id, detail FROM audit_log"
+    values = "SELECT id, at, 'forged', kind, action, target, target_id, detail FROM audit_log"
     on_sqlite = db.engine.dialect.name == "sqlite"
-    own_way = f"INSERT OR REPLACE INTO audit_log ({columns}) {values}" if on_sqlite else "TRUNCATE audit_log"
+    statement = f"INSERT OR REPLACE INTO audit_log ({columns}) {values}" if on_sqlite else "TRUNCATE audit_log"
     with pytest.raises(DatabaseError, match="append-only"), transaction():
-        db.session.execute(text(own_way))
+        db.session.execute(text(statement))
     assert db.session.query(AuditEntry).one().actor == "Leadhook"
 
 
-def test_no_deed_without_its_entry_and_no_entry_without_its_deed(owner: User) -> None:
-    def broken_off() -> None:
+def test_an_action_that_is_rolled_back_leaves_no_entry(owner: User) -> None:
+    def create_and_fail() -> None:
         api_keys.create_shared_token(owner.account_id, owner.id, "CRM")
         db.session.flush()
         raise RuntimeError
 
     with pytest.raises(RuntimeError), transaction():
-        broken_off()
+        create_and_fail()
     assert entries() == []
 
 
-def test_what_is_done_to_keys_interfaces_leads_and_webhooks_is_written_down(owner: User, interface: Interface) -> None:
+def test_actions_on_keys_interfaces_leads_and_webhooks_are_recorded(owner: User, interface: Interface) -> None:
     point_at(interface, "http://127.0.0.1:9/")
     lead = submit(interface)
     with acting(OPERATOR):
@@ -95,10 +95,10 @@ def test_what_is_done_to_keys_interfaces_leads_and_webhooks_is_written_down(owne
         ("interface.deleted", "Sales", by),
     ]
     [retried] = db.session.query(AuditEntry).filter_by(kind="lead")
-    assert retried.detail == lead.public_id, "a visitor stands in it by the lead's id alone"
+    assert retried.detail == lead.public_id, "the entry names a visitor only by the lead's id"
 
 
-def test_an_action_without_words_is_not_written(owner: User) -> None:
+def test_an_action_without_words_is_refused(owner: User) -> None:
     with pytest.raises(ValueError, match="has no words"):
         audit.record("key.eaten", owner.account_id)
     with pytest.raises(ValueError, match="is not a valid Kind"):
@@ -108,22 +108,22 @@ def test_an_action_without_words_is_not_written(owner: User) -> None:
 def test_every_action_that_has_words_is_recorded_somewhere() -> None:
     code = "\n".join(path.read_text() for path in python_files("webapp") if path.name != "audit.py")
     recorded = set(re.findall(r'"((?:key|lead|user|session|interface)\.\w+)"', code))
-    recorded |= {f"interface.{deed}" for deed in re.findall(r'\brecord\("(\w+)", interface', code)}
+    recorded |= {f"interface.{action}" for action in re.findall(r'\brecord\("(\w+)", interface', code)}
     assert set(audit.WORDS) <= recorded
 
 
-def test_pages_are_the_account_s_own_filtered_and_bounded(owner: User) -> None:
+def test_pages_have_only_the_account_s_entries_filtered_and_limited(owner: User) -> None:
     with transaction():
         other = users.create_owner("bob@example.com", PASSWORD, "Bob's Boats")
         for number in range(audit.PAGE + 3):
             audit.record("session.signed_in", owner.account_id, str(number), by=owner)
         audit.record("session.failed", None, "an unknown address")
     first = audit.page(owner, audit.Kind.SESSION)
-    assert [entry.target for entry in first.entries[:2]] == ["an unknown address", str(audit.PAGE + 2)]
-    assert (len(first.entries), first.prev) == (audit.PAGE, None)
+    assert [entry.target for entry in first.rows[:2]] == ["an unknown address", str(audit.PAGE + 2)]
+    assert (len(first.rows), first.prev) == (audit.PAGE, None)
     second = audit.page(owner, audit.Kind.SESSION, after=first.next or 0)
-    assert ([entry.target for entry in second.entries], second.next) == (["3", "2", "1", "0"], None)
+    assert ([entry.target for entry in second.rows], second.next) == (["3", "2", "1", "0"], None)
     assert audit.page(owner, audit.Kind.SESSION, before=second.prev or 0) == first
-    assert [entry.action for entry in audit.page(owner, audit.Kind.USER).entries] == ["user.created"]
-    assert len(audit.page(owner, person=owner.id).entries) == audit.PAGE
-    assert [entry.account_id for entry in audit.page(other).entries] == [other.account_id], "not what is nobody's"
+    assert [entry.action for entry in audit.page(owner, audit.Kind.USER).rows] == ["user.created"]
+    assert len(audit.page(owner, person=owner.id).rows) == audit.PAGE
+    assert [entry.account_id for entry in audit.page(other).rows] == [other.account_id], "not those without an account"

@@ -1,4 +1,4 @@
-"""A Shared Token's new secret: both sign during the overlap, the old one never after it; and new encryption keys."""
+"""Rotation of a Shared Token: both secrets sign during the overlap, only the new one after it. New encryption keys."""
 
 from datetime import timedelta
 
@@ -26,7 +26,7 @@ DAY = timedelta(hours=24)
 
 @pytest.fixture
 def signed(interface: Interface, receiver: Receiver) -> tuple[ApiKey, str]:
-    """The interface's token and its first secret; its leads go to the receiver."""
+    """The interface's token and its first secret. The interface sends its leads to the receiver."""
     point_at(interface, receiver.url)
     return sign(interface)
 
@@ -37,7 +37,7 @@ def rotated(key: ApiKey, overlap: timedelta = DAY, force: bool = False) -> str:
 
 
 def sent(interface: Interface, receiver: Receiver) -> tuple[bytes, dict[str, str]]:
-    """What the receiver gets of a new lead: body and headers."""
+    """The body and headers that the receiver gets for a new lead."""
     submit(interface)
     webhook_id = interface.webhook.id
     db.session.rollback()
@@ -74,7 +74,7 @@ def test_during_the_overlap_both_secrets_verify_newest_first(
     assert verifies(first, body, {**headers, "webhook-signature": older})
 
 
-def test_after_the_overlap_the_old_secret_signs_no_more_though_no_sweep_came(
+def test_after_the_overlap_the_old_secret_does_not_sign_even_before_a_sweep(
     signed: tuple[ApiKey, str], interface: Interface, receiver: Receiver
 ) -> None:
     key, first = signed
@@ -87,10 +87,10 @@ def test_after_the_overlap_the_old_secret_signs_no_more_though_no_sweep_came(
     assert api_keys.previous_secrets(key.account_id) == {}
 
 
-def test_an_overlap_that_ends_within_a_batch_ends_there(
+def test_an_overlap_that_ends_during_a_batch_ends_at_once(
     signed: tuple[ApiKey, str], interface: Interface, receiver: Receiver, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The batch was selected with both secrets; the clock has passed the end when its try is made."""
+    """The batch was read while both secrets signed; it has ended when the attempt is made."""
     key, _ = signed
     rotated(key)
     until = api_keys.previous_secrets(key.account_id)[key.id].until
@@ -101,7 +101,7 @@ def test_an_overlap_that_ends_within_a_batch_ends_there(
     assert len(headers["webhook-signature"].split()) == 1
 
 
-def test_the_sweep_drops_what_signs_no_more_and_nothing_else(signed: tuple[ApiKey, str]) -> None:
+def test_the_sweep_deletes_only_secrets_that_no_longer_sign(signed: tuple[ApiKey, str]) -> None:
     key, _ = signed
     rotated(key)
     db.session.rollback()
@@ -113,7 +113,7 @@ def test_the_sweep_drops_what_signs_no_more_and_nothing_else(signed: tuple[ApiKe
     assert db.session.query(PreviousSecret).count() == 0
 
 
-def test_the_old_secret_is_kept_encrypted_and_told_by_its_hint(signed: tuple[ApiKey, str]) -> None:
+def test_the_old_secret_is_stored_encrypted_and_keeps_its_hint(signed: tuple[ApiKey, str]) -> None:
     key, first = signed
     hint = key.hint
     second = rotated(key)
@@ -128,7 +128,7 @@ def test_the_old_secret_is_kept_encrypted_and_told_by_its_hint(signed: tuple[Api
 def test_a_second_rotation_is_refused_unless_forced(signed: tuple[ApiKey, str]) -> None:
     key, _ = signed
     second = rotated(key)
-    with pytest.raises(Refused, match="still signs, too") as refusal:
+    with pytest.raises(Refused, match="also still signs") as refusal:
         rotated(key)
     assert refusal.value.field == "force"
     assert decrypt(key.secret_encrypted or b"") == second
@@ -138,7 +138,7 @@ def test_a_second_rotation_is_refused_unless_forced(signed: tuple[ApiKey, str]) 
     assert decrypt(before.secret_encrypted) == second, "the oldest has ended"
 
 
-def test_without_an_overlap_and_when_revoked_the_old_one_ends_now(signed: tuple[ApiKey, str]) -> None:
+def test_without_an_overlap_or_when_revoked_the_old_secret_ends_at_once(signed: tuple[ApiKey, str]) -> None:
     key, _ = signed
     rotated(key, timedelta())
     assert db.session.query(PreviousSecret).count() == 0
@@ -147,12 +147,12 @@ def test_without_an_overlap_and_when_revoked_the_old_one_ends_now(signed: tuple[
         api_keys.revoke_previous(key)
         api_keys.revoke_previous(key)
     assert db.session.query(PreviousSecret).count() == 0
-    deeds = [entry.action for entry in db.session.query(AuditEntry).filter_by(kind="key").order_by(AuditEntry.id)]
-    assert deeds == ["key.created", "key.rotated", "key.rotated", "key.previous_revoked"]
+    actions = [entry.action for entry in db.session.query(AuditEntry).filter_by(kind="key").order_by(AuditEntry.id)]
+    assert actions == ["key.created", "key.rotated", "key.rotated", "key.previous_revoked"]
 
 
 @pytest.mark.parametrize("overlap", [timedelta(seconds=-1), timedelta(days=7, seconds=1)])
-def test_an_overlap_is_seven_days_at_most(signed: tuple[ApiKey, str], overlap: timedelta) -> None:
+def test_an_overlap_is_at_most_seven_days(signed: tuple[ApiKey, str], overlap: timedelta) -> None:
     with pytest.raises(Refused) as refusal:
         rotated(signed[0], overlap)
     assert refusal.value.field == "overlap"
@@ -171,25 +171,25 @@ def test_only_a_live_shared_token_rotates_and_revoking_ends_both_secrets(owner: 
             rotated(each)
 
 
-def reopened(make_app: AppMaker, *keys: str) -> Flask:
-    """The application started anew on the same database, with these ENCRYPTION_KEYS."""
+def restarted(make_app: AppMaker, *keys: str) -> Flask:
+    """A new application on the same database, with these ENCRYPTION_KEYS."""
     db.session.rollback()
     return make_app(ENCRYPTION_KEYS=",".join(keys))
 
 
-def test_every_secret_is_put_under_the_newest_key_and_the_old_key_can_go(
+def test_every_secret_is_encrypted_with_the_newest_key_and_the_old_key_can_be_removed(
     make_app: AppMaker, signed: tuple[ApiKey, str]
 ) -> None:
     key, first = signed
     second = rotated(key)
     old, new = KEYS["ENCRYPTION_KEYS"], Fernet.generate_key().decode()
-    with reopened(make_app, new, old).app_context(), transaction():
+    with restarted(make_app, new, old).app_context(), transaction():
         assert api_keys.reencrypt_all() == {"secrets": 2, "reencrypted": 2, "unreadable": 0}
-    with reopened(make_app, new, old).app_context(), transaction():
+    with restarted(make_app, new, old).app_context(), transaction():
         assert api_keys.reencrypt_all() == {"secrets": 2, "reencrypted": 0, "unreadable": 0}
-    with reopened(make_app, new).app_context():
+    with restarted(make_app, new).app_context():
         [row] = db.session.query(ApiKey)
         assert decrypt(row.secret_encrypted or b"") == second
         assert decrypt(row.previous.secret_encrypted if row.previous else b"") == first
-    with reopened(make_app, Fernet.generate_key().decode()).app_context(), transaction():
+    with restarted(make_app, Fernet.generate_key().decode()).app_context(), transaction():
         assert api_keys.reencrypt_all() == {"secrets": 2, "reencrypted": 0, "unreadable": 2}

@@ -1,4 +1,4 @@
-"""Lanes as a drain has them, for tests that go on from there, and the time by which drains look at the clock."""
+"""Lanes in the state in which a drain has them, and a fake clock for drains."""
 
 import pytest
 
@@ -6,7 +6,7 @@ from webapp.delivery import lanes, ledger
 
 
 def taken(webhook_id: int) -> tuple[lanes.Hold, ledger.Batch]:
-    """A lane once a drain of it has begun, and what is due."""
+    """A lane that a drain has just locked, and its first batch."""
     hold = lanes._take(webhook_id)
     assert hold is not None
     batch = lanes._first_batch(hold)
@@ -15,7 +15,7 @@ def taken(webhook_id: int) -> tuple[lanes.Hold, ledger.Batch]:
 
 
 class Clock:
-    """Stands still for drains but for `forward`, and for the pauses they make, which take no time."""
+    """A clock for drains. It moves only by `forward` and by their pauses, which take no real time."""
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
         self.now = 1000.0

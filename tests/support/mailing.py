@@ -1,11 +1,11 @@
-"""Mails as tests look at them, and the time until one goes again."""
+"""Mails for tests, and the time until a mail is sent again."""
 
 from typing import Any
 
 from sqlalchemy import select, update
 
 from tests.support.factories import ADA
-from webapp.clock import now_sql
+from webapp.clock import now_sql, utcnow
 from webapp.db.transactions import transaction
 from webapp.extensions import db
 from webapp.models import Interface, Mail
@@ -14,6 +14,7 @@ from webapp.models import Interface, Mail
 def notify(interface: Interface, *addresses: str) -> Interface:
     with transaction():
         interface.notification_emails = list(addresses)
+        interface.updated_at = utcnow()  # as the service does, so that cached forms are loaded again
     return interface
 
 
@@ -33,5 +34,5 @@ def make_due(**values: Any) -> None:
 
 
 def fields(**changed: str) -> dict[str, str]:
-    """What Ada submitted, but for what was changed."""
+    """What Ada submits, with some fields changed."""
     return ADA | changed

@@ -1,4 +1,4 @@
-"""A `make run` of its own: make, the process group it leads, and what stands in the terminal."""
+"""A separate `make run`: make, its process group, and what it prints."""
 
 import os
 import re
@@ -11,9 +11,9 @@ from pathlib import Path
 from tests.support.waiting import wait_until
 
 ROOT = Path(__file__).parents[2]
-# As in ./Makefile, with the interpreter that runs the tests; a house test compares the two.
+# The recipe in ./Makefile, but with the interpreter that runs the tests. A house test compares the two.
 RECIPE = "-m webapp.run"
-START = 90.0  # seconds: several interpreters start at once, beside other tests
+START = 90.0  # seconds: several interpreters start at once, while other tests run
 
 
 def free_port() -> int:
@@ -23,7 +23,10 @@ def free_port() -> int:
 
 
 class MakeRun:
-    """Started on entry, killed with its whole group on exit. `environ` is all it gets beside PATH."""
+    """A context manager: starts on entry, kills the whole process group on exit.
+
+    `environ` is added to PATH, HOME, LANG and PYTHONPATH; the rest of our environment is not passed on.
+    """
 
     def __init__(self, home: Path, scratch: Path, **environ: str) -> None:
         scratch.mkdir(exist_ok=True)
@@ -58,18 +61,18 @@ class MakeRun:
         return self
 
     def said(self, pattern: str) -> str:
-        """The first group of what was printed."""
+        """The first group of the pattern in what was printed."""
         found = re.search(pattern, self.printed)
         assert found, self.printed
         return found[1]
 
     def group(self) -> dict[int, str]:
-        """The living processes of make's group: their command lines by pid."""
+        """The command lines of the living processes in make's group, by pid."""
         ps = ["ps", "-ww", "-eo", "pid=,pgid=,stat=,args="]
         rows = subprocess.run(ps, capture_output=True, text=True, check=True).stdout
         parts = (row.split(None, 3) for row in rows.splitlines())
         return {int(part[0]): part[3] for part in parts if int(part[1]) == self.make.pid and "Z" not in part[2]}
 
     def pids(self, name: str) -> list[int]:
-        """The processes `ps` shows by that name, oldest first."""
+        """The processes whose command line in `ps` contains this name, lowest pid first."""
         return sorted(pid for pid, arguments in self.group().items() if name in arguments)

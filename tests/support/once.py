@@ -1,6 +1,6 @@
-"""What is the same for every app that a test makes, made once: the tests make thousands.
+"""Work whose result is the same for every app, done once. The tests create thousands of apps.
 
-Of a test's time half went into compiling routes and templates, a quarter into compiling statements, and a tenth into
+Half of a test's time was spent on compiling routes and templates, a quarter on compiling statements, and a tenth on
 hashing passwords as slowly as the product must. Nothing here changes what an app does.
 """
 
@@ -18,33 +18,32 @@ from werkzeug.routing import Rule
 from webapp.extensions import db
 from webapp.services.people import users
 
-HASHER, NOBODY = users.HASHER, users._NOBODY  # the product's own, for tests that are about it
+HASHER, UNKNOWN_USER_HASH = users.HASHER, users._UNKNOWN_USER_HASH  # the product's own, for tests that are about it
 QUICK = PasswordHasher(time_cost=1, memory_cost=8, parallelism=1)
 
 
 def hash_quickly(patch: pytest.MonkeyPatch) -> None:
-    """Passwords are hashed by the same algorithm in a fraction of a millisecond."""
+    """Hashes passwords with the same algorithm in a fraction of a millisecond."""
     patch.setattr(users, "HASHER", QUICK)
-    patch.setattr(users, "_NOBODY", QUICK.hash("nobody's"))
+    patch.setattr(users, "_UNKNOWN_USER_HASH", QUICK.hash("unknown"))
 
 
 def compile_rules_once(patch: pytest.MonkeyPatch) -> None:
-    """A rule's address is built by code that werkzeug compiles for each app anew; it depends on the rule alone."""
-    compiled = Rule._compile_builder
-
-    made: dict[Any, Any] = {}
+    """Werkzeug compiles the code that builds a rule's URL again for each app. The code depends only on the rule."""
+    compile_builder = Rule._compile_builder
+    cache: dict[Any, Any] = {}
 
     def builder(self: Rule, append_unknown: bool = True) -> Any:
         key = self.rule, self.host, self.subdomain, repr(self.defaults), append_unknown
-        if key not in made:
-            made[key] = compiled(self, append_unknown)
-        return made[key]
+        if key not in cache:
+            cache[key] = compile_builder(self, append_unknown)
+        return cache[key]
 
     patch.setattr(Rule, "_compile_builder", builder)
 
 
 def compile_templates_once(app: Flask, directory: Path) -> None:
-    """Templates are compiled by the first test that needs them, for all processes of a run."""
+    """The first test that needs a template compiles it, for all processes of the test run."""
     app.jinja_env.bytecode_cache = FileSystemBytecodeCache(str(directory))
 
 
@@ -52,14 +51,14 @@ _first: dict[tuple[str, str | None], Engine] = {}
 
 
 def compile_statements_once(app: Flask) -> None:
-    """An engine keeps the statements that were compiled for its dialect: engines of a kind share those of the first."""
+    """An engine caches the compiled statements of its dialect. All engines of a kind share the cache of the first."""
     with app.app_context():
         for name, engine in db.engines.items():
             kind = engine.dialect.name, name
             if kind not in _first:
                 try:
-                    engine.connect().close()  # after which a dialect knows its server
-                except OperationalError:  # a test of what happens then
+                    engine.connect().close()  # so that the dialect knows its server
+                except OperationalError:  # a test without a database
                     continue
                 engine.dispose()
                 _first[kind] = engine

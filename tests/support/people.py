@@ -1,4 +1,4 @@
-"""Users of an account, signed in without the work of a password."""
+"""Users of an account, signed in without a password, because hashing is slow."""
 
 import re
 from contextvars import Context
@@ -13,7 +13,7 @@ from webapp.services.people.users import NO_PASSWORD
 
 
 def join(owner: User, role: Role, email: str | None = None, name: str = "") -> User:
-    """Another user of the owner's account. Nobody can sign in as them by a password."""
+    """Adds a user to the owner's account. No password signs in this user."""
     email = email or f"{role.value}@example.com"
     with transaction():
         user = User(account_id=owner.account_id, email=email, name=name, role=role, password_hash=NO_PASSWORD)
@@ -22,7 +22,7 @@ def join(owner: User, role: Role, email: str | None = None, name: str = "") -> U
 
 
 def as_user(app: Flask, user: User) -> FlaskClient:
-    """A browser in which that user has signed in."""
+    """A test client in which the user is signed in."""
     key = user.get_id()
     client = app.test_client()
 
@@ -30,7 +30,7 @@ def as_user(app: Flask, user: User) -> FlaskClient:
         with client.session_transaction() as session:
             session["_user_id"], session["_fresh"] = key, True
 
-    Context().run(put)  # not in the test's own: its request would take the test's database session with it
+    Context().run(put)  # not in the test's context: the request would end the test's database session
     return client
 
 
@@ -46,7 +46,7 @@ def last_mail() -> Mail:
 
 
 def last_token() -> str:
-    """The token of the link in the last mail; no transaction is left open, which on SQLite locks out a site."""
+    """The token of the link in the last mail. Leaves no transaction open: on SQLite that would lock out a site."""
     token = token_in(last_mail())
     db.session.rollback()
     return token

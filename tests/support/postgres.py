@@ -1,6 +1,6 @@
-"""A real PostgreSQL on a unix socket, in a directory of its own; ended by pid.
+"""A real PostgreSQL on a unix socket, in its own directory.
 
-PostgreSQL refuses to run as root, so root starts it as the user `postgres` that its package made.
+PostgreSQL refuses to run as root, so root starts it as the user `postgres`, which its package created.
 """
 
 import os
@@ -18,7 +18,7 @@ from tests.support.waiting import wait_until
 
 
 def binary(name: str) -> str:
-    """The path of a PostgreSQL program; Debian keeps the server's outside PATH. Newest first."""
+    """The path of a PostgreSQL program, of the newest version. Debian keeps the server programs outside PATH."""
     for candidate in sorted(Path("/usr/lib/postgresql").glob(f"*/bin/{name}"), reverse=True):
         return str(candidate)
     found = shutil.which(name)
@@ -35,7 +35,7 @@ TABLES = "SELECT string_agg(tablename, ' ' ORDER BY tablename) FROM pg_tables WH
 OTHERS = "FROM pg_stat_activity WHERE datname = current_database() AND pid <> pg_backend_pid()"
 EMPTY = """
 DO $$ DECLARE each record; BEGIN
-  SET LOCAL session_replication_role = replica;  -- no foreign keys, and nothing that keeps a log from being deleted
+  SET LOCAL session_replication_role = replica;  -- no foreign keys, and no trigger that protects a log from deletion
   FOR each IN SELECT tablename AS name FROM pg_tables WHERE schemaname = 'public' LOOP
     CONTINUE WHEN each.name = 'alembic_version';
     EXECUTE format('DELETE FROM %I', each.name);
@@ -48,7 +48,7 @@ END $$
 
 
 class Postgres:
-    """A cluster made for this run: no fsync, for nothing here outlives the machine."""
+    """A cluster for this test run. It does not fsync, because its data need not survive a crash of the machine."""
 
     def __init__(self) -> None:
         self._spare: list[str] = []
@@ -91,7 +91,7 @@ class Postgres:
             connection.execute(statement)
 
     def borrow(self, template: str) -> str:
-        """The name of a database like the template, which is empty: one that was given back, or a new one."""
+        """The name of an empty database with the tables of the template: one that was given back, or a new one."""
         if self._spare:
             return self._spare.pop()
         name = f"test_{uuid4().hex}"
@@ -99,16 +99,19 @@ class Postgres:
         return name
 
     def give_back(self, name: str, template: str) -> None:
-        """Empties it for the next, which takes a quarter of the time of a new one; or drops it, if it was changed."""
+        """Empties a database for the next test, which takes a quarter of the time that a new one takes.
+
+        Drops it if its tables were changed.
+        """
         with self._connected(name) as connection:
             connection.execute(f"SELECT pg_terminate_backend(pid) {OTHERS}")
             wait_until(lambda: connection.execute(f"SELECT count(*) {OTHERS}").fetchone() == (0,), "connections to end")
-            is_like_it = connection.execute(TABLES).fetchone() == self._tables_of(template)
+            is_unchanged = connection.execute(TABLES).fetchone() == self._tables_of(template)
             connection.execute(EMPTY)
-        if not is_like_it:
+        if not is_unchanged:
             self.execute(f"DROP DATABASE {name} WITH (FORCE)")
             return
-        with self._connected(name) as connection:  # what emptied it is counted once its connection has ended
+        with self._connected(name) as connection:  # the connection above is in the statistics only after it has ended
             connection.execute("SELECT pg_stat_reset()")
         self._spare.append(name)
 
@@ -122,7 +125,7 @@ class Postgres:
         return psycopg.connect(f"host={self.directory} user=leadhook dbname={name}", autocommit=True)
 
     def stop(self, immediately: bool = False) -> None:
-        """Ends the server: waiting for clients' transactions to be rolled back, or as a crash would."""
+        """Stops the server after it has rolled back all transactions; `immediately` stops it as a crash does."""
         mode = "immediate" if immediately else "fast"
         if self.process:
             subprocess.run(

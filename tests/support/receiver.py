@@ -1,8 +1,8 @@
-"""A real HTTP/1.1 receiver on a loopback port, which remembers what it got and answers, or misbehaves, as told.
+"""A real HTTP/1.1 receiver on a loopback port. It records all requests, and answers or misbehaves as configured.
 
 with Receiver() as receiver:
     receiver.answer(status=500)                  # from now on
-    receiver.queue(resetting(), answering(200))  # but first these, one each
+    receiver.queue(resetting(), answering(200))  # but these first, one request each
     ...
     [first, second] = receiver.wait_for(2)
 """
@@ -24,7 +24,7 @@ from typing import BinaryIO
 
 @dataclass(frozen=True)
 class Received:
-    """One request as it came. `headers` by lower-case name; `at` is monotonic; `connection` counts from 1."""
+    """A received request. `headers` by lower-case name; `at` is monotonic time; `connection` counts from 1."""
 
     method: str
     path: str
@@ -36,20 +36,20 @@ class Received:
 
 @dataclass(frozen=True)
 class Line:
-    """The way back to the sender. `over` is set when the receiver closes: behaviours wait on it instead of sleeping."""
+    """The connection to the sender. `over` is set when the receiver closes; behaviours wait for it and do not sleep."""
 
     sock: socket.socket
     over: Event
 
 
-# Answers one request; returns whether the connection stays open.
+# Answers one request. Returns whether the connection stays open.
 Behaviour = Callable[[Line], bool]
 
 
 def answering(
     status: int = 200, body: bytes = b"", headers: Iterable[tuple[str, str]] = (), delay: float = 0
 ) -> Behaviour:
-    """An ordinary answer, after `delay` seconds. Content-Length is added unless `headers` say how long the body is."""
+    """A normal response after `delay` seconds. Adds Content-Length unless `headers` give the length of the body."""
     headers = list(headers)
     names = {name.lower() for name, _ in headers}
     if not names & {"content-length", "transfer-encoding"} and status not in (204, 304):
@@ -64,7 +64,7 @@ def answering(
 
 
 def raw(answer: bytes, keep_open: bool = False, delay: float = 0) -> Behaviour:
-    """These bytes, whatever they are."""
+    """Sends these bytes unchanged."""
 
     def behave(line: Line) -> bool:
         line.over.wait(delay)
@@ -75,7 +75,7 @@ def raw(answer: bytes, keep_open: bool = False, delay: float = 0) -> Behaviour:
 
 
 def dripping(pieces: Iterable[bytes], interval: float) -> Behaviour:
-    """Sends pieces (they may be endless) with a pause after each, then closes."""
+    """Sends the pieces (there may be infinitely many) with a pause after each, then closes."""
 
     def behave(line: Line) -> bool:
         for piece in pieces:
@@ -115,13 +115,13 @@ def closing() -> Behaviour:
 
 
 def free_port() -> int:
-    """A loopback port on which nobody listens."""
+    """A free loopback port."""
     with socket.create_server(("127.0.0.1", 0)) as server:
         return int(server.getsockname()[1])
 
 
 class Receiver:
-    """The server: use it as a context manager. Thread-safe; `requests` grows as they come."""
+    """The server, a context manager. Thread-safe. `requests` grows as requests arrive."""
 
     def __init__(self, tls: ssl.SSLContext | None = None, host: str = "127.0.0.1") -> None:
         self.requests: list[Received] = []
@@ -150,21 +150,21 @@ class Receiver:
     def answer(
         self, status: int = 200, body: bytes = b"", headers: Iterable[tuple[str, str]] = (), delay: float = 0
     ) -> None:
-        """From now on, answers like this whatever is not queued."""
+        """From now on, answers like this when no behaviour is queued."""
         self.behave(answering(status, body, headers, delay))
 
     def behave(self, behaviour: Behaviour) -> None:
-        """From now on, does this whenever nothing is queued."""
+        """From now on, behaves like this when no behaviour is queued."""
         with self._changed:
             self._standing = behaviour
 
     def queue(self, *behaviours: Behaviour) -> None:
-        """Does these, one request each, before it goes on as it stands."""
+        """Uses each of these behaviours for one request, before the permanent one."""
         with self._changed:
             self._queued.extend(behaviours)
 
     def wait_for(self, number: int, timeout: float = 10) -> list[Received]:
-        """All requests so far, as soon as there are `number`; AssertionError where they do not come."""
+        """All requests so far, once there are `number`. AssertionError if they do not arrive in time."""
         with self._changed:
             came = self._changed.wait_for(lambda: len(self.requests) >= number, timeout)
             assert came, f"{len(self.requests)} of {number} requests came within {timeout} s"
@@ -176,14 +176,14 @@ class Receiver:
             self.requests.clear()
 
     def drop_connections(self) -> None:
-        """Closes every connection, as a receiver does with idle ones."""
+        """Closes every connection, as receivers do with idle connections."""
         with self._changed:
             for sock in self._open:
                 with suppress(OSError):
                     socket.socket.shutdown(sock, socket.SHUT_RDWR)
 
     def close(self) -> None:
-        """Ends all connections and threads; from now on the port refuses."""
+        """Ends all connections and threads. From now on the port refuses connections."""
         self._over.set()
         with suppress(OSError):
             self._server.shutdown(socket.SHUT_RDWR)
@@ -218,7 +218,7 @@ class Receiver:
                 while not self._over.is_set() and self._exchange(sock, stream, number):
                     pass
         except (OSError, ValueError):
-            pass  # the other side went away, or did not trust us
+            pass  # the sender disconnected, or did not trust our certificate
         finally:
             with self._changed:
                 self._open.discard(sock)

@@ -1,4 +1,4 @@
-"""Failing webhooks and their reports, as tests make and count them."""
+"""Failing webhooks and their reports, for tests that cause and count them."""
 
 from sqlalchemy import func, select, update
 
@@ -20,14 +20,14 @@ def drain(interface: Interface) -> None:
 
 
 def fail(interface: Interface, leads: int = 1) -> list[str]:
-    """So many leads fail their first try; their ids."""
+    """This many new leads fail their first attempt. Returns their ids."""
     public_ids = [submit(interface, ADA).public_id for _ in range(leads)]
     drain(interface)
     return public_ids
 
 
 def send_mail() -> None:
-    """What the mail job does."""
+    """Does what the mail job does."""
     db.session.rollback()
     reports.compile_due()
     mails.deliver_due()
@@ -44,7 +44,7 @@ def end_window(interface: Interface) -> None:
 
 
 def window_of(interface: Interface) -> float | None:
-    """Seconds until its report may come, about; None where no window is open."""
+    """Seconds until the next report, rounded to minutes. None if no window is open."""
     db.session.rollback()
     due_at = db.session.scalar(select(Webhook.report_due_at).where(Webhook.interface_id == interface.id))
     now = db.session.execute(select(now_sql())).scalar_one()
@@ -56,8 +56,8 @@ def kinds() -> list[str]:
     return [report.kind.value for report in db.session.scalars(select(Report).order_by(Report.id))]
 
 
-def told() -> list[tuple[str, int]]:
-    """Each report with how many deliveries it tells of."""
+def reported() -> list[tuple[str, int]]:
+    """The kind of each report and its number of deliveries."""
     db.session.rollback()
     rows = select(Report.kind, func.count(ReportEntry.id)).outerjoin(Report.entries).group_by(Report.id)
     return [(kind.value, number) for kind, number in db.session.execute(rows.order_by(Report.id))]

@@ -1,4 +1,4 @@
-"""A whole Leadhook as its users have it: gunicorn and worker.py as processes, on a fresh database."""
+"""A complete Leadhook as in production: gunicorn and worker.py as processes, on a fresh database."""
 
 import os
 import subprocess
@@ -17,10 +17,10 @@ ROOT = Path(__file__).parents[2]
 
 
 class Site:
-    """The running processes; `url` is where people go. Each can be ended and started again."""
+    """The running processes, behind `url`. Each process can be stopped and started again."""
 
     def __init__(self, environ: Mapping[str, str], log: IO[bytes] | None = None) -> None:
-        """`log`: where the processes write, both their streams; by default where the tests do."""
+        """`log`: the file for stdout and stderr of the processes; by default those of the tests."""
         self.log = log
         self.port = free_port()
         self.url = f"http://127.0.0.1:{self.port}"
@@ -57,7 +57,7 @@ class Site:
             return False
 
     def stop_worker(self) -> int:
-        """Ends worker.py as a host does, by SIGTERM; its exit code."""
+        """Stops worker.py with SIGTERM, as a host does. Returns its exit code."""
         assert self.worker
         self.worker.terminate()
         code = self.worker.wait(timeout=60)

@@ -1,4 +1,4 @@
-"""A real SMTP server on loopback that keeps what it accepts, and refuses, hangs or hangs up as it is told to."""
+"""A real SMTP server on loopback. It records accepted mails, and refuses, hangs or disconnects as configured."""
 
 import asyncio
 import threading
@@ -12,7 +12,7 @@ from aiosmtpd.smtp import SMTP, Envelope, Session
 
 
 class Received(NamedTuple):
-    """A mail as it was accepted."""
+    """An accepted mail."""
 
     sender: str
     recipients: list[str]
@@ -35,8 +35,8 @@ class Received(NamedTuple):
 class MailServer:
     """`with MailServer() as server:` listens on server.host and server.port until the block ends.
 
-    `refused`: a reply for a recipient's address. `answer`: the reply to any content, instead of accepting it. `hangs`:
-    content is never answered. `drops`: content is accepted, then the connection is cut before the answer goes out.
+    `refused`: the reply for a recipient's address. `answer`: the reply to any content, instead of accepting it.
+    `hangs`: content is never answered. `drops`: content is accepted, then the connection is closed before the reply.
     """
 
     host = "127.0.0.1"
@@ -56,7 +56,7 @@ class MailServer:
 
     @property
     def environ(self) -> dict[str, str]:
-        """What an app is configured with to send through it."""
+        """The settings for an app that sends through this server."""
         return {"MAIL_SERVER": self.host, "MAIL_PORT": str(self.port), "MAIL_DEFAULT_SENDER": "leadhook@example.com"}
 
     @property
@@ -73,7 +73,7 @@ class MailServer:
         self._stopping.set()
         self._controller.stop()
 
-    # What aiosmtpd calls:
+    # Called by aiosmtpd:
 
     async def handle_EHLO(  # noqa: N802
         self, server: SMTP, session: Session, envelope: Envelope, hostname: str, responses: list[str]
@@ -105,7 +105,7 @@ class MailServer:
 
 
 class _Controller(Controller):
-    """Listens on whatever port is free: aiosmtpd's own looks whether it is up at the port it was given."""
+    """Listens on any free port. aiosmtpd's own controller checks its start at the port that was given, which is 0."""
 
     def _trigger_server(self) -> None:
         assert self.server is not None

@@ -1,4 +1,4 @@
-"""A throw-away certificate authority: server contexts with certificates good and bad, and the file that trusts them."""
+"""A temporary certificate authority: server contexts with valid and invalid certificates, and a file to trust them."""
 
 import ssl
 from collections.abc import Sequence
@@ -17,7 +17,7 @@ LOCAL_NAMES = ("localhost", "127.0.0.1")
 
 
 class Authority:
-    """Issues certificates into a directory. `ca_file` is its own certificate as PEM: `Limits(ca_file=...)`."""
+    """Writes certificates into a directory. `ca_file` is its own certificate as PEM, for `Limits(ca_file=...)`."""
 
     def __init__(self, directory: Path, name: str = "Leadhook test authority") -> None:
         self.directory = directory
@@ -31,25 +31,25 @@ class Authority:
         Path(self.ca_file).write_bytes(_pem(ca.sign(self.key, hashes.SHA256())))
 
     def valid(self) -> ssl.SSLContext:
-        """For `localhost` and 127.0.0.1, for a year from now."""
+        """For `localhost` and 127.0.0.1, currently valid."""
         return self.context()
 
     def expired(self) -> ssl.SSLContext:
-        """For the right names, until yesterday."""
+        """For the right names, valid until yesterday."""
         now = datetime.now(UTC)
         return self.context(since=now - YEAR / 2, until=now - timedelta(days=1))
 
     def not_yet_valid(self) -> ssl.SSLContext:
-        """For the right names, from tomorrow."""
+        """For the right names, valid from tomorrow."""
         now = datetime.now(UTC)
         return self.context(since=now + timedelta(days=1), until=now + YEAR / 2)
 
     def wrong_host(self) -> ssl.SSLContext:
-        """For a name that is not the one connected to."""
+        """For another name than that of the server."""
         return self.context(names=("elsewhere.example",))
 
     def self_signed(self) -> ssl.SSLContext:
-        """For the right names, vouched for by nobody but itself."""
+        """For the right names, signed only by itself."""
         return self.context(self_signed=True)
 
     def context(
@@ -59,7 +59,7 @@ class Authority:
         until: datetime | None = None,
         self_signed: bool = False,
     ) -> ssl.SSLContext:
-        """A server's context with a new certificate; by default valid from a month ago for half a year."""
+        """A server's context with a new certificate, by default valid from a month ago to half a year from now."""
         key = ec.generate_private_key(ec.SECP256R1())
         now = datetime.now(UTC)
         issuer = names[0] if self_signed else self.name

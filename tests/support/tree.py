@@ -1,4 +1,7 @@
-"""The project's files as git would take them, and what its Python files import."""
+"""The project's files as git sees them, what its Python files import, and the same with a violation planted.
+
+A house check is a function that takes a Tree and returns what is wrong with it, one sentence per fault.
+"""
 
 import ast
 import subprocess
@@ -19,35 +22,79 @@ class Import(NamedTuple):
 
 @cache
 def files() -> tuple[Path, ...]:
-    """All files that are tracked, or would be: those .gitignore names are left out."""
+    """All files that are tracked, or would be: without those that .gitignore names."""
     command = ["git", "ls-files", "--cached", "--others", "--exclude-standard", "-z"]
     listed = subprocess.run(command, cwd=ROOT, capture_output=True, check=True, text=True).stdout.split("\0")
     return tuple(sorted(ROOT / name for name in listed if name and (ROOT / name).is_file()))
 
 
+class Tree:
+    """The files; `planted` holds the text of those that differ from the disk."""
+
+    def __init__(self, planted: dict[Path, str] | None = None) -> None:
+        self._planted = planted or {}
+
+    def with_file(self, name: str, text: str) -> "Tree":
+        """The same tree with one more file."""
+        return Tree({**self._planted, ROOT / name: text})
+
+    def with_line(self, name: str, line: str) -> "Tree":
+        """The same tree with a line added at the end of a file."""
+        return self.with_file(name, f"{self.text(ROOT / name)}\n{line}\n")
+
+    def files(self, *folders: str, suffix: str = "") -> list[Path]:
+        """The files below these folders (or these files), by default all."""
+        found = sorted({*files(), *self._planted})
+        return [
+            path
+            for path in found
+            if path.name.endswith(suffix) and (not folders or any(path.is_relative_to(ROOT / f) for f in folders))
+        ]
+
+    def python_files(self, *folders: str) -> list[Path]:
+        return self.files(*folders, suffix=".py")
+
+    def text(self, path: Path) -> str:
+        return self._planted[path] if path in self._planted else path.read_text()
+
+    def parsed(self, path: Path) -> ast.Module:
+        return ast.parse(self._planted[path]) if path in self._planted else _parsed(path)
+
+    def imports(self, path: Path) -> Iterator[Import]:
+        """Everything a file imports, anywhere in it; imports for type checkers only do not count."""
+        tree = self.parsed(path)
+        for_types = {
+            id(inner)
+            for node in ast.walk(tree)
+            if isinstance(node, ast.If) and ast.unparse(node.test) == "TYPE_CHECKING"
+            for inner in ast.walk(node)
+        }
+        for node in ast.walk(tree):
+            if id(node) in for_types:
+                continue
+            if isinstance(node, ast.Import):
+                yield from (Import(alias.name, None) for alias in node.names)
+            elif isinstance(node, ast.ImportFrom) and node.module:
+                yield from (Import(node.module, alias.name) for alias in node.names)
+
+
+@cache
+def _parsed(path: Path) -> ast.Module:
+    return ast.parse(path.read_text())
+
+
+TREE = Tree()
+
+
 def python_files(*folders: str) -> list[Path]:
     """The Python files below these folders."""
-    return [path for path in files() if path.suffix == ".py" and any(path.is_relative_to(ROOT / f) for f in folders)]
+    return TREE.python_files(*folders)
+
+
+def imports(path: Path) -> Iterator[Import]:
+    return TREE.imports(path)
 
 
 def name_of(path: Path) -> str:
     """`webapp.services.leads.leads` of webapp/services/leads/leads.py."""
     return ".".join(path.relative_to(ROOT).with_suffix("").parts).removesuffix(".__init__")
-
-
-def imports(path: Path) -> Iterator[Import]:
-    """Everything a file imports, wherever in it; what is for type checkers only does not count."""
-    tree = ast.parse(path.read_text())
-    for_types = {
-        id(inner)
-        for node in ast.walk(tree)
-        if isinstance(node, ast.If) and ast.unparse(node.test) == "TYPE_CHECKING"
-        for inner in ast.walk(node)
-    }
-    for node in ast.walk(tree):
-        if id(node) in for_types:
-            continue
-        if isinstance(node, ast.Import):
-            yield from (Import(alias.name, None) for alias in node.names)
-        elif isinstance(node, ast.ImportFrom) and node.module:
-            yield from (Import(node.module, alias.name) for alias in node.names)

@@ -1,4 +1,4 @@
-"""A real Valkey on a unix socket, from the binary that `make run` uses; ended by pid."""
+"""A real Valkey on a unix socket, with the same binary as `make run`."""
 
 import subprocess
 from collections.abc import Iterator
@@ -21,7 +21,6 @@ class Valkey:
         self.process: subprocess.Popen[bytes] | None = None
 
     def start(self) -> None:
-        # Fixed arguments, our own binary.
         self.process = subprocess.Popen(
             [
                 str(_binary.get_binary_path()),
@@ -45,7 +44,7 @@ class Valkey:
                 return bool(client.ping())
         except OSError:
             return False
-        except Exception as error:  # redis-py's ConnectionError is no OSError
+        except Exception as error:  # redis-py's ConnectionError is not an OSError
             if "onnect" in str(error):
                 return False
             raise

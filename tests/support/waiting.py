@@ -1,4 +1,4 @@
-"""Waiting for a condition, never for luck."""
+"""Waits for a condition instead of sleeping for a fixed time."""
 
 import time
 from collections.abc import Callable
@@ -8,7 +8,7 @@ T = TypeVar("T")
 
 
 def wait_until(condition: Callable[[], T], what: str, timeout: float = 20.0, every: float = 0.02) -> T:
-    """The first true value of `condition`; fails with `what` it waited for after `timeout` seconds."""
+    """Returns the first true value of `condition`. After `timeout` seconds it fails; the message names `what`."""
     ends_at = time.monotonic() + timeout
     while True:
         value = condition()

@@ -1,4 +1,4 @@
-"""Any accent can be read and seen, on light and on dark."""
+"""Every accent has enough contrast, on light and on dark backgrounds."""
 
 from hypothesis import given
 from hypothesis import strategies as st

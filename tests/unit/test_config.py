@@ -1,4 +1,4 @@
-"""The environment is read once; every mistake is reported, all of them at once, in words for whoever set it."""
+"""The environment is read once. All mistakes are reported together, in sentences for the operator."""
 
 import os
 import stat
@@ -12,7 +12,7 @@ from cryptography.fernet import Fernet
 
 from webapp.config import UNIX_SOCKET_LIMIT, Config, ConfigError, valkey_socket
 
-KEY = urlsafe_b64encode(bytes(32)).decode()  # the same in every process, for it stands in the ids of tests
+KEY = urlsafe_b64encode(bytes(32)).decode()  # the same in every process, because it is in the ids of tests
 ON_SERVERS = {
     "DATABASE_URL": "postgresql+psycopg://leadhook:pa%2Fss@db/leadhook",
     "REDIS_URL": "rediss://:pa%2Fss@redis:6379/1",
@@ -95,7 +95,7 @@ def test_all_mistakes_are_reported_at_once(tmp_path: Path) -> None:
         *(("OWNER_EMAIL", value) for value in ("owner", "owner@", "a b@example.com", "Ann <a@example.com>")),
         *(("MAIL_PORT", value) for value in ("smtp", "0")),
         *(("MAIL_USE_SSL", value) for value in ("2", "ja")),
-        *(("MAIL_DEFAULT_SENDER", value) for value in ("nobody", "Leadhook", "Leadhook <nobody>")),
+        *(("MAIL_DEFAULT_SENDER", value) for value in ("nonsense", "Leadhook", "Leadhook <unknown>")),
         *(("WEBHOOK_ALLOWED_NETWORKS", value) for value in ("localhost", "10.0.0.0/33", "10.0.0.1/8", "::1/129")),
         *(("WEBHOOK_CONNECT_TIMEOUT", value) for value in ("0", "-1", "nan", "inf", "five", "16")),
         *(("WEBHOOK_DEADLINE", value) for value in ("0", "1e9")),
@@ -146,7 +146,7 @@ def test_a_good_value_is_read(tmp_path: Path, name: str, value: str, read: Any) 
     assert getattr(load(tmp_path, **{**ON_SERVERS, name: value}), name.lower().replace("webhook_", "")) == read
 
 
-def test_networks_that_are_set_are_all_there_are(tmp_path: Path) -> None:
+def test_given_networks_replace_the_default(tmp_path: Path) -> None:
     config = load(tmp_path, WEBHOOK_ALLOWED_NETWORKS="10.0.0.0/8, fd00::/8")
     assert config.allowed_networks == (ip_network("10.0.0.0/8"), ip_network("fd00::/8"))
     nothing = load(tmp_path, WEBHOOK_ALLOWED_NETWORKS="")
@@ -157,7 +157,7 @@ def test_an_empty_rate_limit_turns_it_off(tmp_path: Path) -> None:
     assert load(tmp_path, FORM_RATE_LIMIT="").form_rate_limit == ""
 
 
-def test_an_empty_value_counts_as_none(tmp_path: Path) -> None:
+def test_an_empty_value_counts_as_unset(tmp_path: Path) -> None:
     config = load(tmp_path, PORT="", PUBLIC_URL=" ", REDIS_URL="", DATABASE_URL="", OWNER_PASSWORD="", SECRET_KEY="")
     assert config == load(tmp_path)
 
@@ -179,13 +179,13 @@ def test_a_secret_file_that_cannot_be_read_is_a_mistake(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("content", [b"", b"not a certificate\n", b"-----BEGIN CERTIFICATE-----\n", b"\x30\x82\xff"])
-def test_a_file_of_authorities_that_holds_none_is_a_mistake(tmp_path: Path, content: bytes) -> None:
+def test_a_ca_file_without_certificates_is_a_mistake(tmp_path: Path, content: bytes) -> None:
     (tmp_path / "ca.pem").write_bytes(content)
     found = mistakes(tmp_path, WEBHOOK_CA_FILE=str(tmp_path / "ca.pem"))
     assert found == [f"WEBHOOK_CA_FILE: {tmp_path}/ca.pem holds no certificates in PEM"]
 
 
-def test_keys_are_made_once_kept_and_only_ours_to_read(tmp_path: Path) -> None:
+def test_keys_are_made_once_and_stored_for_the_owner_only(tmp_path: Path) -> None:
     first, second = load(tmp_path / "home"), load(tmp_path / "home")
     assert (first.secret_key, first.encryption_keys) == (second.secret_key, second.encryption_keys)
     for name in ("secret_key", "encryption_keys"):
@@ -194,7 +194,7 @@ def test_keys_are_made_once_kept_and_only_ours_to_read(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("name", ["DATABASE_URL", "REDIS_URL"])
-def test_keys_must_be_given_where_there_is_more_than_this_machine(tmp_path: Path, name: str) -> None:
+def test_keys_must_be_given_if_the_installation_is_not_on_one_machine(tmp_path: Path, name: str) -> None:
     found = mistakes(tmp_path / "home", **{name: ON_SERVERS[name]})
     assert [mistake.partition(":")[0] for mistake in found] == ["SECRET_KEY", "ENCRYPTION_KEYS"]
     assert not (tmp_path / "home").exists()
@@ -222,7 +222,7 @@ def test_tls_and_ssl_exclude_each_other(tmp_path: Path) -> None:
     assert found == ["MAIL_USE_TLS, MAIL_USE_SSL: only one of them can be on"]
 
 
-def test_a_redis_of_ones_own_on_a_unix_socket_is_not_the_embedded_one(tmp_path: Path) -> None:
+def test_a_given_redis_on_a_unix_socket_is_not_the_embedded_one(tmp_path: Path) -> None:
     assert not load(tmp_path, **{**ON_SERVERS, "REDIS_URL": "unix:///run/redis.sock"}).embedded_redis
 
 
@@ -239,7 +239,7 @@ def test_a_relative_home_is_made_absolute(tmp_path: Path, monkeypatch: pytest.Mo
     assert load(Path("some where")).home == tmp_path / "some where"
 
 
-def test_the_socket_of_a_home_with_a_long_path_lies_elsewhere(tmp_path: Path) -> None:
+def test_the_socket_is_elsewhere_if_the_home_path_is_too_long(tmp_path: Path) -> None:
     long = tmp_path / ("x" * 120)
     assert len(os.fsencode(valkey_socket(long))) <= UNIX_SOCKET_LIMIT
     assert valkey_socket(long) == valkey_socket(long)
@@ -247,6 +247,6 @@ def test_the_socket_of_a_home_with_a_long_path_lies_elsewhere(tmp_path: Path) ->
     assert valkey_socket(Path("/var/leadhook")) == Path("/var/leadhook/valkey.sock")
 
 
-def test_a_home_that_is_made_is_nobody_elses_to_look_into(tmp_path: Path) -> None:
+def test_a_new_home_directory_is_private(tmp_path: Path) -> None:
     load(tmp_path / "home")
     assert stat.S_IMODE((tmp_path / "home").stat().st_mode) == 0o700

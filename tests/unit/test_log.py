@@ -1,4 +1,4 @@
-"""One event is one line, whatever a stranger put into it."""
+"""One event is one line in the log, with any text from outside."""
 
 import logging
 
@@ -11,7 +11,7 @@ FORGED = "Ada\n2026-11-23 ERROR all is lost\r\x1b[2K\x1b]0;title\x07\x85\u2028\u
 
 
 def configured(monkeypatch: pytest.MonkeyPatch) -> None:
-    """As in a process of its own: pytest's handlers, in place by now, would keep ours out."""
+    """Logging as in a fresh process: with pytest's handlers in place, Leadhook's would not be added."""
     monkeypatch.setattr(logging.getLogger(), "handlers", [])
     log.configure()
 
@@ -22,14 +22,14 @@ def lines_of(capsys: pytest.CaptureFixture[str]) -> list[str]:
     return text.splitlines()
 
 
-def test_an_event_of_ours_stays_one_line(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_structlog_event_is_one_line(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
     configured(monkeypatch)
     structlog.get_logger().error(f"odd {FORGED}", name=FORGED, more=[FORGED])
     [line] = lines_of(capsys)
     assert "all is lost" in line
 
 
-def test_an_error_of_ours_stays_one_line_with_its_traceback(
+def test_a_structlog_error_with_its_traceback_is_one_line(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     configured(monkeypatch)
@@ -43,7 +43,7 @@ def test_an_error_of_ours_stays_one_line_with_its_traceback(
     assert "Traceback" in second
 
 
-def test_a_librarys_warning_stays_one_line(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_librarys_warning_is_one_line(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
     configured(monkeypatch)
     logging.getLogger("some.library").warning("cannot read %s", FORGED)
     [line] = lines_of(capsys)

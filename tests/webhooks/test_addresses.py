@@ -1,4 +1,4 @@
-"""No webhook reaches what is not public, however it is spelled, unless the operator allowed it."""
+"""A webhook never reaches an address that is not public, in any spelling, unless the operator allowed it."""
 
 import socket
 from ipaddress import ip_network
@@ -10,11 +10,11 @@ from webapp.webhooks import addresses
 from webapp.webhooks.addresses import (
     FORBIDDEN_PORTS,
     BlockedAddress,
-    blocked,
     check_url,
     dial,
+    is_blocked,
     parse_networks,
-    parse_target,
+    parse_url,
     resolve,
 )
 
@@ -82,21 +82,21 @@ def resolving_to(*ips: str):
 
 @pytest.mark.parametrize("address", NOT_PUBLIC)
 def test_an_address_that_is_not_public_is_blocked(address):
-    assert blocked(address)
+    assert is_blocked(address)
 
 
 @pytest.mark.parametrize("address", PUBLIC)
 def test_a_public_address_is_not_blocked(address):
-    assert not blocked(address)
+    assert not is_blocked(address)
 
 
 def test_the_operator_can_allow_a_network_and_only_that():
     allowed = parse_networks("10.0.0.0/8, fd00::/8")
-    assert not blocked("10.1.2.3", allowed)
-    assert not blocked("::ffff:10.1.2.3", allowed)
-    assert not blocked("fd00::5", allowed)
-    assert blocked("192.168.0.1", allowed)
-    assert blocked("::1", allowed)
+    assert not is_blocked("10.1.2.3", allowed)
+    assert not is_blocked("::ffff:10.1.2.3", allowed)
+    assert not is_blocked("fd00::5", allowed)
+    assert is_blocked("192.168.0.1", allowed)
+    assert is_blocked("::1", allowed)
 
 
 def test_networks_are_read_from_a_list_with_commas():
@@ -105,7 +105,7 @@ def test_networks_are_read_from_a_list_with_commas():
 
 
 @pytest.mark.parametrize("text", ["10.0.0.0/33", "localhost", "10.0.0.1/8", "10.0.0.0/8;::1/128"])
-def test_a_network_that_is_none_is_named(text):
+def test_an_invalid_network_is_named(text):
     with pytest.raises(ValueError, match="is not a network"):
         parse_networks(text)
 
@@ -121,14 +121,14 @@ def test_one_bad_answer_among_good_ones_refuses_them_all():
         resolve("crm.example", 443, 5, (), resolving_to("93.184.216.34", "10.0.0.5"))
 
 
-def test_a_name_is_looked_up_once_and_what_was_vetted_is_what_is_dialled():
+def test_a_name_is_looked_up_once_and_the_checked_addresses_are_the_ones_connected_to():
     resolver = resolving_to("93.184.216.34", "2606:4700::1111")
     endpoints = resolve("crm.example", 443, 5, (), resolver)
     assert resolver.calls == ["crm.example"]
     assert [endpoint.address[:2] for endpoint in endpoints] == [("93.184.216.34", 443), ("2606:4700::1111", 443)]
 
 
-def test_the_refusal_does_not_tell_what_the_name_resolves_to():
+def test_the_refusal_does_not_reveal_what_the_name_resolves_to():
     with pytest.raises(BlockedAddress) as refusal:
         resolve("crm.example", 443, 5, (), resolving_to("10.0.0.5"))
     assert "10.0.0.5" not in str(refusal.value)
@@ -144,7 +144,7 @@ def test_a_literal_address_is_not_looked_up(host):
 
 
 @pytest.mark.parametrize("port", sorted(FORBIDDEN_PORTS))
-def test_a_port_of_another_service_is_refused_in_public_and_not_where_the_operator_allows_the_network(port):
+def test_a_port_of_another_service_is_refused_unless_the_operator_allows_the_network(port):
     with pytest.raises(BlockedAddress, match=f"Port {port} "):
         resolve("93.184.216.34", port, 5)
     assert resolve("127.0.0.1", port, 5, LOOPBACK)
@@ -157,7 +157,7 @@ def test_a_hanging_lookup_ends_at_its_deadline():
     never.set()
 
 
-def test_lookups_that_hang_are_bounded_and_the_rest_time_out():
+def test_hanging_lookups_are_limited_and_further_lookups_time_out():
     names, begun, never = addresses.Lookups(2), [], Event()
 
     def hang(host, *arguments):
@@ -171,10 +171,10 @@ def test_lookups_that_hang_are_bounded_and_the_rest_time_out():
     assert len(begun) <= 2
     assert "three.example" not in begun
     never.set()
-    assert names.ask(resolving_to("93.184.216.34"), "three.example", 443, 10)  # given back when a lookup ends
+    assert names.ask(resolving_to("93.184.216.34"), "three.example", 443, 10)  # the ended lookups made room
 
 
-def test_a_name_that_hangs_takes_one_place_however_often_it_is_tried():
+def test_a_name_that_hangs_takes_one_place_however_often_it_is_looked_up():
     names, begun, never = addresses.Lookups(2), [], Event()
 
     def hang(*arguments):
@@ -191,7 +191,7 @@ def test_a_name_that_hangs_takes_one_place_however_often_it_is_tried():
     assert len(begun) <= 2
 
 
-def test_a_name_with_no_address_does_not_resolve():
+def test_a_name_without_an_address_does_not_resolve():
     with pytest.raises(socket.gaierror):
         resolve("crm.example", 443, 5, (), lambda *arguments: [])
 
@@ -218,7 +218,7 @@ def test_the_next_address_is_tried_when_the_first_refuses():
         "HTTPS://EXAMPLE.COM/Hook",
     ],
 )
-def test_a_url_that_can_be_used(url):
+def test_a_usable_url_is_accepted(url):
     assert check_url(url) is None
 
 
@@ -259,14 +259,14 @@ def test_a_url_that_can_be_used(url):
         ("https://example.com/" + "a" * 2048, "2048"),
     ],
 )
-def test_a_url_that_cannot_be_used_is_refused_with_the_reason(url, reason):
+def test_an_unusable_url_is_refused_with_the_reason(url, reason):
     sentence = check_url(url)
     assert sentence is not None
     assert reason in sentence
     assert "pass@" not in sentence
 
 
-def test_a_url_is_taken_apart_as_it_is_dialled_and_asked_for():
-    target = parse_target("https://BÜCHER.example:8443/ü?q=1#fragment")
-    assert target == (True, "xn--bcher-kva.example", 8443, "/%C3%BC?q=1", "xn--bcher-kva.example:8443")
-    assert parse_target("http://[2606:4700::1111]") == (False, "2606:4700::1111", 80, "/", "[2606:4700::1111]")
+def test_a_url_is_split_into_the_parts_that_sending_needs():
+    destination = parse_url("https://BÜCHER.example:8443/ü?q=1#fragment")
+    assert destination == (True, "xn--bcher-kva.example", 8443, "/%C3%BC?q=1", "xn--bcher-kva.example:8443")
+    assert parse_url("http://[2606:4700::1111]") == (False, "2606:4700::1111", 80, "/", "[2606:4700::1111]")

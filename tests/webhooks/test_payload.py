@@ -1,4 +1,4 @@
-"""The payload is a promise: its shape, its bytes."""
+"""The payload is a promise to users: its shape and its bytes."""
 
 import json
 from datetime import UTC, datetime, timedelta, timezone
@@ -37,7 +37,7 @@ def test_the_payload_is_exactly_what_receivers_were_promised():
     )
 
 
-def test_a_test_says_so():
+def test_the_payload_of_a_test_says_that_it_is_a_test():
     test = json.loads(payload(event="lead.test"))
     assert test["type"] == "lead.test"
     assert test["data"]["lead"]["test"] is True
@@ -62,7 +62,7 @@ def test_click_ids_and_consents_are_passed_on():
     assert data["consents"] == [{"text": "Yes", "given": True}]
 
 
-def test_letters_of_all_scripts_travel_as_utf8_and_not_as_escapes():
+def test_letters_of_all_scripts_are_sent_as_utf8_and_not_as_escapes():
     body = payload(fields={"name": "Zoë 山田 🚀"})
     assert "Zoë 山田 🚀".encode() in body
 
@@ -83,7 +83,7 @@ def test_a_time_without_a_zone_is_refused():
         payload(received_at=RECEIVED_AT.replace(tzinfo=None))
 
 
-def test_what_is_not_json_is_refused_rather_than_sent():
+def test_values_that_json_cannot_express_are_refused():
     with pytest.raises(ValueError):
         payload(fields={"amount": float("nan")})
     with pytest.raises(TypeError):

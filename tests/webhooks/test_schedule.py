@@ -1,4 +1,4 @@
-"""A retry is never early, never much too late, and never before the receiver asked for it."""
+"""A retry is never early, at most slightly late, and never earlier than the receiver asked."""
 
 from datetime import UTC, datetime, timedelta
 from email.utils import format_datetime
@@ -25,13 +25,13 @@ def test_a_retry_is_never_early_and_at_most_a_tenth_late(failed_tries, retry_aft
 
 
 @given(tries, st.floats(0, 1e9), jitters)
-def test_retry_after_is_respected_up_to_a_day(failed_tries, retry_after, jitter):
+def test_retry_after_counts_up_to_a_day(failed_tries, retry_after, jitter):
     delay = next_delay(SCHEDULE, failed_tries, retry_after, lambda: jitter)
     assert delay >= min(retry_after, MAX_RETRY_AFTER)
 
 
 @given(st.integers(len(SCHEDULE) + 1), waits)
-def test_an_exhausted_schedule_gives_up_whatever_the_receiver_asks(failed_tries, retry_after):
+def test_after_the_last_retry_the_receiver_cannot_ask_for_more(failed_tries, retry_after):
     assert next_delay(SCHEDULE, failed_tries, retry_after) is None
 
 
@@ -44,11 +44,11 @@ def test_without_a_schedule_nothing_is_retried():
     assert next_delay((), 1, 60) is None
 
 
-def test_leads_that_failed_together_do_not_return_together():
+def test_leads_that_failed_together_are_not_retried_together():
     assert len({next_delay(SCHEDULE, 2, None) for _ in range(20)}) > 1
 
 
-def test_no_failed_try_has_no_next_one():
+def test_zero_failed_tries_are_an_error():
     with pytest.raises(ValueError):
         next_delay(SCHEDULE, 0, None)
 
@@ -67,11 +67,11 @@ def test_retry_after_as_a_date():
 
 
 @pytest.mark.parametrize("text", ["", "soon", "-5", "1.5", "٣", "Wed, 99 Foo 20155 07:28:00 GMT", "0, 0", "," * 99])
-def test_retry_after_that_is_neither_is_left_out(text):
+def test_an_invalid_retry_after_is_ignored(text):
     assert seconds_to_wait(text) is None
 
 
 @given(st.text(max_size=80))
-def test_no_retry_after_breaks_anything(text):
+def test_any_text_in_retry_after_is_handled(text):
     seconds = seconds_to_wait(text)
     assert seconds is None or 0 <= seconds <= MAX_RETRY_AFTER

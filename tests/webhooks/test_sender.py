@@ -1,4 +1,4 @@
-"""How a webhook travels: what is sent, over which connection, until when. Real sockets; deadlines cut short."""
+"""How a webhook is sent: its bytes, its connection, its deadline. Real sockets, with short deadlines."""
 
 import os
 import select
@@ -24,7 +24,7 @@ from webapp.webhooks.sender import Limits, Sender
 BODY = b'{"name":"Ada"}'
 LOOPBACK = (ip_network("127.0.0.0/8"), ip_network("::1/128"))
 DEADLINE = 0.5
-LATE = 1.5  # what a busy machine may add before a deadline counts as missed; without deadlines it would be for ever
+LATE = 1.5  # a busy machine may be this many seconds late; without the deadline these requests would never end
 
 
 def limits(**changes: object) -> Limits:
@@ -45,8 +45,8 @@ def sender() -> Iterator[Sender]:
 
 
 @pytest.fixture
-def patient() -> Iterator[Sender]:
-    """For promises that are not about time: a busy machine must not fail them."""
+def unhurried() -> Iterator[Sender]:
+    """For tests that are not about time, so that a busy machine does not fail them."""
     with sending(deadline=15) as sender:
         yield sender
 
@@ -70,8 +70,8 @@ def to_loopback(*arguments: object) -> list[tuple[object, ...]]:
     return [(socket.AF_INET, socket.SOCK_STREAM, 6, "", ("127.0.0.1", arguments[1]))]
 
 
-def test_the_receiver_gets_these_bytes_and_these_headers(patient, receiver):
-    outcome = patient.send(1, f"{receiver.url}?a=b#c", BODY, {"webhook-id": "msg_1", "webhook-signature": "v1,abc"})
+def test_the_receiver_gets_these_bytes_and_these_headers(unhurried, receiver):
+    outcome = unhurried.send(1, f"{receiver.url}?a=b#c", BODY, {"webhook-id": "msg_1", "webhook-signature": "v1,abc"})
     [request] = receiver.requests
     assert outcome.delivered
     assert (request.method, request.path, request.body) == ("POST", "/hook?a=b", BODY)
@@ -87,49 +87,49 @@ def test_the_receiver_gets_these_bytes_and_these_headers(patient, receiver):
     }
 
 
-def test_a_given_header_replaces_the_senders_own(patient, receiver):
-    patient.send(1, receiver.url, BODY, {"Content-Type": "application/json; charset=utf-8"})
+def test_a_given_header_replaces_the_senders_own(unhurried, receiver):
+    unhurried.send(1, receiver.url, BODY, {"Content-Type": "application/json; charset=utf-8"})
     assert receiver.requests[0].headers["content-type"] == "application/json; charset=utf-8"
 
 
-def test_neither_proxies_nor_netrc_nor_cookies_are_used(patient, receiver, monkeypatch, tmp_path):
+def test_proxies_netrc_and_cookies_are_not_used(unhurried, receiver, monkeypatch, tmp_path):
     (tmp_path / "netrc").write_text("machine 127.0.0.1 login ada password secret\n")
     monkeypatch.setenv("NETRC", str(tmp_path / "netrc"))
     monkeypatch.setenv("http_proxy", "http://127.0.0.1:9")
     receiver.answer(headers=[("set-cookie", "a=b")])
-    assert post(patient, receiver.url).delivered
-    assert post(patient, receiver.url).delivered
+    assert post(unhurried, receiver.url).delivered
+    assert post(unhurried, receiver.url).delivered
     assert all(not {"authorization", "cookie"} & request.headers.keys() for request in receiver.requests)
 
 
-def test_a_large_payload_arrives_whole(patient, receiver):
+def test_a_large_payload_arrives_whole(unhurried, receiver):
     body = b"x" * 262_144
-    assert post(patient, receiver.url, body=body).delivered
+    assert post(unhurried, receiver.url, body=body).delivered
     assert receiver.requests[0].body == body
 
 
-def test_a_webhook_keeps_its_connection_and_shares_it_with_no_other(patient, receiver):
+def test_a_webhook_keeps_its_connection_and_does_not_share_it(unhurried, receiver):
     for webhook in (1, 1, 2, 1, 2):
-        assert post(patient, receiver.url, webhook).delivered
+        assert post(unhurried, receiver.url, webhook).delivered
     assert [request.connection for request in receiver.requests] == [1, 1, 2, 1, 2]
 
 
-def test_a_changed_url_gets_a_new_connection(patient, receiver):
+def test_a_changed_url_gets_a_new_connection(unhurried, receiver):
     with Receiver() as other:
-        post(patient, receiver.url)
-        post(patient, other.url)
+        post(unhurried, receiver.url)
+        post(unhurried, other.url)
         assert (len(receiver.requests), len(other.requests)) == (1, 1)
 
 
 @pytest.mark.parametrize("stale", ["idle_seconds", "age_seconds"])
-def test_a_connection_that_was_idle_too_long_or_is_too_old_is_not_used_again(receiver, stale):
+def test_a_connection_that_is_idle_too_long_or_too_old_is_not_reused(receiver, stale):
     with sending(deadline=15, **{stale: 0}) as sender:
         post(sender, receiver.url)
         post(sender, receiver.url)
     assert [request.connection for request in receiver.requests] == [1, 2]
 
 
-def test_the_longest_idle_connection_gives_way_when_there_are_too_many(receiver):
+def test_the_longest_idle_connection_is_closed_when_there_are_too_many(receiver):
     with sending(deadline=15, max_idle=2) as sender:
         for webhook in (1, 2, 3, 3, 2, 1):
             post(sender, receiver.url, webhook)
@@ -144,42 +144,42 @@ def test_a_closed_sender_keeps_no_connection(receiver):
     assert [request.connection for request in receiver.requests] == [1, 2, 3]
 
 
-def test_a_kept_connection_that_closes_before_its_answer_is_tried_once_more_on_a_fresh_one(patient, receiver):
+def test_when_a_kept_connection_closes_before_the_response_the_request_is_sent_again_on_a_new_one(unhurried, receiver):
     receiver.queue(answering(), closing())
-    assert post(patient, receiver.url).delivered
-    assert post(patient, receiver.url).delivered
+    assert post(unhurried, receiver.url).delivered
+    assert post(unhurried, receiver.url).delivered
     assert [request.connection for request in receiver.requests] == [1, 1, 2]
 
 
-def test_a_fresh_connection_that_closes_is_not_tried_again(patient, receiver):
+def test_when_a_new_connection_closes_the_request_is_not_sent_again(unhurried, receiver):
     receiver.queue(answering(), closing(), closing())
-    assert post(patient, receiver.url).delivered
-    assert post(patient, receiver.url).error is ErrorKind.RESET
+    assert post(unhurried, receiver.url).delivered
+    assert post(unhurried, receiver.url).error is ErrorKind.RESET
     assert [request.connection for request in receiver.requests] == [1, 1, 2]
 
 
-def test_a_kept_connection_that_closes_within_its_answer_is_not_tried_again(patient, receiver):
+def test_when_a_kept_connection_closes_within_the_response_the_request_is_not_sent_again(unhurried, receiver):
     receiver.queue(answering(), raw(b"HTTP/1.1 200 O"))
-    post(patient, receiver.url)
-    assert post(patient, receiver.url).error is ErrorKind.RESET
+    post(unhurried, receiver.url)
+    assert post(unhurried, receiver.url).error is ErrorKind.RESET
     assert len(receiver.requests) == 2
 
 
-def test_a_kept_connection_that_times_out_is_not_tried_again(sender, receiver):
+def test_when_a_kept_connection_times_out_the_request_is_not_sent_again(sender, receiver):
     receiver.queue(answering(), hanging())
     post(sender, receiver.url)
     assert post(sender, receiver.url).error is ErrorKind.TIMEOUT
     assert len(receiver.requests) == 2
 
 
-def test_bytes_after_an_answer_are_never_taken_for_the_next(patient, receiver):
+def test_bytes_after_a_response_are_never_read_as_the_next_response(unhurried, receiver):
     receiver.queue(raw(b"HTTP/1.1 200 OK\r\ncontent-length: 0\r\n\r\nHTTP/1.1 201 No\r\n\r\n", keep_open=True))
-    assert post(patient, receiver.url).code == 200
-    assert post(patient, receiver.url).code == 200
+    assert post(unhurried, receiver.url).code == 200
+    assert post(unhurried, receiver.url).code == 200
     assert [request.connection for request in receiver.requests] == [1, 2]
 
 
-def test_bytes_that_come_while_a_connection_is_idle_are_never_taken_for_the_next_answer(patient, receiver):
+def test_bytes_that_arrive_while_a_connection_is_idle_are_never_read_as_the_next_response(unhurried, receiver):
     read = Event()
 
     def answer_twice(line: Line) -> bool:
@@ -189,16 +189,16 @@ def test_bytes_that_come_while_a_connection_is_idle_are_never_taken_for_the_next
         return True
 
     receiver.queue(answer_twice)
-    assert post(patient, receiver.url).code == 200
+    assert post(unhurried, receiver.url).code == 200
     read.set()
-    [idle] = patient._idle._order
+    [idle] = unhurried._idle._order
     select.select([idle.sock], [], [], 10)
-    assert post(patient, receiver.url).code == 200
+    assert post(unhurried, receiver.url).code == 200
     assert [request.connection for request in receiver.requests] == [1, 2]
 
 
 def timed(sender: Sender, url: str, body: bytes = BODY) -> Outcome:
-    """Sends, and holds the clock on the wall against the deadline."""
+    """Sends, and checks the wall-clock duration against the deadline."""
     started = time.monotonic()
     outcome = post(sender, url, body=body)
     assert DEADLINE - 0.05 <= time.monotonic() - started < DEADLINE + LATE
@@ -223,7 +223,7 @@ def test_without_complete_headers_the_deadline_is_a_timeout(sender, receiver, be
     receiver.queue(behaviour)
     outcome = timed(sender, receiver.url)
     assert (outcome.code, outcome.error) == (999, ErrorKind.TIMEOUT)
-    assert outcome.body == "Timed out: no complete answer within 0.5 s"
+    assert outcome.body == "Timed out: no complete response within 0.5 s"
 
 
 @pytest.mark.parametrize(
@@ -242,13 +242,13 @@ def test_once_the_headers_are_complete_the_code_counts_and_the_deadline_cuts_the
     assert receiver.connections == 2
 
 
-def test_a_receiver_that_does_not_read_meets_the_deadline(sender):
+def test_a_receiver_that_does_not_read_is_cut_off_at_the_deadline(sender):
     with socket.create_server(("127.0.0.1", 0)) as deaf:
         outcome = timed(sender, f"http://127.0.0.1:{deaf.getsockname()[1]}/", body=b"x" * 30_000_000)
     assert outcome.error is ErrorKind.TIMEOUT
 
 
-def test_a_tls_handshake_that_hangs_meets_the_connect_timeout():
+def test_a_tls_handshake_that_hangs_ends_at_the_connect_timeout():
     with socket.create_server(("127.0.0.1", 0)) as silent, sending(connect_timeout=0.2, deadline=15) as sender:
         port = silent.getsockname()[1]
         outcome = post(sender, f"https://127.0.0.1:{port}/")
@@ -257,7 +257,7 @@ def test_a_tls_handshake_that_hangs_meets_the_connect_timeout():
     assert outcome.duration_ms < 200 + LATE * 1000
 
 
-def test_a_lookup_that_hangs_meets_the_connect_timeout():
+def test_a_lookup_that_hangs_ends_at_the_connect_timeout():
     never = Event()
     with sending(resolver=lambda *arguments: never.wait(10) and [], connect_timeout=0.2) as sender:
         outcome = post(sender, "https://crm.example/")
@@ -267,7 +267,7 @@ def test_a_lookup_that_hangs_meets_the_connect_timeout():
     assert outcome.duration_ms < 200 + LATE * 1000
 
 
-def test_an_encrypted_answer_that_drips_meets_the_deadline(authority):
+def test_a_slow_encrypted_response_is_cut_off_at_the_deadline(authority):
     with Receiver(authority.valid()) as receiver, sending(ca_file=authority.ca_file) as sender:
         receiver.queue(hanging(OK), dripping([OK + b"\r\n", *repeat(b"x", 2000)], 0.02))
         assert timed(sender, receiver.url).error is ErrorKind.TIMEOUT
@@ -275,7 +275,7 @@ def test_an_encrypted_answer_that_drips_meets_the_deadline(authority):
     assert (cut.code, cut.truncated) == (200, True)
 
 
-def test_a_deadline_that_was_met_does_not_end_the_connection_later(receiver):
+def test_a_deadline_of_a_finished_request_does_not_end_the_connection_later(receiver):
     with sending(deadline=1) as sender:
         assert post(sender, receiver.url).delivered
         Event().wait(1.1)  # until the deadline is past
@@ -283,7 +283,7 @@ def test_a_deadline_that_was_met_does_not_end_the_connection_later(receiver):
     assert receiver.connections == 1
 
 
-def test_the_deadlines_of_many_at_once_are_each_kept(receiver):
+def test_many_deadlines_at_once_are_all_kept(receiver):
     receiver.behave(hanging())
     with ThreadPoolExecutor(32) as threads, sending() as sender:
         started = time.monotonic()
@@ -323,7 +323,7 @@ def test_a_blocked_address_is_never_reached(receiver):
     assert receiver.connections == 0
 
 
-def test_the_name_stays_in_host_sni_and_certificate_while_the_vetted_address_is_dialled(authority):
+def test_host_header_sni_and_certificate_use_the_name_and_the_connection_uses_the_checked_address(authority):
     names = []
     context = authority.context(names=("crm.example",))
     context.sni_callback = lambda sock, name, context: names.append(name)
@@ -337,7 +337,7 @@ def test_the_name_stays_in_host_sni_and_certificate_while_the_vetted_address_is_
     assert receiver.requests[1].headers["host"] == f"crm.example:{receiver.port}"
 
 
-def test_encrypted_connections_are_kept_too(authority):
+def test_encrypted_connections_are_reused_too(authority):
     with Receiver(authority.valid()) as receiver, sending(deadline=15, ca_file=authority.ca_file) as sender:
         for _ in range(3):
             assert post(sender, receiver.url).delivered

@@ -1,4 +1,4 @@
-"""What comes back, well-meant or hostile, becomes an outcome that is true, safe to store and clear to people."""
+"""Any response, well-formed or hostile, becomes an outcome that is true, safe to store and clear to people."""
 
 import errno
 import gzip
@@ -15,8 +15,8 @@ from hypothesis import strategies as st
 from tests.support.receiver import Receiver, answering, closing, free_port, raw, resetting
 from tests.support.tls import Authority
 from webapp.webhooks import sender as sender_module
-from webapp.webhooks.connections import Connection
-from webapp.webhooks.outcome import BadAnswer, ErrorKind, Outcome, read_reply
+from webapp.webhooks.connections import HttpConnection
+from webapp.webhooks.outcome import BadResponse, ErrorKind, Outcome, read_response
 from webapp.webhooks.sender import Limits, Sender
 
 LOOPBACK = (ip_network("127.0.0.0/8"), ip_network("::1/128"))
@@ -93,21 +93,21 @@ def test_a_date_in_retry_after_becomes_seconds(sender, receiver):
     assert post(sender, receiver.url).retry_after == 86400
 
 
-def test_the_answer_is_kept_as_text(sender, receiver):
+def test_the_response_is_kept_as_text(sender, receiver):
     receiver.answer(422, "Schön, aber nein".encode(), [("content-type", "text/plain")])
     outcome = post(sender, receiver.url)
     assert (outcome.body, outcome.truncated) == ("Schön, aber nein", False)
     assert outcome.headers == (("content-type", "text/plain"), ("content-length", "17"))
 
 
-def test_what_cannot_be_stored_is_taken_out_of_text_and_headers(sender, receiver):
+def test_characters_that_cannot_be_stored_are_removed_from_text_and_headers(sender, receiver):
     receiver.answer(200, b"a\x00b\xff\xfec", [("x-\x00name", "v\x00alue"), ("x-umlaut", "\xfc\xff")])
     outcome = post(sender, receiver.url)
     assert outcome.body == "ab\ufffd\ufffdc"
     assert outcome.headers[:2] == (("x-name", "value"), ("x-umlaut", "\xfc\xff"))
 
 
-def test_headers_are_bounded_in_number_and_size(sender, receiver):
+def test_headers_are_limited_in_number_and_size(sender, receiver):
     receiver.answer(200, headers=[("x" * 5000, "y" * 5000), *((f"x-{number}", "1") for number in range(500))])
     headers = post(sender, receiver.url).headers
     assert len(headers) == 64
@@ -126,7 +126,7 @@ def test_up_to_16_kb_of_body_is_kept_whole(sender, receiver, size, framing):
 
 @pytest.mark.parametrize("size", [16385, 1_000_000])
 @pytest.mark.parametrize("framing", ["sized", "chunked", "closed"])
-def test_a_longer_body_is_cut_and_marked_and_its_connection_not_kept(sender, receiver, size, framing):
+def test_a_longer_body_is_cut_and_marked_and_its_connection_is_not_reused(sender, receiver, size, framing):
     outcome = answer_to(sender, receiver, framed(b"x" * size, framing))
     assert (outcome.code, len(outcome.body), outcome.truncated) == (200, 16384, True)
     assert post(sender, receiver.url).delivered
@@ -155,7 +155,7 @@ def framed(body: bytes, framing: str) -> bytes:
         (raw(OK + b"content-length: 0\r\ntransfer-encoding: chunked\r\n\r\n0\r\n\r\n", keep_open=True), False),
     ],
 )
-def test_a_connection_is_kept_where_the_next_answer_can_be_told_from_this_one(sender, receiver, answer, kept):
+def test_a_connection_is_reused_only_if_the_end_of_the_response_is_certain(sender, receiver, answer, kept):
     receiver.queue(answer)
     post(sender, receiver.url)
     post(sender, receiver.url)
@@ -175,19 +175,19 @@ def test_a_connection_is_kept_where_the_next_answer_can_be_told_from_this_one(se
         (CHUNKED + b"5\r\nshort\r\n0\r\n" + b"x: y\r\n" * 9999, "short"),
     ],
 )
-def test_a_body_that_breaks_off_or_makes_no_sense_is_cut_and_the_code_still_counts(sender, receiver, answer, body):
+def test_an_incomplete_or_invalid_body_is_cut_and_the_code_still_counts(sender, receiver, answer, body):
     outcome = answer_to(sender, receiver, answer)
     assert (outcome.code, outcome.body, outcome.truncated) == (200, body, True)
 
 
-def test_a_reset_within_the_body_cuts_it(sender, receiver):
+def test_a_reset_within_the_body_truncates_it(sender, receiver):
     receiver.queue(resetting(OK + b"content-length: 100\r\n\r\nshort"))
     outcome = post(sender, receiver.url)
     assert (outcome.code, outcome.truncated) == (200, True)
 
 
 @pytest.mark.parametrize("length", [b"-1", b"ten", b"1e3", b"5, 6", b"9" * 40, b""])
-def test_a_length_that_is_none_is_not_believed(sender, receiver, length):
+def test_an_invalid_content_length_is_ignored(sender, receiver, length):
     outcome = answer_to(sender, receiver, OK + b"content-length: " + length + b"\r\n\r\nhello")
     assert (outcome.code, outcome.body) == (200, "hello")
 
@@ -211,7 +211,7 @@ def test_a_length_that_is_none_is_not_believed(sender, receiver, length):
     ],
     ids=range(13),
 )
-def test_what_is_not_http_is_a_bad_response_in_words(sender, receiver, answer):
+def test_anything_but_http_is_a_bad_response_with_a_sentence(sender, receiver, answer):
     outcome = answer_to(sender, receiver, answer)
     assert (outcome.code, outcome.error) == (999, ErrorKind.BAD_RESPONSE)
     assert outcome.body.startswith("127.0.0.1 ")
@@ -219,34 +219,34 @@ def test_what_is_not_http_is_a_bad_response_in_words(sender, receiver, answer):
 
 
 @pytest.mark.parametrize("line_end", [b"\r\n", b"\n"])
-def test_interim_answers_are_read_over(sender, receiver, line_end):
+def test_interim_responses_are_skipped(sender, receiver, line_end):
     lines = [b"HTTP/1.1 100 Continue", b"", b"HTTP/1.1 103 Early Hints", b"link: </a>", b"", b"HTTP/1.1 201 Yes", b""]
     outcome = answer_to(sender, receiver, line_end.join([*lines, b"done"]))
     assert (outcome.code, outcome.body, outcome.headers) == (201, "done", ())
 
 
-def test_rubbish_among_the_headers_costs_no_answer(sender, receiver):
+def test_invalid_header_lines_are_ignored(sender, receiver):
     outcome = answer_to(sender, receiver, b"HTTP/1.1 200\r\nnonsense\r\n: x\r\n folded\r\nx:y\r\n\r\nok")
     assert (outcome.code, outcome.body, outcome.headers) == (200, "ok", (("x", "y"),))
 
 
-def test_a_compressed_bomb_is_never_unpacked(sender, receiver):
+def test_a_compressed_bomb_is_never_decompressed(sender, receiver):
     bomb = gzip.compress(bytes(10_000_000))
     receiver.answer(200, bomb, [("content-encoding", "gzip")])
     outcome = post(sender, receiver.url)
     assert outcome.delivered
-    assert outcome.body == f"({len(bomb)} bytes, compressed although that was not asked for, are not shown)"
+    assert outcome.body == f"({len(bomb)} bytes not shown: the response is compressed, which was not requested)"
 
 
-def test_a_refusal_while_we_still_send_is_heard():
+def test_a_refusal_that_arrives_while_we_still_send_is_read():
     ours, theirs = socket.socketpair()
     with ours, theirs:
         theirs.sendall(b"HTTP/1.1 413 Too Large\r\ncontent-length: 0\r\n\r\n")
         theirs.close()
-        assert Connection(ours, (1, False, "crm.example", 80)).ask(b"x" * 1_000_000, 100).code == 413
+        assert HttpConnection(ours, (1, False, "crm.example", 80)).exchange(b"x" * 1_000_000, 100).code == 413
 
 
-def test_each_way_to_fail_has_its_words(sender, receiver):
+def test_each_kind_of_failure_has_its_sentence(sender, receiver):
     port = free_port()
     refused = post(sender, f"http://127.0.0.1:{port}/")
     assert (refused.code, refused.error) == (999, ErrorKind.REFUSED)
@@ -255,14 +255,14 @@ def test_each_way_to_fail_has_its_words(sender, receiver):
         receiver.queue(behaviour)
         reset = post(sender, receiver.url)
         assert (reset.code, reset.error) == (999, ErrorKind.RESET)
-        assert reset.body == f"127.0.0.1 port {receiver.port} closed the connection without a complete answer"
+        assert reset.body == f"127.0.0.1 port {receiver.port} closed the connection before its response was complete"
 
 
 @pytest.mark.parametrize(
     ("problem", "words"),
-    [(socket.EAI_NONAME, "does not resolve"), (socket.EAI_AGAIN, "could not be looked up just now")],
+    [(socket.EAI_NONAME, "does not resolve"), (socket.EAI_AGAIN, "cannot be looked up at the moment")],
 )
-def test_a_name_that_does_not_resolve_is_named(problem, words):
+def test_the_outcome_names_the_name_that_does_not_resolve(problem, words):
     def resolver(*arguments: object) -> None:
         raise socket.gaierror(problem, "nothing found")
 
@@ -270,14 +270,14 @@ def test_a_name_that_does_not_resolve_is_named(problem, words):
     assert (outcome.code, outcome.error, outcome.body) == (999, ErrorKind.DNS, f"The name crm.example {words}")
 
 
-def test_an_unreachable_network_is_told(sender, monkeypatch):
+def test_an_unreachable_network_is_reported(sender, monkeypatch):
     def dial(*arguments: object) -> None:
         raise OSError(errno.EHOSTUNREACH, "No route to host")
 
     monkeypatch.setattr(sender_module, "dial", dial)
     outcome = post(sender, "http://127.0.0.1:9000/")
     assert (outcome.code, outcome.error) == (999, ErrorKind.UNREACHABLE)
-    assert outcome.body == "No way to 127.0.0.1 port 9000: No route to host"
+    assert outcome.body == "Could not reach 127.0.0.1 port 9000: No route to host"
 
 
 @pytest.mark.parametrize(
@@ -285,19 +285,19 @@ def test_an_unreachable_network_is_told(sender, monkeypatch):
     [
         ("expired", "localhost", "The certificate of localhost has expired"),
         ("not_yet_valid", "localhost", "The certificate of localhost is not valid yet"),
-        ("wrong_host", "localhost", "The certificate of localhost is made out to another name"),
-        ("wrong_host", "127.0.0.1", "The certificate of 127.0.0.1 is made out to another address"),
-        ("self_signed", "localhost", "The certificate of localhost is self-signed, so nothing vouches for it"),
+        ("wrong_host", "localhost", "The certificate of localhost was issued for another name"),
+        ("wrong_host", "127.0.0.1", "The certificate of 127.0.0.1 was issued for another address"),
+        ("self_signed", "localhost", "The certificate of localhost is self-signed, so it cannot be trusted"),
     ],
 )
-def test_a_bad_certificate_is_told_in_its_own_words_and_gets_no_lead(sender, authority, certificate, host, words):
+def test_each_bad_certificate_has_its_sentence_and_gets_no_lead(sender, authority, certificate, host, words):
     with Receiver(getattr(authority, certificate)()) as receiver:
         outcome = post(sender, f"https://{host}:{receiver.port}/")
         assert (outcome.code, outcome.error, outcome.body) == (999, ErrorKind.TLS, words)
         assert receiver.requests == []
 
 
-def test_a_certificate_from_an_unknown_authority_is_told(authority):
+def test_a_certificate_from_an_unknown_authority_is_reported(authority):
     with Receiver(authority.valid()) as receiver:
         outcome = post(Sender(Limits(allowed_networks=LOOPBACK)), receiver.url)
     assert (outcome.error, outcome.body) == (
@@ -306,7 +306,7 @@ def test_a_certificate_from_an_unknown_authority_is_told(authority):
     )
 
 
-def test_https_to_a_port_that_does_not_speak_tls_is_told(sender):
+def test_https_to_a_port_that_does_not_speak_tls_is_reported(sender):
     def speak_plainly() -> None:
         connection, _ = server.accept()
         with connection:
@@ -328,14 +328,14 @@ def test_http_to_a_port_that_speaks_tls_ends_in_an_outcome(sender, authority):
     assert outcome.error in (ErrorKind.BAD_RESPONSE, ErrorKind.RESET)
 
 
-def test_a_url_that_cannot_be_used_is_an_outcome(sender):
+def test_an_unusable_url_is_an_outcome(sender):
     outcome = post(sender, "https://ada:secret@crm.example/")
     assert (outcome.code, outcome.error) == (999, ErrorKind.UNREACHABLE)
     assert outcome.body == "The URL must not contain a user name or password"
 
 
 @pytest.mark.parametrize("value", ["a\r\nx-injected: 1", "a\nb", "a\rb", "€"])
-def test_a_header_cannot_smuggle_another(sender, receiver, value, caplog):
+def test_a_header_value_cannot_add_another_header(sender, receiver, value, caplog):
     outcome = sender.send(1, receiver.url, b"{}", {"x-a": value})
     assert (outcome.code, outcome.error) == (999, ErrorKind.BAD_RESPONSE)
     assert receiver.connections == 0
@@ -343,14 +343,14 @@ def test_a_header_cannot_smuggle_another(sender, receiver, value, caplog):
 
 
 def reading(answer: bytes, cuts: list[int]) -> object:
-    """The reply to these bytes as they come in pieces, or the kind of error."""
+    """The response to these bytes when they arrive in pieces, or the kind of error."""
     places = sorted({0, len(answer), *(cut % (len(answer) + 1) for cut in cuts)})
     pieces = iter([answer[start:end] for start, end in pairwise(places)])
     try:
-        reply = read_reply(lambda: next(pieces, b""), 64)
-    except (BadAnswer, ConnectionResetError) as error:
+        response = read_response(lambda: next(pieces, b""), 64)
+    except (BadResponse, ConnectionResetError) as error:
         return type(error)
-    return reply._replace(reusable=False)  # what comes after the answer may or may not have been seen
+    return response._replace(reusable=False)  # depends on whether bytes after the response were already received
 
 
 FRAGMENTS = st.sampled_from(
@@ -372,10 +372,10 @@ FRAGMENTS = st.sampled_from(
 
 
 @given(st.lists(FRAGMENTS | st.binary(max_size=20), max_size=12).map(b"".join), st.lists(st.integers(0), max_size=8))
-def test_whatever_comes_and_however_it_is_cut_gives_one_result(answer, cuts):
+def test_the_result_does_not_depend_on_how_the_bytes_are_split(answer, cuts):
     assert reading(answer, cuts) == reading(answer, [])
 
 
-def test_an_answer_that_comes_byte_by_byte_is_the_same_answer():
+def test_a_response_that_arrives_byte_by_byte_is_read_the_same():
     answer = CHUNKED + b"5\r\nhello\r\n0\r\n\r\n"
     assert reading(answer, list(range(len(answer)))).body == b"hello"

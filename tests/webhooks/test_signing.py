@@ -1,4 +1,4 @@
-"""Signatures are those of Standard Webhooks: what its own library accepts."""
+"""Signatures follow Standard Webhooks: its own library accepts them."""
 
 import base64
 from datetime import UTC, datetime
@@ -6,6 +6,7 @@ from datetime import UTC, datetime
 import pytest
 from standardwebhooks import Webhook, WebhookVerificationError
 
+from webapp.webhooks import signing
 from webapp.webhooks.signing import Signer, decode_secret, generate_secret, sign
 
 BODY = b'{"name":"Ada"}'
@@ -29,7 +30,7 @@ def test_the_published_example_has_the_published_signature():
     assert signature == "v1,g0hM9SsE+OTPJTGt/tmIKtSyZlE3uFJELVlNIOLJ1OE="
 
 
-def test_the_standard_library_verifies_what_we_sign():
+def test_the_standard_webhooks_library_verifies_our_signatures():
     secret, at = generate_secret(), now()
     assert Webhook(secret).verify(BODY, headers(sign([secret], "msg_1", at, BODY), at)) == {"name": "Ada"}
 
@@ -85,12 +86,22 @@ def test_24_and_64_bytes_are_enough_and_not_too_many():
 
 
 @pytest.mark.parametrize("secrets", [[], (), "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"])
-def test_nothing_is_signed_without_a_list_of_secrets(secrets):
+def test_signing_needs_a_list_of_secrets(secrets):
     with pytest.raises(ValueError, match="at least one secret"):
         sign(secrets, "msg_1", 1, BODY)
 
 
 @pytest.mark.parametrize("message_id", ["", "msg_1.2"])
-def test_an_id_that_would_blur_what_is_signed_is_refused(message_id):
+def test_an_empty_id_or_an_id_with_a_dot_is_refused(message_id):
     with pytest.raises(ValueError, match="message id"):
         sign([generate_secret()], message_id, 1, BODY)
+
+
+def test_the_headers_of_a_message_are_those_that_are_known() -> None:
+    assert signing.message_headers("msg_1", None) == {"content-type": "application/json", "webhook-id": "msg_1"}
+    assert signing.message_headers("msg_1", 7, "v1,x") == {
+        "content-type": "application/json",
+        "webhook-id": "msg_1",
+        "webhook-timestamp": "7",
+        "webhook-signature": "v1,x",
+    }

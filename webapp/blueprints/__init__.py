@@ -1,10 +1,10 @@
-"""One module for each place in the product. A view is guard → form → one service call → template or 303."""
+"""One module for each part of the product. A view is guard → form → one service call → template or 303."""
 
 from flask import Flask
 
 
 def init_app(app: Flask) -> None:
-    """Registers them all; imported here, for they import what `create_app` sets up."""
+    """Registers all blueprints. They are imported here because they import what `create_app` sets up."""
     from webapp.blueprints import (
         api_keys,
         audit_log,

@@ -1,4 +1,4 @@
-"""My User Profile, API Keys: the list, New, the secret once, Rotate, Revoke."""
+"""My User Profile, API Keys: list, create, show the secret once, rotate, revoke."""
 
 from datetime import timedelta
 
@@ -29,7 +29,7 @@ def index() -> str:
 
 @blueprint.route("/new", methods=["GET", "POST"])
 def new() -> str | tuple[str, int]:
-    """Answers a post with the secret itself: it is stored nowhere on the way, and reloading cannot show it again."""
+    """Answers a post with the secret, without a redirect: so it is not stored anywhere, and a reload cannot show it."""
     form = ApiKeyForm()
     if not form.validate_on_submit():
         return render_template("api_keys/new.html", form=form), 422 if form.is_submitted() else 200
@@ -49,7 +49,7 @@ def new() -> str | tuple[str, int]:
 
 @blueprint.route("/<public_id>/rotate", methods=["GET", "POST"])
 def rotate(public_id: str) -> str | tuple[str, int]:
-    """A new secret, answered as that of a new key is."""
+    """Makes a new secret, and answers with it as `new` does."""
     key, form = api_keys.get(account_id(), public_id), RotateForm()
     if not form.validate_on_submit():
         return _rotate(key, form), 422 if form.is_submitted() else 200
@@ -68,13 +68,13 @@ def revoke_previous(public_id: str) -> Response:
     key = api_keys.get(account_id(), public_id)
     with transaction():
         api_keys.revoke_previous(key)
-    flash(f"The old secret of “{key.name}” signs no more.", "ok")
+    flash(f"The old secret of “{key.name}” no longer signs.", "ok")
     return redirect(url_for("api_keys.index"), 303)
 
 
 @blueprint.get("/<public_id>/revoke")
 def confirm_revoke(public_id: str) -> str:
-    """The dialog's words as a page, for browsers without JavaScript."""
+    """The dialog's text as a page, for browsers without JavaScript."""
     key = api_keys.get(account_id(), public_id)
     return render_template("api_keys/revoke.html", key=key, users=api_keys.interfaces_using(key))
 

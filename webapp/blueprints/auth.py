@@ -1,4 +1,4 @@
-"""Sign-in and sign-out. Nothing here tells whether an address is a user's: same words, same limits, same time."""
+"""Sign-in and sign-out. Answers are the same for known and unknown addresses: same words, same limits, same time."""
 
 import math
 import time
@@ -27,8 +27,9 @@ def _failed(response: Response) -> bool:
     return response.status_code == 422
 
 
-# Failed tries only. The first limit is for somebody guessing, the second for many addresses guessing at one account,
-# the third for one address guessing at many. Others can lock an owner out only from several networks at once.
+# These count failed attempts only. The first limit stops one network that guesses at one account, the second many
+# networks that guess at one account, the third one network that guesses at many accounts. An attacker can lock an
+# owner out only from several networks at once.
 LIMITS = (
     ("10 per 15 minutes", lambda: f"{typed_account()} {network()}"),
     ("100 per hour", typed_account),
@@ -70,7 +71,7 @@ def sign_out() -> BaseResponse:
 
 @blueprint.errorhandler(429)
 def too_many(error: TooManyRequests) -> tuple[str, int]:
-    """The page again, with when to come back; errors.py adds Retry-After."""
+    """The sign-in page, which says when to try again; error_pages.py adds Retry-After."""
     limit = limiter.current_limit
     minutes = max(math.ceil((int(limit.reset_at - time.time()) - 1) / 60), 1) if limit else 15
     form = SignInForm()

@@ -1,4 +1,4 @@
-"""The guide for those who receive webhooks, open to everyone: what comes, how to verify it, what happens on failure."""
+"""The public guide for developers of receivers: what is sent, how to verify it, what happens on failure."""
 
 import base64
 import json
@@ -19,7 +19,7 @@ from webapp.web.security import public
 from webapp.webhooks.payload import lead_payload
 from webapp.webhooks.signing import PREFIX, sign
 
-# The very files that tests/journeys/test_receivers.py runs; read once, on start.
+# tests/journeys/test_receivers.py runs these files. They are read once, at start.
 RECEIVERS = Path(__file__).parents[1] / "templates" / "docs" / "receivers"
 SAMPLES = {
     name: (RECEIVERS / name).read_text(encoding="utf-8")
@@ -61,14 +61,14 @@ def error_reports() -> Response:
 @blueprint.get("/docs/error-reports/<name>")
 @public
 def error_report(name: str) -> Response:
-    """The HTML of a sample, for its frame on that page."""
+    """The HTML of a sample report, for its frame on the page."""
     found = next((sample for sample in reports.sample_reports() if sample.name == name), None)
     return mail_html((found or abort(404)).html)
 
 
 @cache
 def example() -> dict[str, Any]:
-    """One request as it would be sent, with a token made up for it: what a receiver's code can be checked against."""
+    """One request as Leadhook would send it, signed with a made-up token, to test a receiver's code with."""
     token = PREFIX + base64.b64encode(b"for this example, and no other!!").decode()
     message_id, at = "msg_01m83pph3v2r0yfay9n7db9hyk", datetime(2026, 11, 23, 8, 0, 0, 123000, tzinfo=UTC)
     body = lead_payload(
@@ -99,7 +99,7 @@ def example() -> dict[str, Any]:
 
 
 def span(seconds: float) -> str:
-    """A wait, exactly: 5 s, 1 min 30 s, 2 h, 0.5 s."""
+    """An exact duration: 5 s, 1 min 30 s, 2 h, 0.5 s."""
     if seconds != int(seconds):
         return f"{seconds:g} s"
     parts, rest = [], int(seconds)
@@ -111,13 +111,13 @@ def span(seconds: float) -> str:
 
 
 def roughly(seconds: float) -> str:
-    """A long time as people say it: 28 hours, 3 days, 2 minutes."""
+    """A rounded duration: 28 hours, 3 days, 2 minutes."""
     size, unit = next((unit for unit in UNITS if seconds >= 2 * unit[0]), UNITS[-1])
     number = round(seconds / size)
     return f"{number} {unit}{'' if number == 1 else 's'}"
 
 
 def listed(words: Sequence[str]) -> str:
-    """a, b and c"""
+    """The words as one text: a, b and c."""
     *first, last = words
     return f"{', '.join(first)} and {last}" if first else last

@@ -1,4 +1,4 @@
-"""The Embed tab: three ways to put the form into a site, which sites may, and whose answers are spam."""
+"""The Embed tab: three ways to put the form into a site, the allowed sites, and the blocked senders."""
 
 import json
 import shlex
@@ -13,7 +13,7 @@ from webapp.forms.embedding import EmbeddingForm
 from webapp.forms.rules import add_refusal
 from webapp.models import Interface
 from webapp.services.errors import Refused
-from webapp.services.intake import spam
+from webapp.services.intake import visitor
 from webapp.services.intake.answers import LeadForm
 from webapp.services.interfaces import embedding, form_look, interface_list, interfaces
 from webapp.services.interfaces.field_types import SENT, sample
@@ -31,7 +31,7 @@ def settings(public_id: str) -> Response | str | tuple[str, int]:
     try:
         with transaction():
             embedding.update_sites(interface, form.allowed_sites.data or "")
-            spam.update_blocklist(interface, form.blocklist.data or "", form.blocklist_published.data)
+            embedding.update_blocklist(interface, form.blocklist.data or "", form.blocklist_published.data)
             embedding.record(interface)
     except Refused as refusal:
         add_refusal(form, refusal)
@@ -56,7 +56,7 @@ def _page(interface: Interface, form: EmbeddingForm) -> str:
         loader_version=f"{public_url}{embed_address()}",
         body=shlex.quote(answers),
         answers=answers,
-        trap=spam.TRAP,
+        trap=visitor.TRAP,
         preview=LeadForm.of(interface),
         look=form_look.stylesheet_name(interface),
     )

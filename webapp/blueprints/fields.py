@@ -1,4 +1,4 @@
-"""The Fields tab: an interface's questions, and beside them the form as visitors see it."""
+"""The Fields tab: an interface's questions, beside a preview of the form."""
 
 from typing import Any
 
@@ -30,7 +30,7 @@ def index(public_id: str) -> Answer:
 
 @blueprint.route("/new", methods=["GET", "POST"])
 def new(public_id: str) -> Answer:
-    """A new field, of a type or ready-made; it is on the form once it is saved."""
+    """Adds a field of a type, or a ready-made one. It is on the form only after it is saved."""
     interface = interfaces.get(account_id(), public_id)
     kind, begins = _wanted(request.args.get("type", ""))
     form = FieldForm.of(kind, **begins)
@@ -74,7 +74,7 @@ def move(public_id: str, field_id: int) -> Answer:
 
 @blueprint.route("/<int:field_id>/remove", methods=["GET"])
 def confirm_remove(public_id: str, field_id: int) -> str:
-    """The dialog's words as a page, for browsers without JavaScript."""
+    """The dialog's text as a page, for browsers without JavaScript."""
     interface = interfaces.get(account_id(), public_id)
     field = fields.get(interface, field_id)
     is_carried = field.id in fields.carried(interface)
@@ -88,7 +88,7 @@ def remove(public_id: str, field_id: int) -> Answer:
     label = field.label
     with transaction():
         kept = fields.remove(interface, field)
-    words = f"{label} is off the form. It stands under Removed." if kept else f"{label} is off the form."
+    words = f"{label} is off the form. You find it under Removed." if kept else f"{label} is off the form."
     return _done(interface, "add", words)
 
 
@@ -101,12 +101,12 @@ def bring_back(public_id: str, field_id: int) -> Answer:
             fields.bring_back(interface, field)
     except Refused as refusal:
         return _done(interface, "add", str(refusal))
-    return _done(interface, f"edit-{field_id}", f"{field.label} is on the form again, at its end.")
+    return _done(interface, f"edit-{field_id}", f"{field.label} is on the form again, at the end.")
 
 
 @blueprint.post("/preview")
 def preview(public_id: str) -> Answer:
-    """The form with what stands in the open field, unsaved; 204, which changes nothing, while that cannot be shown."""
+    """The form with the unsaved settings of the open field; 204, which changes nothing, if they are not valid."""
     interface = interfaces.get(account_id(), public_id)
     of = fields.get(interface, request.args.get("of", 0, int)) if "of" in request.args else None
     kind, begins = (of.type, {}) if of else _wanted(request.args.get("type", ""))
@@ -119,7 +119,7 @@ def preview(public_id: str) -> Answer:
 
 
 def _wanted(word: str) -> tuple[FieldType, dict[str, Any]]:
-    """The type that a word of the Add list means, and what such a field begins with."""
+    """The field type for a word of the Add list, and the settings that the new field starts with."""
     if word in PRESETS:
         kind, begins = PRESETS[word]
         return kind, dict(begins)
@@ -135,7 +135,7 @@ def _preview(interface: Interface, form: LeadForm) -> dict[str, Any]:
 
 
 def _page(interface: Interface, open_id: int | None = None, **opened: Any) -> str:
-    """The tab, or the builder alone for htmx. `open_id` is the field that is open; with a form and no id, a new one."""
+    """The tab, or only the builder for htmx. `open_id` is the field being edited; with a form and no id, a new one."""
     context = _preview(interface, LeadForm.of(interface)) | opened
     context |= {"kinds": KINDS, "presets": PRESETS, "carried": fields.carried(interface), "open_id": open_id}
     if htmx.asked():
@@ -152,7 +152,7 @@ def _refused(
 
 
 def _done(interface: Interface, focus: str, words: str) -> Answer:
-    """Back to the list: in place, with the focus where the hand was, or by a redirect."""
+    """Returns to the list: for htmx in place, with the focus on `focus`; otherwise with a redirect."""
     here = url_for("fields.index", public_id=interface.public_id)
     if htmx.asked():
         return htmx.focus(htmx.toast(make_response(_page(interface)), words), focus, here)

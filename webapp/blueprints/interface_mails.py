@@ -1,4 +1,4 @@
-"""The E-mail tab of an interface: the lead notification and the answer to visitors, each with a preview and a test."""
+"""The E-mail tab of an interface: the notification and the answer to visitors, each with a preview and a test."""
 
 from flask import Blueprint, flash, redirect, render_template, url_for
 from werkzeug.exceptions import NotFound
@@ -38,7 +38,7 @@ def edit(public_id: str) -> Answer:
 
 @blueprint.post("/preview")
 def preview(public_id: str) -> Answer:
-    """The mails with what stands in the form, unsaved; for htmx beside it, else the page again."""
+    """The mails with the unsaved texts of the form; for htmx only the preview, otherwise the whole page."""
     interface = interfaces.get(account_id(), public_id)
     form = InterfaceMailsForm.of(interface)
     try:
@@ -52,7 +52,7 @@ def preview(public_id: str) -> Answer:
 
 @blueprint.post("/test/<kind>")
 def send_test(public_id: str, kind: str) -> Answer:
-    """Sends one of the mails, with what stands in the form, to whoever is signed in."""
+    """Sends one of the mails, with the unsaved texts of the form, to the signed-in user."""
     interface = interfaces.get(account_id(), public_id)
     if kind not in KINDS:
         raise NotFound
@@ -70,7 +70,7 @@ def send_test(public_id: str, kind: str) -> Answer:
 
 
 def _refused(interface: Interface, form: InterfaceMailsForm, refusal: Refused) -> tuple[str, int]:
-    form.validate()  # or its errors cannot be added to
+    form.validate()  # before that, WTForms has no list of errors to add to
     add_refusal(form, refusal)
     return _page(interface, form), 422
 

@@ -1,4 +1,4 @@
-"""Interfaces: the list, New, Edit with its tabs, the test lead, pause, resume, delete."""
+"""Interfaces: the list, create, edit with its tabs, test lead, pause, resume, delete."""
 
 from datetime import timedelta
 from http import HTTPStatus
@@ -13,7 +13,7 @@ from webapp.db.transactions import transaction
 from webapp.extensions import db
 from webapp.forms.interface import AUTHENTICATION, GeneralForm, LeadGenerationForm, NewInterfaceForm, TextsForm
 from webapp.forms.rules import add_refusal
-from webapp.models import ApiKey, Delivery, Interface, WebhookState
+from webapp.models import ApiKey, Delivery, Interface, Status, WebhookState
 from webapp.services import api_keys
 from webapp.services.errors import Refused
 from webapp.services.intake.answers import LeadForm
@@ -24,21 +24,21 @@ from webapp.web.security import account_id, signed_in
 
 blueprint = Blueprint("interfaces", __name__)
 
-PATIENCE = timedelta(seconds=45)  # how long a page polls for a test's outcome: the longest try and some
+PATIENCE = timedelta(seconds=45)  # how long a page polls for a test's outcome: longer than the longest attempt
 
 PHRASES = {status.value: status.phrase for status in HTTPStatus}
 
 
 @blueprint.get("/")
 def start() -> Response:
-    """Where a person begins: Interfaces, or Leads for those who see nothing else."""
+    """The start page: Interfaces, or Leads for users who can only see leads."""
     return redirect(url_for("leads.index" if signed_in().role == "leads-only" else "interfaces.index"), 303)
 
 
 @blueprint.get("/interfaces")
 def index() -> str:
     asked = {name: request.args.get(name, "").strip() for name in ("q", "health", "before", "after")}
-    page = interface_list.page(account_id(), interface_list.Asked(**asked))
+    page = interface_list.page(account_id(), interface_list.InterfaceFilter(**asked))
     return render_template("interfaces/index.html", page=page, asked=asked, healths=list(interface_list.Health))
 
 
@@ -79,7 +79,7 @@ def general(public_id: str) -> Response | str | tuple[str, int]:
 
 @blueprint.post("/interfaces/<public_id>/edit/preview")
 def preview(public_id: str) -> str | Response:
-    """The form with what stands on the General tab, unsaved; 204, which changes nothing, where that cannot be shown."""
+    """The form with the unsaved settings of the General tab; 204, which changes nothing, if they are not valid."""
     interface = interfaces.get(account_id(), public_id)
     form = GeneralForm.of(interface)
     if not form.validate():
@@ -92,7 +92,7 @@ def preview(public_id: str) -> str | Response:
         return Response(status=204)
     with db.session.no_autoflush:
         shown = render_template("interfaces/_preview.html", interface=interface, **_preview(interface))
-    db.session.rollback()  # it was to look at
+    db.session.rollback()  # a preview saves nothing
     return shown
 
 
@@ -116,7 +116,7 @@ def close(public_id: str) -> Response:
     interface = interfaces.get(account_id(), public_id)
     with transaction():
         interfaces.close(interface)
-    flash("The form is closed. Visitors are told so, and no answers are taken.", "ok")
+    flash("The form is closed. It tells visitors so, and takes no answers.", "ok")
     return redirect(url_for("interfaces.general", public_id=public_id), 303)
 
 
@@ -136,7 +136,7 @@ def lead_generation(public_id: str) -> Response | str | tuple[str, int]:
     if not form.validate_on_submit():
         return _lead_generation(interface, form), 422 if form.is_submitted() else 200
     try:
-        warning = webhooks.vet(form.webhook_url.data)
+        warning = webhooks.check_reachable(form.webhook_url.data)
         with transaction():
             released = interfaces.update_lead_generation(
                 interface,
@@ -158,7 +158,7 @@ def lead_generation(public_id: str) -> Response | str | tuple[str, int]:
 
 @blueprint.post("/interfaces/<public_id>/tests")
 def test(public_id: str) -> Response | str | tuple[str, int]:
-    """Sends a test lead by the saved settings. The page then asks for its outcome until there is one."""
+    """Sends a test lead with the saved settings. The page then polls for the outcome."""
     interface = interfaces.get(account_id(), public_id)
     try:
         with transaction():
@@ -200,7 +200,7 @@ def resume(public_id: str) -> Response:
 
 @blueprint.get("/interfaces/<public_id>/delete")
 def confirm_delete(public_id: str) -> str:
-    """The dialog's words as a page, for browsers without JavaScript."""
+    """The dialog's text as a page, for browsers without JavaScript."""
     interface = interfaces.get(account_id(), public_id)
     return render_template("interfaces/delete.html", interface=interface, **_losses(interface))
 
@@ -211,7 +211,7 @@ def delete(public_id: str) -> Response:
     name = interface.name
     with transaction():
         cancelled = interfaces.archive(interface)
-    flash(f"“{name}” is deleted. {_leads('{} that waited to be sent {} cancelled.', cancelled)}".strip(), "ok")
+    flash(f"“{name}” is deleted. {_leads('{} waiting to be sent {} cancelled.', cancelled)}".strip(), "ok")
     return redirect(url_for("interfaces.index"), 303)
 
 
@@ -244,7 +244,7 @@ def _tab(name: str, interface: Interface, **context: object) -> str:
 
 
 def _losses(interface: Interface) -> dict[str, int]:
-    """What the dialog and the page that confirm a deletion tell."""
+    """The counts that the dialog and the page show before a deletion."""
     return {"waiting": interfaces.waiting(interface), "lead_count": interfaces.lead_count(interface)}
 
 
@@ -254,7 +254,7 @@ def _saved(tab: str, public_id: str, more: str = "") -> Response:
 
 
 def _leads(sentence: str, number: int) -> str:
-    """The sentence with "1 lead" and "is", or "3 leads" and "are"; nothing for none."""
+    """The sentence with "1 lead" and "is", or "3 leads" and "are"; empty for 0."""
     subject, verb = ("1 lead", "is") if number == 1 else (f"{number:,} leads", "are")
     return sentence.format(subject, verb) if number else ""
 
@@ -262,7 +262,7 @@ def _leads(sentence: str, number: int) -> str:
 def _outcome(template: str, interface: Interface, delivery: Delivery) -> str:
     attempt = delivery.attempts[0] if delivery.attempts else None
     token = db.session.get(ApiKey, attempt.signed_with_id) if attempt and attempt.signed_with_id else None
-    waits = delivery.status == "Queued"
+    waits = delivery.status == Status.QUEUED
     late = waits and utcnow() - delivery.lead.received_at > PATIENCE
     context = {"attempt": attempt, "token": token, "waits": waits, "late": late, "phrase": PHRASES}
     return render_template(template, interface=interface, delivery=delivery, **context)

@@ -1,4 +1,4 @@
-"""Invitations: sent, sent again and withdrawn by owner and admins; accepted by whoever holds the link."""
+"""Invitations: the owner and admins send, resend and withdraw them; the person with the link accepts."""
 
 from flask import Blueprint, flash, redirect, render_template, url_for
 from werkzeug.exceptions import NotFound
@@ -17,14 +17,14 @@ blueprint = Blueprint("invitations", __name__)
 
 INVITATION_ID = f"<int(max={LARGEST_ROW}):invitation_id>"
 
-# A mail goes out for each, to an address that somebody typed.
+# Each one sends a mail to an address that a user typed.
 mailed = limiter.shared_limit(
     "30 per hour",
     scope="invitations",
     key_func=lambda: f"invitations of {account_id()}",
     methods=["POST"],
     deduct_when=lambda response: response.status_code == 303,
-    error_message="Thirty invitations an hour are enough. Try again later.",
+    error_message="You can send 30 invitations an hour. Try again later.",
 )
 
 
@@ -47,18 +47,19 @@ def new() -> Response | str | tuple[str, int]:
 @blueprint.post(f"/profile/users/invitations/{INVITATION_ID}/send-again")
 @mailed  # type: ignore[untyped-decorator]
 def send_again(invitation_id: int) -> Response:
-    invitation = invitations.get(account_id(), invitation_id)
     with transaction():
+        invitation = invitations.get(account_id(), invitation_id)
         invitations.send_again(invitation, signed_in())
-    flash(f"{invitation.email} is invited again. The link sent before has ended.", "ok")
+        email = invitation.email
+    flash(f"{email} is invited again. The earlier link no longer works.", "ok")
     return redirect(url_for("users.index"), 303)
 
 
 @blueprint.post(f"/profile/users/invitations/{INVITATION_ID}/withdraw")
 def withdraw(invitation_id: int) -> Response:
-    invitation = invitations.get(account_id(), invitation_id)
-    email = invitation.email
     with transaction():
+        invitation = invitations.get(account_id(), invitation_id)
+        email = invitation.email
         invitations.withdraw(invitation)
     flash(f"The invitation of {email} is withdrawn.", "ok")
     return redirect(url_for("users.index"), 303)
@@ -67,7 +68,7 @@ def withdraw(invitation_id: int) -> Response:
 @blueprint.route("/invitations/<token>", methods=["GET", "POST"])
 @public
 def accept(token: str) -> Response | str | tuple[str, int]:
-    """Asking for the page uses nothing up: mail scanners open every link."""
+    """A GET does not use up the link, because mail scanners open every link."""
     form = AcceptForm()
     try:
         if not form.validate_on_submit():
@@ -80,7 +81,7 @@ def accept(token: str) -> Response | str | tuple[str, int]:
             return _page(token, form), 422
     except NotFound as gone:
         return render_template("auth/link_gone.html", words=gone.description, again=None), 404
-    begin_session(user)  # whoever was signed in here before is no longer
+    begin_session(user)  # replaces the session of any other user in this browser
     return redirect(url_for("interfaces.start"), 303)
 
 

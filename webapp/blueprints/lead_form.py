@@ -1,80 +1,77 @@
-"""The public form and its JSON twin. No cookie, ever, so there is nothing to forge and no token to check (docs: ui.md).
+"""The public form, as a page and as JSON. It never sets a cookie, so a post needs no CSRF token.
 
-Whoever prefers JSON (by Accept, or by sending JSON) is answered in JSON: 201 {"id": "lead_…"}, else
-{"errors": {"<field>": ["…"]}}, where what concerns no single field stands under "_form". Where a name is given twice,
-the last one counts, in forms as in JSON.
+A client that prefers JSON (by Accept, or because it sent JSON) gets JSON: 201 {"id": "lead_…"}, else
+{"errors": {"<field>": ["…"]}}; errors that are not about one field are under "_form". If a name is sent twice, the last
+value counts, in forms and in JSON.
 """
 
+import json
 from collections.abc import Mapping, Sequence
-from contextlib import suppress
-from typing import Any, NamedTuple
+from typing import Any
 
 import structlog
-from flask import Blueprint, Response, current_app, g, jsonify, make_response, redirect, request, url_for
-from werkzeug.exceptions import HTTPException, MethodNotAllowed, NotFound, TooManyRequests
-from werkzeug.wrappers import Response as BaseResponse
+from flask import Blueprint, Response, abort, g, jsonify, make_response, redirect, request, url_for
+from werkzeug.exceptions import HTTPException, MethodNotAllowed, TooManyRequests
 
-from webapp.blueprints import form_headers, loader
+from webapp.blueprints import form_pages
+from webapp.blueprints.form_pages import Answer
+from webapp.config import current_config
 from webapp.extensions import csrf, db
-from webapp.services.intake import capture, consents, shown_forms, spam, submissions
+from webapp.models import Interface
+from webapp.services.intake import published_forms, submissions, visitor
 from webapp.services.intake.answers import LeadForm
-from webapp.services.intake.capture import Submission
-from webapp.services.intake.submissions import Published
-from webapp.services.intake.validation import Rules
-from webapp.services.interfaces import form_look, form_texts, privacy
-from webapp.services.leads import leads
+from webapp.services.intake.published_forms import PublishedForm
+from webapp.services.intake.submissions import Captured, Declined, DeclineReason, Post
+from webapp.services.interfaces import form_look, form_texts
 from webapp.web.error_pages import http_error
-from webapp.web.form_limit import form_limit
-from webapp.web.limits import network
-from webapp.web.posted import posted
-from webapp.web.security import cross_site, public, takes_json
+from webapp.web.limits import form_limit, network
+from webapp.web.security import MAX_FIELDS, cross_site, public, takes_json
 
 blueprint = Blueprint("lead_form", __name__)
-blueprint.after_request(form_headers.set_on)
+blueprint.after_request(form_pages.set_headers)
 log = structlog.get_logger()
 
-LOGO_CSP = "default-src 'none'; style-src 'unsafe-inline'; sandbox"  # an SVG opened by itself runs nothing
-TRIES = 5  # to capture a lead by a form that is being changed
+FORM_TYPES = ("application/x-www-form-urlencoded", "multipart/form-data")
+
+LOGO_CSP = "default-src 'none'; style-src 'unsafe-inline'; sandbox"  # an SVG that is opened as a page runs no script
 FOR_EVER = "public, max-age=31536000, immutable"
 WORDS = {
     400: ("That could not be read", "The request could not be read."),
-    403: ("That came from another site", "This form takes answers from the sites of its owner only."),
+    403: ("That came from another site", "This form accepts answers only from its owner’s websites."),
     404: ("There is no form here", "There is no form at this address, or it was taken down."),
     405: ("There is nothing here", "A form is read with GET and sent with POST."),
-    413: ("That is too long", "This form can take 256 KB, in at most 500 fields. Please shorten what you wrote."),
+    413: ("That is too long", "This form accepts at most 256 KB in 500 fields. Please shorten what you wrote."),
     415: ("That could not be read", "Send the answers form-encoded, as multipart/form-data or as JSON."),
-    429: ("One moment, please", "Too much was sent from your network just now. Go back, wait a minute, send it again."),
+    429: ("One moment, please", "Too much was sent from your network just now. Go back, wait a minute and try again."),
     500: ("That was not sent", "Your answers could not be stored just now. Go back and send them again in a moment."),
 }
-
-Answer = BaseResponse | str | tuple[str | Response, int]
 
 
 @blueprint.get("/f/<public_id>")
 @public
 @cross_site
 def show(public_id: str) -> Answer:
-    """The form, empty but for its defaults; a hidden field is filled from the query."""
-    published = _noted(shown_forms.get(public_id))
-    if published.interface.closed_at:
-        return _closed(published, 200)
-    tracked = submissions.tracked({}, request.args, *_where_from())
-    return _page(published, _filled(published, hidden=request.args), tracked)
+    """The empty form with its defaults. Hidden fields are filled from the query."""
+    interface = _noted(published_forms.get(public_id))
+    if interface.closed_at:
+        return form_pages.closed(interface, 200)
+    tracked = visitor.tracked({}, request.args, *_where_from())
+    return form_pages.page(interface, LeadForm.of(interface, hidden=request.args), tracked)
 
 
 @blueprint.get("/f/<public_id>/thank-you")
 @public
 @cross_site
 def thank_you(public_id: str) -> str:
-    """What a visitor sees after sending; it holds nothing of theirs."""
-    return _rendered("thank_you", _noted(shown_forms.get(public_id)))
+    """What a visitor sees after sending; it shows nothing of what they sent."""
+    return form_pages.rendered("thank_you", _noted(published_forms.get(public_id)))
 
 
 @blueprint.get("/f/look/<name>.css")
 @public
 @cross_site
 def stylesheet(name: str) -> Response:
-    """The form's look, which is its name: see services/interfaces/form_look.py."""
+    """The form's look. The name says all of it: see services/interfaces/form_look.py."""
     return _for_ever(form_look.stylesheet(name), "text/css")
 
 
@@ -93,159 +90,118 @@ def logo(public_id: str, name: str) -> Response:
 @takes_json
 @csrf.exempt  # type: ignore[untyped-decorator]
 def submit(public_id: str) -> Answer:
-    """Captures a lead. The body is read first: however slowly it comes, no transaction is open meanwhile."""
+    """Captures a lead. The body is read first, so that no transaction is open while a slow client sends it."""
     wait = form_limit.seconds_to_wait(public_id, network())
     if wait:
         raise TooManyRequests(retry_after=wait)
-    post = _Post(*posted())
-    kept = shown_forms.kept(public_id)
-    lead = _captured(kept, post) if kept else None
-    for _ in range(TRIES):
-        if lead:
-            return _thanks(lead)
-        published = shown_forms.get(public_id)  # refused, or it has changed: what is said now is said of it as it is
-        refusal = _refusal(_noted(published), post)
-        if refusal:
-            return refusal
-        lead = _captured(published, post)
-    if lead:
-        return _thanks(lead)
-    raise RuntimeError(f"form {public_id} was another one each time it was looked at")
+    try:
+        result = submissions.submit(public_id, _post())
+    except Exception:
+        if form := published_forms.cached(public_id):
+            _noted(form)  # the page of an error has the headers of the form too
+        raise
+    _noted(result.form)
+    return _thanks(result) if isinstance(result, Captured) else _refused(result)
 
 
-class _Post(NamedTuple):
-    """What was sent: the last value of each name, and all of each."""
-
-    sent: Mapping[str, Any]
-    repeated: Mapping[str, Sequence[str]]
-
-    def judged(self, published: Published) -> LeadForm:
-        return _filled(published, self.sent, repeated=self.repeated, hidden=request.args)
-
-    def tracked(self) -> dict[str, str]:
-        return submissions.tracked(self.sent, request.args, *_where_from())
+@blueprint.before_request
+def _note_request() -> None:
+    """Keeps in `g` what form_pages needs of the request."""
+    g.own_origins = current_config.public_url, f"{request.scheme}://{request.host}"
 
 
-class _Captured(NamedTuple):
-    published: Published
-    lead_id: str
-    verdict: str | None
+def _noted(form: PublishedForm) -> Interface:
+    """The form's interface. Keeps in `g` which sites may show it, for the headers of the response."""
+    g.allowed_sites = form.interface.allowed_sites
+    return form.interface
 
 
-def _captured(published: Published, post: _Post) -> _Captured | None:
-    """The lead; None where its form does not take it, or is not as `published` says any more."""
-    interface, form = _noted(published).interface, post.judged(published)
-    if not form_headers.may_post(published.interface) or interface.closed_at or form.errors:
-        return None
-    token = spam.read(interface.public_id, post.sent.get(spam.TOKEN))
-    verdict = spam.verdict(interface, post.sent, token, form.values, request.remote_addr)
-    address = privacy.kept_address(request.remote_addr, interface.ip_addresses)
-    source = submissions.source(post.tracked(), address, request.user_agent.string)
-    given = consents.given(published.fields, form.values, source["page_url"])
-    nonce = spam.nonce(token, form.values)
-    # Only now, for on SQLite everybody who writes waits for its end.
-    lead_id = capture.submit(Submission(published, form.values, source, given, nonce, verdict))
-    if lead_id is None and nonce:  # perhaps the same form with the same answers was sent before
-        lead_id = leads.of_nonce(nonce)
-    return _Captured(published, lead_id, verdict) if lead_id else None
-
-
-def _refusal(published: Published, post: _Post) -> Answer | None:
-    if not form_headers.may_post(published.interface):
-        return _decline(403, *WORDS[403])
-    if published.interface.closed_at:
-        return _closed(published, 403)
-    form = post.judged(published)
-    return _again(published, form, post.tracked(), post.sent) if form.errors else None
-
-
-def _thanks(captured: _Captured) -> Answer:
-    interface = captured.published.interface
-    if captured.verdict == spam.BLOCKED and interface.blocklist_published:
-        words = form_texts.of(interface)
-        return _decline(403, words["blocked_title"], words["blocked"])
-    if _wants_json():
-        return jsonify(id=captured.lead_id), 201
-    # Elsewhere and not here at once: whoever reloads the thank-you page, or returns to it, sends nothing twice.
-    elsewhere = interface.redirect_url if not form_headers.is_framed() else None
-    return redirect(elsewhere or url_for(".thank_you", public_id=interface.public_id), 303)
-
-
-def _noted(published: Published) -> Published:
-    """The same; the headers of the answer say which sites may show it."""
-    g.allowed_sites = published.interface.allowed_sites
-    return published
-
-
-def _again(published: Published, form: LeadForm, tracked: Mapping[str, str], sent: Mapping[str, Any]) -> Answer:
-    """With its first token, where it had one: it counts from when the form was first seen."""
-    if _wants_json():
-        return jsonify(errors=form.errors), 422
-    token = sent.get(spam.TOKEN)
-    known = spam.read(published.interface.public_id, token)
-    return _page(published, form, tracked, str(token) if known else None), 422
-
-
-def _filled(published: Published, sent: Mapping[str, Any] | None = None, **more: Any) -> LeadForm:
-    """The form in the interface's words, with what was sent."""
-    rules = Rules(form_texts.of(published.interface), published.interface.country)
-    return LeadForm(published.fields, sent, rules=rules, **more)
-
-
-def _closed(published: Published, code: int) -> Answer:
-    if _wants_json():
-        return jsonify(errors={"_form": [form_texts.of(published.interface)["closed"]]}), 403
-    return _rendered("closed", published), code
-
-
-def _page(published: Published, form: LeadForm, tracked: Mapping[str, str], token: str | None = None) -> str:
-    g.redirect_url = published.interface.redirect_url
-    hidden = {**tracked, spam.TOKEN: token or spam.token(published.interface.public_id)}
-    return _rendered("show", published, form=form, hidden=hidden, trap=spam.TRAP, prefix="")
-
-
-def _rendered(page: str, published: Published | None, **context: object) -> str:
-    """A page of templates/lead_form. Not render_template(): its context processors open the session, for nothing."""
-    template = current_app.jinja_env.get_template(f"lead_form/{page}.html")
-    if published:
-        shown = published.interface
-        context |= {"interface": shown, "account_name": published.account_name}
-        context |= {"words": form_texts.of(shown), "look": form_look.stylesheet_name(shown)}
-    framed = form_headers.is_framed()
-    if published and published.interface.logo:
-        context["logo"] = _logo_address(published.interface, framed)
-    return template.render(framed=framed, script=loader.frame_address() if framed else None, **context)
-
-
-def _logo_address(interface: Any, framed: bool) -> str:
-    if framed:
-        with suppress(NotFound):  # replaced just now
-            return form_look.embedded_logo(interface.public_id, interface.logo)
-    return url_for(".logo", public_id=interface.public_id, name=interface.logo)
-
-
-def _for_ever(body: str | bytes, media_type: str) -> Response:
-    """What its address says all about, so that browsers need ask for it but once."""
-    response = Response(body, mimetype=media_type)
-    response.headers["Cache-Control"] = FOR_EVER
-    return response
+def _post() -> Post:
+    page, referrer = _where_from()
+    values, repeated = _posted()
+    return Post(
+        values=values,
+        repeated=repeated,
+        query=request.args,
+        page=page,
+        referrer=referrer,
+        origin=request.headers.get("Origin"),
+        own_origins=g.own_origins,
+        ip=request.remote_addr,
+        user_agent=request.user_agent.string,
+    )
 
 
 def _where_from() -> tuple[str | None, str | None]:
-    """The page the form stands on, and what led to it, as far as the browser says.
+    """The page that shows the form, and the page before it; None for what the browser does not say.
 
-    The referrer of a form in a frame, or of a post, is the page; that of the form's own page is what led to it.
+    In a frame, and for a post, the Referer header is the page that shows the form; else it is the page before.
     """
-    if form_headers.is_framed() or request.method == "POST":
+    if request.method == "POST" or form_pages.is_framed():
         return request.referrer, None
     return None, request.referrer
 
 
-def _wants_json() -> bool:
-    accepted = request.accept_mimetypes
-    if accepted.best_match(["text/html", "application/json"]) == "application/json":
-        return True
-    return request.is_json and "text/html" not in accepted.values()
+def _posted() -> tuple[Mapping[str, Any], Mapping[str, Sequence[str]]]:
+    """The posted values by name; and of a form, all values of each name.
+
+    Aborts with 415 for another content type, 400 for JSON that cannot be read, 422 for JSON that is not an object, 413
+    for too many fields.
+    """
+    if request.is_json:
+        return _json(request.get_data()), {}
+    if request.mimetype not in FORM_TYPES and request.get_data():
+        abort(415)
+    repeated = dict(request.form.lists())
+    return {name: values[-1] for name, values in repeated.items()}, repeated
+
+
+def _json(body: bytes) -> dict[str, Any]:
+    """Numbers stay as they were written, so that a phone number sent as a number keeps its digits."""
+    try:
+        sent = json.loads(body, parse_int=str, parse_float=str, parse_constant=_refuse_constant)
+    except (ValueError, RecursionError):
+        abort(400, "The body is not valid JSON.")
+    if not isinstance(sent, dict):
+        abort(422, 'The body must be a JSON object, such as {"email": "ada@example.com"}.')
+    if len(sent) > MAX_FIELDS:
+        abort(413)
+    return sent
+
+
+def _refuse_constant(constant: str) -> None:
+    raise ValueError(f"{constant} is not JSON")
+
+
+def _thanks(captured: Captured) -> Answer:
+    interface = captured.form.interface
+    if captured.spam == visitor.BLOCKED and interface.blocklist_published:
+        words = form_texts.of(interface)
+        return form_pages.declined(403, words["blocked_title"], words["blocked"])
+    if form_pages.wants_json():
+        return jsonify(id=captured.lead_id), 201
+    # A redirect, so that reloading the thank-you page or going back to it does not send the form again.
+    elsewhere = interface.redirect_url if not form_pages.is_framed() else None
+    return redirect(elsewhere or url_for(".thank_you", public_id=interface.public_id), 303)
+
+
+def _refused(declined: Declined) -> Answer:
+    interface = declined.form.interface
+    if declined.reason is DeclineReason.OTHER_SITE:
+        return form_pages.declined(403, *WORDS[403])
+    if declined.reason is DeclineReason.CLOSED:
+        return form_pages.closed(interface, 403)
+    assert declined.answers  # the reason is INVALID
+    if form_pages.wants_json():
+        return jsonify(errors=declined.answers.errors), 422
+    return form_pages.page(interface, declined.answers, declined.tracked, declined.token), 422
+
+
+def _for_ever(body: str | bytes, media_type: str) -> Response:
+    """A response that browsers may keep for ever, because its address changes with its content."""
+    response = Response(body, mimetype=media_type)
+    response.headers["Cache-Control"] = FOR_EVER
+    return response
 
 
 @blueprint.errorhandler(HTTPException)
@@ -254,18 +210,19 @@ def _declined(error: HTTPException) -> Answer:
     title, words = WORDS.get(code, (error.name, error.description or ""))
     if code in (400, 422):
         words = error.description or words
-    answer = make_response(_decline(code, title, words))
+    answer = make_response(form_pages.declined(code, title, words))
     if isinstance(error, TooManyRequests):
         answer.headers["Retry-After"] = str(error.retry_after)
     return answer
 
 
 @blueprint.app_errorhandler(MethodNotAllowed)
-def _not_taken(error: MethodNotAllowed) -> Any:
-    """No view was found, so no blueprint either: below /f/ it is answered as everything there is."""
+def _wrong_method(error: MethodNotAllowed) -> Any:
+    """405, below /f/ like other errors there. No view matched, so Flask does not call this blueprint's own handler."""
     if not request.path.startswith("/f/"):
         return http_error(error)
-    response = form_headers.set_on(make_response(_declined(error)))
+    _note_request()
+    response = form_pages.set_headers(make_response(_declined(error)))
     response.headers["Allow"] = ", ".join(sorted(error.valid_methods or ()))
     return response
 
@@ -274,11 +231,4 @@ def _not_taken(error: MethodNotAllowed) -> Any:
 def _crashed(error: Exception) -> Answer:
     db.session.rollback()
     log.error("form failed", endpoint=request.endpoint, exc_info=error)
-    return _decline(500, *WORDS[500])
-
-
-def _decline(code: int, title: str, words: str) -> Answer:
-    """In the form's own look, or JSON's own shape; neither session nor database is asked."""
-    if _wants_json():
-        return jsonify(errors={"_form": [words]}), code
-    return _rendered("declined", None, title=title, words=words, look=form_look.plain_stylesheet_name()), code
+    return form_pages.declined(500, *WORDS[500])

@@ -1,4 +1,4 @@
-"""Leads: the list, one lead, the CSV, Retry Webhook on a row, on the lead's page and for ticked rows."""
+"""Leads: the list, one lead, the CSV, and Retry Webhook for a row, a lead's page or the ticked rows."""
 
 import re
 from collections.abc import Sequence
@@ -19,17 +19,16 @@ from flask import (
 from markupsafe import Markup, escape
 from werkzeug.wrappers import Response as BaseResponse
 
-from webapp.clock import utcnow
+from webapp.clock import moment, utcnow
 from webapp.config import current_config
-from webapp.db.transactions import allow_write, read_only, transaction
-from webapp.models import Lead
+from webapp.db.transactions import transaction
+from webapp.models import Lead, Status
 from webapp.services.errors import Refused
-from webapp.services.intake import spam
-from webapp.services.intake.submissions import clean
+from webapp.services.intake import visitor
+from webapp.services.intake.validation import clean
 from webapp.services.leads import lead_detail, lead_export, lead_list, leads
 from webapp.services.leads.lead_list import Filter
 from webapp.web import htmx
-from webapp.web.filters import moment
 from webapp.web.security import account_id, local_path, signed_in
 
 blueprint = Blueprint("leads", __name__)
@@ -39,35 +38,35 @@ _STRING = r'"(?:[^"\\]|\\.)*"'
 _JSON_PARTS = re.compile(
     rf"(?P<k>{_STRING}(?=:))|(?P<s>{_STRING})|(?P<n>-?\d[\d.eE+-]*|true|false|null)|(?P<rest>.)", re.S
 )
-PATIENCE = timedelta(minutes=1)  # an outcome is asked for every second; after that, every five
+PATIENCE = timedelta(minutes=1)  # until then a page polls for an outcome every second, later every five seconds
 
 
 @blueprint.get("/leads")
 def index() -> str:
-    """A page of the leads that the URL asks for."""
+    """One page of the leads that match the URL's query."""
     wanted = _filter()
     page = lead_list.page(wanted, request.args.get("before", ""), request.args.get("after", ""))
     counts = lead_list.counts(wanted)
-    everything = counts if page.leads else lead_list.counts(Filter(wanted.account_id))
+    everything = counts if page.rows else lead_list.counts(Filter(wanted.account_id))
     return render_template(
         "leads/index.html",
         wanted=wanted,
         page=page,
         counts=counts,
         everything=everything[None],
-        any_yet=everything[None].least or everything[lead_list.Status.SPAM].least,
-        statuses=[status for status in lead_list.Status if status.permanent or counts[status].least],
+        any_yet=everything[None].least or everything[Status.SPAM].least,
+        statuses=[status for status in Status if status in lead_list.ALWAYS_OFFERED or counts[status].least],
         interfaces=lead_list.interfaces(wanted.account_id),
         here_url=request.full_path.rstrip("?"),
-        **_row_context(page.leads),
+        **_row_context(page.rows),
     )
 
 
 @blueprint.get("/leads.csv")
 def csv() -> Response:
-    """The leads that the URL asks for, all pages of them."""
+    """All leads that match the URL's query."""
     name = f"leads-{utcnow():%Y-%m-%d}.csv"
-    with allow_write():
+    with transaction():
         lead_export.record(_filter())
     lines = stream_with_context(lead_export.lines(_filter()))
     response = Response(lines, content_type="text/csv; charset=utf-8")
@@ -77,7 +76,7 @@ def csv() -> Response:
 
 @blueprint.get("/leads/<public_id>")
 def show(public_id: str) -> BaseResponse | str:
-    """One lead. While a try is under way its page asks again, and is answered 204 until there is an outcome."""
+    """One lead. While an attempt is running, its page polls, and gets 204 until there is an outcome."""
     lead = leads.get(account_id(), clean(public_id))
     if htmx.asked():
         return _outcome(lead, "leads/_lead.html", _lead_context(lead))
@@ -86,7 +85,7 @@ def show(public_id: str) -> BaseResponse | str:
 
 @blueprint.get("/leads/<public_id>/row")
 def row(public_id: str) -> BaseResponse:
-    """One row of the list, asked for like the page of a lead."""
+    """One row of the list, polled like the page of a lead."""
     if not htmx.asked():
         return redirect(url_for(".show", public_id=public_id), 303)
     lead = lead_list.rows(account_id(), [public_id])[0]
@@ -95,7 +94,7 @@ def row(public_id: str) -> BaseResponse:
 
 @blueprint.post("/leads/<public_id>/retry")
 def retry(public_id: str) -> BaseResponse:
-    """Retry Webhook: for htmx the row (or the page) again, Queued; else back to where it was pressed."""
+    """Retry Webhook: for htmx answers the row (or the page) as Queued; otherwise redirects to where it was clicked."""
     lead = leads.get(account_id(), clean(public_id))
     refusal = leads.retryable(lead)
     with transaction():
@@ -104,29 +103,28 @@ def retry(public_id: str) -> BaseResponse:
     if not htmx.asked():
         flash(words or f"Queued: the webhook of {_label(public_id)} is being sent again.", "info" if words else "ok")
         return redirect(_back(), 303)
-    with read_only():
-        return _queued(public_id, words)
+    return _queued(public_id, words)
 
 
 @blueprint.post("/leads/<public_id>/not-spam")
 def not_spam(public_id: str) -> BaseResponse:
-    """Takes a lead out of Spam; it is delivered and told of as if it had just come."""
+    """Takes a lead out of Spam; it is then delivered and mailed like a new lead."""
     try:
         with transaction():
             label = leads.not_spam(account_id(), clean(public_id), signed_in().id).label
     except Refused as refusal:
         flash(str(refusal), "info")
     else:
-        flash(f"{label} is a lead now, and is handed on like any other.", "ok")
+        flash(f"{label} is a lead now, and is sent on like any other.", "ok")
     return redirect(url_for(".show", public_id=public_id), 303)
 
 
 @blueprint.post("/leads/retry")
 def retry_ticked() -> BaseResponse | str:
-    """Retry Webhook for the ticked rows: first says how many it will reach, then, confirmed, sends them."""
+    """Retry Webhook for the ticked rows: first shows how many it will send, then, once confirmed, queues them."""
     ticked = list(dict.fromkeys(request.form.getlist("lead")))[:MOST_TICKED]
     if not ticked:
-        flash("Tick the leads whose webhooks are to be sent again.", "info")
+        flash("Select the leads whose webhooks you want to send again.", "info")
         return redirect(_back(), 303)
     found = lead_list.rows(account_id(), ticked)
     if "confirmed" not in request.form:
@@ -139,7 +137,7 @@ def retry_ticked() -> BaseResponse | str:
 
 @blueprint.app_template_filter("json_colours")
 def json_colours(text: str) -> Markup:
-    """JSON with its names, texts and numbers marked for app.css, everything escaped."""
+    """JSON with names, strings and numbers in spans that app.css colours; everything is escaped."""
 
     def marked(found: re.Match[str]) -> str:
         kind = found.lastgroup or ""
@@ -160,8 +158,7 @@ def _back() -> str:
 
 
 def _label(public_id: str) -> str:
-    with read_only():
-        return leads.get(account_id(), public_id).label
+    return leads.get(account_id(), public_id).label
 
 
 def _webhooks(number: int) -> str:
@@ -169,7 +166,7 @@ def _webhooks(number: int) -> str:
 
 
 def _confirm(found: Sequence[Lead]) -> BaseResponse | str:
-    """The dialog's content for htmx, which then opens it, else a page of the same words."""
+    """The content of a dialog, which htmx opens; otherwise a page with the same text."""
     sendable = [lead for lead in found if leads.retryable(lead) is None]
     reasons = sorted({reason for lead in found if (reason := leads.retryable(lead))})
     names = sorted({lead.interface.name for lead in sendable})
@@ -182,8 +179,10 @@ def _confirm(found: Sequence[Lead]) -> BaseResponse | str:
 
 
 def _queued(public_id: str, words: str | None) -> BaseResponse:
-    """What was clicked, as it is now: it then asks for the outcome and announces it, unless that is known by now or
-    there is none, of which `words` say why."""
+    """The clicked row or page in its current state. It then polls for the outcome and announces it.
+
+    If the outcome is known already, it is announced now. If `words` is given, it says why there will be none.
+    """
     if htmx.target_tag() == "tr":
         lead = lead_list.rows(account_id(), [public_id])[0]
         page = render_template("leads/_row.html", lead=lead, announce=not words, **_row_context([lead]))
@@ -197,7 +196,7 @@ def _queued(public_id: str, words: str | None) -> BaseResponse:
 
 
 def _outcome(lead: Lead, partial: str, context: dict[str, Any]) -> BaseResponse:
-    """204 while there is nothing new; then the partial, which asks no more, with words for who pressed the button."""
+    """204 while there is no outcome; then the partial, which stops polling, with a toast for the person who clicked."""
     pace, announce = _pace(lead), "announce" in request.args
     if pace and pace == request.args.get("pace"):
         return Response(status=204)
@@ -206,19 +205,19 @@ def _outcome(lead: Lead, partial: str, context: dict[str, Any]) -> BaseResponse:
 
 
 def _announced(response: Response, lead: Lead) -> Response:
-    """The response, which has what became of a click said."""
+    """The response with a toast that says the outcome."""
     delivery = lead.delivery
     if delivery is None:
         return response
-    code = f", {delivery.last_code}" if delivery.last_code and delivery.status != "Held" else ""
-    # Cut, for it goes by a header: proxies take 4 KB of them.
+    code = f", {delivery.last_code}" if delivery.last_code and delivery.status != Status.HELD else ""
+    # Cut, because it is sent in a header, and some proxies accept only 4 KB of headers.
     return htmx.toast(response, f"{lead.label[:80]}: {delivery.status}{code}")
 
 
 def _pace(lead: Lead) -> str | None:
-    """How often the outcome of a lead under way is asked for; None where none is awaited."""
+    """How often the page polls for the lead's outcome, 1s or 5s; None if no outcome is expected."""
     delivery = lead.delivery
-    if delivery is None or delivery.status != "Queued":
+    if delivery is None or delivery.status != Status.QUEUED:
         return None
     since = moment(delivery.retry_at) if delivery.retry_at is not None else lead.received_at
     return "1s" if utcnow() - since < PATIENCE else "5s"
@@ -237,7 +236,7 @@ def _lead_context(lead: Lead) -> dict[str, Any]:
         "attempts": attempts,
         "attempts_total": total,
         "detail": lead_detail,
-        "spam_reasons": spam.REASONS,
+        "spam_reasons": visitor.SPAM_REASONS,
         "signed": bool(attempts and attempts[0].signed_with_id),
         **_row_context([lead]),
     }

@@ -1,6 +1,7 @@
-"""The two scripts of embedding: /embed.js for the page that shows forms, and the one inside their frames.
+"""The two scripts for embedding: /embed.js for the page that shows forms, and frame.js for the frames themselves.
 
-Each has a second address with a digest of its text, which may be kept for ever: /embed.<digest>.js.
+/embed.js also has an address with a digest of its content, which browsers can cache for ever: /embed.<digest>.js.
+frame.js has only an address with a digest.
 """
 
 import hashlib
@@ -20,7 +21,7 @@ FOR_AN_HOUR = "public, max-age=3600"
 
 @cache
 def _script(name: str) -> tuple[str, str]:
-    """A script's text and a short digest of it; read once."""
+    """A script's content and a short digest of it; reads the file once."""
     body = (STATIC / name).read_text(encoding="utf-8")
     return body, hashlib.sha256(body.encode()).hexdigest()[:10]
 
@@ -36,7 +37,7 @@ def embed() -> Response:
 @public
 @cross_site
 def embed_version(version: str) -> Response:
-    """For ever where the version is the one there is; an older one gets what there is now, for an hour."""
+    """Cached for ever if the version is the current one. An older version gets the current script, for an hour."""
     return _answer("embed.js", version)
 
 
@@ -48,7 +49,7 @@ def frame(version: str) -> Response:
 
 
 def embed_address() -> str:
-    """The address of /embed.js that may be kept for ever."""
+    """The address of the loader that can be cached for ever."""
     return url_for("loader.embed_version", version=_script("embed.js")[1])
 
 
@@ -60,6 +61,6 @@ def _answer(name: str, version: str | None) -> Response:
     body, known = _script(name)
     response = Response(body, mimetype="text/javascript")
     response.headers["Cache-Control"] = FOR_EVER if version == known else FOR_AN_HOUR
-    response.headers["Access-Control-Allow-Origin"] = "*"  # for pages that ask for it with integrity
+    response.headers["Access-Control-Allow-Origin"] = "*"  # for pages that load it with an integrity attribute
     response.headers["Cross-Origin-Resource-Policy"] = "cross-origin"
     return response

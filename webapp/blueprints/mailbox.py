@@ -1,4 +1,4 @@
-"""Mailbox: the mails of an account, for its owner and admins; where no SMTP server is configured, their only place."""
+"""Mailbox: the mails of an account, for its owner and admins. Without an SMTP server, mails can be read only here."""
 
 from flask import Blueprint, Response, render_template, request
 
@@ -7,6 +7,7 @@ from webapp.ids import LARGEST_ROW
 from webapp.models import Mail, MailState
 from webapp.services.mail import mailbox
 from webapp.web.frames import mail_html, with_frames
+from webapp.web.query import number_in_query
 from webapp.web.security import signed_in
 
 blueprint = Blueprint("mailbox", __name__)
@@ -16,15 +17,15 @@ MAIL_ID = f"<int(max={LARGEST_ROW}):mail_id>"
 
 @blueprint.get("/mailbox")
 def index() -> str:
-    """A page of the mails that the URL asks for."""
+    """One page of the mails that match the URL's query."""
     user, q, state = signed_in(), request.args.get("q", "").strip(), _state()
-    page = mailbox.page(user, q, state, before=_cursor("before"), after=_cursor("after"))
+    page = mailbox.page(user, q, state, before=number_in_query("before"), after=number_in_query("after"))
     return render_template(
         "mailbox/index.html",
         page=page,
         q=q,
         state=state,
-        any_mail=bool(page.mails) or mailbox.any_readable(user),
+        any_mail=bool(page.rows) or mailbox.any_readable(user),
         states=[(each.value, Mail(state=each).status) for each in MailState],
         smtp=_sends(),
     )
@@ -46,11 +47,6 @@ def html(mail_id: int) -> Response:
 def _state() -> MailState | None:
     word = request.args.get("state", "")
     return MailState(word) if word in list(MailState) else None
-
-
-def _cursor(name: str) -> int:
-    word = request.args.get(name, "")
-    return int(word) if word.isascii() and word.isdigit() and len(word) < 19 else 0
 
 
 def _sends() -> bool:

@@ -1,4 +1,4 @@
-"""Forgot your password? Nothing here tells whether an address is a user's: same answer, same limits, same time."""
+"""Password resets. Answers are the same for known and unknown addresses: same words, same limits, same time."""
 
 import time
 
@@ -17,11 +17,11 @@ from webapp.web.security import public
 
 blueprint = Blueprint("passwords", __name__)
 
-# Seconds until an address is answered. For a user's, a mail is written meanwhile, which takes some hundredths; anyone
-# could measure that, were the answer given as soon as it is ready.
+# Seconds until the answer. For a user's address a mail is written in this time, which takes some hundredths of a
+# second. Without the wait an attacker could measure that, and learn which addresses are users.
 ANSWER_AFTER = 0.5
-TOO_MANY = "That was asked too often. Look into your mail, or try again in an hour."
-# By the address typed, so that nobody's mailbox is filled; and by the client's.
+TOO_MANY = "Too many requests. Check your e-mail, or try again in an hour."
+# By the typed address, so that no mailbox is flooded; and by the client's network.
 LIMITS = (("5 per hour", typed_account), ("20 per hour", network))
 
 
@@ -35,7 +35,7 @@ def forgot() -> str | tuple[str, int]:
         return render_template("auth/forgot.html", form=form), 422 if form.is_submitted() else 200
     begun = time.monotonic()
     with transaction():
-        password_resets.ask(form.email.data)
+        password_resets.send_link(form.email.data)
     time.sleep(max(begun + ANSWER_AFTER - time.monotonic(), 0))
     return render_template("auth/forgot.html", form=form, asked=True)
 
@@ -43,7 +43,7 @@ def forgot() -> str | tuple[str, int]:
 @blueprint.route("/reset-password/<token>", methods=["GET", "POST"])
 @public
 def reset(token: str) -> Response | str | tuple[str, int]:
-    """Asking for the page uses nothing up: mail scanners open every link."""
+    """A GET does not use up the link, because mail scanners open every link."""
     form = NewPasswordForm()
     try:
         user = password_resets.user_of(token)

@@ -16,7 +16,7 @@ blueprint = Blueprint("privacy", __name__, url_prefix="/interfaces/<public_id>/e
 
 @blueprint.route("", methods=["GET", "POST"])
 def edit(public_id: str) -> Response | str | tuple[str, int]:
-    """Days that would delete leads at once are saved only when that was confirmed, for these very days."""
+    """A number of days that would delete leads at once is saved only after the user confirms exactly this number."""
     interface = interfaces.get(account_id(), public_id)
     form = PrivacyForm.of(interface)
     if not form.validate_on_submit():
@@ -35,7 +35,7 @@ def edit(public_id: str) -> Response | str | tuple[str, int]:
 
 
 def _doomed(interface: Interface, days: int | None) -> int:
-    """How many leads are too old by days that are not saved yet."""
+    """How many leads a new, unsaved number of days would delete."""
     if days is None or days == interface.retention_days:
         return 0
     return privacy.too_old(interface, days)

@@ -1,4 +1,4 @@
-"""My User Profile: who is signed in, and their password."""
+"""My User Profile: the signed-in user's name, password and sessions."""
 
 from flask import Blueprint, current_app, flash, redirect, render_template, request, url_for
 from flask_login import login_user
@@ -14,7 +14,7 @@ from webapp.web.security import end_session, signed_in
 
 blueprint = Blueprint("profile", __name__, url_prefix="/profile")
 
-TOO_MANY = "The current password was wrong too often. Try again in a quarter of an hour."
+TOO_MANY = "The current password was wrong too often. Try again in 15 minutes."
 
 
 @blueprint.get("")
@@ -41,7 +41,7 @@ def rename() -> Response | tuple[str, int]:
     error_message=TOO_MANY,
 )
 def change_password() -> Response | tuple[str, int]:
-    """Every other session ends with the old password; this one goes on, as long as it would have."""
+    """Ends every other session. This one continues, for as long as it would have."""
     form = PasswordForm()
     stays = current_app.config["REMEMBER_COOKIE_NAME"] in request.cookies
     user_id = signed_in().id

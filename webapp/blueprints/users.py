@@ -1,4 +1,4 @@
-"""My User Profile, Users: who signs in to the account, in which role; removing one, handing the account over."""
+"""My User Profile, Users: the account's users and their roles; removing a user, transferring ownership."""
 
 from flask import Blueprint, flash, redirect, render_template, url_for
 from werkzeug.wrappers import Response
@@ -41,7 +41,7 @@ def change_role(user_id: int) -> Response | str | tuple[str, int]:
 
 @blueprint.get(f"/{USER_ID}/remove")
 def confirm_remove(user_id: int) -> str:
-    """The dialog's words as a page, for browsers without JavaScript."""
+    """The dialog's text as a page, for browsers without JavaScript."""
     return render_template("users/remove.html", user=users.get(account_id(), user_id))
 
 
@@ -60,9 +60,9 @@ def remove(user_id: int) -> Response | tuple[str, int]:
 
 @blueprint.route(f"/{USER_ID}/transfer", methods=["GET", "POST"])
 def transfer(user_id: int) -> Response | str | tuple[str, int]:
-    """Hands the account over; asks first, on a page of its own."""
+    """Transfers ownership of the account, after a confirmation page."""
     user = users.get(account_id(), user_id)
-    form = RoleForm()  # for its CSRF token alone
+    form = RoleForm()  # only for its CSRF token
     if not form.is_submitted():
         return _transfer(user)
     try:

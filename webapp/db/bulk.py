@@ -1,8 +1,8 @@
-"""Many rows in one statement, and what one dialect says otherwise than the other.
+"""Writes many rows at once on both databases.
 
-SQLite runs a prepared statement once more in microseconds. PostgreSQL answers each one with messages of its own, which
-cost both sides more than the row: there several rows go as one JSON document, which the server reads as a table. A
-single one does not, for the server expects a hundred of such a document, and reads through a small table to find them.
+SQLite repeats a prepared statement in microseconds. PostgreSQL exchanges messages for each statement, which cost more
+than the row. So several rows are sent to it as one JSON document, which the server reads as a table. A single row is
+not: the planner assumes a hundred rows in such a document, and would scan a small table for them.
 """
 
 import json
@@ -19,9 +19,9 @@ _COUNTED = {"preserve_rowcount": True}
 
 
 class Bulk:
-    """A statement for many rows; `make` is given the dialect and the rows' values by name, as SQL.
+    """A statement for many rows. `make(dialect, values)` builds it; `values` are the columns of a row as SQL, by name.
 
-    Its parameters begin with `name`, so that several can stand within one statement.
+    Its parameters begin with `name`, so that one statement can contain several of these.
     """
 
     def __init__(self, name: str, columns: Mapping[str, TypeEngine[Any]], make: Callable[[str, Values], Any]) -> None:
@@ -31,7 +31,7 @@ class Bulk:
         self._made = cache(self.statement)
 
     def statement(self, dialect: str, as_table: bool, **instead: Any) -> Any:
-        """It as SQL, for one row or for a document; `instead`: what stands for values that are not given."""
+        """The SQL for one row, or (`as_table`) for a document; `instead`: SQL for values that are not parameters."""
         return self._make(dialect, {**self._values(as_table), **instead})
 
     def _values(self, as_table: bool) -> Values:
@@ -44,10 +44,7 @@ class Bulk:
         return {name: table.c[name] for name in self._columns}
 
     def execute(self, connection: Connection, rows: Sequence[Values]) -> int:
-        """Runs it for these rows, dictionaries by the columns' names; how many it inserted or changed.
-
-        Datetimes are aware.
-        """
+        """Runs it for these rows, dictionaries by column name, datetimes aware; returns how many rows it changed."""
         if not rows:
             return 0
         dialect = connection.dialect.name
@@ -58,29 +55,29 @@ class Bulk:
         return connection.execute(self._made(dialect, as_table), given, execution_options=_COUNTED).rowcount
 
     def parameters(self, rows: Sequence[Values]) -> dict[str, Any]:
-        """What one statement is given for these rows: the values of a single one, or several as a document."""
+        """The statement's parameters for these rows: the values of one row, or several rows as a document."""
         if len(rows) == 1:
             return {f"{self._name}__{name}": value for name, value in rows[0].items()}
         return {f"{self._name}__rows": json.dumps(rows, default=_as_text)}
 
 
 def many(rows: Sequence[Any]) -> bool | None:
-    """Whether a statement takes them as a document; None where there is none."""
+    """Whether these rows are sent as a document; None where there are no rows."""
     return len(rows) > 1 if rows else None
 
 
 def _as_text(value: object) -> str:
-    """What JSON has no type for, as PostgreSQL reads it."""
+    """A value that JSON has no type for, in the form that PostgreSQL reads."""
     return f"\\x{value.hex()}" if isinstance(value, bytes) else str(value)
 
 
 def insert(dialect: str, model: type[Any]) -> Any:
-    """An INSERT that knows ON CONFLICT, which both databases write alike and SQLAlchemy does not."""
+    """An INSERT with ON CONFLICT: the same SQL on both databases, but two functions in SQLAlchemy."""
     return (postgresql if dialect == "postgresql" else sqlite).insert(model)
 
 
 def inserting(name: str, model: type[Any], *names: str, where: Callable[[Values], Sequence[Any]]) -> Bulk:
-    """Inserts rows of a model by these columns, where `where` holds; one that is there already stays as it is."""
+    """Inserts rows of a model into these columns, if `where` is true; a row that exists already is left as it is."""
 
     def make(dialect: str, given: Values) -> Any:
         rows = select(*(given[name] for name in names)).where(*where(given))

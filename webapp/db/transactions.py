@@ -1,9 +1,13 @@
-"""The unit of work: one transaction, and what must wait for its commit.
+"""Transactions: where one begins, what it may do, and what runs after its commit.
 
-On SQLite a session that reads first and writes later meets `database is locked` at once, because a lock is never
-upgraded while somebody else writes. So the kind of a transaction is chosen before its first statement: requests that
-only read begin deferred, everything else (other methods, jobs, commands) begins IMMEDIATE. A statement that is alone
-begins nothing and commits itself.
+SQLite has one writer at a time. A transaction that began as a reader cannot become a writer while another one writes:
+SQLite refuses it at once with "database is locked". So what a transaction may do is decided before its first statement:
+
+- `transaction()` writes. SQLite is given BEGIN IMMEDIATE.
+- In a request, everything outside `transaction()` only reads. SQLite is given BEGIN, so that validating a form and
+  rendering a page do not hold the write lock.
+- Jobs and commands may write anywhere, except within `read_only()`.
+- A single statement needs no transaction: `autocommit()` and `read_autocommit()`.
 """
 
 from collections.abc import Callable, Iterator
@@ -13,36 +17,40 @@ from time import monotonic
 from typing import Any
 
 import structlog
-from flask import Flask, has_request_context, request
+from flask import Flask, has_request_context
 from sqlalchemy import Connection, Engine, event
 from sqlalchemy.exc import InvalidatePoolError
+from sqlalchemy.orm import Session, SessionTransaction
 
-from webapp.db.write_turns import Gate, Line
+from webapp.db.write_turns import FairLock, ProcessLock
 from webapp.extensions import db
 
 log = structlog.get_logger()
 
 BUSY_TIMEOUT = 30  # seconds a writer waits for the ones before it
-IDLE = 0.25  # seconds: a connection that was idle for less is taken to live
+IDLE = 0.25  # seconds: a connection that was idle for less is not checked before it is used again
 AUTOCOMMIT = "autocommit"  # the bind whose statements commit themselves
-READING_METHODS = frozenset({"GET", "HEAD", "OPTIONS"})
 
-_reading: ContextVar[bool | None] = ContextVar("leadhook_reading", default=None)  # None: by the request's method
-_begins: ContextVar[bool] = ContextVar("leadhook_begins", default=True)  # whether a statement begins a transaction
-_waiting: ContextVar[list[Callable[[], object]] | None] = ContextVar("leadhook_after_commit", default=None)
+# None: only reads in a request, may write elsewhere
+_reads_only: ContextVar[bool | None] = ContextVar("leadhook_reads_only", default=None)
+_begins: ContextVar[bool] = ContextVar("leadhook_begins", default=True)  # False: the statement commits itself
+_after_commit: ContextVar[list[Callable[[], object]] | None] = ContextVar("leadhook_after_commit", default=None)
 
 
 @contextmanager
 def transaction() -> Iterator[None]:
-    """Commits the session when the block ends, rolls back when it raises, then runs what `after_commit` gathered.
+    """A transaction that writes: commits when the block ends, rolls back when it raises, then runs `after_commit`'s.
 
-    A block inside another joins it: only the outermost commits.
+    A block inside another joins it; only the outermost commits. In a request, the reads before it end here: rows that
+    were loaded are loaded again, under the write lock. RuntimeError where those "reads" changed something.
     """
-    if _waiting.get() is not None:
+    if _after_commit.get() is not None:
         yield
         return
-    waiting: list[Callable[[], object]] = []
-    token = _waiting.set(waiting)
+    if _only_reads():
+        end_transaction()
+    callbacks: list[Callable[[], object]] = []
+    tokens = _after_commit.set(callbacks), _reads_only.set(False)
     try:
         yield
         db.session.commit()
@@ -50,42 +58,43 @@ def transaction() -> Iterator[None]:
         db.session.rollback()
         raise
     finally:
-        _waiting.reset(token)
-    for deed in waiting:
+        _after_commit.reset(tokens[0])
+        _reads_only.reset(tokens[1])
+    for callback in callbacks:
         try:
-            deed()
-        except Exception as error:  # what is committed is so; whoever asked for it must not be told that it failed
-            log.error("what was to follow a commit failed", exc_info=error)
+            callback()
+        except Exception as error:  # the commit succeeded, so the caller must not be told that it failed
+            log.error("a callback after a commit failed", exc_info=error)
 
 
-def after_commit(deed: Callable[[], object]) -> None:
-    """Runs `deed` once the transaction at hand has been committed; never if it is rolled back."""
-    waiting = _waiting.get()
-    if waiting is None:
+def after_commit(callback: Callable[[], object]) -> None:
+    """Runs `callback` once the current transaction is committed; never if it is rolled back."""
+    callbacks = _after_commit.get()
+    if callbacks is None:
         raise RuntimeError("after_commit() needs a transaction() around it")
-    waiting.append(deed)
+    callbacks.append(callback)
 
 
 @contextmanager
 def read_only() -> Iterator[None]:
-    """Within the block, transactions that begin on SQLite begin deferred: for what reads, and must not wait."""
-    token = _reading.set(True)
+    """Within the block, transactions that begin only read, so on SQLite they wait for no writer."""
+    token = _reads_only.set(True)
     try:
         yield
     finally:
-        _reading.reset(token)
+        _reads_only.reset(token)
 
 
 @contextmanager
 def read_autocommit() -> Iterator[Connection]:
-    """A connection for a statement or two that change nothing: without BEGIN and ROLLBACK around them."""
+    """A connection for one or two statements that change nothing, without BEGIN and ROLLBACK around them."""
     with read_only(), autocommit() as connection:
         yield connection
 
 
 @contextmanager
 def autocommit() -> Iterator[Connection]:
-    """A connection for one statement that commits itself: SQLite is kept from others no longer than it takes."""
+    """A connection for one statement that commits itself: SQLite is locked no longer than the statement takes."""
     token = _begins.set(False)
     try:
         engines = db.engines
@@ -95,36 +104,46 @@ def autocommit() -> Iterator[Connection]:
         _begins.reset(token)
 
 
-@contextmanager
-def allow_write() -> Iterator[None]:
-    """Ends the transaction at hand; within the block, a request that only reads may write after all. For a deed that
-    is a GET and must be written down, such as a download."""
-    db.session.rollback()
-    token = _reading.set(False)
-    try:
-        with transaction():
-            yield
-    finally:
-        _reading.reset(token)
-
-
 def end_transaction() -> None:
-    """Ends the transaction at hand without writing, so that slow work (a password hash) holds no lock."""
-    db.session.rollback()
+    """Ends the current transaction, which must have changed nothing, so that slow work (a password hash, DNS) holds no
+    lock. RuntimeError where it did: a rollback would lose the caller's changes without a word."""
+    session = db.session()
+    if _has_changes(session):
+        raise RuntimeError("the transaction has changes that ending it would lose: do the slow work before them")
+    session.rollback()
+
+
+def _has_changes(session: Session) -> bool:
+    """Whether a rollback would lose something: changed objects, or statements that were sent already."""
+    if session.new or session.deleted or any(session.is_modified(changed) for changed in session.dirty):
+        return True
+    connection: Connection | None = session.info.get("connection")
+    return session.in_transaction() and connection is not None and "wrote" in connection.info
+
+
+@event.listens_for(db.session, "after_begin")
+def _note_connection(session: Session, transaction: Any, connection: Connection) -> None:
+    session.info["connection"] = connection
+
+
+@event.listens_for(db.session, "after_transaction_end")
+def _forget_connection(session: Session, transaction: SessionTransaction) -> None:
+    if transaction.parent is None:  # else only a flush ended
+        session.info.pop("connection", None)
 
 
 def _only_reads() -> bool:
-    chosen = _reading.get()
-    if chosen is not None:
-        return chosen
-    return has_request_context() and request.method in READING_METHODS
+    chosen = _reads_only.get()
+    return has_request_context() if chosen is None else chosen
 
 
 def bind(app: Flask) -> None:
-    """Hands SQLite its BEGIN and its pragmas, PostgreSQL its guards."""
+    """Gives SQLite its BEGIN and its pragmas, PostgreSQL its checks of idle connections."""
     with app.app_context():
-        engines = [*db.engines.values()]
-    for engine in engines:
+        engines = dict(db.engines)
+    for name, engine in engines.items():
+        if name != AUTOCOMMIT:  # its connections are never the session's, and events cost each statement some time
+            _note_writes(engine)
         if engine.dialect.name == "sqlite":
             _bind_sqlite(engine, synchronous=app.config["SQLITE_SYNCHRONOUS"])
         else:
@@ -132,16 +151,29 @@ def bind(app: Flask) -> None:
 
 
 def disconnect() -> None:
-    """Closes the connections that this process keeps for the app at hand: before it forks, or where it is done."""
+    """Closes this process's connections of the current app: before it forks, or when it is done."""
     db.session.remove()
     for engine in db.engines.values():
         engine.dispose()
 
 
+def _note_writes(engine: Engine) -> None:
+    """Marks a connection whose transaction has sent anything but a SELECT."""
+
+    @event.listens_for(engine, "after_cursor_execute")
+    def note(connection: Connection, cursor: Any, statement: str, *rest: Any) -> None:
+        if not statement.startswith("SELECT"):
+            connection.info["wrote"] = True
+
+    @event.listens_for(engine, "begin")
+    def begin(connection: Connection) -> None:
+        connection.info.pop("wrote", None)
+
+
 def _bind_sqlite(engine: Engine, synchronous: str) -> None:
     @event.listens_for(engine, "connect")
     def connect(dbapi_connection: Any, record: Any) -> None:
-        dbapi_connection.isolation_level = None  # or sqlite3 begins by itself, and always deferred
+        dbapi_connection.isolation_level = None  # else sqlite3 begins transactions itself, and always deferred
         cursor = dbapi_connection.cursor()
         cursor.execute(f"PRAGMA busy_timeout = {BUSY_TIMEOUT * 1000}")
         cursor.execute("PRAGMA journal_mode = WAL")
@@ -149,35 +181,40 @@ def _bind_sqlite(engine: Engine, synchronous: str) -> None:
         cursor.execute("PRAGMA foreign_keys = ON")
         cursor.close()
 
-    # SQLite's own wait for its one writer sleeps longer and longer, and the lock stands free meanwhile. So a process's
-    # threads stand in line here, and only one of each process at SQLite.
-    line, gate = Line(), Gate(f"{engine.url.database}-gate")
+    # SQLite's own wait for its one writer sleeps longer and longer while the lock may be free. So the threads of a
+    # process queue here, and only one thread per process waits at SQLite.
+    threads, processes = FairLock(), ProcessLock(f"{engine.url.database}-gate")
 
     @event.listens_for(engine, "begin")
     def begin(connection: Connection) -> None:
         if _only_reads():
             if _begins.get():
-                connection.exec_driver_sql("BEGIN")
+                _begin(connection, "BEGIN")
             return
-        if not connection.info.get("in_line"):
-            # One statement goes before transactions: it is short, and a lead that could be sent waits for it.
-            connection.info["in_line"] = line.enter(BUSY_TIMEOUT, short=not _begins.get())
-            connection.info["in_gate"] = connection.info["in_line"] and gate.enter(BUSY_TIMEOUT)
+        if not connection.info.get("has_turn"):
+            # A single statement has priority over transactions: it is short, and a lead to be sent waits for it.
+            connection.info["has_turn"] = threads.acquire(BUSY_TIMEOUT, priority=not _begins.get())
+            connection.info["has_gate"] = connection.info["has_turn"] and processes.acquire(BUSY_TIMEOUT)
         if _begins.get():
-            connection.exec_driver_sql("BEGIN IMMEDIATE")
+            _begin(connection, "BEGIN IMMEDIATE")
 
     @event.listens_for(engine, "checkin")
     @event.listens_for(engine, "invalidate")
-    def leave(dbapi_connection: Any, record: Any, *error: Any) -> None:
-        if record.info.pop("in_gate", False):
-            gate.leave()
-        if record.info.pop("in_line", False):
-            line.leave()
+    def give_up_turn(dbapi_connection: Any, record: Any, *error: Any) -> None:
+        if record.info.pop("has_gate", False):
+            processes.release()
+        if record.info.pop("has_turn", False):
+            threads.release()
+
+
+def _begin(connection: Connection, statement: str) -> None:
+    connection.exec_driver_sql(statement)
+    connection.info.pop("wrote", None)
 
 
 def _bind_postgresql(engine: Engine) -> None:
-    """A connection that has lain idle is asked whether it still lives; one that was just used is not, for the question
-    costs as much as a statement."""
+    """Checks a connection that was idle before it is used; one that was just used is not checked, for a check costs as
+    much as a statement."""
 
     @event.listens_for(engine, "checkin")
     def checkin(dbapi_connection: Any, record: Any) -> None:

@@ -1,6 +1,7 @@
-"""Locks whose waiters get them in time.
+"""How writers take turns, and write together: locks that serve their waiters in order, and group commit.
 
-A plain `threading.Lock` does not promise that: a thread that writes in a loop keeps all others out.
+A plain `threading.Lock` does not serve in order: a thread that writes in a loop takes it again and again while the
+others wait.
 """
 
 import contextlib
@@ -9,89 +10,98 @@ import fcntl
 import os
 import time
 from collections import deque
+from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager
+from enum import Enum, auto
 from threading import Lock
+from typing import Generic, TypeVar
 
-HELD, NEXT = 0, 1  # bytes
-LOOK_EVERY = 0.0001  # seconds between looks at a gate that another process holds
+LOCK, NEXT = 0, 1  # the file's bytes: the lock, and the right to take it next
+POLL = 0.0001  # seconds between two tries for a byte that another process holds
+
+MOST = 16  # items in one transaction, so that other writers get their turn
+Item = TypeVar("Item")
+Result = TypeVar("Result")
 
 
-class Line:
-    """First come, first served, but for those that are `short`: they go before the others.
+class FairLock:
+    """A lock for threads: first come, first served, except that waiters with `priority` go before the others.
 
-    `enter` and `leave` may be called by different threads.
+    One thread may acquire it and another one release it.
     """
 
     def __init__(self) -> None:
         self._lock = Lock()
         self._taken = False
-        self._short: deque[Lock] = deque()
-        self._long: deque[Lock] = deque()
+        self._priority: deque[Lock] = deque()
+        self._others: deque[Lock] = deque()
 
-    def enter(self, timeout: float, short: bool = False) -> bool:
-        """Waits for its turn, at most `timeout` seconds; whether it came."""
-        waiting = self._short if short else self._long
+    def acquire(self, timeout: float, priority: bool = False) -> bool:
+        """Waits for the lock, at most `timeout` seconds; returns whether it was acquired."""
+        waiters = self._priority if priority else self._others
         with self._lock:
             if not self._taken:
                 self._taken = True
                 return True
             turn = Lock()
             turn.acquire()
-            waiting.append(turn)
+            waiters.append(turn)
         if turn.acquire(timeout=timeout):
             return True
         with self._lock:
-            if turn not in waiting:
-                return True  # it came at the last moment
-            waiting.remove(turn)
+            if turn not in waiters:
+                return True  # it was handed over just after the timeout
+            waiters.remove(turn)
         return False
 
-    def leave(self) -> None:
-        """Hands over to the next."""
+    def release(self) -> None:
+        """Hands the lock to the next waiter."""
         with self._lock:
-            if waiting := self._short or self._long:
-                waiting.popleft().release()
+            if waiters := self._priority or self._others:
+                waiters.popleft().release()
             else:
                 self._taken = False
 
 
-class Gate:
-    """A lock among processes, by two bytes of a file; the system lets it go when its holder dies.
+class ProcessLock:
+    """A lock for processes, made of two bytes of a file; the system releases it when its holder dies.
 
-    Who is there takes the first byte and waits for the second, which is the lock: so whoever leaves, and would enter
-    again at once, finds somebody before it. A process's threads stand in a `Line`: one of them may be at the gate.
+    A process first takes the byte NEXT, then waits for the byte LOCK, which is the lock. So a process that releases it
+    and wants it again finds another one before it. Only one thread per process may use it at a time: see FairLock.
     """
 
     def __init__(self, path: str) -> None:
         self._path = path
         self._file, self._opened_by = -1, 0
 
-    def enter(self, timeout: float) -> bool:
-        """Waits for its turn, at most `timeout` seconds; whether it came. False, too, where the file cannot be used."""
+    def acquire(self, timeout: float) -> bool:
+        """Waits for the lock, at most `timeout` seconds; returns whether it was acquired. Also False where the file
+        cannot be used: then SQLite alone decides who writes next."""
         ends_at = time.monotonic() + timeout
         try:
-            if self._opened_by != os.getpid():  # not what a fork handed down
+            if self._opened_by != os.getpid():  # a file inherited over a fork would share its parent's locks
                 self._open()
             if not self._take(NEXT, ends_at):
                 return False
             try:
-                return self._take(HELD, ends_at)
+                return self._take(LOCK, ends_at)
             finally:
                 fcntl.lockf(self._file, fcntl.LOCK_UN, 1, NEXT)
-        except OSError:  # another user's file, a file system without locks: who goes first is then left to chance
+        except OSError:  # another user's file, or a file system without locks
             return False
 
-    def leave(self) -> None:
+    def release(self) -> None:
         with contextlib.suppress(OSError):
-            fcntl.lockf(self._file, fcntl.LOCK_UN, 1, HELD)
+            fcntl.lockf(self._file, fcntl.LOCK_UN, 1, LOCK)
 
     def _open(self) -> None:
-        """Makes the file, where it is missing, for whoever may write to the directory's database."""
+        """Opens the file; makes it where it is missing, for the user who owns the database's directory."""
         directory = os.stat(os.path.dirname(self._path) or ".")
         try:
             self._file = os.open(self._path, os.O_RDWR | os.O_CLOEXEC)
         except FileNotFoundError:
             self._file = os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o660)
-            with contextlib.suppress(OSError):  # root does it for the user whose directory it is
+            with contextlib.suppress(OSError):  # only root can give it to that user
                 os.fchown(self._file, directory.st_uid, directory.st_gid)
         self._opened_by = os.getpid()
 
@@ -104,6 +114,109 @@ class Gate:
                     raise
                 if time.monotonic() > ends_at:
                     return False
-                time.sleep(LOOK_EVERY)
+                time.sleep(POLL)
             else:
                 return True
+
+
+class _Task(Enum):
+    """What a thread does once it is woken."""
+
+    RETURN = auto()  # its result or its error is there
+    BE_LEADER = auto()
+    WRITE_ALONE = auto()  # the group's transaction failed, perhaps because of another thread's item
+
+
+class _Member(Generic[Item, Result]):
+    """A waiting thread and the result of its item."""
+
+    result: Result
+
+    def __init__(self, item: Item) -> None:
+        self.item = item
+        self.error: BaseException | None = None
+        self.task = _Task.RETURN
+        self._woken = Lock()
+        self._woken.acquire()
+
+    def wait(self) -> None:
+        self._woken.acquire()
+
+    def wake(self) -> None:
+        self._woken.release()
+
+
+class GroupCommit(Generic[Item, Result]):
+    """Group commit: what the threads of one process want to write at the same time goes into one transaction.
+
+    A commit costs a disk flush, and SQLite its one writer, however little it writes. So while one transaction of the
+    group is open, further threads wait together. One of them, the leader, then writes for all of them and commits once.
+    No thread goes on before its own item is committed.
+
+    `write` gets one or more items and runs in a transaction that `transaction()` opens and `begin()` starts. It returns
+    one result per item, in the same order. Results must be plain values: they are made in the session of the leader.
+    """
+
+    def __init__(
+        self,
+        write: Callable[[Sequence[Item]], Sequence[Result]],
+        transaction: Callable[[], AbstractContextManager[None]],
+        begin: Callable[[], object],
+    ) -> None:
+        self._write, self._transaction, self._begin = write, transaction, begin
+        self._lock = Lock()
+        self._waiting: deque[_Member[Item, Result]] = deque()
+        self._has_leader = False
+
+    def run(self, item: Item) -> Result:
+        """The result of the item, once its transaction is committed; raises what `write` raises for it alone."""
+        mine: _Member[Item, Result] = _Member(item)
+        with self._lock:
+            if self._has_leader:
+                self._waiting.append(mine)
+            else:
+                self._has_leader, mine.task = True, _Task.BE_LEADER
+        if mine.task is not _Task.BE_LEADER:
+            mine.wait()
+        if mine.task is _Task.BE_LEADER:
+            self._write_for_all(mine)
+        if mine.task is _Task.WRITE_ALONE:
+            with self._transaction():
+                return self._write([item])[0]
+        if mine.error is not None:
+            raise mine.error
+        return mine.result
+
+    def _write_for_all(self, mine: _Member[Item, Result]) -> None:
+        """Writes the items of all waiting threads, then makes the first thread that came meanwhile the leader."""
+        members, task = [mine], _Task.RETURN
+        try:
+            with self._transaction():
+                try:
+                    self._begin()  # this may wait: threads that come until then join this one
+                finally:  # where it cannot begin, it fails for all at once instead of for one after the other
+                    members += self._take(MOST - 1)
+                task = _Task.WRITE_ALONE if len(members) > 1 else _Task.RETURN
+                for member, result in zip(members, self._write([member.item for member in members]), strict=True):
+                    member.result = result
+                task = _Task.RETURN  # a commit that fails, fails for all
+        except Exception as error:  # noqa: BLE001 - each waiting thread raises it
+            for member in members:
+                member.error = error
+        finally:
+            self._hand_over(members, task)
+
+    def _hand_over(self, members: Sequence[_Member[Item, Result]], task: _Task) -> None:
+        with self._lock:
+            leader = self._waiting.popleft() if self._waiting else None
+            self._has_leader = leader is not None
+        for member in members:
+            member.task = task
+            member.wake()
+        if leader:
+            leader.task = _Task.BE_LEADER
+            leader.wake()
+
+    def _take(self, most: int) -> list[_Member[Item, Result]]:
+        with self._lock:
+            return [self._waiting.popleft() for _ in range(min(most, len(self._waiting)))]

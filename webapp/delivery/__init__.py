@@ -1,1 +1,1 @@
-"""The engine between services and webhooks: lanes (ring, take, drain) and the ledger (due, record)."""
+"""The delivery engine: lanes (ring, take, drain), what is due, sending, recording. See docs/how-it-works.md."""

@@ -1,9 +1,9 @@
-"""Lanes: ring, take, drain. The database is the queue and the lane's row its lock; Redis is only the bell.
+"""Lanes: take, drain, let go. The database is the queue, the lane's row is its lock, Redis only wakes a worker.
 
-No ring is lost: *ring* sets a marker and enqueues a job only if it was not set; the *job* begins by the marker being
-cleared, then takes the lane; at its *end* it lets the lane go, commits, and only then looks once more; *capture* rings
-after its commit. Whatever commits before the lane is let go is seen by the last look, whatever comes after finds it
-free. What a crash or a Redis outage swallows, the sweep rings again within seconds.
+No ring is lost. *Ring* sets a marker in Redis and enqueues a job only if the marker was not set. The *job* clears the
+marker, then takes the lane. At its *end* it lets the lane go, commits, and only then looks once more for due rows.
+*Capture* rings after its commit. So the last look sees a delivery that was committed before the lane was let go, and a
+later one finds the lane free. After a crash or a Redis outage the sweep rings again, within seconds.
 """
 
 import secrets
@@ -12,103 +12,29 @@ from collections.abc import Callable
 from typing import TypeVar
 
 import structlog
-from redis import Redis
-from redis.exceptions import RedisError
-from sqlalchemy import Connection, bindparam, func, null, or_, select, update
+from sqlalchemy import Connection, bindparam, func, null, or_, update
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 
 from webapp.clock import now_sql
 from webapp.config import current_config
 from webapp.db.transactions import autocommit, read_autocommit
-from webapp.delivery import ledger, record, sending, states
+from webapp.delivery import ledger, record, rings, sending, states
 from webapp.delivery.ledger import Batch
-from webapp.delivery.moves import move
-from webapp.delivery.queues import FAST, MAIL, SLOW, queues
 from webapp.extensions import db
 from webapp.models import Lane
 
 log = structlog.get_logger()
 T = TypeVar("T")
 
-SLICE = 2.0  # seconds a lane is drained before others have their turn
-LEASE_MARGIN = 15.0  # seconds: what recording may take on top of the longest batch
-MARKER_SECONDS = 3600
-FAILURE_TTL = 86400
-RECORD_PAUSES = (0.05, 0.1, 0.2, 0.5, 1.0)  # seconds between tries to record, the last repeating
+WRITE_PAUSES = (0.05, 0.1, 0.2, 0.5, 1.0)  # seconds before writing is tried again, the last one repeating
 
 
-def lease() -> float:
-    """Seconds a lane is held: longer than the longest batch (slice + deadline) by construction."""
-    return SLICE + current_config.deadline + LEASE_MARGIN
-
-
-# Ring ----------------------------------------------------------------------------------------------------------------
-
-
-def ring(webhook_id: int, slow: bool = False) -> None:
-    """Sees to it that a job will drain this lane; harmless if one waits already, or if Redis is away."""
-    _ring(str(webhook_id), SLOW if slow else FAST, "webapp.jobs.drain", webhook_id)
-
-
-def ring_mail() -> None:
-    """Sees to it that a job will send what mail is due."""
-    _ring("mail", MAIL, "webapp.jobs.send_mail")
-
-
-def ring_forget() -> None:
-    """Sees to it that a job will delete and anonymise what leads it is time for."""
-    _ring("forget", MAIL, "webapp.jobs.forget")
-
-
-def _ring(name: str, queue: str, job: str, *arguments: int) -> None:
-    if queues.resting:
-        return
-    try:
-        if queues.redis.set(_marker(name), 1, nx=True, ex=MARKER_SECONDS):
-            enqueue(name, queue, job, *arguments)
-    except RedisError as error:
-        queues.failed()
-        log.warning("the bell could not be rung, the sweep will", lane=name, error=type(error).__name__)
-
-
-def enqueue(name: str, queue: str, job: str, *arguments: int) -> None:
-    """Puts a job into a queue; its id begins with the lane's name, by which the sweep knows that it waits."""
-    job_id = f"{name}-{secrets.token_hex(6)}"
-    with queues.redis.pipeline(transaction=False) as pipeline:  # what the job is about goes before it
-        queues.get(queue).enqueue(
-            job,
-            *arguments,
-            job_id=job_id,
-            job_timeout=-1,
-            result_ttl=0,
-            failure_ttl=FAILURE_TTL,
-            pipeline=pipeline,
-        )
-        pipeline.execute()
-
-
-def mark(name: str) -> None:
-    """Sets a marker whether or not it is there, as the sweep does, which knows that no job waits."""
-    queues.redis.set(_marker(name), 1, ex=MARKER_SECONDS)
-
-
-def unmark(job_id: str, pipeline: Redis) -> None:
-    """Says that a job begins: a ring from now on needs another one. Where that is not heard, rings are swallowed until
-    the sweep, which does not trust the marker."""
-    pipeline.delete(_marker(job_id.rpartition("-")[0]))
-
-
-def _marker(name: str) -> str:
-    return f"leadhook:rung:{name}"
-
-
-# Statements made once: building them would cost more than running them.
+# Built once: building a statement costs more than running it.
 _LANE = Lane.webhook_id == bindparam("lane")
-_FREE = select(Lane.slow_since).where(_LANE, ~ledger.HELD)
 _TAKE = (
     update(Lane)
-    .where(_LANE, ~ledger.HELD)
+    .where(_LANE, ~ledger.LANE_LOCKED)
     .values(
         token=bindparam("holder"),
         lease_until=now_sql() + ledger.LEASE,
@@ -116,38 +42,27 @@ _TAKE = (
     )
     .returning(Lane.abandoned)
 )
-# PostgreSQL does not wait for its disk to say that a lane is ours: a crash that forgets it frees the lane before its
-# time, and of the two that hold it then one is refused when it records.
+# PostgreSQL commits this without waiting for its disk. If a crash loses it, the lane is free too early and two drains
+# may hold it; then the fence refuses what the older one records.
 _UNFLUSHED = func.set_config("synchronous_commit", "off", True).is_not(None)
 _TAKES = {"sqlite": _TAKE, "postgresql": _TAKE.where(_UNFLUSHED)}
 _LET_GO = update(Lane).where(_LANE, Lane.token == bindparam("holder")).values(token=null(), lease_until=0.0)
 
 
-def ring_unless_held(webhook_id: int) -> None:
-    """Rings after a commit, unless a drain is under way: its last look will see what was committed."""
-    with read_autocommit() as connection:
-        free = connection.execute(_FREE, {"lane": webhook_id, "lease": lease()}).one_or_none()
-    if free is not None:
-        ring(webhook_id, slow=free.slow_since is not None)
-
-
-# Take ----------------------------------------------------------------------------------------------------------------
-
-
 class Hold:
-    """A lane that is ours: the token proves it, until `ends_at` (monotonic) for certain."""
+    """A lane that this drain has locked; `token` proves it. The lock lasts until `ends_at` (monotonic) at least."""
 
     def __init__(self, webhook_id: int, token: str, careful: bool, ends_at: float) -> None:
         self.webhook_id = webhook_id
         self.token = token
-        self.careful = careful  # somebody died holding it: one row a batch until one is recorded
+        self.careful = careful  # the last holder died: one row per batch until a batch is recorded
         self.ends_at = ends_at
 
 
 def take(connection: Connection, webhook_id: int) -> Hold | None:
-    """Takes a lane that nobody holds; None if somebody does."""
-    token, ends_at = secrets.token_hex(8), time.monotonic() + lease()
-    given = {"lane": webhook_id, "holder": token, "lease": lease()}
+    """Locks a lane; None if another drain holds it."""
+    token, ends_at = secrets.token_hex(8), time.monotonic() + ledger.lease()
+    given = {"lane": webhook_id, "holder": token, "lease": ledger.lease()}
     row = connection.execute(_TAKES[connection.dialect.name], given).one_or_none()
     return Hold(webhook_id, token, bool(row.abandoned), ends_at) if row else None
 
@@ -156,14 +71,14 @@ def take(connection: Connection, webhook_id: int) -> Hold | None:
 
 
 def drain(webhook_id: int, stopping: Callable[[], bool] = lambda: False) -> None:
-    """Sends what is due for one webhook until nothing is, its slice is over or `stopping()`; then rings if more is."""
-    slice_ends_at = time.monotonic() + SLICE
+    """Sends a webhook's due deliveries until none is left, the slice is over or `stopping()`; rings if any are left."""
+    slice_ends_at = time.monotonic() + ledger.SLICE
 
     def turn_is_over() -> bool:
         return stopping() or time.monotonic() >= slice_ends_at
 
     if stopping():
-        ring_unless_held(webhook_id)  # somebody else's, then
+        rings.ring_unless_locked(webhook_id)  # for another process
         return
     while True:
         hold = _take(webhook_id)
@@ -175,7 +90,7 @@ def drain(webhook_id: int, stopping: Callable[[], bool] = lambda: False) -> None
         if not due:
             return
         if ended or turn_is_over():
-            ring(webhook_id, slow)
+            rings.ring(webhook_id, slow)
             return
 
 
@@ -185,14 +100,14 @@ def _take(webhook_id: int) -> Hold | None:
 
 
 def _send_all(hold: Hold, turn_is_over: Callable[[], bool]) -> bool:
-    """Sends batch after batch until the lane is let go, or lost; whether that is because the receiver wants a rest."""
+    """Sends batch after batch until the lane is let go or lost. Returns whether a time-out or 410 ended one early."""
     ended, batch = False, _first_batch(hold)
     while batch is not None:
         sent, more = sending.Sending(batch, turn_is_over), False
         try:
             sent.run()
             ended = sent.ended
-            # After a batch that was not full there is seldom another: the lane is let go, and then looked at again.
+            # After a batch that was not full there is seldom another one: let the lane go, then look again.
             more = len(batch.rows) == ledger.BATCH and not (ended or turn_is_over())
         finally:
             batch = _in_time(hold, _record(hold, batch, sent, more))
@@ -200,21 +115,21 @@ def _send_all(hold: Hold, turn_is_over: Callable[[], bool]) -> bool:
 
 
 def _first_batch(hold: Hold) -> Batch | None:
-    """What is due, read once the lane is ours for all to see; the lane is given back where nothing is."""
+    """The first due deliveries, read after the lock is committed; lets the lane go if there are none."""
     batch = None
     try:
         batch = _select(hold)
     finally:
         if batch is None:
-            _give_back(hold)
+            _let_go(hold)
     return _in_time(hold, batch)
 
 
 def _in_time(hold: Hold, batch: Batch | None) -> Batch | None:
-    """The batch; None, and the lane given back, where it was read so late that its sends might outlive the lease."""
-    if batch is not None and time.monotonic() > hold.ends_at - lease() + LEASE_MARGIN:
-        log.warning("a batch was read too late to be sent, another take will", webhook=hold.webhook_id)
-        _give_back(hold)
+    """The batch; None, and the lane let go, if it was read so late that sending it could outlast the lease."""
+    if batch is not None and time.monotonic() > hold.ends_at - ledger.lease() + ledger.LEASE_MARGIN:
+        log.warning("a batch was read too late to send; the next drain sends it", webhook=hold.webhook_id)
+        _let_go(hold)
         return None
     return batch
 
@@ -224,53 +139,53 @@ def _select(hold: Hold) -> Batch | None:
         return ledger.batch(connection, hold.webhook_id, limit=1 if hold.careful else ledger.BATCH)
 
 
-def _give_back(hold: Hold) -> None:
+def _let_go(hold: Hold) -> None:
     def once() -> None:
         with autocommit() as connection:
             connection.execute(_LET_GO, {"lane": hold.webhook_id, "holder": hold.token})
 
-    _insist(hold, once)
+    _retry_while_leased(hold, once)
 
 
 def _record(hold: Hold, batch: Batch, sent: sending.Sending, more: bool) -> Batch | None:
-    """Records a batch and selects the next; None: the lane is let go or lost."""
-    return _insist(hold, lambda: _record_once(hold, batch, sent, more))
+    """Records a batch and reads the next one; None: the lane was let go or lost."""
+    return _retry_while_leased(hold, lambda: _record_once(hold, batch, sent, more))
 
 
-def _insist(hold: Hold, deed: Callable[[], T]) -> T:
-    """Does it again and again while the lease lasts: deadlocks pass, and databases come back."""
+def _retry_while_leased(hold: Hold, write: Callable[[], T]) -> T:
+    """Repeats a write that fails until the lease ends: deadlocks pass, and databases come back."""
     for number in range(10_000):
         try:
-            return deed()
+            return write()
         except (DBAPIError, PoolTimeoutError) as error:
-            pause = RECORD_PAUSES[min(number, len(RECORD_PAUSES) - 1)]
+            pause = WRITE_PAUSES[min(number, len(WRITE_PAUSES) - 1)]
             if time.monotonic() + pause > hold.ends_at:
                 raise
             cause = error.orig if isinstance(error, DBAPIError) else error
-            log.warning("writing to a lane failed, trying again", webhook=hold.webhook_id, error=type(cause).__name__)
+            log.warning("writing to a lane failed; trying again", webhook=hold.webhook_id, error=type(cause).__name__)
             time.sleep(pause)
     raise AssertionError("unreachable")
 
 
 def _record_once(hold: Hold, batch: Batch, sent: sending.Sending, more: bool) -> Batch | None:
-    target = batch.target
-    retries = current_config.retry_schedule if target.automatic_retries else ()
-    moves = [(one, move(one, retries)) for one in sent.tries]
-    used_at = record.token_use(target, sent.tries)
-    only_record = not (more or used_at or sent.unsendable or record.may_pause(target, sent.tries))
-    following, ends_at = None, time.monotonic() + lease()
-    # PostgreSQL records by one statement, which commits itself where nothing else is to be done.
+    settings = batch.settings
+    retries = current_config.retry_schedule if settings.automatic_retries else ()
+    moves = [(one, ledger.move(one, retries)) for one in sent.tries]
+    used_at = record.token_use(settings, sent.tries)
+    only_record = not (more or used_at or sent.unsendable or record.may_pause(settings, sent.tries))
+    following, ends_at = None, time.monotonic() + ledger.lease()
+    # PostgreSQL records with one statement, which commits itself if there is nothing else to write.
     with autocommit() if only_record and db.engine.dialect.name == "postgresql" else db.engine.begin() as connection:
-        lane = record.write(connection, target, hold.token, lease() if more else None, moves)
+        lane = record.write(connection, settings, hold.token, ledger.lease() if more else None, moves)
         if lane is None:
-            log.warning("the lane was lost before recording", webhook=hold.webhook_id)
+            log.warning("another drain took the lane before this one recorded", webhook=hold.webhook_id)
             return None
         if used_at:
-            record.token_used(connection, target, used_at)
+            record.token_used(connection, settings, used_at)
         record.unsendable(connection, sent.unsendable)
         reason = None if only_record else record.pause_reason(lane, sent.tries)
-        if reason and states.pause(connection, target.webhook_id, reason):
-            record.report_pause(connection, target.webhook_id, sent.tries[-1])
+        if reason and states.pause(connection, settings.webhook_id, reason):
+            record.report_pause(connection, settings.webhook_id, sent.tries[-1])
         if more:
             following = ledger.batch(connection, hold.webhook_id)
             if following is None:

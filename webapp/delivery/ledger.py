@@ -1,8 +1,10 @@
-"""What is due. Every statement here runs on a connection that its caller opened.
+"""Which deliveries are due, and what becomes of them after an attempt.
 
-*Due* is one predicate, in three parts that have an index each: clicked (a manual retry or a test waits for its one
-try), fresh (never tried), again (its next automatic try has come). The same words serve the batch, the last look after
-a drain and the sweep, for a look that counts what the batch refuses would ring for ever.
+Every statement here runs on a connection that its caller opened.
+
+*Due* is one predicate with three parts, each with an index: clicked (a manual retry or a test waits for its attempt),
+fresh (not tried yet), again (the time of its next automatic attempt has come). The batch, the last look after a drain
+and the sweep use the same predicate: a look that finds rows which the batch does not take would ring for ever.
 """
 
 from collections.abc import Sequence
@@ -27,14 +29,19 @@ from sqlalchemy import (
 )
 
 from webapp.clock import now_sql
-from webapp.models import ApiKey, Authentication, Delivery, Lane, PreviousSecret, Webhook, WebhookState
+from webapp.config import current_config
+from webapp.models import ApiKey, Authentication, Delivery, DeliveryState, Lane, PreviousSecret, Webhook, WebhookState
+from webapp.webhooks.outcome import ErrorKind, Outcome
+from webapp.webhooks.schedule import next_delay
 
+SLICE = 2.0  # seconds a lane is drained before other lanes get their turn
+LEASE_MARGIN = 15.0  # seconds that recording may take after the longest batch
 BATCH = 20
-CLICKED_SHARE = 5  # of a batch at most, so that retrying 50,000 never starves a new lead
-FRESH_SHARE = 15  # with the clicked ones, while old ones wait to be tried again
-GIVE_UP_AFTER = 5 * 86400.0  # seconds of failures only, and a webhook may be paused
+CLICKED_SHARE = 5  # rows of a batch at most, so that a bulk retry of 50,000 does not delay new leads
+FRESH_SHARE = 15  # rows together with the clicked ones, while older deliveries wait for another attempt
+GIVE_UP_AFTER = 5 * 86400.0  # seconds with failures only, after which a webhook may be paused
 
-# Written as SQL with literals: SQLite uses a partial index only where the query repeats its condition word for word.
+# SQL text with literals: SQLite uses a partial index only if the query repeats its condition literally.
 CLICKED = text("deliveries.retry_at IS NOT NULL")
 FRESH = text("deliveries.state = 'pending' AND deliveries.tries = 0")
 AGAIN = text("deliveries.state = 'pending' AND deliveries.tries > 0")
@@ -43,8 +50,13 @@ UNCLICKED = text("deliveries.retry_at IS NULL")
 ACTIVE = Webhook.state == WebhookState.ACTIVE
 
 
+def lease() -> float:
+    """Seconds a lane stays locked: always longer than the longest batch (slice + deadline)."""
+    return SLICE + current_config.deadline + LEASE_MARGIN
+
+
 class Due(NamedTuple):
-    """A delivery as selected for sending; `retry_at` is the click it answers, None for an automatic try."""
+    """A delivery to send. `retry_at`: the click that asked for this attempt; None for an automatic one."""
 
     id: int
     message_id: str
@@ -57,24 +69,24 @@ class Due(NamedTuple):
 
 
 @dataclass(frozen=True)
-class Target:
-    """A webhook's settings, read just before the batch they are for."""
+class WebhookSettings:
+    """A webhook's settings, read together with the batch that they are for."""
 
     webhook_id: int
     url: str | None
     signed: bool
     token_id: int | None
-    token_encrypted: bytes | None  # None where the token was revoked or never chosen
+    token_encrypted: bytes | None  # None if the token was revoked or never chosen
     token_used_at: datetime | None
-    previous_encrypted: bytes | None  # what the token was before it was rotated, which signs too until then
+    previous_encrypted: bytes | None  # the secret before a rotation; it signs too, until the next field
     previous_until: float | None  # epoch seconds
     automatic_retries: bool
     parallel_requests: int
-    failing_long: bool  # it may be paused for its failures
+    failing_long: bool  # it has failed for GIVE_UP_AFTER, and may be paused
 
 
 class Batch(NamedTuple):
-    target: Target
+    settings: WebhookSettings
     rows: Sequence[Due]
 
 
@@ -83,7 +95,7 @@ _COLUMNS = [getattr(Delivery, name) for name in Due._fields]
 
 def _part(order: Any, limit: int, *conditions: Any) -> Subquery:
     of_webhook = Delivery.webhook_id == bindparam("webhook_id")
-    # The limit as a literal: it is what tells PostgreSQL, planning for any values, how little is read.
+    # The limit as a literal, so that PostgreSQL's generic plan knows how few rows are read.
     return (
         select(*_COLUMNS)
         .where(of_webhook, *conditions)
@@ -101,7 +113,7 @@ def _parts() -> Any:
 
 
 _DUE = _parts().subquery("due")
-_SETTINGS = (  # the fields of Target after the first
+_SETTINGS = (  # the fields of WebhookSettings after the first
     Webhook.url,
     Webhook.authentication == Authentication.SHARED_TOKEN,
     Webhook.shared_token_id,
@@ -124,19 +136,19 @@ _BATCH = (
 
 
 def batch(connection: Connection, webhook_id: int, limit: int = BATCH) -> Batch | None:
-    """What is due for a webhook, at most `limit` in the order of sending, with its settings; None where nothing is.
+    """A webhook's due deliveries, at most `limit`, in the order of sending, with its settings; None if none is due.
 
-    Both by one statement, each row with the settings: to ask twice would cost more than that.
+    One statement reads both, each row with the settings: two statements would cost more.
     """
     found: Sequence[Any] = connection.execute(_BATCH, {"webhook_id": webhook_id}).all()
     if not found:
         return None
-    settings = len(_SETTINGS)
-    return Batch(Target(webhook_id, *found[0][:settings]), _shares([row[settings:] for row in found])[:limit])
+    width = len(_SETTINGS)
+    return Batch(WebhookSettings(webhook_id, *found[0][:width]), _shares([row[width:] for row in found])[:limit])
 
 
 def _shares(found: Sequence[Any]) -> list[Due]:
-    """Clicked ones, then fresh ones to their share, then old ones; fresh ones again where room is left."""
+    """Clicked rows, then fresh ones up to their share, then older ones; then more fresh ones if there is room."""
     ranked: tuple[list[Due], list[Due], list[Due]] = ([], [], [])
     for row in found:
         ranked[row[0]].append(Due._make(row[1:]))
@@ -147,7 +159,7 @@ def _shares(found: Sequence[Any]) -> list[Due]:
 
 
 def is_due(webhook: Any = Webhook.id) -> Any:
-    """The predicate as SQL, for a webhook's row: whether any delivery of it is due. Ask only of active webhooks."""
+    """SQL: whether the webhook has a due delivery. Only for active webhooks."""
     of_webhook = Delivery.webhook_id == webhook
     return or_(
         exists().where(of_webhook, CLICKED),
@@ -156,30 +168,83 @@ def is_due(webhook: Any = Webhook.id) -> Any:
     )
 
 
-# Whether a lane is held: its lease ends between now and now + :lease seconds. The upper bound is for clocks that are
-# set back: a lease from the future locks nothing.
+# A lane is locked while its lease ends between now and now + :lease seconds. The upper bound is for clocks that are set
+# back: a lease that ends later than any lease can does not lock the lane.
 LEASE = bindparam("lease", type_=Lane.lease_until.type)
-HELD = and_(Lane.lease_until > now_sql(), Lane.lease_until <= now_sql() + LEASE)
+LANE_LOCKED = and_(Lane.lease_until > now_sql(), Lane.lease_until <= now_sql() + LEASE)
 
 
-# Of the id that is given, not of the joined row's: so each part of the predicate is one look into its index.
+# With the id as a parameter, not the joined row's column: so each part of the predicate is one index lookup.
 _THIS = bindparam("webhook_id", type_=Webhook.id.type)
 _LAST_LOOK = select(Lane.slow_since).join(Webhook).where(Lane.webhook_id == _THIS, ACTIVE, is_due(_THIS))
 
 
 def last_look(connection: Connection, webhook_id: int) -> tuple[bool, bool]:
-    """Whether anything is due for a webhook, and whether its lane is slow."""
+    """Whether a webhook has a due delivery, and whether its lane is slow."""
     lane = connection.execute(_LAST_LOOK, {"webhook_id": webhook_id}).one_or_none()
     return lane is not None, lane is not None and lane.slow_since is not None
 
 
 _PATIENT = or_(Lane.slow_since.is_not(None), Lane.failures > 0)
-_DUE_LANES = select(Lane.webhook_id, _PATIENT).join(Webhook).where(ACTIVE, ~HELD, is_due())
+_DUE_LANES = select(Lane.webhook_id, _PATIENT).join(Webhook).where(ACTIVE, ~LANE_LOCKED, is_due())
 
 
 def due_lanes(connection: Connection, lease: float) -> Sequence[tuple[int, bool]]:
-    """The free lanes with due deliveries, for the sweep: webhook id, and whether those on the fast queue go first.
+    """The free lanes with due deliveries, for the sweep: webhook id, and whether its job goes to the slow queue.
 
-    That is so of slow lanes, and of those that failed last: their retries become due by the dozen, between two sweeps.
+    Slow lanes do, and lanes whose last attempt failed: many of their retries become due between two sweeps.
     """
     return [(webhook_id, slow) for webhook_id, slow in connection.execute(_DUE_LANES, {"lease": lease})]
+
+
+# What becomes of a delivery after an attempt -------------------------------------------------------------------------
+
+GONE = 410
+
+
+class Sent(NamedTuple):
+    """One attempt and its outcome. `attempt_id` is made before sending; `timestamp` is the webhook-timestamp sent."""
+
+    due: Due
+    attempt_id: str
+    started_at: datetime
+    timestamp: int
+    outcome: Outcome
+
+
+class Unsendable(NamedTuple):
+    """A delivery that cannot be sent, and why: it is put on hold, never sent unsigned."""
+
+    due: Due
+    reason: str
+
+
+class Move(NamedTuple):
+    """The changes to a delivery. `delay`: seconds to the next automatic attempt, None for none, unless `keep_due`."""
+
+    state: DeliveryState
+    tries: int
+    keep_due: bool
+    delay: float | None
+    gave_up: bool
+
+
+def move(sent: Sent, retries: Sequence[float]) -> Move:
+    """The next state of a delivery. `retries`: the waits of its schedule in seconds, empty where retries are off.
+
+    A manual retry is one attempt: it does not change the automatic schedule or the count of its attempts.
+    """
+    due, outcome = sent.due, sent.outcome
+    clicked = due.retry_at is not None
+    tries = due.tries if clicked else due.tries + 1
+    if outcome.delivered:
+        return Move(DeliveryState.DELIVERED, tries, keep_due=False, delay=None, gave_up=False)
+    if clicked:
+        waits = due.state == DeliveryState.PENDING and not due.test
+        return Move(DeliveryState(due.state) if waits else DeliveryState.FAILED, tries, waits, None, gave_up=False)
+    final = outcome.code == GONE or outcome.error == ErrorKind.BLOCKED_ADDRESS
+    delay = None if final else next_delay(retries, tries, outcome.retry_after)
+    if delay is None:
+        gave_up = bool(retries) and not final
+        return Move(DeliveryState.FAILED, tries, keep_due=False, delay=None, gave_up=gave_up)
+    return Move(DeliveryState.PENDING, tries, keep_due=False, delay=delay, gave_up=False)

@@ -1,8 +1,8 @@
-"""Recording a batch: attempts, the deliveries moved on, the lane's health, what is to be reported. One transaction.
+"""Records a batch in one transaction: attempts, the deliveries' new states, the lane's health, entries for reports.
 
-The lane's row is updated first, where the token is still ours: under that row's lock nothing else moves these
-deliveries. Where the token is not ours any more, somebody took the lane after our lease ended: the attempts are kept,
-for they were made, and nothing newer is overwritten. PostgreSQL is told all of it by one statement, SQLite one by one.
+It first updates the lane's row, if the token is still this drain's: the *fence*. Under that row's lock nothing else
+changes these deliveries. If another drain has taken the lane since, only the attempts are inserted, because they were
+made, and nothing newer is overwritten. PostgreSQL gets all of it in one statement, SQLite one statement after another.
 """
 
 from collections.abc import Sequence
@@ -15,30 +15,36 @@ from sqlalchemy import Boolean, Connection, Double, bindparam, case, func, liter
 from webapp.clock import now_sql
 from webapp.db import bulk
 from webapp.delivery import ledger
-from webapp.delivery.ledger import GIVE_UP_AFTER, Target
-from webapp.delivery.moves import GONE, Move, Sent, Unsendable
+from webapp.delivery.ledger import GIVE_UP_AFTER, GONE, Move, Sent, Unsendable, WebhookSettings
 from webapp.models import ApiKey, Attempt, Delivery, DeliveryState, Lane, Reason, ReportEntry, ReportKind, Webhook
-from webapp.webhooks.outcome import ErrorKind
+from webapp.webhooks.outcome import NO_ANSWER, ErrorKind
 
-EXCERPT = 500  # characters of the last response kept with the delivery, for the Leads page
+EXCERPT = 500  # characters of the last response stored with the delivery, for the Leads page
 USED_PRECISION = timedelta(minutes=1)
-GIVE_UP_TRIES = 10  # failures in a row, for longer than ledger.GIVE_UP_AFTER, before a webhook is paused
+GIVE_UP_TRIES = 10  # failures in a row, for longer than GIVE_UP_AFTER, before a webhook is paused
 
 
-class Health(NamedTuple):
-    """What tries say of a lane: the shape of its UPDATE. Tests tell nothing of a webhook's health."""
+class FencedLane(NamedTuple):
+    """A lane after a record: its failures in a row, and for how many seconds it has been failing (None: it is not)."""
 
-    slow: bool | None  # a time-out was met, or an answer (False), or neither (None)
+    failures: int
+    failing_for: float | None
+
+
+class LaneHealth(NamedTuple):
+    """What the attempts of a batch say about a lane: the shape of its UPDATE. Tests do not count."""
+
+    slow: bool | None  # True: an attempt timed out; False: the receiver answered; None: neither
     delivered: bool
     failed: bool
-    keeps: bool  # the lane is not let go
+    keeps: bool  # the lane stays locked
 
 
 _FAILED = bindparam("failed", type_=Lane.failures.type)
 
 
-def _fence(health: Health) -> Any:
-    """The UPDATE of a lane that is still ours: under its lock nothing else moves its deliveries."""
+def _fence(health: LaneHealth) -> Any:
+    """The UPDATE of a lane that this drain still holds. Under its lock nothing else changes the lane's deliveries."""
     values: dict[str, Any] = {"abandoned": False}
     values |= {"lease_until": now_sql() + ledger.LEASE} if health.keeps else {"lease_until": 0.0, "token": null()}
     if health.slow is not None:
@@ -56,11 +62,11 @@ _fence_alone = cache(_fence)
 
 
 @cache
-def _as_one(health: Health, many_tries: bool | None, many_told: bool | None) -> Any:
-    """All that is recorded as one statement, which PostgreSQL knows; the two as `bulk.many` says.
+def _one_statement(health: LaneHealth, many_tries: bool | None, many_told: bool | None) -> Any:
+    """PostgreSQL: everything that is recorded, in one statement; the two arguments as `bulk.many` returns them.
 
-    Everything but the attempts joins the fence, so that it is not where the fence is not passed. By a join and not by a
-    sub-select, which PostgreSQL could not ask again where a row was changed meanwhile.
+    All parts but the attempts join the fence, so they change nothing if the fence does not match. By a join, not by a
+    sub-select, because PostgreSQL checks a join again if the row was changed while the statement waited for it.
     """
     fence = _fence(health).cte("fence")
     parts: list[Any] = []
@@ -69,51 +75,56 @@ def _as_one(health: Health, many_tries: bool | None, many_told: bool | None) -> 
         parts.append(_MOVES.statement("postgresql", many_tries, webhook=fence.c.webhook_id))
     if many_told is not None:
         parts.append(_ENTRIES.statement("postgresql", many_told, webhook_id=fence.c.webhook_id))
-        # Whether a window is open is asked of the row as it is now: it may be closed while the fence is waited for.
+        # Reads the row as it is then: the window may close while this statement waits for the fence.
         due_at = func.coalesce(Webhook.report_due_at, now_sql())
         parts.append(update(Webhook).where(Webhook.id == fence.c.webhook_id).values(report_due_at=due_at))
     return select(fence.c.failures, fence.c.failing_for).add_cte(*(part.cte() for part in parts))
 
 
 def write(
-    connection: Connection, target: Target, token: str, lease: float | None, moves: Sequence[tuple[Sent, Move]]
-) -> Any:
-    """Records tries, and renews the lease of their lane or (None) lets it go: its failures and for how long it has had
-    nothing else (`failing_for`, seconds), or None where the lane is not ours any more.
+    connection: Connection,
+    settings: WebhookSettings,
+    token: str,
+    lease: float | None,
+    moves: Sequence[tuple[Sent, Move]],
+) -> FencedLane | None:
+    """Records attempts, and renews the lane's lease by `lease` seconds, or (None) lets the lane go.
 
-    Only automatic tries count as failures: a click says nothing about time.
+    Returns None if this drain no longer holds the lane. Only automatic attempts count as failures: a manual retry says
+    nothing about time.
     """
     real = [sent for sent, _ in moves if not sent.due.test]
     failed = sum(not one.outcome.delivered and one.due.retry_at is None for one in real)
     slow = None
     if any(one.outcome.error == ErrorKind.TIMEOUT for one in real):
         slow = True
-    elif any(one.outcome.error is None or one.outcome.code < 999 for one in real):
+    elif any(one.outcome.error is None or one.outcome.code != NO_ANSWER for one in real):
         slow = False
     delivered = any(one.outcome.delivered for one in real)
-    health = Health(slow, delivered, failed > 0, lease is not None)
-    given: dict[str, Any] = {"lane": target.webhook_id, "holder": token}
+    health = LaneHealth(slow, delivered, failed > 0, lease is not None)
+    given: dict[str, Any] = {"lane": settings.webhook_id, "holder": token}
     if lease is not None:
         given["lease"] = lease
     if failed and not delivered:
         given["failed"] = failed
-    tries = [_attempt(target, sent) for sent, _ in moves]
-    moved = [_moved(target, sent, goes) for sent, goes in moves]
-    told = _told(target, moves)
+    tries = [_attempt(settings, sent) for sent, _ in moves]
+    moved = [_moved(settings, sent, goes) for sent, goes in moves]
+    told = _report_entries(settings, moves)
     if connection.dialect.name == "postgresql":
         if moves:
             given |= _ATTEMPTS.parameters(tries) | _MOVES.parameters(moved)
         if told:
             given |= _ENTRIES.parameters(told)
-        return connection.execute(_as_one(health, bulk.many(moves), bulk.many(told)), given).one_or_none()
-    lane = connection.execute(_fence_alone(health), given).one_or_none()
+        row = connection.execute(_one_statement(health, bulk.many(moves), bulk.many(told)), given).one_or_none()
+        return FencedLane(row.failures, row.failing_for) if row else None
+    row = connection.execute(_fence_alone(health), given).one_or_none()
     _ATTEMPTS.execute(connection, tries)
-    if lane is not None:
+    if row is not None:
         _MOVES.execute(connection, moved)
         _ENTRIES.execute(connection, told)
         if told:
-            report_soon(connection, target.webhook_id)
-    return lane
+            report_soon(connection, settings.webhook_id)
+    return FencedLane(row.failures, row.failing_for) if row else None
 
 
 def _try_is_of(given: bulk.Values) -> Sequence[Any]:
@@ -134,7 +145,7 @@ _ATTEMPTS = bulk.inserting(
 _ENTRIES = bulk.inserting("entry", ReportEntry, "webhook_id", "delivery_id", "attempt_id", "kind", where=_entry_is_of)
 
 
-def _attempt(target: Target, sent: Sent) -> dict[str, Any]:
+def _attempt(settings: WebhookSettings, sent: Sent) -> dict[str, Any]:
     due, outcome = sent.due, sent.outcome
     reason = Reason.TEST if due.test else Reason.RETRY if due.retry_at is not None else Reason.AUTOMATIC
     return {
@@ -143,9 +154,9 @@ def _attempt(target: Target, sent: Sent) -> dict[str, Any]:
         "reason": reason,
         "user_id": None if due.retry_at is None else due.retried_by_id,
         "started_at": sent.started_at,
-        "url": target.url,
+        "url": settings.url,
         "timestamp": sent.timestamp,
-        "signed_with_id": target.token_id if target.signed else None,
+        "signed_with_id": settings.token_id if settings.signed else None,
         "code": outcome.code,
         "error": outcome.error,
         "response": outcome.body,
@@ -156,8 +167,8 @@ def _attempt(target: Target, sent: Sent) -> dict[str, Any]:
 
 
 def _move_statement(dialect: str, to: bulk.Values) -> Any:
-    """A cancelled delivery stays cancelled. `retry_at` is cleared only if it is the click that was answered: one that
-    came while this try was under way waits for its own."""
+    """A cancelled delivery stays cancelled. `retry_at` is cleared only if it is the click that this attempt answers: a
+    click that came during the attempt gets an attempt of its own."""
     return (
         update(Delivery)
         .where(Delivery.id == to["delivery"], Delivery.webhook_id == to["webhook"])
@@ -197,11 +208,11 @@ _MOVES = bulk.Bulk(
 )
 
 
-def _moved(target: Target, sent: Sent, goes: Move) -> dict[str, Any]:
-    """How a delivery moves on, and its answer for where the Leads page reads it."""
+def _moved(settings: WebhookSettings, sent: Sent, goes: Move) -> dict[str, Any]:
+    """The delivery's new columns, with the last answer, which the Leads page shows."""
     return {
         "delivery": sent.due.id,
-        "webhook": target.webhook_id,
+        "webhook": settings.webhook_id,
         "new_state": goes.state,
         "new_tries": goes.tries,
         "keep_due": goes.keep_due,
@@ -216,14 +227,14 @@ def _moved(target: Target, sent: Sent, goes: Move) -> dict[str, Any]:
 
 
 _REPORT_NOW = update(Webhook).where(Webhook.id == bindparam("webhook")).values(report_due_at=now_sql())
-_REPORT = _REPORT_NOW.where(Webhook.report_due_at.is_(None))  # while a window is open, its end decides
+_REPORT = _REPORT_NOW.where(Webhook.report_due_at.is_(None))  # while a window is open, the report waits for its end
 
 
-def _told(target: Target, moves: Sequence[tuple[Sent, Move]]) -> list[dict[str, Any]]:
-    """What the owner is to be told of, once a delivery and kind."""
+def _report_entries(settings: WebhookSettings, moves: Sequence[tuple[Sent, Move]]) -> list[dict[str, Any]]:
+    """What the account owner gets a report about; the database keeps one entry per delivery and kind."""
     failed = [(sent, goes) for sent, goes in moves if sent.due.retry_at is None and not sent.outcome.delivered]
-    told = [_entry(target.webhook_id, sent, ReportKind.FAILED) for sent, _ in failed]
-    return told + [_entry(target.webhook_id, sent, ReportKind.GAVE_UP) for sent, goes in failed if goes.gave_up]
+    told = [_entry(settings.webhook_id, sent, ReportKind.FAILED) for sent, _ in failed]
+    return told + [_entry(settings.webhook_id, sent, ReportKind.GAVE_UP) for sent, goes in failed if goes.gave_up]
 
 
 def _entry(webhook_id: int, sent: Sent, kind: ReportKind) -> dict[str, Any]:
@@ -231,53 +242,53 @@ def _entry(webhook_id: int, sent: Sent, kind: ReportKind) -> dict[str, Any]:
 
 
 def report_soon(connection: Connection, webhook_id: int) -> None:
-    """Says that a report is due, unless one will be at the end of a window."""
+    """Makes a report due now, unless a window is open: then it is due at its end."""
     connection.execute(_REPORT, {"webhook": webhook_id})
 
 
 def report_pause(connection: Connection, webhook_id: int, sent: Sent) -> None:
-    """Says that a try paused the webhook: that waits for no window. A webhook that the same delivery pauses once more,
-    after a resume, is told of once more."""
+    """Makes a report due about a pause that an attempt caused; it waits for no window. If the same delivery pauses the
+    webhook again after a resume, it is reported again."""
     entry = bulk.insert(connection.dialect.name, ReportEntry).values(_entry(webhook_id, sent, ReportKind.PAUSED))
     again = {"attempt_id": entry.excluded.attempt_id, "report_id": None}
     connection.execute(entry.on_conflict_do_update(index_elements=["delivery_id", "kind"], set_=again))
     connection.execute(_REPORT_NOW, {"webhook": webhook_id})
 
 
-def token_use(target: Target, sent: Sequence[Sent]) -> datetime | None:
-    """When a Shared Token last signed, where that is to be written: to the minute, for all webhooks share its row."""
-    if not (target.signed and sent):
+def token_use(settings: WebhookSettings, sent: Sequence[Sent]) -> datetime | None:
+    """When a Shared Token last signed; None unless a minute later than what is stored: webhooks share the row."""
+    if not (settings.signed and sent):
         return None
     at = sent[-1].started_at
-    return at if target.token_used_at is None or at - target.token_used_at > USED_PRECISION else None
+    return at if settings.token_used_at is None or at - settings.token_used_at > USED_PRECISION else None
 
 
-def token_used(connection: Connection, target: Target, at: datetime) -> None:
-    """Writes when a Shared Token last signed."""
-    connection.execute(update(ApiKey).where(ApiKey.id == target.token_id).values(last_used_at=at))
+def token_used(connection: Connection, settings: WebhookSettings, at: datetime) -> None:
+    """Stores when a Shared Token last signed."""
+    connection.execute(update(ApiKey).where(ApiKey.id == settings.token_id).values(last_used_at=at))
 
 
 def unsendable(connection: Connection, rows: Sequence[Unsendable]) -> None:
-    """Holds what could not be sent, with the reason; a click on it is answered by that. A test, which nobody waits for
-    once it could not be sent, fails instead: held, it would go out later as if it were a lead."""
+    """Puts deliveries that cannot be sent on hold, with the reason, which also answers a manual retry. A test fails
+    instead: on hold, it would be sent later as if it were a lead."""
     for due, reason in rows:
         delivery = update(Delivery).where(Delivery.id == due.id)
         kept = or_(Delivery.state == DeliveryState.CANCELLED, literal(due.state == DeliveryState.DELIVERED))
-        held = DeliveryState.FAILED if due.test else DeliveryState.HELD
+        held = DeliveryState.FAILED if due.test else DeliveryState.ON_HOLD
         connection.execute(
             delivery.values(state=case((kept, Delivery.state), else_=held.value), state_reason=reason, retry_at=null())
         )
 
 
-def may_pause(target: Target, sent: Sequence[Sent]) -> bool:
-    """Whether `pause_reason` may find one: it is asked within a transaction."""
-    return target.failing_long or any(one.outcome.code == GONE for one in sent)
+def may_pause(settings: WebhookSettings, sent: Sequence[Sent]) -> bool:
+    """Whether `pause_reason`, which needs a transaction, may find a reason."""
+    return settings.failing_long or any(one.outcome.code == GONE for one in sent)
 
 
-def pause_reason(lane: Any, sent: Sequence[Sent]) -> str | None:
-    """Why a webhook is to be paused after these tries, in words; None: it goes on, as it does where none was made."""
+def pause_reason(lane: FencedLane, sent: Sequence[Sent]) -> str | None:
+    """Why the webhook must be paused after these attempts, in words; None if it must not."""
     if any(one.outcome.code == GONE and not one.due.test for one in sent):
         return "The receiver answered 410 Gone: it wants no more leads at this address."
     if sent and lane.failures >= GIVE_UP_TRIES and lane.failing_for is not None and lane.failing_for > GIVE_UP_AFTER:
-        return "Every try has failed for more than five days."
+        return "Every attempt has failed for more than five days."
     return None

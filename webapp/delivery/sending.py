@@ -1,82 +1,92 @@
-"""Sending one batch: no database is open while a socket is. The one way to send, whatever the reason for a try."""
+"""Sends one batch. No transaction is open meanwhile. First attempts, retries and tests are all sent here."""
 
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager, nullcontext
+from threading import Lock
+from typing import cast
 
 import structlog
-from flask import Flask
+from flask import current_app
+from werkzeug.local import LocalProxy
 
 from webapp.clock import utcnow
-from webapp.config import config_of
-from webapp.delivery.ledger import Batch, Due, Target
-from webapp.delivery.moves import GONE, Sent, Unsendable
+from webapp.config import current_config
+from webapp.delivery.ledger import GONE, Batch, Due, Sent, Unsendable, WebhookSettings
 from webapp.delivery.slots import waiting
 from webapp.encryption import CannotDecrypt, decrypt
 from webapp.ids import attempt_id
-from webapp.per_app import per_app
 from webapp.webhooks.outcome import NO_ANSWER, ErrorKind, Outcome
 from webapp.webhooks.sender import Limits, Sender
-from webapp.webhooks.signing import Signer
+from webapp.webhooks.signing import Signer, message_headers
 
 log = structlog.get_logger()
 
 
-def _sender(app: Flask) -> Sender:
-    config = config_of(app)
-    return Sender(
-        Limits(
-            connect_timeout=config.connect_timeout,
-            deadline=config.deadline,
-            allowed_networks=config.allowed_networks,
-            ca_file=config.webhook_ca_file,
-        )
-    )
+_making = Lock()
 
 
-sender = per_app("sender", _sender)  # one for all threads of a process: it keeps the open connections
+def _sender_of_app() -> Sender:
+    """Made when it is first used: it reads the TLS authorities, which web processes do not need."""
+    extensions = current_app.extensions
+    with _making:
+        if "leadhook_sender" not in extensions:
+            limits = Limits(
+                connect_timeout=current_config.connect_timeout,
+                deadline=current_config.deadline,
+                allowed_networks=current_config.allowed_networks,
+                ca_file=current_config.webhook_ca_file,
+            )
+            extensions["leadhook_sender"] = Sender(limits)
+    return cast(Sender, extensions["leadhook_sender"])
+
+
+sender = cast(Sender, LocalProxy(_sender_of_app))  # one for all threads of a process: it keeps the open connections
 
 
 class Sending:
-    """One pass over a batch. `tries` and `unsendable` hold what was done, also when the pass ends early or fails."""
+    """Sends a batch once. `tries` and `unsendable` hold the results, also if sending ends early or raises."""
 
     def __init__(self, batch: Batch, turn_is_over: Callable[[], bool]) -> None:
         self.batch = batch
         self.tries: list[Sent] = []
         self.unsendable: list[Unsendable] = []
-        self.ended = False  # after a time-out, or 410 Gone: the rest waits, or is held
+        self.ended = False  # after a time-out the rest waits; after 410 Gone it is put on hold
         self._begun = False
         self._turn_is_over = turn_is_over
 
     def run(self) -> None:
-        """Sends the rows in order, Parallel requests at a time; stops before the next one when the turn is over, and
-        after a time-out, so that a batch lasts no longer than a slice and one deadline; and where none is wanted."""
-        target = self.batch.target
+        """Sends the rows in order, as many at a time as *Parallel requests* says.
+
+        Stops before the next row when the turn is over, and after a time-out or 410. So a batch lasts no longer than a
+        slice and one deadline.
+        """
+        settings = self.batch.settings
         try:
             signer = self._signer()
         except _CannotSign as error:
             self.unsendable = [Unsendable(due, str(error)) for due in self.batch.rows]
             return
         self._send = sender.send
-        if target.parallel_requests == 1:
+        if settings.parallel_requests == 1:
             for due in self.batch.rows:
                 self._try(due, signer, waiting)
             return
-        # Its threads are no slots: it is this one that waits, for all of them.
-        with waiting(), ThreadPoolExecutor(target.parallel_requests) as pool:
+        # The pool's threads are not slots: this thread, which is one, waits for all of them.
+        with waiting(), ThreadPoolExecutor(settings.parallel_requests) as pool:
             list(pool.map(lambda due: self._try(due, signer), self.batch.rows))
 
     def _signer(self) -> "_Signing | None":
-        target = self.batch.target
-        if not target.url:
+        settings = self.batch.settings
+        if not settings.url:
             raise _CannotSign("The interface has no Lead Webhook URL any more.")
-        if not target.signed:
+        if not settings.signed:
             return None
-        if target.token_encrypted is None:
+        if settings.token_encrypted is None:
             raise _CannotSign("The Shared Token was revoked: choose another one, or no authentication.")
         try:
-            return _Signing(target, decrypt(target.token_encrypted))
+            return _Signing(settings, decrypt(settings.token_encrypted))
         except CannotDecrypt:
             raise _CannotSign("The Shared Token cannot be decrypted: ENCRYPTION_KEYS lacks its key.") from None
 
@@ -86,20 +96,15 @@ class Sending:
         if self._begun and (self.ended or self._turn_is_over()):
             return
         self._begun = True
-        target = self.batch.target
+        settings = self.batch.settings
         one, started_at, timestamp = attempt_id(), utcnow(), int(time.time())
         try:
-            headers = {
-                "content-type": "application/json",
-                "webhook-id": due.message_id,
-                "webhook-timestamp": str(timestamp),
-            }
-            if signer:
-                headers["webhook-signature"] = signer.sign(due.message_id, timestamp, due.payload)
+            signature = signer.sign(due.message_id, timestamp, due.payload) if signer else None
+            headers = message_headers(due.message_id, timestamp, signature)
             with around():
-                outcome = self._send(target.webhook_id, target.url or "", due.payload, headers)
-        except Exception as error:  # whatever it is, it is this try's outcome and not the end of the batch
-            log.error("a try failed in our own code", message=due.message_id, exc_info=error)
+                outcome = self._send(settings.webhook_id, settings.url or "", due.payload, headers)
+        except Exception as error:  # it is this attempt's outcome, and must not end the batch
+            log.error("an attempt failed in Leadhook's own code", message=due.message_id, exc_info=error)
             words = f"Leadhook could not send this ({type(error).__name__}); the server's log says more."
             outcome = Outcome(NO_ANSWER, words, False, (), ErrorKind.BAD_RESPONSE, 0, None)
         if outcome.error == ErrorKind.TIMEOUT or outcome.code == GONE:
@@ -108,17 +113,17 @@ class Sending:
 
 
 class _Signing:
-    """Signs with the token's secret, and until the end of a rotation's overlap, to the try, with the one before it."""
+    """Signs with the token's secret and, until a rotation's overlap ends, also with the secret before it."""
 
-    def __init__(self, target: Target, secret: str) -> None:
+    def __init__(self, settings: WebhookSettings, secret: str) -> None:
         self._newest, self._both = Signer([secret]), None
-        self._until = target.previous_until or 0.0
-        if target.previous_encrypted is None:
+        self._until = settings.previous_until or 0.0
+        if settings.previous_encrypted is None:
             return
         try:
-            self._both = Signer([secret, decrypt(target.previous_encrypted)])
-        except CannotDecrypt:  # the newest signs all the same, and a receiver may know it by now
-            log.warning("the secret before the rotation cannot be decrypted", webhook=target.webhook_id)
+            self._both = Signer([secret, decrypt(settings.previous_encrypted)])
+        except CannotDecrypt:  # the newest still signs, and the receiver may know it by now
+            log.warning("the secret from before the rotation cannot be decrypted", webhook=settings.webhook_id)
 
     def sign(self, message_id: str, timestamp: int, body: bytes) -> str:
         """As `Signer.sign`."""
@@ -127,4 +132,4 @@ class _Signing:
 
 
 class _CannotSign(Exception):
-    """Why nothing of the batch can be sent, in words."""
+    """Why no row of the batch can be sent, in words."""

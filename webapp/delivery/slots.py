@@ -1,9 +1,9 @@
-"""The threads of a worker process: few compute at a time, many wait on sockets.
+"""The threads of a worker process: a few compute at a time, many wait on sockets.
 
-Threads that compute take the interpreter from one another, and ten lanes drained at once were a quarter slower than
-one. So only a few jobs are *active*: one whose receiver has not answered for a moment does not count, and another may
-begin. A job whose receiver has not answered for a second does not take up a slot either, within four times their
-number: so the first contact with hundreds of endpoints that hang takes no place from those that answer.
+Computing threads take the interpreter lock from one another: ten lanes drained at once were a quarter slower than one.
+So only a few jobs are *active* at a time. A job that has waited for its receiver for WAITS_AFTER is not active, and
+another one may begin. A job that has waited for HANGS_AFTER does not occupy a slot either, up to four times the number
+of slots: so the first contact with hundreds of endpoints that hang takes no slots from endpoints that answer.
 """
 
 import threading
@@ -12,18 +12,18 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor, wait
 from contextlib import contextmanager
 
-ACTIVE = 8  # jobs that may compute at a time
-WAITS_AFTER = 0.02  # seconds without an answer, and a job is not active any more
-HANGS_AFTER = 1.0  # seconds without an answer, and it takes up no slot any more
+ACTIVE = 8  # jobs that may compute at the same time
+WAITS_AFTER = 0.02  # seconds of waiting for an answer after which a job is not active
+HANGS_AFTER = 1.0  # seconds of waiting after which a job occupies no slot
 THREADS_PER_SLOT = 4
-LOOK_EVERY = 0.005  # seconds between looks for room, while there is none
+POLL = 0.005  # seconds between two checks for a free slot
 
-_waiting: dict[int, float] = {}  # a thread of this process that waits for a receiver: since when (monotonic)
+_waiting: dict[int, float] = {}  # by thread id of this process: since when (monotonic) it waits for a receiver
 
 
 @contextmanager
 def waiting() -> Iterator[None]:
-    """Says that within the block the thread computes nothing: it waits for a receiver."""
+    """Notes that the thread waits for a receiver within the block, and computes nothing."""
     thread = threading.get_ident()
     _waiting[thread] = time.monotonic()
     try:
@@ -33,7 +33,7 @@ def waiting() -> Iterator[None]:
 
 
 class Slots:
-    """Performs jobs on threads; `begin` returns when there is room for another one, `pace` seconds later at least."""
+    """Performs jobs on threads. `begin` returns when a slot is free for the next job, `pace` seconds later at least."""
 
     def __init__(self, count: int, stopping: Callable[[], bool] = lambda: False, pace: float = 0.0) -> None:
         self._count = count
@@ -45,19 +45,19 @@ class Slots:
         self._stopping = stopping
 
     def begin(self, job: Callable[[], None]) -> None:
-        """Performs a job on a thread; returns once there is room for the next, or when the process is stopping."""
+        """Performs a job on a thread; returns when a slot is free for the next one, or the process is stopping."""
         next_at = time.monotonic() + self._pace
         future = self._pool.submit(job)
         self._busy.add(future)
         future.add_done_callback(self._end)
         self._ended.clear()
         while not (self._stopping() or (self._has_room() and time.monotonic() >= next_at)):
-            self._ended.wait(LOOK_EVERY)
+            self._ended.wait(POLL)
             self._ended.clear()
 
     @property
     def busy(self) -> bool:
-        """Whether a job is being performed."""
+        """Whether any job is running."""
         return bool(self._busy)
 
     def _has_room(self) -> bool:
@@ -74,5 +74,5 @@ class Slots:
         self._ended.set()
 
     def drained(self, within: float) -> bool:
-        """Waits for what is in flight, at most `within` seconds; whether all of it has ended."""
+        """Waits for running jobs, at most `within` seconds; returns whether all of them ended."""
         return not wait(list(self._busy), timeout=within).not_done

@@ -1,4 +1,4 @@
-"""Bulk changes of a webhook's deliveries. Each locks the lane's row first, so that no result is recorded in between."""
+"""Changes many deliveries of a webhook at once. Each locks the lane's row first, so no result is recorded meanwhile."""
 
 from sqlalchemy import Connection, bindparam, case, null, or_, text, update
 
@@ -6,9 +6,9 @@ from webapp.clock import now_sql, utcnow
 from webapp.delivery.ledger import AGAIN, FRESH
 from webapp.models import Delivery, DeliveryState, Lane, Webhook, WebhookState
 
-# In the words of the partial indexes, as in ledger.py: a webhook's few waiting rows are found among a million others.
+# The exact text of the partial indexes, as in ledger.py: SQLite uses such an index only for the same text.
 PENDING = or_(FRESH, AGAIN)
-HELD = text("deliveries.state = 'held'")
+ON_HOLD = text("deliveries.state = 'held'")
 PAUSED_REASON = "The webhook is paused."
 
 
@@ -16,12 +16,12 @@ _LOCK = update(Lane).where(Lane.webhook_id == bindparam("lane")).values(webhook_
 
 
 def lock_lane(connection: Connection, webhook_id: int) -> None:
-    """Holds the lane's row until the transaction ends; an UPDATE, which locks on both databases."""
+    """Locks the lane's row until the transaction ends; by an UPDATE, which locks on both databases."""
     connection.execute(_LOCK, {"lane": webhook_id})
 
 
 def pause(connection: Connection, webhook_id: int, reason: str) -> bool:
-    """Pauses an active webhook and holds what was to be sent, clicks included; whether it was active.
+    """Pauses an active webhook and puts its due deliveries on hold, manual retries included; whether it was active.
 
     The lane's row must be locked.
     """
@@ -33,25 +33,25 @@ def pause(connection: Connection, webhook_id: int, reason: str) -> bool:
 
 
 def hold(connection: Connection, webhook_id: int) -> int:
-    """Holds everything that waits to be sent; a test, which nobody waits for any more, fails. Returns how many."""
+    """Puts due deliveries on hold; returns how many. A test fails instead: its page does not wait that long."""
     of_webhook = update(Delivery).where(Delivery.webhook_id == webhook_id)
     connection.execute(of_webhook.where(Delivery.retry_at.is_not(None)).values(retry_at=null()))
-    held = case((Delivery.test, DeliveryState.FAILED.value), else_=DeliveryState.HELD.value)
+    held = case((Delivery.test, DeliveryState.FAILED.value), else_=DeliveryState.ON_HOLD.value)
     return connection.execute(of_webhook.where(PENDING).values(state=held, state_reason=PAUSED_REASON)).rowcount
 
 
 def release(connection: Connection, webhook_id: int) -> int:
-    """Makes held deliveries due again, oldest first; returns how many."""
-    of_webhook = update(Delivery).where(Delivery.webhook_id == webhook_id, HELD)
+    """Makes deliveries on hold due again, oldest first; returns how many."""
+    of_webhook = update(Delivery).where(Delivery.webhook_id == webhook_id, ON_HOLD)
     return connection.execute(
         of_webhook.values(state=DeliveryState.PENDING, state_reason="", due_at=now_sql())
     ).rowcount
 
 
 def cancel(connection: Connection, webhook_id: int) -> int:
-    """Ends everything that waits for an archived webhook; returns how many."""
+    """Cancels the due deliveries of an archived webhook, and those on hold; returns how many."""
     of_webhook = update(Delivery).where(Delivery.webhook_id == webhook_id)
     connection.execute(of_webhook.where(Delivery.retry_at.is_not(None)).values(retry_at=null()))
-    waiting = of_webhook.where(or_(PENDING, HELD))
+    waiting = of_webhook.where(or_(PENDING, ON_HOLD))
     reason = "The interface was deleted."
     return connection.execute(waiting.values(state=DeliveryState.CANCELLED, state_reason=reason)).rowcount

@@ -1,7 +1,8 @@
-"""The sweep: rings what nobody rang. One sweeper at a time among all hosts, by a lease row in the database.
+"""The sweep: rings lanes whose ring was lost. Only one sweeper works at a time on all hosts: it has a lease in the
+database.
 
-It does not trust markers: it reads which jobs wait, and rings every free lane with due deliveries that is not among
-them. So a lost ring, `FLUSHALL`, a Redis outage or a killed worker costs seconds, never a lead.
+It does not trust markers: it reads which jobs wait, and rings every free lane with due deliveries that has no job. So a
+lost ring, `FLUSHALL`, a Redis outage or a killed worker delays leads by seconds, and none is lost.
 """
 
 import secrets
@@ -14,8 +15,8 @@ from sqlalchemy.exc import IntegrityError
 
 from webapp.clock import now_sql
 from webapp.db.transactions import read_only
-from webapp.delivery import lanes, ledger, states
-from webapp.delivery.queues import FAST, MAIL, NAMES, SLOW, queues
+from webapp.delivery import ledger, rings, states
+from webapp.delivery.rings import FAST, MAIL, NAMES, SLOW, queues
 from webapp.extensions import db
 from webapp.models import (
     AutoresponseCount,
@@ -31,39 +32,39 @@ from webapp.models import (
 
 EVERY = 2.0  # seconds
 LEASE = 10.0
-FORGET_EVERY = 60.0  # seconds between looks at what is to be deleted or anonymised
+FORGET_EVERY = 60.0  # seconds between two checks for leads to delete or anonymise
 
-_OVER = PreviousSecret.until <= now_sql()  # the overlap of a rotation
+_OVERLAP_ENDED = PreviousSecret.until <= now_sql()  # a rotated secret that signs no longer
 
 
 class Sweep:
-    """The sweeper of one supervisor; `once()` does nothing while another one holds the lease."""
+    """The sweeper of one `worker.py`. `once()` does nothing while another sweeper holds the lease."""
 
     def __init__(self) -> None:
         self.token = secrets.token_hex(8)
         self.forgets_at = 0.0  # by time.monotonic()
 
     def once(self) -> None:
-        """One sweep: settles what slipped past a pause or a deletion, drops secrets that sign no more, then rings lanes
-        and mail."""
-        if not self._lead():
+        """One sweep: corrects deliveries that a pause, resume or deletion missed, deletes rotated secrets that sign no
+        longer, then rings lanes and mail."""
+        if not self._hold_lease():
             return
         with read_only(), db.engine.connect() as connection:
-            stray = _stray(connection)
-            overlap_ended = connection.execute(select(exists().where(_OVER))).scalar_one()
+            to_correct = _webhooks_to_correct(connection)
+            overlap_ended = connection.execute(select(exists().where(_OVERLAP_ENDED))).scalar_one()
         if overlap_ended:
             with db.engine.begin() as connection:
-                connection.execute(delete(PreviousSecret).where(_OVER))
-        for webhook_id in stray:
+                connection.execute(delete(PreviousSecret).where(_OVERLAP_ENDED))
+        for webhook_id in to_correct:
             with db.engine.begin() as connection:
-                _settle(connection, webhook_id)
+                _correct(connection, webhook_id)
         with read_only(), db.engine.connect() as connection:
-            due = ledger.due_lanes(connection, lanes.lease())
-            mail, forget = _mail_is_due(connection), self._forgets(connection)
+            due = ledger.due_lanes(connection, ledger.lease())
+            mail, forget = _mail_is_due(connection), self._forget_is_due(connection)
         self._ring(due, mail, forget)
 
-    def _forgets(self, connection: Connection) -> bool:
-        """Whether it is time for the job that forgets, and there may be something for it to do."""
+    def _forget_is_due(self, connection: Connection) -> bool:
+        """Whether it is time for the job that deletes and anonymises, and there may be something for it to do."""
         if time.monotonic() < self.forgets_at:
             return False
         self.forgets_at = time.monotonic() + FORGET_EVERY
@@ -74,18 +75,19 @@ class Sweep:
             waiting = {job_id.rpartition("-")[0] for name in NAMES for job_id in queues.get(name).get_job_ids()}
             for webhook_id, slow in due:
                 if str(webhook_id) not in waiting:
-                    lanes.mark(str(webhook_id))
-                    lanes.enqueue(str(webhook_id), SLOW if slow else FAST, "webapp.jobs.drain", webhook_id)
+                    rings.mark(str(webhook_id))
+                    rings.enqueue(str(webhook_id), SLOW if slow else FAST, "webapp.jobs.drain", webhook_id)
             if mail and "mail" not in waiting:
-                lanes.mark("mail")
-                lanes.enqueue("mail", MAIL, "webapp.jobs.send_mail")
+                rings.mark("mail")
+                rings.enqueue("mail", MAIL, "webapp.jobs.send_mail")
             if forget and "forget" not in waiting:
-                lanes.mark("forget")
-                lanes.enqueue("forget", MAIL, "webapp.jobs.forget")
+                rings.mark("forget")
+                rings.enqueue("forget", MAIL, "webapp.jobs.forget")
         except RedisError:
             queues.failed()
 
-    def _lead(self) -> bool:
+    def _hold_lease(self) -> bool:
+        """Takes or renews the lease; returns whether this sweeper has it."""
         until = Sweeper.lease_until
         free = or_(Sweeper.token == self.token, until <= now_sql(), until > now_sql() + LEASE)
         take = update(Sweeper).where(Sweeper.id == 1, free).values(token=self.token, lease_until=now_sql() + LEASE)
@@ -102,21 +104,23 @@ class Sweep:
         return True
 
     def resign(self) -> None:
-        """Lets another sweeper begin at once."""
+        """Ends the lease, so that another sweeper can begin at once."""
         with db.engine.begin() as connection:
             connection.execute(update(Sweeper).where(Sweeper.token == self.token).values(lease_until=0.0))
 
 
-def _stray(connection: Connection) -> Sequence[int]:
-    """Webhooks with deliveries in a state that theirs does not allow: a capture, or a result, slipped past its change.
+def _webhooks_to_correct(connection: Connection) -> Sequence[int]:
+    """Webhooks with deliveries in a state that the webhook's state does not allow: they were captured or recorded while
+    it changed.
 
-    What waits though the webhook is paused or deleted, what is held though it is deleted, or for a pause that is over.
+    That is: due deliveries of a paused or deleted webhook, deliveries on hold of a deleted one, and deliveries on hold
+    for a pause that is over.
     """
     of_webhook = Delivery.webhook_id == Webhook.id
-    # An EXISTS for each part: SQLite finds none of their indexes through an OR within one, and reads every delivery.
+    # An EXISTS for each part: with an OR inside one EXISTS, SQLite uses no index and reads every delivery.
     waits = or_(*(exists().where(of_webhook, part) for part in (ledger.FRESH, ledger.AGAIN, ledger.CLICKED)))
-    held = exists().where(of_webhook, states.HELD)
-    paused = exists().where(of_webhook, states.HELD, Delivery.state_reason == states.PAUSED_REASON)
+    held = exists().where(of_webhook, states.ON_HOLD)
+    paused = exists().where(of_webhook, states.ON_HOLD, Delivery.state_reason == states.PAUSED_REASON)
     state = Webhook.state
     wrong = or_(
         and_(state != WebhookState.ACTIVE, waits),
@@ -126,20 +130,20 @@ def _stray(connection: Connection) -> Sequence[int]:
     return connection.scalars(select(Webhook.id).where(wrong)).all()
 
 
-def _settle(connection: Connection, webhook_id: int) -> None:
-    """Puts them right, by the state the webhook has under the lock: it may have been resumed since it was looked at."""
+def _correct(connection: Connection, webhook_id: int) -> None:
+    """Corrects them by the state that the webhook has once its lane is locked: it may have been resumed since."""
     states.lock_lane(connection, webhook_id)
     state = connection.scalars(select(Webhook.state).where(Webhook.id == webhook_id)).one()
-    settle = {
+    corrections = {
         WebhookState.ACTIVE: states.release,
         WebhookState.PAUSED: states.hold,
         WebhookState.ARCHIVED: states.cancel,
     }
-    settle[state](connection, webhook_id)
+    corrections[state](connection, webhook_id)
 
 
 def _mail_is_due(connection: Connection) -> bool:
-    due = text("mails.state = 'due'")  # in the words of the partial index
+    due = text("mails.state = 'due'")  # the exact text of the partial index
     mail = exists().where(due, Mail.due_at <= now_sql()).select_from(Mail)
     report = exists().where(Webhook.report_due_at <= now_sql())
     return bool(connection.execute(select(or_(mail, report))).scalar_one())
@@ -147,6 +151,6 @@ def _mail_is_due(connection: Connection) -> bool:
 
 def _may_forget(connection: Connection) -> bool:
     keeps = exists().where(Interface.retention_days.is_not(None))
-    blanks = exists().where(text("leads.blank_due")).select_from(Lead)  # in the words of the partial index
+    blanks = exists().where(text("leads.blank_due")).select_from(Lead)  # the exact text of the partial index
     counts = select(AutoresponseCount.interface_id).exists()
     return bool(connection.execute(select(or_(keeps, blanks, counts))).scalar_one())

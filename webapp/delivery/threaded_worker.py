@@ -1,6 +1,6 @@
-"""An RQ worker with many slots: jobs are dequeued in the main thread and performed on a pool of threads.
+"""An RQ worker with many slots: the main thread dequeues jobs, a pool of threads performs them.
 
-RQ's own job time-out cannot interrupt a thread; the sender's deadline is the guard instead.
+RQ's job timeout cannot interrupt a thread; the sender's deadline limits a job instead.
 """
 
 import contextlib
@@ -30,30 +30,30 @@ from rq.serializers import JSONSerializer
 from rq.timeouts import BaseDeathPenalty
 from rq.worker.base import BaseWorker, WorkerStatus
 
-from webapp.config import config_of
-from webapp.delivery import lanes
-from webapp.delivery.queues import SLOW
+from webapp.config import Config
+from webapp.delivery import rings
+from webapp.delivery.rings import SLOW
 from webapp.delivery.slots import Slots
 
 log = structlog.get_logger()
 
-TTL = 20  # seconds; a worker says this often, less 15, that it lives, and registers again if Redis forgot it
-BEAT = 2.0  # seconds between two of its heartbeats at least
+TTL = 20  # seconds; an idle worker sends a heartbeat every TTL - 15, and registers again if Redis lost it
+BEAT = 2.0  # seconds between two heartbeats at least
 RECONNECT = 2.0
-GOODBYE = 1.0  # seconds that a process which ends waits for Redis
-# Seconds from job to job of the queue `slow`: its receivers have time, and the others want the processor.
+GOODBYE = 1.0  # seconds that an ending process waits for Redis
+# Seconds between two jobs of the queue `slow`: its receivers can wait, and the other queues need the processor.
 SLOW_PACE = 0.1
 
 _stopping = threading.Event()
 
 
 def is_stopping() -> bool:
-    """Whether this process was told to end: a drain begins no new batch."""
+    """Whether this process was asked to end: then a drain begins no new batch."""
     return _stopping.is_set()
 
 
 class NoTimeout(BaseDeathPenalty):
-    """RQ's time-out is a signal, which reaches only the main thread."""
+    """Turns off RQ's timeout: it uses a signal, which reaches only the main thread."""
 
     def setup_death_penalty(self) -> None:
         pass
@@ -63,25 +63,25 @@ class NoTimeout(BaseDeathPenalty):
 
 
 class OneQueue(Queue):
-    """The one queue a worker listens to. What a job is about is read with the conversation that begins it."""
+    """The only queue of a worker. A job's data is read later, in the same round trip that begins the job."""
 
     @classmethod
     def dequeue_any(
         cls, queues: Iterable[Queue], timeout: int | None, connection: Redis, *args: Any, **options: Any
     ) -> tuple[Job, Queue] | None:
-        """The next job, of which only the id is known yet."""
+        """The next job and its queue; only the job's id is loaded."""
         [queue] = queues
         found = cls.lmove(connection, queue.key, timeout)
         return (Job(found[1].decode(), connection=connection, serializer=queue.serializer), queue) if found else None
 
     @cached_property
     def started_job_registry(self) -> StartedJobRegistry:
-        """Made once: RQ would make one for each job."""
+        """Made once. RQ makes one for each job."""
         return StartedJobRegistry(self.name, connection=self.connection, serializer=self.serializer)
 
 
 class ThreadedWorker(BaseWorker):
-    """Performs jobs on `slots`; ends when the process is told to, or when Redis goes away."""
+    """Performs jobs on `slots`. Ends when the process is asked to end, or when Redis cannot be reached."""
 
     queue_class = OneQueue
     death_penalty_class = NoTimeout
@@ -93,25 +93,25 @@ class ThreadedWorker(BaseWorker):
         self.slots = slots
         self.log_job_description = False
         self._dequeuing = False
-        self._beat_at = self._looked_at = -BEAT
+        self._beat_at = self._suspension_checked_at = -BEAT
 
-    # What RQ asks and tells Redis of a job, in as few conversations as may be: each costs as much as signing a lead.
+    # RQ's methods that talk to Redis, with as few round trips per job as possible: each costs as much as a signature.
 
     def set_state(self, state: str, pipeline: Any = None) -> None:
-        """Tells Redis of a state only where it is another one; that jobs come and go is told by the heartbeat."""
+        """Writes the state to Redis only when it changes. The heartbeat writes whether the worker is busy."""
         if state != self.get_state():
             super().set_state(state, pipeline)
 
     def check_for_suspension(self, burst: bool) -> None:
-        """Looks whether workers are suspended every few seconds, and not before each job."""
-        if time.monotonic() >= self._looked_at + BEAT:
+        """Checks every BEAT seconds whether workers are suspended, not before each job."""
+        if time.monotonic() >= self._suspension_checked_at + BEAT:
             super().check_for_suspension(burst)
-            self._looked_at = time.monotonic()
+            self._suspension_checked_at = time.monotonic()
 
     def execute_job(self, job: Job, queue: Queue) -> None:
-        """Reads what a dequeued job is about, hands it to a slot, and returns once there is room for another one.
+        """Reads a dequeued job's data, hands the job to a slot, and returns when a slot is free for the next one.
 
-        Of its execution Redis is told no more than what a job that was left by a crash is known by.
+        Writes about the execution only what RQ needs to find a job that a crash left unfinished.
         """
         execution = Execution(secrets.token_hex(8), job.id, connection=self.connection)
         with self.connection.pipeline(transaction=False) as pipeline:
@@ -119,11 +119,11 @@ class ThreadedWorker(BaseWorker):
             queue.started_job_registry.add_execution(execution, pipeline, self.get_heartbeat_ttl(job))
             job.prepare_for_execution(self.name, pipeline)
             pipeline.lrem(queue.intermediate_queue_key, 1, job.id)
-            lanes.unmark(job.id, pipeline)
+            rings.unmark(job.id, pipeline)
             found, *_ = pipeline.execute()
         try:
             job.restore(found)
-        except NoSuchJobError:  # it was deleted meanwhile, from the dashboard
+        except NoSuchJobError:  # it was deleted on the dashboard while it waited
             self._forget(job, queue, execution, self.connection)
             return
         self.executions[execution.id] = execution
@@ -131,12 +131,12 @@ class ThreadedWorker(BaseWorker):
 
     @staticmethod
     def _forget(job: Job, queue: Queue, execution: Execution, connection: Any) -> None:
-        """Takes back what `execute_job` told; `connection` is one, or a pipeline."""
+        """Removes what `execute_job` wrote. `connection`: a connection or a pipeline."""
         queue.started_job_registry.remove_execution(execution, pipeline=connection)
         connection.delete(job.key)
 
     def prepare_job_execution(self, job: Job, remove_from_intermediate_queue: bool = False) -> None:
-        """Was done before the job had a slot."""
+        """Does nothing: `execute_job` did it before the job had a slot."""
 
     def handle_execution_ended(self, job: Job, queue: Queue, heartbeat_ttl: int) -> None:
         job.ended_at = datetime.now(UTC)
@@ -144,7 +144,7 @@ class ThreadedWorker(BaseWorker):
     def handle_job_success(
         self, job: Job, queue: Queue, started_job_registry: StartedJobRegistry, execution: Execution
     ) -> None:
-        """Counts and forgets it: no job of ours keeps a result, repeats or has others that wait for it."""
+        """Counts the job and deletes it: our jobs keep no result, do not repeat, and no other job waits for them."""
         assert job.started_at
         assert job.ended_at
         with self.connection.pipeline(transaction=False) as pipeline:
@@ -154,7 +154,7 @@ class ThreadedWorker(BaseWorker):
             pipeline.execute()
 
     def handle_exception(self, job: Job, *exc_info: Any) -> None:
-        """A Redis that has gone is not told how a job ended; that is no failure of the job."""
+        """Raises errors of the connection to Redis again: they are not a failure of the job."""
         if isinstance(exc_info[1], (RedisConnectionError, RedisTimeoutError)):
             raise exc_info[1]
         super().handle_exception(job, *exc_info)
@@ -164,23 +164,24 @@ class ThreadedWorker(BaseWorker):
             with self.app.app_context():
                 self.perform_job(job, queue, execution)
         except RedisError as error:
-            log.warning("Redis went away during a job", job=job.id, error=type(error).__name__)
+            log.warning("Redis cannot be reached during a job", job=job.id, error=type(error).__name__)
         finally:
             self.executions.pop(execution.id, None)
 
     def dequeue_job_and_maintain_ttl(self, timeout: int | None, max_idle_time: int | None = None) -> Any:
         self._dequeuing = True
         try:
-            if is_stopping():  # told before RQ listened to signals, or just before this
+            if is_stopping():  # the signal came before RQ handled signals, or just now
                 raise StopRequested
             return super().dequeue_job_and_maintain_ttl(timeout, max_idle_time)
         finally:
             self._dequeuing = False
 
     def heartbeat(self, timeout: int | None = None, pipeline: Any = None) -> None:
-        """Says that it lives, every few seconds; after FLUSHALL it registers again, so that the dashboard shows it.
+        """Sends a heartbeat, at most every BEAT seconds. After FLUSHALL it registers the worker again, so that the
+        dashboard shows it.
 
-        RQ would say so four times a job, which was a third of a job's cost.
+        RQ sends four heartbeats per job, which was a third of a job's cost.
         """
         now = time.monotonic()
         if now < self._beat_at + BEAT:
@@ -202,7 +203,7 @@ class ThreadedWorker(BaseWorker):
             signal.signal(number, self.request_stop)
 
     def request_stop(self, signum: int, frame: Any) -> None:
-        """Stops at the next chance; a second signal changes nothing, for what is in flight has a deadline anyway."""
+        """Stops as soon as possible. A second signal changes nothing: running sends have a deadline anyway."""
         _stopping.set()
         self._stop_requested = True
         if self._dequeuing:
@@ -210,29 +211,29 @@ class ThreadedWorker(BaseWorker):
             raise StopRequested
 
     def procline(self, message: str) -> None:
-        """Leaves the name in `ps` as it is: worker.py."""
+        """Does not change the name that `ps` shows: worker.py."""
 
     def subscribe(self) -> None:
-        """No channel for commands: what they would stop is a thread, which cannot be stopped."""
+        """Does not listen for RQ's commands: they stop jobs, and a thread cannot be stopped."""
 
     def teardown(self) -> None:
-        """Says goodbye to Redis, as jobs in flight do from now on, and waits for none that hangs."""
+        """Unregisters from Redis. From now on this and the running jobs wait at most GOODBYE seconds for Redis."""
         pool = self.connection.connection_pool
         settings = {**pool.connection_kwargs, "socket_timeout": GOODBYE, "retry": Retry(NoBackoff(), 0)}
-        impatient = ConnectionPool(connection_class=pool.connection_class, **settings)
-        self.connection = Redis(connection_pool=impatient, retry=settings["retry"])
-        with contextlib.suppress(RedisError):  # Redis forgets us by itself
+        short_wait = ConnectionPool(connection_class=pool.connection_class, **settings)
+        self.connection = Redis(connection_pool=short_wait, retry=settings["retry"])
+        with contextlib.suppress(RedisError):  # the registration expires anyway
             super().teardown()  # type: ignore[no-untyped-call]
 
 
 def serve(app: Flask, queue_name: str, slots_count: int) -> bool:
-    """Performs the jobs of one queue until SIGTERM or SIGINT; whether all that was in flight then ended in time.
+    """Performs the jobs of one queue until SIGTERM or SIGINT; returns whether all running jobs then ended in time.
 
-    A Redis that goes away ends a worker but not the process: another one is started until Redis is back.
+    When Redis cannot be reached, the worker ends but not the process: it starts a new worker until Redis is back.
     """
-    config = config_of(app)
+    config: Config = app.extensions["leadhook_config"]
     slots = Slots(slots_count, is_stopping, pace=SLOW_PACE if queue_name == SLOW else 0.0)
-    connection = Redis.from_url(config.redis_url)  # not the web's: RQ sets time-outs of its own on it
+    connection = Redis.from_url(config.redis_url)  # its own one: RQ changes its timeouts
     while not is_stopping():
         queue = OneQueue(queue_name, connection=connection, serializer=JSONSerializer)
         try:
@@ -244,10 +245,10 @@ def serve(app: Flask, queue_name: str, slots_count: int) -> bool:
 
 
 def stopped_within(seconds: float) -> bool:
-    """Waits; whether the process was told to end meanwhile."""
+    """Waits; returns whether the process was asked to end meanwhile."""
     return _stopping.wait(seconds)
 
 
 def stop(*_: Any) -> None:
-    """Tells this process to end, from a signal that comes while no worker runs."""
+    """Asks this process to end: the signal handler while no RQ worker runs."""
     _stopping.set()

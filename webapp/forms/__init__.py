@@ -1,1 +1,1 @@
-"""Flask-WTF forms; those of interfaces are built from their fields."""
+"""Flask-WTF forms. The public form of an interface is built from its fields."""

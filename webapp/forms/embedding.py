@@ -1,4 +1,4 @@
-"""The Embed tab's settings: which sites may show the form, and whose answers are spam."""
+"""The settings of the Embed tab: which sites may show the form, and which senders count as spam."""
 
 from flask_wtf import FlaskForm
 from wtforms import BooleanField, TextAreaField

@@ -1,4 +1,4 @@
-"""One question on the Fields tab: the settings that its type has, in the words for its type."""
+"""One question on the Fields tab: the settings that its type has, with labels for that type."""
 
 from typing import Any
 
@@ -20,12 +20,12 @@ PLAIN = {"autocomplete": "off"}
 
 
 class FieldForm(FlaskForm):  # type: ignore[misc]  # Flask-WTF has no types
-    """Made by `of`. What is right is for services/interfaces/fields.py to say, which previews ask as well."""
+    """Create it with `of`. Validation is in services/interfaces/fields.py, because previews need it too."""
 
     label = StringField("Label", render_kw={**PLAIN, "maxlength": 200, "required": True})
     key = StringField("Key in the payload", render_kw={**PLAIN, "maxlength": 64})
     statement = TextAreaField("What the visitor agrees to", render_kw={"rows": 4, "maxlength": 2000, "required": True})
-    options = TextAreaField("Options, one a line", render_kw={"rows": 5, "required": True})
+    options = TextAreaField("Options, one per line", render_kw={"rows": 5, "required": True})
     placeholder = StringField("Placeholder", render_kw={**PLAIN, "maxlength": 200})
     default = StringField("Begins with", render_kw=PLAIN)
     minimum = StringField("At least", render_kw=PLAIN)
@@ -36,23 +36,23 @@ class FieldForm(FlaskForm):  # type: ignore[misc]  # Flask-WTF has no types
     half = BooleanField("Half width")
 
     @classmethod
-    def of(cls, kind: FieldType, field: Field | None = None, locked: bool = False, **begins: Any) -> "FieldForm":
-        """The form of a field, or of a new one that `begins` so, or with what was posted. Locked: its key stays."""
-        data = begins
+    def of(cls, kind: FieldType, field: Field | None = None, locked: bool = False, **initial: Any) -> "FieldForm":
+        """The form of a field, of a new field with `initial` values, or with what was posted. `locked`: fixed key."""
+        data = initial
         if field:
             data = {name: getattr(field, name) for name in _names() if hasattr(field, name)}
             data["options"] = "\n".join(field.options)
         form: FieldForm = cls(data=data)
-        kept = {"label", "key", "csrf_token"} if kind != FieldType.HEADING else {"label", "csrf_token"}
-        for name in {each.name for each in form} - kept - KINDS[kind].settings:
+        always = {"label", "key", "csrf_token"} if kind != FieldType.HEADING else {"label", "csrf_token"}
+        for name in {each.name for each in form} - always - KINDS[kind].settings:
             del form[name]
-        form._speak(kind)
+        form._adapt_to(kind)
         if locked and "key" in form:
             form.key.render_kw = {"readonly": True}
         return form
 
-    def _speak(self, kind: FieldType) -> None:
-        """Names what differs from type to type."""
+    def _adapt_to(self, kind: FieldType) -> None:
+        """Sets the labels and controls that differ between field types."""
         if "minimum" in self:
             self.minimum.label.text, self.maximum.label.text = LIMITS[kind]
         if kind == FieldType.DATE:
@@ -67,7 +67,7 @@ class FieldForm(FlaskForm):  # type: ignore[misc]  # Flask-WTF has no types
 
     @property
     def settings(self) -> dict[str, Any]:
-        """What was posted, by column of Field; `options` as they were typed."""
+        """What was posted, by column of Field; `options` as typed."""
         return {each.name: each.data for each in self if each.name != "csrf_token"}
 
 

@@ -1,4 +1,4 @@
-"""An interface: a new one, its General tab with the texts, its Lead Generation tab."""
+"""The forms of an interface: create it, its General tab, its texts, its Lead Generation tab."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -18,18 +18,19 @@ from wtforms import (
 from wtforms.validators import ValidationError
 
 from webapp.countries import COUNTRIES
-from webapp.forms.rules import Line, Lines, addresses, webhook_url
+from webapp.forms.rules import MultipleLines, SingleLine, addresses, webhook_url
 from webapp.models import ApiKey, Authentication, Corners, Interface, Scheme
 from webapp.services.interfaces import form_texts, interface_templates
+from webapp.services.interfaces.interfaces import MAX_PARALLEL_REQUESTS
 
-# The values are those app.css looks for, to show the Shared Token only when a signature is asked for.
+# app.css uses these values to show the Shared Token only when signature verification is chosen.
 AUTHENTICATION = {"none": Authentication.NONE, "shared": Authentication.SHARED_TOKEN}
 AUTHENTICATION_CHOICES = [
     SelectChoice("none", "None"),
     SelectChoice("shared", "Signature Verification (Shared Token)"),
 ]
-MAX_PARALLEL_REQUESTS = 16
-AFTER = [SelectChoice("message", "Show a message"), SelectChoice("page", "Go to a page")]  # app.css shows one by them
+# app.css uses these values to show only the control of the chosen one.
+AFTER = [SelectChoice("message", "Show a message"), SelectChoice("page", "Go to a page")]
 SCHEMES = [
     SelectChoice(Scheme.AUTO.value, "Automatic"),
     SelectChoice(Scheme.LIGHT.value, "Light"),
@@ -49,7 +50,7 @@ class NewInterfaceForm(FlaskForm):  # type: ignore[misc]  # Flask-WTF has no typ
         default=interface_templates.CONTACT.slug,
         validate_choice=False,
     )
-    name = StringField("Name", [Line("The name", 200)], render_kw={"autocomplete": "off"})
+    name = StringField("Name", [SingleLine("The name", 200)], render_kw={"autocomplete": "off"})
 
     def validate_template(self, field: RadioField) -> None:
         if field.data not in interface_templates.ALL:
@@ -57,12 +58,14 @@ class NewInterfaceForm(FlaskForm):  # type: ignore[misc]  # Flask-WTF has no typ
 
 
 class GeneralForm(FlaskForm):  # type: ignore[misc]
-    """What visitors read, and how the form looks; what is not posted stays as it is."""
+    """What visitors read, and how the form looks. Fields that are not posted stay unchanged."""
 
-    name = StringField("Name", [Line("The name", 200)], render_kw={"autocomplete": "off"})
-    introduction = TextAreaField("Introduction", [Lines("The introduction", 1000)], render_kw={"rows": 2})
+    name = StringField("Name", [SingleLine("The name", 200)], render_kw={"autocomplete": "off"})
+    introduction = TextAreaField("Introduction", [MultipleLines("The introduction", 1000)], render_kw={"rows": 2})
     after = RadioField("After submit", choices=AFTER, default="message", validate_choice=False)
-    thank_you = TextAreaField("Thank-you message", [Lines("The thank-you message", 1000)], render_kw={"rows": 2})
+    thank_you = TextAreaField(
+        "Thank-you message", [MultipleLines("The thank-you message", 1000)], render_kw={"rows": 2}
+    )
     redirect_url = URLField("Page to go to", render_kw={"autocomplete": "off", "maxlength": 2048})
     language = StringField("Language", render_kw={"autocomplete": "off", "maxlength": 35})
     country = SelectField("Country of phone numbers", choices=COUNTRY_CHOICES, validate_choice=False)
@@ -80,7 +83,7 @@ class GeneralForm(FlaskForm):  # type: ignore[misc]
     def validate_redirect_url(self, field: URLField) -> None:
         field.data = (field.data or "").strip()
         if self.after.data == "page" and not field.data.startswith("https://"):
-            raise ValidationError("Give the address of your page. It begins with https://")
+            raise ValidationError("Enter the address of your page. It must begin with https://")
 
     def validate_scheme(self, field: RadioField) -> None:
         if field.data not in set(Scheme):
@@ -92,14 +95,14 @@ class GeneralForm(FlaskForm):  # type: ignore[misc]
 
     @property
     def words(self) -> dict[str, Any]:
-        """What `interfaces.update_general` takes."""
+        """The arguments of `interfaces.update_general`."""
         names = ("name", "introduction", "thank_you", "language", "country")
         found = {name: self[name].data or "" for name in names}
         return {**found, "redirect_url": self.redirect_url.data if self.after.data == "page" else None}
 
     @property
     def look(self) -> dict[str, Any]:
-        """What `interfaces.update_look` takes."""
+        """The arguments of `interfaces.update_look`."""
         accent, scheme, corners = self.accent.data or "", Scheme(self.scheme.data), Corners(self.corners.data)
         return {"accent": accent.strip(), "scheme": scheme, "corners": corners}
 
@@ -110,7 +113,7 @@ def _after(interface: Interface) -> dict[str, Any]:
 
 
 class TextsForm(FlaskForm):  # type: ignore[misc]
-    """One control for each text of the form (form_texts.py), added below."""
+    """One control for each text of the form (form_texts.py); the controls are added below."""
 
     @classmethod
     def of(cls, interface: Interface) -> "TextsForm":
@@ -124,7 +127,7 @@ for _text in form_texts.ALL:
 
 
 class LeadGenerationForm(FlaskForm):  # type: ignore[misc]
-    """Built for one account: `tokens` are the Shared Tokens it may choose from."""
+    """The form for one account: `tokens` are the Shared Tokens it can choose from."""
 
     webhook_url = URLField("Lead Webhook URL", [webhook_url], render_kw={"autocomplete": "off", "maxlength": 2048})
     authentication = SelectField(
@@ -142,7 +145,7 @@ class LeadGenerationForm(FlaskForm):  # type: ignore[misc]
 
     @classmethod
     def of(cls, interface: Interface, tokens: Sequence[ApiKey]) -> "LeadGenerationForm":
-        """The form with what is saved, or with what was posted."""
+        """The form with the saved values, or with what was posted."""
         webhook = interface.webhook
         signs = webhook.authentication == Authentication.SHARED_TOKEN
         form: LeadGenerationForm = cls(
@@ -162,7 +165,7 @@ class LeadGenerationForm(FlaskForm):  # type: ignore[misc]
             raise ValidationError("Choose None or Signature Verification (Shared Token).")
 
     def validate_shared_token(self, field: SelectField) -> None:
-        """Whether it is the account's and live is known by `choices`; the service looks again, under a lock."""
+        """`choices` has the account's valid tokens. The service checks again, under a lock."""
         if self.authentication.data != "shared":
             return
         if not field.data:
@@ -173,4 +176,4 @@ class LeadGenerationForm(FlaskForm):  # type: ignore[misc]
     def validate_parallel_requests(self, field: IntegerField) -> None:
         if field.data is None or not 1 <= field.data <= MAX_PARALLEL_REQUESTS:
             field.errors = []
-            raise ValidationError(f"Parallel requests is a whole number from 1 to {MAX_PARALLEL_REQUESTS}.")
+            raise ValidationError(f"Write a whole number from 1 to {MAX_PARALLEL_REQUESTS}.")

@@ -1,4 +1,4 @@
-"""The E-mail tab: what the mails of a lead say."""
+"""The E-mail tab: the texts of a lead's mails."""
 
 from flask_wtf import FlaskForm
 from wtforms import BooleanField, StringField, TextAreaField
@@ -11,7 +11,7 @@ BODY = {"rows": 8, "maxlength": MAX_BODY}
 
 
 class InterfaceMailsForm(FlaskForm):  # type: ignore[misc]  # Flask-WTF has no types
-    """What each may say is judged by the service, which knows the fields of the form."""
+    """The service validates the texts, because it knows the fields of the form."""
 
     notification_subject = StringField("Subject of the notification", render_kw=SUBJECT)
     notification_body = TextAreaField("Text of the notification", render_kw=BODY)
@@ -22,7 +22,7 @@ class InterfaceMailsForm(FlaskForm):  # type: ignore[misc]  # Flask-WTF has no t
 
     @classmethod
     def of(cls, interface: Interface) -> "InterfaceMailsForm":
-        """The form with what is saved, or with what was posted."""
+        """The form with the saved values, or with what was posted."""
         form: InterfaceMailsForm = cls(data=Words.of(interface)._asdict())
         return form
 

@@ -1,4 +1,4 @@
-"""The Privacy tab: what is kept of visitors, and for how long."""
+"""The Privacy tab: which data of visitors is kept, and for how long."""
 
 from typing import Any
 
@@ -24,7 +24,7 @@ class PrivacyForm(FlaskForm):  # type: ignore[misc]  # Flask-WTF has no types
 
     @classmethod
     def of(cls, interface: Interface) -> "PrivacyForm":
-        """The form with what is saved, or with what was posted."""
+        """The form with the saved values, or with what was posted."""
         kept = interface.ip_addresses.value, interface.retention_days or "", interface.anonymises
         form: PrivacyForm = cls(data=dict(zip(("ip_addresses", "retention_days", "anonymises"), kept, strict=True)))
         return form
@@ -45,6 +45,6 @@ class PrivacyForm(FlaskForm):  # type: ignore[misc]  # Flask-WTF has no types
 
     @property
     def settings(self) -> dict[str, Any]:
-        """What `privacy.update` takes."""
+        """The arguments of `privacy.update`."""
         how = IpAddresses(self.ip_addresses.data)
         return {"ip_addresses": how, "retention_days": self.days, "anonymises": bool(self.anonymises.data)}

@@ -1,4 +1,4 @@
-"""Validators that say why in a sentence, and keep in the control what the service will keep."""
+"""Validators that give the reason in a sentence, and replace the control's value by what the service will store."""
 
 from typing import Any
 
@@ -11,8 +11,8 @@ from webapp.services.errors import Refused
 from webapp.webhooks.addresses import check_url
 
 
-class Line:
-    """One line of text; see `webapp.text.line`. `what` begins the sentence that refuses it."""
+class SingleLine:
+    """One line of text; see `webapp.text.line`. The error sentence begins with `what`."""
 
     def __init__(self, what: str, limit: int, required: bool = True) -> None:
         self.what, self.limit, self.required = what, limit, required
@@ -25,8 +25,8 @@ class Line:
             raise StopValidation(str(error)) from None
 
 
-class Lines:
-    """Several lines of text; see `webapp.text.lines`."""
+class MultipleLines:
+    """Several lines of text; see `webapp.text.lines`. The error sentence begins with `what`."""
 
     def __init__(self, what: str, limit: int) -> None:
         self.what, self.limit = what, limit
@@ -39,8 +39,8 @@ class Lines:
             raise StopValidation(str(error)) from None
 
 
-class Given:
-    """Refuses an empty control with `sentence`; looks at nothing else, for a password may begin with a space."""
+class NotEmpty:
+    """Refuses an empty control with `sentence`. Does not strip spaces, because a password may begin with one."""
 
     field_flags = {"required": True}  # noqa: RUF012 - WTForms' own name
 
@@ -53,7 +53,7 @@ class Given:
 
 
 def addresses(form: FlaskForm, field: Field) -> None:
-    """E-mail addresses separated by commas."""
+    """E-mail addresses, separated by commas."""
     try:
         text.addresses(field.data or "")
     except ValueError as error:
@@ -61,7 +61,7 @@ def addresses(form: FlaskForm, field: Field) -> None:
 
 
 def webhook_url(form: FlaskForm, field: Field) -> None:
-    """A URL that a webhook can have, or none; looks nothing up."""
+    """A URL that a webhook can have, or nothing. Makes no DNS lookup."""
     field.data = (field.data or "").strip()
     fault = check_url(field.data) if field.data else None
     if fault:
@@ -69,7 +69,7 @@ def webhook_url(form: FlaskForm, field: Field) -> None:
 
 
 def add_refusal(form: FlaskForm, refusal: Refused) -> None:
-    """Puts what a service refused beside the control it is about, or on top of the form."""
+    """Shows a service's refusal at the control it is about, or else at the top of the form."""
     control = form[refusal.field] if refusal.field and refusal.field in form else None
     if control is None:
         form.form_errors = [*form.form_errors, str(refusal)]

@@ -1,14 +1,14 @@
-"""People of an account: who is invited, in which role, and the passwords they choose."""
+"""The users of an account: invitations, roles, and the passwords that users choose."""
 
 from flask_wtf import FlaskForm
 from wtforms import EmailField, PasswordField, RadioField, SelectChoice, StringField
 from wtforms.validators import EqualTo, ValidationError
 
-from webapp.forms.rules import Given, Line
+from webapp.forms.rules import NotEmpty, SingleLine
 from webapp.models import Role
-from webapp.services.people.users import GIVEN_ROLES
+from webapp.services.people.users import ASSIGNABLE_ROLES
 
-ROLES = [SelectChoice(role.value, role.label) for role in GIVEN_ROLES]
+ROLES = [SelectChoice(role.value, role.label) for role in ASSIGNABLE_ROLES]
 
 
 class RoleForm(FlaskForm):  # type: ignore[misc]  # Flask-WTF has no types
@@ -20,31 +20,31 @@ class RoleForm(FlaskForm):  # type: ignore[misc]  # Flask-WTF has no types
 
     @property
     def chosen(self) -> Role:
-        """The role of a form that is valid."""
+        """The chosen role. The form must be valid."""
         return Role(self.role.data)
 
 
 class InvitationForm(RoleForm):
-    """Whether the address is one is for the service to say."""
+    """The service checks whether the e-mail address is valid."""
 
-    email = EmailField("Email", [Given("Enter an email address.")], render_kw={"autocomplete": "off"})
+    email = EmailField("Email", [NotEmpty("Enter an email address.")], render_kw={"autocomplete": "off"})
 
 
 class AcceptForm(FlaskForm):  # type: ignore[misc]
-    name = StringField("Name", [Line("The name", 200)], render_kw={"autocomplete": "name"})
-    password = PasswordField("Password", [Given("Choose a password.")], render_kw={"autocomplete": "new-password"})
+    name = StringField("Name", [SingleLine("The name", 200)], render_kw={"autocomplete": "name"})
+    password = PasswordField("Password", [NotEmpty("Choose a password.")], render_kw={"autocomplete": "new-password"})
 
 
 class ForgotForm(FlaskForm):  # type: ignore[misc]
-    """The address is not checked for its shape: what is no address is nobody's either."""
+    """The shape of the address is not checked: an invalid address belongs to no user."""
 
-    email = EmailField("Email", [Given("Enter your email address.")], render_kw={"autocomplete": "username"})
+    email = EmailField("Email", [NotEmpty("Enter your email address.")], render_kw={"autocomplete": "username"})
 
 
 class NewPasswordForm(FlaskForm):  # type: ignore[misc]
-    new = PasswordField("New password", [Given("Enter a new password.")], render_kw={"autocomplete": "new-password"})
+    new = PasswordField("New password", [NotEmpty("Enter a new password.")], render_kw={"autocomplete": "new-password"})
     again = PasswordField(
         "New password, again",
-        [Given("Enter the new password again."), EqualTo("new", "The two new passwords are not the same.")],
+        [NotEmpty("Enter the new password again."), EqualTo("new", "The two new passwords are not the same.")],
         render_kw={"autocomplete": "new-password"},
     )

@@ -1,4 +1,4 @@
-"""Alembic's environment: the app's own engine and metadata, batch mode so that SQLite can change tables."""
+"""Alembic's environment. Uses the app's engine and metadata; batch mode lets SQLite change tables."""
 
 from alembic import context
 from flask import current_app

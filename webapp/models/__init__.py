@@ -1,4 +1,4 @@
-"""The nouns, one a file."""
+"""The database models, one file each."""
 
 from webapp.models.account import Account
 from webapp.models.api_key import ApiKey, KeyAccess, KeyType, PreviousSecret
@@ -13,6 +13,7 @@ from webapp.models.lead import Lead, LeadLogEntry
 from webapp.models.mail import Mail, MailState
 from webapp.models.password_reset import PasswordReset
 from webapp.models.report import Report, ReportEntry, ReportKind
+from webapp.models.status import Status
 from webapp.models.sweeper import Sweeper
 from webapp.models.user import Role, User
 from webapp.models.webhook import Authentication, Lane, Webhook, WebhookState
@@ -49,6 +50,7 @@ __all__ = [
     "ReportKind",
     "Role",
     "Scheme",
+    "Status",
     "Sweeper",
     "User",
     "Webhook",

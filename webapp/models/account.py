@@ -1,4 +1,4 @@
-"""A tenant: its owner, users, interfaces, keys and leads. Every query is scoped by it."""
+"""A tenant: it has an owner, users, interfaces, keys and leads. Every query is limited to one account."""
 
 from datetime import datetime
 

@@ -1,4 +1,4 @@
-"""A row of the API Keys page: a Shared Token signs webhooks, an API Key opens the REST API."""
+"""A row of the API Keys page. A Shared Token signs webhooks; an API Key gives access to the REST API."""
 
 from datetime import datetime
 from enum import StrEnum
@@ -24,7 +24,7 @@ class KeyAccess(StrEnum):
 
 
 class ApiKey(Base):
-    """A Shared Token must be recoverable to sign, so it is kept encrypted; an API Key is kept as its SHA-256."""
+    """A Shared Token is stored encrypted, because signing needs its value. Of an API Key only the SHA-256 is stored."""
 
     __tablename__ = "api_keys"
     __table_args__ = (
@@ -40,7 +40,7 @@ class ApiKey(Base):
     type: Mapped[KeyType] = enum_column(KeyType)
     access: Mapped[KeyAccess | None] = enum_column(KeyAccess)
     name: Mapped[str] = mapped_column(String(100))
-    hint: Mapped[str] = mapped_column(String(40))  # enough to tell it by: whsec_…q7Rd
+    hint: Mapped[str] = mapped_column(String(40))  # enough to recognise it: whsec_…q7Rd
     secret_encrypted: Mapped[bytes | None]
     secret_hash: Mapped[str | None] = mapped_column(String(64), unique=True)
     created_by_id: Mapped[int | None] = mapped_column(ForeignKey(User.id))
@@ -52,8 +52,10 @@ class ApiKey(Base):
 
 
 class PreviousSecret(Base):
-    """What a Shared Token's secret was before it was rotated. It signs too until `until` (epoch seconds, the database's
-    clock), and is deleted then."""
+    """The secret that a Shared Token had before its rotation.
+
+    It still signs until `until` (epoch seconds, the database's clock), and is then deleted.
+    """
 
     __tablename__ = "previous_secrets"
 

@@ -1,4 +1,4 @@
-"""Who did what, when and from where. Append-only: triggers of both databases refuse to change or delete a row."""
+"""Who did what, when and from where. Append-only: triggers on both databases refuse to change or delete a row."""
 
 from datetime import datetime
 
@@ -12,9 +12,10 @@ from webapp.models.user import User
 
 
 class AuditEntry(Base):
-    """`actor` and `target` are names as they were then. No secret and nothing of a visitor's: a lead stands by its id.
+    """`actor` and `target` are names as they were at that time. Contains no secret and no data of a visitor: leads are
+    named by their id.
 
-    `account_id` is NULL for what belongs to the installation, such as a sign-in with an address that is nobody's.
+    `account_id` is NULL for events of the whole installation, such as a sign-in with an unknown address.
     """
 
     __tablename__ = "audit_log"
@@ -29,9 +30,9 @@ class AuditEntry(Base):
     at: Mapped[datetime] = mapped_column(default=utcnow)
     user_id: Mapped[int | None] = mapped_column(ForeignKey(User.id))
     actor: Mapped[str] = mapped_column(String(320))
-    address: Mapped[str | None] = mapped_column(String(64))  # of the client; None on the command line
-    kind: Mapped[str] = mapped_column(String(16))  # key, interface, lead, user or session: what comes before the dot
+    address: Mapped[str | None] = mapped_column(String(64))  # the client's IP address; None on the command line
+    kind: Mapped[str] = mapped_column(String(16))  # key, interface, lead, user or session: the part before the dot
     action: Mapped[str] = mapped_column(String(40))  # see services/audit.py
     target: Mapped[str] = mapped_column(String(320), default="")
-    target_id: Mapped[str] = mapped_column(String(40), default="")  # its public id, where it has one
+    target_id: Mapped[str] = mapped_column(String(40), default="")  # its public id, if it has one
     detail: Mapped[str] = mapped_column(String(500), default="")

@@ -1,4 +1,4 @@
-"""The base of all models, and the column types they share."""
+"""The base class of all models, and the column types they share."""
 
 from datetime import UTC, datetime
 from enum import StrEnum
@@ -11,12 +11,12 @@ from sqlalchemy.types import TypeDecorator
 
 E = TypeVar("E", bound=StrEnum)
 
-# SQLite counts rows by itself only in a column declared INTEGER.
+# SQLite assigns ids automatically only in a column declared INTEGER.
 BigId = BigInteger().with_variant(Integer, "sqlite")
 
 
 class UTCDateTime(TypeDecorator[datetime]):
-    """An aware UTC datetime; refuses naive ones, gives aware ones back on SQLite too."""
+    """A timezone-aware UTC datetime. Refuses naive values; returns aware values on SQLite too."""
 
     impl = DateTime(timezone=True)
     cache_ok = True
@@ -55,7 +55,7 @@ class Base(DeclarativeBase):
 
 
 def enum_column(enum: type[E], **kw: Any) -> Any:
-    """A StrEnum kept as text with a CHECK, so that both databases refuse what is not of it."""
+    """A StrEnum stored as text with a CHECK constraint, so that both databases refuse other values."""
     values = [member.value for member in enum]
     kind = Enum(
         enum,
@@ -69,6 +69,6 @@ def enum_column(enum: type[E], **kw: Any) -> Any:
 
 
 def partial_index(name: str, *columns: Any, where: str, unique: bool = False) -> Index:
-    """An index over the rows of which `where` (SQL that both databases read alike) is true."""
+    """An index over the rows for which `where` is true (SQL that means the same on both databases)."""
     condition = text(where)
     return Index(name, *columns, unique=unique, sqlite_where=condition, postgresql_where=condition)

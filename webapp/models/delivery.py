@@ -1,4 +1,4 @@
-"""The promise to send one lead to its webhook, and the tries made of it."""
+"""The promise to send one lead to one webhook, and the attempts made."""
 
 from datetime import UTC, datetime
 from enum import StrEnum
@@ -11,15 +11,16 @@ from webapp.ids import attempt_id, message_id
 from webapp.models.account import Account
 from webapp.models.base import Base, BigId, enum_column, partial_index
 from webapp.models.lead import Lead
+from webapp.models.status import Status, delivery_rules
 from webapp.models.user import User
 from webapp.models.webhook import Webhook
 
 
 class DeliveryState(StrEnum):
-    PENDING = "pending"  # will be tried by itself at due_at
+    PENDING = "pending"  # will be tried automatically at due_at
     DELIVERED = "delivered"
-    FAILED = "failed"  # nothing more happens by itself
-    HELD = "held"  # its webhook is paused, or it cannot be signed
+    FAILED = "failed"  # will not be tried again automatically
+    ON_HOLD = "held"  # its webhook is paused, or the request cannot be signed
     CANCELLED = "cancelled"  # its interface was deleted
 
 
@@ -30,17 +31,17 @@ class Reason(StrEnum):
 
 
 class Delivery(Base):
-    """The frozen payload bytes, the state, the next time to try.
+    """The frozen payload, the state, and the time of the next try.
 
-    `due_at` is the next automatic try, `retry_at` the click or test that waits for its one try (both epoch seconds,
-    the database's clock). `retry_at` may stand on a delivery in any state but Cancelled. The last answer is copied
-    here, so that the Leads page reads one row.
+    `due_at`: when the next automatic try is due. `retry_at`: the time of a click or test that still waits for its one
+    try. Both are epoch seconds by the database's clock. `retry_at` may be set in any state except Cancelled. The last
+    response is copied here, so that the Leads page reads one row.
     """
 
     __tablename__ = "deliveries"
     __table_args__ = (
         UniqueConstraint("lead_id", "webhook_id"),
-        # The three ways to be due, in the order a batch takes them.
+        # The three kinds of due deliveries, in the order a batch takes them.
         partial_index("ix_deliveries_clicked", "webhook_id", "retry_at", where="retry_at IS NOT NULL"),
         partial_index("ix_deliveries_fresh", "webhook_id", "id", where="state = 'pending' AND tries = 0"),
         partial_index("ix_deliveries_again", "webhook_id", "due_at", where="state = 'pending' AND tries > 0"),
@@ -56,7 +57,7 @@ class Delivery(Base):
     payload: Mapped[bytes]
     test: Mapped[bool] = mapped_column(default=False)
     state: Mapped[DeliveryState] = enum_column(DeliveryState, default=DeliveryState.PENDING)
-    state_reason: Mapped[str] = mapped_column(String(500), default="")  # why it is held, in words
+    state_reason: Mapped[str] = mapped_column(String(500), default="")  # why it is on hold, in words
     tries: Mapped[int] = mapped_column(default=0)  # automatic tries made
     due_at: Mapped[float | None]
     retry_at: Mapped[float | None]
@@ -72,26 +73,24 @@ class Delivery(Base):
     attempts: Mapped[list["Attempt"]] = relationship(order_by="Attempt.id.desc()", back_populates="delivery")
 
     @property
-    def status(self) -> str:
-        """The word on the screen: Delivered, Queued, Retrying, Failed, Held or Cancelled."""
-        if self.retry_at is not None or (self.state == DeliveryState.PENDING and self.tries == 0):
-            return "Queued"
-        if self.state == DeliveryState.PENDING:
-            return "Retrying"
-        return self.state.value.capitalize()
+    def status(self) -> Status:
+        """The word on the screen, by the rules that SQL filters and counts with: models/status.py."""
+        clicked = self.retry_at is not None
+        rules = delivery_rules(clicked, not clicked, self.state, self.tries)
+        return next(status for status, applies in rules.items() if applies)
 
     @property
     def next_at(self) -> datetime | None:
-        """When the next automatic try is due; None where none is."""
+        """When the next automatic try is due; None if there will not be one."""
         if self.state != DeliveryState.PENDING or self.due_at is None:
             return None
         return datetime.fromtimestamp(self.due_at, UTC)
 
 
 class Attempt(Base):
-    """One HTTP try of a delivery. Its id is made before sending, so that recording twice keeps one row.
+    """One HTTP attempt of a delivery. Its id is made before sending, so that recording it twice keeps one row.
 
-    No secret stands here: `url` has no credentials, `signed_with_id` names the token, the signature is not kept.
+    Contains no secret: `url` has no credentials, `signed_with_id` refers to the token, the signature is not stored.
     """
 
     __tablename__ = "attempts"
@@ -100,14 +99,14 @@ class Attempt(Base):
     id: Mapped[str] = mapped_column(String(40), primary_key=True, default=attempt_id)
     delivery_id: Mapped[int] = mapped_column(ForeignKey(Delivery.id))
     reason: Mapped[Reason] = enum_column(Reason)
-    user_id: Mapped[int | None] = mapped_column(ForeignKey(User.id))  # whose click it was
+    user_id: Mapped[int | None] = mapped_column(ForeignKey(User.id))  # who clicked Retry or sent the test
     started_at: Mapped[datetime]
     url: Mapped[str] = mapped_column(String(2048))
     timestamp: Mapped[int]  # webhook-timestamp as sent
     signed_with_id: Mapped[int | None] = mapped_column(ForeignKey("api_keys.id"))
     code: Mapped[int]
     error: Mapped[str | None] = mapped_column(String(32))  # an ErrorKind
-    response: Mapped[str] = mapped_column(Text)  # the body, or with 999 what happened in words
+    response: Mapped[str] = mapped_column(Text)  # the body; with code 999 a sentence that says what happened
     truncated: Mapped[bool] = mapped_column(default=False)
     response_headers: Mapped[list[Any]] = mapped_column(default=list)  # [[name, value], …]
     duration_ms: Mapped[int]

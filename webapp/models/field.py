@@ -1,4 +1,4 @@
-"""One question of an interface; what its type means for the payload is told in services/interfaces/field_types.py."""
+"""One question of an interface. services/interfaces/field_types.py says what its type means for the payload."""
 
 from datetime import datetime
 from enum import StrEnum
@@ -28,7 +28,7 @@ class FieldType(StrEnum):
 
 
 class Field(Base):
-    """`key` is its name in the payload. One that leads carry is never deleted, so that nothing else takes its key."""
+    """`key` is the field's name in the payload. A field that leads use is never deleted: its key must not be reused."""
 
     __tablename__ = "fields"
     __table_args__ = (UniqueConstraint("interface_id", "key"),)
@@ -43,12 +43,12 @@ class Field(Base):
     help: Mapped[str] = mapped_column(String(500), default="")
     autocomplete: Mapped[str] = mapped_column(String(60), default="")
     placeholder: Mapped[str] = mapped_column(String(200), default="")
-    options: Mapped[list[str]] = mapped_column(default=list)  # in this order, sent word for word
-    default: Mapped[str] = mapped_column(Text, default="")  # one a line where several may be ticked
+    options: Mapped[list[str]] = mapped_column(default=list)  # in this order; the chosen text is sent unchanged
+    default: Mapped[str] = mapped_column(Text, default="")  # one per line if several may be ticked
     half: Mapped[bool] = mapped_column(default=False)
     minimum: Mapped[str] = mapped_column(String(40), default="")  # characters, a number or a date
     maximum: Mapped[str] = mapped_column(String(40), default="")
-    statement: Mapped[str] = mapped_column(Text, default="")  # what a consent agrees to
+    statement: Mapped[str] = mapped_column(Text, default="")  # the text that a consent agrees to
     version: Mapped[int] = mapped_column(default=1)  # of the statement
     created_at: Mapped[datetime] = mapped_column(default=utcnow)
     removed_at: Mapped[datetime | None]

@@ -16,11 +16,11 @@ from webapp.models.webhook import Webhook
 if TYPE_CHECKING:
     from webapp.models.field import Field
 
-ACCENT = "#2f54d0"  # Leadhook's own blue, which every form begins with
+ACCENT = "#2f54d0"  # Leadhook's blue, the default of every form
 
 
 class Scheme(StrEnum):
-    """Light or dark; auto is what the visitor's device prefers, and light within other sites."""
+    """Light or dark. Auto follows the visitor's device, but is light when embedded in another site."""
 
     AUTO = "auto"
     LIGHT = "light"
@@ -34,7 +34,7 @@ class Corners(StrEnum):
 
 
 class IpAddresses(StrEnum):
-    """What is kept of a visitor's IP address."""
+    """How much of a visitor's IP address is kept."""
 
     WHOLE = "whole"
     CUT = "cut"  # its network
@@ -51,31 +51,31 @@ class Interface(Base):
     name: Mapped[str] = mapped_column(String(200))
     introduction: Mapped[str] = mapped_column(Text, default="")
     thank_you: Mapped[str] = mapped_column(Text, default="Thank you. We will be in touch soon.")
-    redirect_url: Mapped[str | None] = mapped_column(String(2048))  # instead of the thank-you
-    language: Mapped[str] = mapped_column(String(35), default="en", server_default="en")  # of what visitors read
-    country: Mapped[str | None] = mapped_column(String(2))  # whose phone numbers need no code
-    texts: Mapped[dict[str, str] | None] = mapped_column(JSON)  # visible words that differ from form_texts.py
+    redirect_url: Mapped[str | None] = mapped_column(String(2048))  # instead of the thank-you message
+    language: Mapped[str] = mapped_column(String(35), default="en", server_default="en")  # of the form's texts
+    country: Mapped[str | None] = mapped_column(String(2))  # its phone numbers need no country code
+    texts: Mapped[dict[str, str] | None] = mapped_column(JSON)  # texts that differ from form_texts.py
     accent: Mapped[str] = mapped_column(String(7), default=ACCENT, server_default=ACCENT)  # #rrggbb
     scheme: Mapped[Scheme] = enum_column(Scheme, default=Scheme.AUTO, server_default=Scheme.AUTO.value)
     corners: Mapped[Corners] = enum_column(Corners, default=Corners.SOFT, server_default=Corners.SOFT.value)
-    logo: Mapped[str | None] = mapped_column(String(40))  # its file's name, made of its digest
-    allowed_sites: Mapped[list[str] | None] = mapped_column(JSON, default=list)  # none: any site may show it
-    blocklist: Mapped[list[str] | None] = mapped_column(JSON, default=list)  # see services/intake/spam.py
-    blocklist_published: Mapped[bool] = mapped_column(default=False, server_default=false())  # who is on it is told
+    logo: Mapped[str | None] = mapped_column(String(40))  # its file name, made from its digest
+    allowed_sites: Mapped[list[str] | None] = mapped_column(JSON, default=list)  # empty: any site may show the form
+    blocklist: Mapped[list[str] | None] = mapped_column(JSON, default=list)  # see services/intake/visitor.py
+    blocklist_published: Mapped[bool] = mapped_column(default=False, server_default=false())  # blocked senders are told
     notification_emails: Mapped[list[str]] = mapped_column(default=list)
-    report_emails: Mapped[list[str]] = mapped_column(default=list)  # beside the owner's
-    # What the mails of a lead say, see services/interfaces/interface_mails.py; None is what we say.
+    report_emails: Mapped[list[str]] = mapped_column(default=list)  # in addition to the owner's
+    # The texts of a lead's mails, see services/interfaces/interface_mails.py; None is Leadhook's own text.
     notification_subject: Mapped[str | None] = mapped_column(String(200))
     notification_body: Mapped[str | None] = mapped_column(Text)
-    autoresponds: Mapped[bool] = mapped_column(default=False, server_default=false())  # the visitor gets an answer
+    autoresponds: Mapped[bool] = mapped_column(default=False, server_default=false())  # answers visitors by e-mail
     autoresponse_subject: Mapped[str | None] = mapped_column(String(200))
     autoresponse_body: Mapped[str | None] = mapped_column(Text)
     autoresponse_reply_to: Mapped[str | None] = mapped_column(String(320))
     ip_addresses: Mapped[IpAddresses] = enum_column(
         IpAddresses, default=IpAddresses.WHOLE, server_default=IpAddresses.WHOLE.value
     )
-    retention_days: Mapped[int | None]  # then a lead is deleted
-    anonymises: Mapped[bool] = mapped_column(default=False, server_default=false())  # a lead once it is delivered
+    retention_days: Mapped[int | None]  # after this a lead is deleted
+    anonymises: Mapped[bool] = mapped_column(default=False, server_default=false())  # leads, once delivered
     created_at: Mapped[datetime] = mapped_column(default=utcnow)
     updated_at: Mapped[datetime] = mapped_column(default=utcnow)
     closed_at: Mapped[datetime | None]
@@ -96,12 +96,12 @@ class Interface(Base):
 
     @property
     def webhook(self) -> Webhook:
-        """Its one webhook, made with it; several will come."""
+        """Its only webhook, created together with it. Later an interface can have several."""
         return self.webhooks[0]
 
 
 class Logo(Base):
-    """The picture on top of an interface's form; in a table of its own, so that no other query loads its bytes."""
+    """The picture above an interface's form. In its own table, so that other queries do not load its bytes."""
 
     __tablename__ = "logos"
 

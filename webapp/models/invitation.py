@@ -1,4 +1,4 @@
-"""An invitation into an account. It is deleted when it is accepted or withdrawn; the audit log remembers."""
+"""An invitation to join an account. It is deleted when it is accepted or withdrawn; the audit log keeps a record."""
 
 from datetime import datetime
 
@@ -12,7 +12,7 @@ from webapp.models.user import Role, User
 
 
 class Invitation(Base):
-    """The link's token is mailed and not kept: only its SHA-256 is, so that no copy of the database can accept."""
+    """The link's token is mailed but not stored, only its SHA-256: a copy of the database cannot be used to accept."""
 
     __tablename__ = "invitations"
     __table_args__ = (UniqueConstraint("account_id", "email"),)

@@ -1,4 +1,4 @@
-"""One visitor's submission, kept whatever becomes of its delivery, and its log."""
+"""One visitor's submission and its log. It is kept even if its delivery fails."""
 
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
@@ -11,6 +11,7 @@ from webapp.ids import lead_id
 from webapp.models.account import Account
 from webapp.models.base import Base, BigId, partial_index
 from webapp.models.interface import Interface
+from webapp.models.status import Status
 from webapp.models.user import User
 
 if TYPE_CHECKING:
@@ -38,17 +39,17 @@ class Lead(Base):
     interface_id: Mapped[int] = mapped_column(ForeignKey(Interface.id))
     received_at: Mapped[datetime] = mapped_column(default=utcnow)
     test: Mapped[bool] = mapped_column(default=False)
-    name: Mapped[str] = mapped_column(String(500), default="")  # what people look leads up by, taken from the fields
+    name: Mapped[str] = mapped_column(String(500), default="")  # copied from the fields, to search by
     email: Mapped[str] = mapped_column(String(320), default="")
-    # By what a visitor who comes again is known: the e-mail address in small letters, without one the phone number.
+    # Identifies a visitor who submits again: the e-mail address in lower case, or else the phone number.
     visitor: Mapped[str | None] = mapped_column(String(320))
     fields: Mapped[dict[str, Any]]  # every declared field by key, in order
     source: Mapped[dict[str, Any]]
     consents: Mapped[list[Any]] = mapped_column(default=list)
-    blank_due: Mapped[bool] = mapped_column(default=False, server_default=false())  # to be anonymised once delivered
+    anonymise_after_delivery: Mapped[bool] = mapped_column("blank_due", default=False, server_default=false())
     anonymised_at: Mapped[datetime | None]
-    nonce: Mapped[str | None] = mapped_column(String(64))  # of the form and its answers: services/intake/spam.py
-    spam: Mapped[str | None] = mapped_column(String(40))  # why it was taken for spam; None: it was not
+    nonce: Mapped[str | None] = mapped_column(String(64))  # of the form and its answers, see services/intake/visitor.py
+    spam: Mapped[str | None] = mapped_column(String(40))  # why it was judged to be spam; None if it was not
 
     interface: Mapped[Interface] = relationship()
     deliveries: Mapped[list["Delivery"]] = relationship(order_by="Delivery.id", back_populates="lead")
@@ -56,17 +57,24 @@ class Lead(Base):
 
     @property
     def delivery(self) -> "Delivery | None":
-        """The delivery to its interface's one webhook; None where there was no webhook."""
+        """The delivery to its interface's only webhook; None if there was no webhook."""
         return self.deliveries[0] if self.deliveries else None
 
     @property
+    def status(self) -> Status:
+        """Its Webhook Status, the word on the screen."""
+        if self.spam is not None:
+            return Status.SPAM
+        return self.delivery.status if self.delivery else Status.NO_WEBHOOK
+
+    @property
     def label(self) -> str:
-        """What people call it by: the visitor's name, else address, else the id."""
+        """A name to show: the visitor's name, or else the e-mail address, or else the lead's id."""
         return self.name or self.email or self.public_id
 
 
 class LeadLogEntry(Base):
-    """What was done about a lead: `resentwebhook`, `notified`, `reportmailed`, … Tries are in `attempts`."""
+    """An event of a lead: `resentwebhook`, `notified`, `reportmailed`, … HTTP attempts are in `attempts`."""
 
     __tablename__ = "lead_log"
 

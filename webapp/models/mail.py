@@ -1,4 +1,4 @@
-"""An e-mail, written in the transaction of what it tells, handed to SMTP at least once."""
+"""An e-mail. Written in the same transaction as the event it reports, and handed to SMTP at least once."""
 
 from datetime import datetime
 from enum import StrEnum
@@ -15,8 +15,8 @@ from webapp.models.base import Base, BigId, enum_column, partial_index
 class MailState(StrEnum):
     DUE = "due"
     SENT = "sent"
-    KEPT = "kept"  # no SMTP is configured: it is read on the mailbox page
-    FAILED = "failed"  # the server refused it for good, or for three days
+    KEPT = "kept"  # no SMTP server is configured; the mail can be read on the mailbox page
+    FAILED = "failed"  # the server refused it permanently, or for three days
 
 
 WORDS = {
@@ -28,7 +28,7 @@ WORDS = {
 
 
 class Mail(Base):
-    """Whole and fixed when written, Message-ID included, so that a repeat after a crash is recognised as one."""
+    """Complete when written. Even the Message-ID is fixed, so that a second copy after a crash is recognised as one."""
 
     __tablename__ = "mails"
     __table_args__ = (
@@ -45,14 +45,14 @@ class Mail(Base):
     subject: Mapped[str] = mapped_column(String(500))
     body_text: Mapped[str] = mapped_column(Text)
     body_html: Mapped[str] = mapped_column(Text)
-    signs_in: Mapped[bool] = mapped_column(default=False)  # holds a link that signs someone in: the operator's only
-    lead_id: Mapped[int | None] = mapped_column(ForeignKey("leads.id"), index=True)  # the lead it notifies of
+    signs_in: Mapped[bool] = mapped_column(default=False)  # has a sign-in link: only for the operator
+    lead_id: Mapped[int | None] = mapped_column(ForeignKey("leads.id"), index=True)  # the lead it is about
     created_at: Mapped[datetime] = mapped_column(default=utcnow)
     state: Mapped[MailState] = enum_column(MailState, default=MailState.DUE)
     due_at: Mapped[float] = mapped_column(default=0.0)  # epoch seconds, the database's clock
     tries: Mapped[int] = mapped_column(default=0)
     last_error: Mapped[str] = mapped_column(String(500), default="")
-    # The server's last word on a recipient: empty for accepted, else why not. Who is missing is tried again.
+    # The server's final answer for each recipient: "" if accepted, else the reason. The others are retried.
     answers: Mapped[dict[str, Any]] = mapped_column(default=dict)
     sent_at: Mapped[datetime | None]
 

@@ -1,4 +1,4 @@
-"""A link by which somebody who forgot a password may choose a new one. Using it deletes it, and its siblings."""
+"""A link to choose a new password after forgetting the old one. Using one deletes all links of the user."""
 
 from datetime import datetime
 
@@ -11,7 +11,7 @@ from webapp.models.user import User
 
 
 class PasswordReset(Base):
-    """Of the token only the SHA-256 is kept."""
+    """Only the SHA-256 of the token is stored."""
 
     __tablename__ = "password_resets"
 

@@ -1,4 +1,4 @@
-"""The error e-mail to the account owner: a row, and the deliveries it tells of."""
+"""The error e-mail to the account owner: one row, and the deliveries it lists."""
 
 from datetime import datetime
 from enum import StrEnum
@@ -37,9 +37,9 @@ class Report(Base):
 
 
 class ReportEntry(Base):
-    """A delivery that failed (or was given up), written with its attempt; `report_id` is NULL until one tells of it.
+    """A delivery that failed or was given up, stored with its attempt. `report_id` is NULL until a report lists it.
 
-    One a delivery and kind, by constraint: a delivery that fails seven times is reported as failed once.
+    A constraint allows one row per delivery and kind: a delivery that fails seven times is reported as failed once.
     """
 
     __tablename__ = "report_entries"

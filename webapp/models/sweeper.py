@@ -1,4 +1,4 @@
-"""The lease of the one sweeper among all supervisors: a single row."""
+"""The lease of the sweeper, a single row. Only one supervisor sweeps at a time."""
 
 from sqlalchemy import CheckConstraint, String
 from sqlalchemy.orm import Mapped, mapped_column

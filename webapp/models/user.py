@@ -1,4 +1,4 @@
-"""Who signs in. Each account has exactly one owner; the first owner of all is the operator of the installation."""
+"""A person who signs in. Each account has exactly one owner; the very first owner is the installation's operator."""
 
 from datetime import datetime
 from enum import StrEnum
@@ -24,7 +24,7 @@ class Role(StrEnum):
         return self.value.replace("-", " ").capitalize()
 
 
-class User(Base, UserMixin):  # type: ignore[misc]  # Flask-Login has no types
+class User(Base, UserMixin):  # type: ignore[misc]  # Flask-Login has no type hints
     __tablename__ = "users"
     __table_args__ = (
         partial_index("uq_users_owner", "account_id", unique=True, where="role = 'owner'"),
@@ -38,17 +38,17 @@ class User(Base, UserMixin):  # type: ignore[misc]  # Flask-Login has no types
     password_hash: Mapped[str] = mapped_column(String(200))
     role: Mapped[Role] = enum_column(Role)
     is_operator: Mapped[bool] = mapped_column(default=False)
-    session_version: Mapped[int] = mapped_column(default=1)  # a session made under another one is signed out
+    session_version: Mapped[int] = mapped_column(default=1)  # sessions with another version are signed out
     created_at: Mapped[datetime] = mapped_column(default=utcnow)
-    removed_at: Mapped[datetime | None]  # the row stays, for what the user did names it; see services/people/users.py
+    removed_at: Mapped[datetime | None]  # the row stays, because records refer to it; see services/people/users.py
 
     account: Mapped[Account] = relationship(lazy="joined", innerjoin=True)
 
     def get_id(self) -> str:
-        """What Flask-Login keeps in the session: the id, and the version that a change of password ends."""
+        """What Flask-Login stores in the session: the id, and the version, which changes with the password."""
         return f"{self.id}.{self.session_version}"
 
     @property
     def label(self) -> str:
-        """The name people know this user by."""
+        """The name to show for this user."""
         return self.name or self.email

@@ -1,4 +1,4 @@
-"""Where an interface's leads are pushed, and the lane its deliveries drive on."""
+"""Where an interface's leads are sent, and the lane that orders its deliveries."""
 
 from datetime import datetime
 from enum import StrEnum
@@ -29,7 +29,7 @@ class Authentication(StrEnum):
 
 
 class Webhook(Base):
-    """URL, authentication, retries, state. One per interface for now; without a URL its leads are only kept."""
+    """URL, authentication, retries, state. An interface has one for now. Without a URL its leads are only stored."""
 
     __tablename__ = "webhooks"
     __table_args__ = (
@@ -47,9 +47,10 @@ class Webhook(Base):
     automatic_retries: Mapped[bool] = mapped_column(default=True)
     parallel_requests: Mapped[int] = mapped_column(default=1)
     state: Mapped[WebhookState] = enum_column(WebhookState, default=WebhookState.ACTIVE)
-    state_reason: Mapped[str] = mapped_column(String(500), default="")  # in words, shown beside Paused
+    state_reason: Mapped[str] = mapped_column(String(500), default="")  # in words, shown next to Paused
     state_changed_at: Mapped[datetime] = mapped_column(default=utcnow)
-    # Error reports: while a window is open, failures wait for its end (epoch seconds); step says how long the next is.
+    # Error reports: while a window is open, failures wait until it ends (report_due_at, epoch seconds).
+    # report_step selects the length of the next window.
     report_due_at: Mapped[float | None]
     report_window_opened_at: Mapped[float | None]
     report_step: Mapped[int] = mapped_column(default=0)
@@ -60,10 +61,10 @@ class Webhook(Base):
 
 
 class Lane(Base):
-    """All due deliveries of one webhook, and the lock on them: who holds the token owns what is due.
+    """The due deliveries of one webhook, and the lease on them: only the holder of `token` may send them.
 
-    This row is hot (updated with every batch): nothing in it is indexed, so that PostgreSQL updates it in place.
-    `lease_until` is epoch seconds by the database's clock, 0 when let go.
+    This row is updated with every batch. None of these columns is indexed, so that PostgreSQL can update it in place.
+    `lease_until` is epoch seconds by the database's clock, 0 after a release.
     """
 
     __tablename__ = "lanes"
@@ -71,9 +72,9 @@ class Lane(Base):
     webhook_id: Mapped[int] = mapped_column(ForeignKey(Webhook.id), primary_key=True)
     token: Mapped[str | None] = mapped_column(String(40))
     lease_until: Mapped[float] = mapped_column(default=0.0)
-    abandoned: Mapped[bool] = mapped_column(default=False)  # the holder before this one never let go
-    slow_since: Mapped[float | None]  # its drain met a time-out: rung on `slow` until it answers again
-    failures: Mapped[int] = mapped_column(default=0)  # failed tries since the last success or resume
+    abandoned: Mapped[bool] = mapped_column(default=False)  # the previous holder never released it
+    slow_since: Mapped[float | None]  # a send timed out: its jobs go to `slow` until one succeeds
+    failures: Mapped[int] = mapped_column(default=0)  # failed automatic tries since the last success or resume
     failing_since: Mapped[float | None]
     succeeded_at: Mapped[float | None]
 

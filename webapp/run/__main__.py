@@ -1,7 +1,7 @@
-"""`make run`: all of Leadhook on one machine, its parts ordinary children of this process.
+"""`make run`: all of Leadhook on one machine, in ordinary child processes of this one.
 
-Valkey first, then the database, then web and a test receiver, then the workers; ended workers and web first. All state
-is in LEADHOOK_HOME, so that the next run finds it again.
+It starts Valkey, then prepares the database, then starts web and a test receiver, then the workers. It stops workers
+and web first. All state is in LEADHOOK_HOME, where the next run finds it.
 """
 
 import errno
@@ -28,7 +28,7 @@ from webapp.services.errors import Refused
 ROOT = Path(__file__).parents[2]
 LOOPBACK = "127.0.0.0/8,::1/128"
 VALKEY, WEB, WORKERS, RECEIVER = "valkey-server", "gunicorn", "worker.py", "the test receiver"
-PORT_WAIT = 3.0  # seconds for a port that a run before this one is about to let go
+PORT_WAIT = 3.0  # seconds for a port that an earlier run is still closing
 START_WAIT = 60.0  # seconds for a part to answer
 
 
@@ -37,14 +37,14 @@ class CannotStart(Exception):
 
 
 def main() -> int:
-    """Runs until Ctrl-C or SIGTERM, then returns 0; 1 and a sentence on stderr where it cannot start."""
+    """Runs until Ctrl-C or SIGTERM, then returns 0. If it cannot start, says why on stderr and returns 1."""
     os.chdir(ROOT)
     try:
         config, environ = _configured()
         supervisor = Supervisor(environ, ROOT, say=lambda text: _say(text, sys.stderr))
         supervisor.listen()
-        with _only_one(config):
-            _free_ports(config, supervisor)
+        with _lock_home(config):
+            _check_ports(config, supervisor)
             return _run(config, supervisor)
     except (ConfigError, CannotStart) as error:
         _say(str(error), sys.stderr)
@@ -54,12 +54,12 @@ def main() -> int:
 
 
 def _configured() -> tuple[Config, dict[str, str]]:
-    """The configuration and the children's environment; webhooks may reach loopback unless the operator decides."""
+    """The configuration and the children's environment. Webhooks may reach loopback unless networks are set."""
     config = Config.load()
     if not config.allowed_networks_given:
         os.environ["WEBHOOK_ALLOWED_NETWORKS"] = LOOPBACK
         config = Config.load()
-        _say(f"Webhooks may reach this machine ({LOOPBACK}), for WEBHOOK_ALLOWED_NETWORKS is not set.")
+        _say(f"Webhooks may reach this machine ({LOOPBACK}), because WEBHOOK_ALLOWED_NETWORKS is not set.")
     return config, {**os.environ, "LEADHOOK_HOME": str(config.home)}
 
 
@@ -67,9 +67,9 @@ def _run(config: Config, supervisor: Supervisor) -> int:
     try:
         if config.embedded_redis:
             _start_valkey(config, supervisor)
-        news = _prepared(config)
+        welcome = _prepare(config)
         _start_parts(config, supervisor)
-        _say(news)
+        _say(welcome)
         while True:
             supervisor.tend()
     finally:
@@ -78,11 +78,11 @@ def _run(config: Config, supervisor: Supervisor) -> int:
             supervisor.stop(names, seconds)
 
 
-def _prepared(config: Config) -> str:
+def _prepare(config: Config) -> str:
     try:
         return first_run.prepare(config)
     except Refused as refusal:
-        raise CannotStart(f"The owner cannot be made from OWNER_EMAIL and OWNER_PASSWORD. {refusal}") from None
+        raise CannotStart(f"The owner cannot be created from OWNER_EMAIL and OWNER_PASSWORD. {refusal}") from None
     except OperationalError as error:
         raise CannotStart(f"The database cannot be used: {str(error.orig).strip()}.") from None
 
@@ -94,7 +94,7 @@ def _start_parts(config: Config, supervisor: Supervisor) -> None:
     for name, port in ((WEB, config.port), (RECEIVER, config.receiver_port)):
         if not supervisor.wait_for(lambda port=port: _answers(port), START_WAIT):  # type: ignore[misc]
             _say(f"{name} does not answer on port {port} yet.", sys.stderr)
-    # Last: leads of the run before this one go out at once, and should find the receiver there.
+    # Last: leads left by an earlier run are sent at once, and the receiver should be running by then.
     supervisor.start(Part(WORKERS, [sys.executable, "worker.py"]))
 
 
@@ -103,7 +103,7 @@ def _start_valkey(config: Config, supervisor: Supervisor) -> None:
     if path.parent != config.home:
         _own_directory(path.parent)
     with Redis(unix_socket_path=str(path)) as client:
-        # One that a run before this one left may still be going, and would take the socket's file with it.
+        # The Valkey of an earlier run may still be ending, and would delete the socket file of the new one.
         supervisor.wait_for(lambda: not _pings(client), PORT_WAIT)
         supervisor.start(Part(VALKEY, _valkey_command(path), config.home / "valkey.log"))
         if not supervisor.wait_for(lambda: _pings(client), START_WAIT):
@@ -111,7 +111,7 @@ def _start_valkey(config: Config, supervisor: Supervisor) -> None:
 
 
 def _valkey_command(path: Path) -> list[str]:
-    """On a unix socket only, nothing on disk: the database is the queue."""
+    """Listens on a unix socket only and keeps nothing on disk: the database is the queue."""
     options = {
         "port": "0",
         "unixsocket": path.name,
@@ -126,11 +126,11 @@ def _valkey_command(path: Path) -> list[str]:
 
 
 def _own_directory(path: Path) -> None:
-    """Makes the socket's directory below /tmp, where anyone could have made one of that name before us."""
+    """Makes the socket's directory below /tmp, where another user could have made one with that name before."""
     path.mkdir(mode=0o700, exist_ok=True)
     status = path.lstat()
     if status.st_uid != os.getuid() or stat.S_IMODE(status.st_mode) != 0o700:
-        raise CannotStart(f"{path} is not ours alone: remove it, or choose a shorter LEADHOOK_HOME.")
+        raise CannotStart(f"Other users may have access to {path}: remove it, or choose a shorter LEADHOOK_HOME.")
 
 
 def _pings(client: "Redis") -> bool:
@@ -141,7 +141,7 @@ def _pings(client: "Redis") -> bool:
 
 
 def _answers(port: int) -> bool:
-    """Whether a server answers, whatever it is that it answers."""
+    """Whether an HTTP server answers on the port, with any status."""
     with closing(HTTPConnection("127.0.0.1", port, timeout=2)) as connection:
         try:
             connection.request("GET", "/healthz")
@@ -150,11 +150,11 @@ def _answers(port: int) -> bool:
             return False
 
 
-def _only_one(config: Config) -> IO[str]:
-    """Holds LEADHOOK_HOME for this process, for as long as it lives."""
+def _lock_home(config: Config) -> IO[str]:
+    """Locks LEADHOOK_HOME for this process, until it closes the file that is returned."""
     try:
         config.home.mkdir(mode=0o700, parents=True, exist_ok=True)
-        lock = open(config.home / "run.lock", "a+")  # noqa: SIM115 - the caller's to close
+        lock = open(config.home / "run.lock", "a+")  # noqa: SIM115 - the caller closes it
     except OSError as error:
         raise CannotStart(f"LEADHOOK_HOME: {config.home} cannot be written ({error.strerror}).") from None
     try:
@@ -164,19 +164,19 @@ def _only_one(config: Config) -> IO[str]:
     return lock
 
 
-def _free_ports(config: Config, supervisor: Supervisor) -> None:
+def _check_ports(config: Config, supervisor: Supervisor) -> None:
     for name, port in (("PORT", config.port), ("RECEIVER_PORT", config.receiver_port)):
         supervisor.wait_for(lambda port=port: _bind_error(port) != errno.EADDRINUSE, PORT_WAIT)  # type: ignore[misc]
         error = _bind_error(port)
         if error == errno.EADDRINUSE:
-            raise CannotStart(f"Port {port} is taken by another program: stop that, or set {name} to another port.")
+            raise CannotStart(f"Port {port} is used by another program: stop it, or set {name} to another port.")
         if error:
             raise CannotStart(f"Port {port} cannot be used ({os.strerror(error)}): set {name} to another port.")
 
 
 def _bind_error(port: int) -> int | None:
     with socket.socket() as probe:
-        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)  # as the servers do: old connections are no bar
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)  # as the servers do: old connections are ignored
         try:
             probe.bind(("127.0.0.1", port))
         except OSError as error:

@@ -1,4 +1,4 @@
-"""What `make run` sees to before the parts start: the schema, an owner, and on the first run a demo to play with."""
+"""What `make run` prepares before the parts start: the schema, an owner, and on the first run a demo to try."""
 
 import secrets
 from ipaddress import ip_address
@@ -19,9 +19,9 @@ CURL_FIELDS = ("name=Ada Lovelace", "email=ada@example.com", "message=Hello")
 
 
 def prepare(config: Config) -> str:
-    """Migrates the database, makes what a first run lacks, and returns what to tell whoever started it.
+    """Migrates the database, creates what a first run needs, and returns the text to print.
 
-    services.errors.Refused where OWNER_EMAIL or OWNER_PASSWORD is not taken.
+    Raises services.errors.Refused if OWNER_EMAIL or OWNER_PASSWORD is not accepted.
     """
     app = create_app(config)
     with app.app_context():
@@ -30,13 +30,13 @@ def prepare(config: Config) -> str:
             password = None if installation.operator() else _first_owner(config)
             with read_only():
                 db.session.rollback()
-                return _news(config, password)
+                return _welcome(config, password)
         finally:
             disconnect()
 
 
 def _first_owner(config: Config) -> str:
-    """Makes the owner, and in the same transaction the demo; returns the words about the password."""
+    """Creates the owner and the demo in one transaction; returns what to print about the password."""
     password = config.owner_password or secrets.token_urlsafe(12)
     with transaction():
         owner = users.create_owner(config.owner_email, password, config.owner_email.partition("@")[2])
@@ -45,20 +45,20 @@ def _first_owner(config: Config) -> str:
 
 
 def _demo_url(config: Config) -> str | None:
-    """Where the test receiver listens; None where webhooks may not reach this machine."""
+    """The address of the test receiver; None if webhooks may not reach this machine."""
     loopback = ip_address("127.0.0.1")
     if not any(loopback in network for network in config.allowed_networks):
         return None
     return f"http://127.0.0.1:{config.receiver_port}/demo"
 
 
-def _news(config: Config, password: str | None) -> str:
+def _welcome(config: Config, password: str | None) -> str:
     owner = installation.operator()
-    assert owner  # made above, if not before
+    assert owner  # created above, or by an earlier run
     lines = [("Email", owner.email)]
     if password:
         lines.append(("Password", password))
-    lines.append(("Test receiver", f"http://127.0.0.1:{config.receiver_port}/  (prints here what webhooks bring)"))
+    lines.append(("Test receiver", f"http://127.0.0.1:{config.receiver_port}/  (prints here what it receives)"))
     demo = _demo(owner)
     if demo:
         fields = " ".join(f"--data-urlencode '{field}'" for field in CURL_FIELDS)
@@ -78,7 +78,7 @@ def _demo(owner: User) -> Interface | None:
 def _notes(config: Config, demo: Interface) -> list[str]:
     url = demo.webhook.url
     if url is None and _demo_url(config) is None:
-        return [f"“{demo.name}” has no webhook, for WEBHOOK_ALLOWED_NETWORKS does not allow 127.0.0.1."]
+        return [f"“{demo.name}” has no webhook, because WEBHOOK_ALLOWED_NETWORKS does not allow 127.0.0.1."]
     if url and url.startswith("http://127.0.0.1:") and url.endswith("/demo") and url != _demo_url(config):
         return [f"“{demo.name}” sends to {url}, where this run's test receiver does not listen."]
     return []

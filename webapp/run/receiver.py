@@ -1,6 +1,6 @@
-"""`flask receive`: an HTTP server on loopback to try webhooks with. It prints what arrives and whether it verifies.
+"""`flask receive`: an HTTP server on loopback to try webhooks. It prints each request and whether it verifies.
 
-Which Shared Tokens may verify is read from the database with every delivery, so that one made a moment ago counts.
+It reads the Shared Tokens from the database for every request, so that a new token works at once.
 """
 
 import hmac
@@ -32,7 +32,7 @@ NO_BODY = frozenset({204, 205, 304})
 
 
 def run(port: int, token_name: str | None, status: int, delay: float) -> None:
-    """Serves until SIGTERM or Ctrl-C, then finishes what is in flight. Refused for a token or port it cannot have."""
+    """Serves until SIGTERM or Ctrl-C, then finishes open requests. Refused for an unknown token or an unusable port."""
     app: Flask = current_app._get_current_object()  # type: ignore[attr-defined]
     if token_name is not None and not _tokens(token_name):
         raise Refused(f"There is no Shared Token named “{token_name}”.")
@@ -42,7 +42,7 @@ def run(port: int, token_name: str | None, status: int, delay: float) -> None:
         raise Refused(f"Port {port} cannot be used: {error.strerror}. Choose another with --port.") from None
 
     def stop(number: int, frame: FrameType | None) -> None:
-        threading.Thread(target=server.shutdown).start()  # from its own thread it would wait for itself
+        threading.Thread(target=server.shutdown).start()  # in this thread it would wait for itself
 
     signal.signal(signal.SIGTERM, stop)
     signal.signal(signal.SIGINT, stop)
@@ -53,9 +53,9 @@ def run(port: int, token_name: str | None, status: int, delay: float) -> None:
 
 
 class Receiver(ThreadingHTTPServer):
-    """Answers every POST alike; says which of the Shared Tokens signed it."""
+    """Gives every POST the same answer, and says which of the Shared Tokens signed it."""
 
-    daemon_threads = True  # a client that keeps its connection open does not hold the exit; `finish` waits for the rest
+    daemon_threads = True  # a connection that is kept open must not block the exit; `finish` waits for the rest
     request_queue_size = 128
 
     def __init__(self, port: int, app: Flask, token_name: str | None, status: int, delay: float) -> None:
@@ -66,7 +66,7 @@ class Receiver(ThreadingHTTPServer):
         self.busy = 0
 
     def handle_error(self, request: object, client_address: object) -> None:
-        """A client that went away is no news; anything else is."""
+        """Ignores that a client went away; prints other errors."""
         if not isinstance(sys.exception(), OSError):
             super().handle_error(request, client_address)  # type: ignore[arg-type]
 
@@ -79,13 +79,13 @@ class Receiver(ThreadingHTTPServer):
         return verify(headers, body, tokens, time.time())
 
     def finish(self) -> None:
-        """Waits for the answers that are still due."""
+        """Waits until open requests are answered."""
         with self.changed:
             self.changed.wait_for(lambda: self.busy == 0, timeout=self.delay + 5)
 
 
 def verify(headers: dict[str, str], body: bytes, tokens: Sequence[tuple[str, str]], now: float) -> str:
-    """What is to be said of a signed request; `headers` by lower-case name, `tokens` as (name, secret)."""
+    """The verdict on a signed request. `headers`: by lower-case name; `tokens`: pairs of name and secret."""
     message_id, timestamp = headers.get("webhook-id", ""), headers.get("webhook-timestamp", "")
     if not (timestamp.isascii() and timestamp.isdigit()) or len(timestamp) > 12 or not message_id or "." in message_id:
         return "NOT verified: webhook-id or webhook-timestamp is missing or malformed"
@@ -100,7 +100,10 @@ def verify(headers: dict[str, str], body: bytes, tokens: Sequence[tuple[str, str
 
 
 def _tokens(name: str | None) -> list[tuple[str, str]]:
-    """The live Shared Tokens (name, secret), newest first, or those of one name; those no key opens are left out."""
+    """The Shared Tokens that are not revoked, as (name, secret), newest first; only those called `name` if given.
+
+    Tokens that cannot be decrypted are left out.
+    """
     query = select(ApiKey.name, ApiKey.secret_encrypted)
     query = query.where(ApiKey.type == KeyType.SHARED_TOKEN, ApiKey.revoked_at.is_(None)).order_by(ApiKey.id.desc())
     if name is not None:
@@ -115,7 +118,7 @@ def _tokens(name: str | None) -> list[tuple[str, str]]:
 
 
 class Deliveries(BaseHTTPRequestHandler):
-    """One connection; as many requests as its client likes."""
+    """One connection, with any number of requests."""
 
     server: Receiver
     protocol_version = "HTTP/1.1"
@@ -132,7 +135,7 @@ class Deliveries(BaseHTTPRequestHandler):
                 self.server.changed.notify_all()
 
     def do_GET(self) -> None:
-        words = "This is Leadhook's test receiver. Webhooks come by POST; what they bring is printed where it runs."
+        words = "This is Leadhook's test receiver. Webhooks come by POST; it prints them in its terminal."
         self._answer(405, words, {"Allow": "POST"})
 
     do_HEAD = do_PUT = do_PATCH = do_DELETE = do_OPTIONS = do_GET  # noqa: N815 - the base class's names
@@ -144,7 +147,7 @@ class Deliveries(BaseHTTPRequestHandler):
             return self._answer(411, "A Content-Length is needed.")
         if int(length) > MAX_BODY:
             self.close_connection = True
-            return self._answer(413, f"At most {MAX_BODY} bytes are taken.")
+            return self._answer(413, f"At most {MAX_BODY} bytes are accepted.")
         body = self.rfile.read(int(length))
         verdict = self.server.verdict({name.lower(): value for name, value in self.headers.items()}, body)
         self._print(verdict, body)
@@ -153,7 +156,7 @@ class Deliveries(BaseHTTPRequestHandler):
 
     def _print(self, verdict: str, body: bytes) -> None:
         event, lead, text = read(body)
-        text = text.replace("\n", "\n  ")  # so that nothing in it looks like the line of another request
+        text = text.replace("\n", "\n  ")  # so that no part of it looks like the line of another request
         line = f"{datetime.now().astimezone():%H:%M:%S}  {printable_line(self.path)}  {event}  {lead}  {verdict}"
         with self.server.printing:
             click.echo(f"{line}\n  {text}\n")
@@ -173,11 +176,11 @@ class Deliveries(BaseHTTPRequestHandler):
             self.wfile.write(body)
 
     def log_message(self, format: str, *args: Any) -> None:  # noqa: A002 - the base class's name
-        """Only what `_print` says is said."""
+        """Prints nothing: `_print` prints what matters."""
 
 
 def read(body: bytes) -> tuple[str, str, str]:
-    """The type and lead id that a body names (a dash where it names none), and the body fit for a terminal."""
+    """A body's type and lead id (a dash if it has none), and the body as text that is safe in a terminal."""
     try:
         payload = json.loads(body)
         text = json.dumps(payload, ensure_ascii=False, indent=2)
@@ -191,10 +194,10 @@ def read(body: bytes) -> tuple[str, str, str]:
 
 
 def printable_line(text: str) -> str:
-    """As `printable`, and one line."""
+    """As `printable`, on one line."""
     return printable(text).replace("\n", "\\x0a")
 
 
 def printable(text: str) -> str:
-    """`text` without what would steer a terminal; lines stay lines."""
-    return "".join(sign if sign.isprintable() or sign == "\n" else f"\\x{ord(sign):02x}" for sign in text)
+    """`text` without characters that control a terminal; line breaks stay."""
+    return "".join(each if each.isprintable() or each == "\n" else f"\\x{ord(each):02x}" for each in text)

@@ -1,4 +1,4 @@
-"""Child processes that are started again when they die, and that end when their parent does, however it ends."""
+"""Child processes: they are started again when they die, and end when their parent ends, however it ends."""
 
 import ctypes
 import os
@@ -12,23 +12,23 @@ from pathlib import Path
 from types import FrameType
 from typing import IO
 
-POLL = 0.1  # seconds between two looks at the children
+POLL = 0.1  # seconds between two checks of the children
 FIRST_WAIT, LONGEST_WAIT = 0.2, 10.0  # seconds before a dead child is started again; doubles while it keeps dying
-SETTLED = 30.0  # seconds after which a child counts as well, and its next death as its first
+SETTLED = 30.0  # seconds after which the next death of a child counts as its first one again
 PR_SET_PDEATHSIG = 1
-# A terminal sends these to every process of the group at once; the children wait to be stopped in order.
+# A terminal sends these to all processes of the group at once. The children block them, and are stopped in order.
 FROM_TERMINAL = {signal.SIGINT, signal.SIGHUP}
 
 _libc = ctypes.CDLL(None, use_errno=True) if sys.platform == "linux" else None
 
 
 class Stopped(Exception):
-    """The parent was asked to end."""
+    """This process was asked to end."""
 
 
 @dataclass(eq=False)
 class Part:
-    """One child: what it is called, how it is started, and how it fares. `output` takes its stdout and stderr."""
+    """One child: its name, its command and its state. `output`: the file for its stdout and stderr."""
 
     name: str
     command: list[str]
@@ -41,7 +41,7 @@ class Part:
 
 @dataclass(eq=False)
 class Supervisor:
-    """Starts parts, starts them again when they die, and stops them; tells `say` what people should know."""
+    """Starts parts, starts them again when they die, and stops them. `say`: prints a message for people."""
 
     environ: Mapping[str, str]
     directory: Path
@@ -51,18 +51,18 @@ class Supervisor:
     _parent: int = field(default_factory=os.getppid)
 
     def listen(self) -> None:
-        """From now on SIGTERM, SIGHUP and Ctrl-C ask for the end; a second Ctrl-C ends it at once."""
+        """From now on SIGTERM, SIGHUP and Ctrl-C ask this process to end; a second Ctrl-C makes it end at once."""
         for number in (signal.SIGTERM, *FROM_TERMINAL):
-            if number != signal.SIGHUP or signal.getsignal(number) != signal.SIG_IGN:  # nohup is meant
-                signal.signal(number, self._asked)
+            if number != signal.SIGHUP or signal.getsignal(number) != signal.SIG_IGN:  # ignored under nohup
+                signal.signal(number, self._ask_to_stop)
 
-    def _asked(self, number: int, frame: FrameType | None) -> None:
-        # make passes a group's SIGTERM on, so that it comes twice: only an impatient Ctrl-C counts again.
+    def _ask_to_stop(self, number: int, frame: FrameType | None) -> None:
+        # make forwards a SIGTERM that the whole group got, so it comes twice. Only Ctrl-C counts a second time.
         if number == signal.SIGINT or not self.asked_to_stop:
             self.asked_to_stop += 1
 
     def check(self) -> None:
-        """Raises Stopped where the end was asked for, or where the make that started us is gone."""
+        """Raises Stopped if this process was asked to end, or if the make that started it is gone."""
         orphaned = "MAKELEVEL" in os.environ and os.getppid() != self._parent
         if self.asked_to_stop or orphaned:
             raise Stopped
@@ -89,7 +89,7 @@ class Supervisor:
             _end_with_parent(part.process.pid)
 
     def wait_for(self, ready: Callable[[], bool], seconds: float) -> bool:
-        """Whether `ready` came true in time; tends the parts meanwhile. Stopped where the end is asked for."""
+        """Waits for `ready()` and tends the parts meanwhile; returns whether it was true in time. May raise Stopped."""
         ends_at = time.monotonic() + seconds
         while not ready():
             if time.monotonic() > ends_at:
@@ -98,7 +98,7 @@ class Supervisor:
         return True
 
     def tend(self) -> None:
-        """Looks once after the parts, then rests a moment. Stopped where the end is asked for."""
+        """Checks all parts once, starts again what died, then waits a moment. May raise Stopped."""
         self.check()
         now = time.monotonic()
         for part in self.parts:
@@ -117,7 +117,7 @@ class Supervisor:
         part.wait = min(part.wait * 2, LONGEST_WAIT)
 
     def stop(self, names: Iterable[str], seconds: float) -> None:
-        """Asks the named parts to end and waits for them; kills what is still there after `seconds`."""
+        """Asks the named parts to end and waits for them. Kills those that still run after `seconds`."""
         wanted = set(names)
         processes = [part.process for part in self.parts if part.name in wanted and part.process]
         for process in processes:
@@ -135,13 +135,13 @@ def _before_exec(parent: int) -> Callable[[], None]:
         signal.pthread_sigmask(signal.SIG_BLOCK, FROM_TERMINAL)
         if _libc is not None:
             _libc.prctl(PR_SET_PDEATHSIG, signal.SIGTERM)
-            if os.getppid() != parent:  # it died before we could ask to be told
+            if os.getppid() != parent:  # the parent died before the line above
                 os._exit(1)
 
     return prepare
 
 
 def _end_with_parent(child: int) -> None:
-    """For systems without a parent-death signal: a shell, its own master, that ends the child once we are gone."""
+    """For systems without a parent-death signal: a background shell that ends the child when this process is gone."""
     watch = '(while kill -0 "$0" && kill -0 "$1"; do sleep 1; done; kill "$1") 2>/dev/null &'
     subprocess.run(["/bin/sh", "-c", watch, str(os.getpid()), str(child)], check=False)  # noqa: S603

@@ -1,1 +1,1 @@
-"""What the product does: functions; no request, no response, no commit."""
+"""What the product does, as functions. They know no request and no response, and they never commit."""

@@ -1,17 +1,18 @@
 """The audit log: who did what to keys, interfaces, leads and users, when and from where.
 
-An entry is a row of the transaction that does what it tells of: neither is there without the other. The database itself
-refuses to change or delete one (migration 0002). No secret stands in it and nothing of a visitor's: a lead is its id.
+An entry is written in the transaction of the action it records, so that neither exists without the other. The database
+itself refuses to change or delete an entry (migration 0002). An entry contains no secret and no visitor's data: a lead
+appears only as its id.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any
 
 from sqlalchemy import ColumnElement, or_, select
 
 from webapp import actor
+from webapp.db.pages import Page, read_page
 from webapp.extensions import db
 from webapp.models import AuditEntry, User
 
@@ -34,13 +35,13 @@ KINDS = {
     Kind.SESSION: "Sign-in and passwords",
 }
 
-# Every action and its words, which the target follows. What comes before the dot is its kind.
+# Every action and its words on the page; the target follows the words. The part before the dot is the kind.
 WORDS = {
     "key.created": "Made a key",
     "key.rotated": "Rotated a Shared Token",
     "key.previous_revoked": "Ended the old secret",
     "key.revoked": "Revoked a key",
-    "key.reencrypted": "Encrypted all secrets anew",
+    "key.reencrypted": "Encrypted all secrets with the newest key",
     "interface.created": "Made an interface",
     "interface.changed": "Changed an interface",
     "interface.closed": "Closed a form",
@@ -54,7 +55,7 @@ WORDS = {
     "lead.exported": "Exported leads",
     "lead.expired": "Deleted old leads",
     "user.created": "Made an account and its owner",
-    "user.invited": "Invited somebody",
+    "user.invited": "Invited a user",
     "user.reinvited": "Sent an invitation again",
     "user.uninvited": "Withdrew an invitation",
     "user.joined": "Joined the account",
@@ -68,18 +69,9 @@ WORDS = {
     "session.ended_everywhere": "Signed out everywhere",
     "session.password_changed": "Changed the password",
     "session.reset_asked": "Asked for a password reset",
-    "session.password_reset": "Chose a new password by a link",
+    "session.password_reset": "Chose a new password with a link",
     "session.password_set": "Set a password",
 }
-
-
-@dataclass(frozen=True)
-class Page:
-    """Entries, newest first; `prev` and `next` are the ids to go on from, None at an end."""
-
-    entries: Sequence[AuditEntry]
-    prev: int | None
-    next: int | None
 
 
 def record(
@@ -91,7 +83,7 @@ def record(
     detail: str = "",
     by: User | None = None,
 ) -> None:
-    """Adds an entry to the transaction at hand; `action` is one of WORDS. `by` is for who is not signed in yet."""
+    """Adds an entry to the current transaction. `action` is a key of WORDS; `by` is a user who is not signed in yet."""
     who = actor.current()
     db.session.add(
         AuditEntry(
@@ -114,36 +106,29 @@ def _known(action: str) -> str:
     return action
 
 
-def page(viewer: User, kind: Kind | None = None, person: int = 0, before: int = 0, after: int = 0) -> Page:
-    """The entries the viewer may read, of one kind and by one user (0: by anyone)."""
+def page(
+    viewer: User,
+    kind: Kind | None = None,
+    person: int | None = None,
+    before: int | None = None,
+    after: int | None = None,
+) -> Page[AuditEntry, int]:
+    """The entries that the viewer may read, of one kind and by one user. None means any."""
     found = select(AuditEntry).where(_readable(viewer))
     if kind:
         found = found.where(AuditEntry.kind == kind)
     if person:
         found = found.where(AuditEntry.user_id == person)
-    if before:
-        newer = found.where(AuditEntry.id > before).order_by(AuditEntry.id).limit(PAGE + 1)
-        entries = list(db.session.scalars(newer))
-        if len(entries) > PAGE:
-            return _page(entries[PAGE - 1 :: -1], prev=True, next=True)
-        after = 0  # too few for a page of their own: the first page shows them all
-    if after:
-        found = found.where(AuditEntry.id < after)
-    entries = list(db.session.scalars(found.order_by(AuditEntry.id.desc()).limit(PAGE + 1)))
-    return _page(entries[:PAGE], prev=bool(after), next=len(entries) > PAGE)
+    return read_page(found, AuditEntry.id, lambda entry: entry.id, before=before, after=after, size=PAGE)
 
 
 def people(viewer: User) -> Sequence[User]:
-    """The users of the account whose deeds can be asked for, those removed since too, by name."""
+    """The users to filter the entries by: all users of the account, including removed ones, sorted by name."""
     users = db.session.scalars(select(User).where(User.account_id == viewer.account_id)).all()
     return sorted(users, key=lambda user: user.label.lower())
 
 
-def _page(entries: Sequence[AuditEntry], prev: bool, next: bool) -> Page:  # noqa: A002 - the word on the button
-    return Page(entries, entries[0].id if entries and prev else None, entries[-1].id if entries and next else None)
-
-
 def _readable(viewer: User) -> ColumnElement[bool] | Any:
-    """The account's own; for the operator what belongs to no account, too."""
+    """The entries of the viewer's account. The operator also reads those that belong to no account."""
     own = AuditEntry.account_id == viewer.account_id
     return or_(own, AuditEntry.account_id.is_(None)) if viewer.is_operator else own

@@ -1,11 +1,11 @@
-"""What services raise when they decline."""
+"""The exception that services raise when they refuse an input."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
 
 
 class Refused(Exception):
-    """The input cannot be taken; the text is a sentence for the person who can act on it. `field` names its control."""
+    """The input is refused. The text is a sentence for the person who can act on it; `field` names the form field."""
 
     def __init__(self, sentence: str, field: str | None = None) -> None:
         super().__init__(sentence)
@@ -14,7 +14,7 @@ class Refused(Exception):
 
 @contextmanager
 def refusing(field: str) -> Iterator[None]:
-    """Makes a ValueError of the block, a sentence too, the refusal of `field`."""
+    """Turns a ValueError in the block, whose text is a sentence, into a Refused of `field`."""
     try:
         yield
     except ValueError as error:

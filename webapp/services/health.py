@@ -1,4 +1,4 @@
-"""How the installation fares: whether its parts answer, and how much work waits. Each question is cheap to ask."""
+"""The health of the installation: whether its parts answer, and how much work is waiting. Each check is cheap."""
 
 from collections.abc import Iterable, Iterator
 from functools import cache
@@ -17,17 +17,17 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from webapp.clock import now_sql
 from webapp.delivery import ledger
-from webapp.delivery.queues import NAMES, queues
+from webapp.delivery.rings import NAMES, queues
 from webapp.extensions import db
 from webapp.ids import CROCKFORD
 from webapp.models import Attempt, Delivery, Mail, MailState
 
-COUNTED = 100_000  # rows at most for a count: a backlog is then "that many or more"
+COUNTED = 100_000  # a count stops at this number of rows: then there are that many or more
 LATELY = 300  # seconds
 
 
 def database() -> str:
-    """`ok`, `not migrated` (or migrated by another version) or `away`."""
+    """`ok`, `not migrated` (or migrated by another version) or `away` (does not answer)."""
     try:
         revision = db.session.scalar(text("SELECT version_num FROM alembic_version"))
     except SQLAlchemyError:
@@ -37,7 +37,7 @@ def database() -> str:
 
 
 def redis() -> str:
-    """`ok` or `away`; without it leads are captured all the same, and delivered later."""
+    """`ok` or `away`. Without Redis, leads are still captured and are delivered later."""
     try:
         queues.redis.ping()
     except (RedisError, OSError):
@@ -46,7 +46,7 @@ def redis() -> str:
 
 
 def exposition() -> bytes:
-    """The metrics in Prometheus' text format, read now."""
+    """The current metrics in the text format of Prometheus."""
     registry = CollectorRegistry(auto_describe=False)
     registry.register(_Waiting())
     return generate_latest(registry)
@@ -67,7 +67,7 @@ def _head(directory: str) -> str | None:
 
 
 class _Waiting(Collector):
-    """Gauges only: the processes share no memory, the database is what they have in common."""
+    """Only gauges, read from the database and Redis, because the processes share no memory."""
 
     def collect(self) -> Iterable[Metric]:
         yield from _backlog()
@@ -99,7 +99,7 @@ def _backlog() -> Iterator[Metric]:
     later = _count(Delivery, ledger.AGAIN) if due < COUNTED else 0
     yield _gauge("leadhook_deliveries_due", "Deliveries that could be sent now.", due)
     yield _gauge("leadhook_deliveries_oldest_due_seconds", "How long the oldest of them has waited.", age)
-    yield _gauge("leadhook_deliveries_retrying", "Deliveries that wait for their next automatic try.", later)
+    yield _gauge("leadhook_deliveries_retrying", "Deliveries that wait for their next automatic attempt.", later)
 
 
 def _queue_lengths() -> Iterator[Metric]:
@@ -115,7 +115,7 @@ def _queue_lengths() -> Iterator[Metric]:
 
 
 def _recent_attempts() -> Metric:
-    """By result. An attempt's id begins with its time, so that the primary key finds the latest."""
+    """The latest attempts by result. An attempt's id begins with its time, so the primary key finds them."""
     result = case(
         (Attempt.error.is_not(None), Attempt.error),
         else_=func.substr(cast(Attempt.code, String), 1, 1).concat("xx"),
@@ -129,6 +129,6 @@ def _recent_attempts() -> Metric:
 
 
 def attempts_since(seconds: int) -> str:
-    """The least id an attempt of that time ago can have (ids.ulid: ten digits of milliseconds)."""
+    """The smallest id that an attempt of so many seconds ago can have (ids.ulid: ten digits of milliseconds)."""
     milliseconds = int((time() - seconds) * 1000)
     return "att_" + "".join(CROCKFORD[milliseconds >> shift & 31] for shift in range(45, -1, -5))

@@ -1,4 +1,4 @@
-"""What belongs to the installation: its operator, and what commands and the first run set up in one go."""
+"""The installation as a whole: its operator, and what commands and the first run create in one step."""
 
 from sqlalchemy import select
 
@@ -9,16 +9,17 @@ from webapp.services.interfaces import interfaces
 
 
 def operator() -> User | None:
-    """The first owner; None before there is one."""
+    """The first owner. None if there is no owner yet."""
     return db.session.scalar(select(User).where(User.is_operator))
 
 
 def create_interface(
     account_id: int, name: str, *, url: str | None, token_name: str | None, automatic_retries: bool = True
 ) -> tuple[Interface, str | None]:
-    """A new interface, its webhook set, signed with the Shared Token of that name where one is named.
+    """Creates an interface with its webhook, signed with the Shared Token of this name if one is given.
 
-    A token that does not exist is made; its secret is returned that once, else None. Refused as its parts are.
+    A token that does not exist is created, and its secret is returned this once; otherwise the second value is None.
+    Raises Refused for the same reasons as the services it calls.
     """
     interface = interfaces.create(account_id, name)
     token = secret = None
@@ -35,9 +36,9 @@ def create_interface(
 
 
 def _token(account_id: int, name: str) -> tuple[str, str | None]:
-    """The public id of the token of that name; its secret if it was made just now."""
+    """The public id of the token with this name. Also its secret, if the token was created just now."""
     for token in api_keys.shared_tokens(account_id):
         if token.name == name.strip():
             return token.public_id, None
-    made, secret = api_keys.create_shared_token(account_id, None, name)
-    return made.public_id, secret
+    created, secret = api_keys.create_shared_token(account_id, None, name)
+    return created.public_id, secret

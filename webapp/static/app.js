@@ -1,6 +1,6 @@
-// A few small conveniences; every page works without them.
+// Small conveniences. Every page works without them.
 (() => {
-  // Copy: the element named by the button's selector, else the nearest code, else the text beside it.
+  // What a button copies: the element that its data-copy selects, else the nearest code, else the text next to it.
   const source = (button) =>
     (button.dataset.copy && document.querySelector(button.dataset.copy)) ||
     button.closest(".code")?.querySelector("pre") ||
@@ -24,12 +24,12 @@
       await navigator.clipboard.writeText(from.value ?? from.textContent);
       announce("Copied");
     } catch {
-      getSelection().selectAllChildren(from); // no clipboard without HTTPS: select it, so that Ctrl-C works
+      getSelection().selectAllChildren(from); // without HTTPS there is no clipboard: select the text for Ctrl-C
       announce("Selected. Press Ctrl-C to copy it.");
     }
   });
 
-  // A link to a page that confirms something opens the dialog of the same words instead.
+  // A link to a confirmation page opens the dialog with the same text instead.
   document.addEventListener("click", (event) => {
     const link = event.target.closest("a[data-dialog]");
     const dialog = link && document.getElementById(link.dataset.dialog);
@@ -38,25 +38,25 @@
     dialog.showModal();
   });
 
-  // A second click while a post is under way posts nothing. htmx's own forms are its business.
+  // A second click while a POST is in progress does nothing. htmx handles its own forms.
   document.addEventListener("submit", (event) => {
     const form = event.target;
     if (event.defaultPrevented || form.method !== "post" || event.submitter?.formMethod === "dialog") return;
     if ("sent" in form.dataset) return event.preventDefault();
     form.dataset.sent = "";
-    setTimeout(() => delete form.dataset.sent, 5000); // where it failed on the way, it may be tried again
+    setTimeout(() => delete form.dataset.sent, 5000); // if the request was lost, the user can try again
   });
   addEventListener("pageshow", () => {
     for (const form of document.querySelectorAll("form[data-sent]")) delete form.dataset.sent;
   });
 
-  // Ticked rows are counted; one box ticks all of a page.
+  // Counts the ticked rows; one checkbox ticks all rows of a page.
   const ticks = (form) => [...form.querySelectorAll(".tick")];
   const count = (form) => {
     const number = ticks(form).filter((tick) => tick.checked).length;
     const words = form.querySelector("[data-ticked]");
     const all = form.querySelector("[data-tick-all] input");
-    if (words) words.textContent = number === 1 ? "1 lead ticked" : `${number} leads ticked`;
+    if (words) words.textContent = number === 1 ? "1 lead selected" : `${number} leads selected`;
     if (all) all.checked = number > 0 && number === ticks(form).length;
     if (all) all.indeterminate = number > 0 && !all.checked;
   };
@@ -71,7 +71,8 @@
     if (event.target.matches(".tick, [data-tick-all] input")) count(form);
   });
 
-  // A server event {"showdialog": "id"} opens what was just swapped in; older browsers lack commandfor to close it.
+  // A server event {"showdialog": "id"} opens a dialog that was just swapped in. Older browsers cannot close it by
+  // commandfor.
   document.addEventListener("showdialog", (event) => {
     const dialog = document.getElementById(event.detail.value);
     if (!dialog.open) dialog.showModal();
@@ -81,10 +82,10 @@
     if (event.target.closest("[data-close]")) event.target.closest("dialog").close();
   });
 
-  // A server event {"focuson": "id"} in an HX-Trigger header: the focus goes back to where the hand was.
+  // A server event {"focuson": "id"} in an HX-Trigger header returns the focus to the control that was used.
   document.addEventListener("focuson", (event) => document.getElementById(event.detail.value)?.focus());
 
-  // A press that came to nothing says so; what asks by itself tries again.
+  // Announces a failed action. GET requests are left out: automatic refreshes repeat anyway.
   document.addEventListener("htmx:response:error", (event) => {
     const { request, response } = event.detail.ctx;
     if (request.method !== "GET" && response.status !== 401 && response.status !== 422) {
@@ -92,6 +93,6 @@
     }
   });
 
-  // A server event {"toast": "text"} in an HX-Trigger header is said aloud and shown.
+  // A server event {"toast": "text"} in an HX-Trigger header is shown, and read out by screen readers.
   document.addEventListener("toast", (event) => announce(event.detail?.value ?? event.detail));
 })();

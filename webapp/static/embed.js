@@ -1,10 +1,10 @@
-// Leadhook: a form in every <div data-interface="if_…">, also in those that come later. No globals, cookies or styles.
+// Leadhook: puts a form into every <div data-interface="if_…">, also those added later. No globals, cookies or styles.
 (() => {
   const script = document.currentScript || document.querySelector("script[src*='/embed.']");
   const base = new URL(".", script.src);
   const tracked = /^(utm_(source|medium|campaign|term|content)|(g|d|fb|tt|tw)clid|msclkid|[gw]braid|li_fat_id)$/;
-  const landing = new URLSearchParams(location.search); // a single-page site drops the campaign from its address later
-  const frames = new WeakMap(); // frame -> its interface; another loader on the page has its own
+  const landing = new URLSearchParams(location.search); // single-page sites later drop the campaign from the address
+  const frames = new WeakMap(); // frame -> its interface; only frames of this loader, a page may have several
 
   const address = (place, id) => {
     const query = new URLSearchParams();

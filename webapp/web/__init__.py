@@ -1,1 +1,1 @@
-"""What every page and every answer has in common: security, roles, errors, limits, htmx, filters."""
+"""What all pages and responses share: security, roles, errors, limits, htmx, filters."""

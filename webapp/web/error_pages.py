@@ -1,4 +1,4 @@
-"""Error pages, and the same errors as JSON where JSON was asked for: sentences for the person who can act on them."""
+"""Error pages, and the same errors as JSON for clients that prefer it: sentences for the person who can act on them."""
 
 import time
 
@@ -6,19 +6,20 @@ import structlog
 from flask import Flask, Response, jsonify, render_template, request
 from flask.globals import request_ctx
 from flask_wtf.csrf import CSRFError
-from werkzeug.exceptions import HTTPException
+from sqlalchemy.orm.exc import ObjectDeletedError
+from werkzeug.exceptions import HTTPException, NotFound
 
 from webapp.extensions import db, limiter
 from webapp.ids import ulid
 
 log = structlog.get_logger()
 
-# Instead of werkzeug's own, which speak to programmers; what a view says itself stays.
+# These replace werkzeug's own texts, which are for programmers. A text that a view gives is kept.
 WORDS = {
     400: "The request could not be read.",
-    405: "This address does not take requests of that kind.",
-    413: "That is more than can be taken at once: 256 KB, in at most 500 fields.",
-    415: "This address does not take content of that kind.",
+    405: "This address does not accept this kind of request.",
+    413: "This is too much for one request: at most 256 KB in 500 fields are accepted.",
+    415: "This address does not accept this kind of content.",
     429: "Too many requests came from your network just now. Wait a moment, then try again.",
 }
 
@@ -26,8 +27,9 @@ WORDS = {
 def init_app(app: Flask) -> None:
     app.register_error_handler(CSRFError, _csrf)
     app.register_error_handler(HTTPException, http_error)
+    app.register_error_handler(ObjectDeletedError, _deleted)
     app.register_error_handler(Exception, _crash)
-    app.after_request(_say_when)
+    app.after_request(_set_retry_after)
 
 
 def wants_json() -> bool:
@@ -37,17 +39,20 @@ def wants_json() -> bool:
 
 
 def _csrf(error: CSRFError) -> tuple[str | Response, int]:
-    words = "This page was open for too long or came from elsewhere. Nothing was changed: go back, reload, try again."
+    words = (
+        "This page was open for too long, or the request came from another site. "
+        "Nothing was changed. Go back, reload the page and try again."
+    )
     if wants_json():
         return jsonify(error=words), 400
     return render_template("errors/error.html", title="Please try that again", text=words), 400
 
 
 def http_error(error: HTTPException) -> Response | tuple[str | Response, int]:
-    """What went wrong, under its code, as a page or as JSON, with the headers that belong to it (Retry-After)."""
+    """The error as a page or as JSON, with its code and its headers (such as Retry-After)."""
     code = error.code or 500
     words = _words(error)
-    if request_ctx.url_adapter is None:  # a Host that is none: no page can be made, for none of its links can
+    if request_ctx.url_adapter is None:  # the Host header is not valid, so no page with links can be made
         response = Response(f"{words}\n", code, mimetype="text/plain")
     elif wants_json():
         response = jsonify(error=words)
@@ -62,8 +67,14 @@ def http_error(error: HTTPException) -> Response | tuple[str | Response, int]:
     return response
 
 
-def _say_when(response: Response) -> Response:
-    """Gives a 429 the seconds until there is room again."""
+def _deleted(error: ObjectDeletedError) -> Response | tuple[str | Response, int]:
+    """404: another request deleted a row after a view loaded it and before the view's transaction began."""
+    db.session.rollback()
+    return http_error(NotFound())
+
+
+def _set_retry_after(response: Response) -> Response:
+    """Adds to a 429 the seconds until the next request is accepted."""
     limit = limiter.current_limit if response.status_code == 429 else None
     if limit:
         response.headers["Retry-After"] = str(max(1, int(limit.reset_at - time.time())))
@@ -71,13 +82,13 @@ def _say_when(response: Response) -> Response:
 
 
 def _words(error: HTTPException) -> str:
-    """What the view said of it, or else ours for its code."""
+    """The text that the view gave, else ours for the code."""
     theirs = error.description or ""
     return WORDS.get(error.code or 500, theirs) if theirs == (type(error).description or "") else theirs
 
 
 def _crash(error: Exception) -> tuple[str | Response, int]:
-    """500 needs no database and no session; its id stands in the log beside the traceback."""
+    """The 500 page needs no database and no session. Its request id is in the log with the traceback."""
     db.session.rollback()
     request_id = f"req_{ulid()}"
     log.error("request failed", request_id=request_id, endpoint=request.endpoint, exc_info=error)

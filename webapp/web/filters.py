@@ -1,15 +1,14 @@
-"""What templates may call: times for people, and the counts of the navigation."""
+"""Template filters: times, numbers and other values as people read them."""
 
 import json
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Any
-from urllib.parse import urlsplit
 
 from flask import Flask
 
-from webapp.clock import utcnow
-from webapp.services.intake import consents
-from webapp.services.interfaces import field_types, form_texts
+from webapp import text
+from webapp.clock import moment, utc, utcnow
+from webapp.services.interfaces import field_types, form_texts, statements
 
 RIGHT_TO_LEFT = ("ar", "dv", "fa", "he", "ku", "ps", "sd", "ug", "ur", "yi")
 
@@ -27,20 +26,10 @@ def init_app(app: Flask) -> None:
         age=age,
         bare_url=bare_url,
         shown=field_types.shown,
-        statement=consents.parts,
+        statement=statements.parts,
         fill=form_texts.fill,
         right_to_left=right_to_left,
     )
-
-
-def moment(epoch: float) -> datetime:
-    """An aware UTC datetime of epoch seconds."""
-    return datetime.fromtimestamp(epoch, UTC)
-
-
-def utc(at: datetime) -> str:
-    """The exact time, for hover and screen readers: 23 Nov 2026, 14:03:41 UTC."""
-    return f"{at.day} {at:%b %Y, %H:%M:%S} UTC"
 
 
 def ago(at: datetime) -> str:
@@ -60,23 +49,22 @@ def ago(at: datetime) -> str:
 
 
 def age(at: datetime) -> str:
-    """How long ago that was: 5 s, 44 min, 3 h, 6 days."""
+    """How long ago a time was: 5 s, 44 min, 3 h, 6 days."""
     return duration(max((utcnow() - at).total_seconds(), 0))
 
 
 def bare_url(url: str) -> str:
-    """A URL as a list shows it: host and path, without the query, where some put a secret."""
-    parts = urlsplit(url)
-    return f"{parts.netloc.rpartition('@')[2]}{parts.path}".rstrip("/")
+    """A URL as a list shows it: host and path, without the parts that may contain a secret."""
+    return text.bare_url(url).partition("://")[2].rstrip("/")
 
 
 def right_to_left(language: str) -> bool:
-    """Whether a language is written from right to left; its tag may say more, as in ar-EG."""
+    """Whether a language is written from right to left. Longer tags, such as ar-EG, are understood."""
     return language.partition("-")[0].lower() in RIGHT_TO_LEFT
 
 
 def pretty_json(payload: bytes | str) -> str:
-    """JSON with line breaks, characters as they are; what is not JSON comes back as text."""
+    """JSON with line breaks and unescaped characters; other content is returned as text."""
     text = payload.decode("utf-8", "replace") if isinstance(payload, bytes) else payload
     try:
         return json.dumps(json.loads(text), ensure_ascii=False, indent=2)

@@ -1,4 +1,4 @@
-"""Colours code on the server, by the looks of it; whatever it is, all of it is escaped."""
+"""Colours code samples on the server, with simple patterns. All of the code is escaped, even if a pattern is wrong."""
 
 import re
 
@@ -34,7 +34,7 @@ PATTERNS = {
 
 
 def coloured(code: str, language: str) -> Markup:
-    """`code` as safe HTML, its tokens in spans of the classes k, s, n and c. KeyError for a language not known here."""
+    """`code` as safe HTML, its tokens in spans of the classes k, s, n and c. KeyError for an unknown language."""
     parts, at = [], 0
     for token in PATTERNS[language].finditer(code):
         parts.append(escape(code[at : token.start()]))

@@ -1,14 +1,15 @@
 """Who may do what: the one table of roles.
 
-Every route is either `@public` (security.py) or has a row here, by its endpoint or, where all of a blueprint is alike
-and not ours, by the blueprint. One that has neither keeps the application from starting, and so does a row without one.
+Every route is either `@public` (security.py) or has a row here: for its endpoint, or for its blueprint where the
+blueprint is not ours and all its routes are alike. The application does not start with a route that has neither, or
+with a row that has no route.
 """
 
 from flask import Flask
 
 from webapp.models import User
 
-OPERATOR = "operator"  # of the installation, whatever their role in the account
+OPERATOR = "operator"  # of the installation; independent of their role in the account
 
 ONLY_OPERATOR = frozenset({OPERATOR})
 OWNER = frozenset({"owner"})
@@ -81,27 +82,27 @@ TABLE: dict[str, frozenset[str]] = {
 
 
 class IncompleteTable(Exception):
-    """A route without an owner, or a row without a route."""
+    """A route without a row, or a row without a route."""
 
 
 def of(endpoint: str) -> frozenset[str]:
-    """Who may ask for an endpoint that is not public; nobody, where nothing is said."""
+    """Who may call an endpoint that is not public; an empty set if the table has no row for it."""
     return TABLE.get(endpoint) or TABLE.get(endpoint.partition(".")[0]) or frozenset()
 
 
 def may(user: User, endpoint: str) -> bool:
-    """Whether a signed-in user may ask for an endpoint that is not public."""
+    """Whether a signed-in user may call an endpoint that is not public."""
     allowed = of(endpoint)
     return user.role in allowed or (user.is_operator and OPERATOR in allowed)
 
 
 def check(app: Flask) -> None:
-    """IncompleteTable unless every route is public or in the table, not both, and every row is a route's."""
+    """Raises IncompleteTable unless every route is either public or in the table, and every row has a route."""
     public = {name for name, view in app.view_functions.items() if getattr(view, "is_public", False)} | {"static"}
     guarded = set(app.view_functions) - public
-    faults = [f"{name} is neither public nor in the table of roles" for name in sorted(guarded) if not of(name)]
-    faults += [f"{name} is public, and in the table of roles, too" for name in sorted(public) if of(name)]
+    faults = [f"{name} is not public and not in the table of roles" for name in sorted(guarded) if not of(name)]
+    faults += [f"{name} is public and also in the table of roles" for name in sorted(public) if of(name)]
     known = guarded | {name.partition(".")[0] for name in guarded}
-    faults += [f"{row} is in the table of roles, and no route" for row in TABLE if row not in known]
+    faults += [f"{row} is in the table of roles but is not a route" for row in TABLE if row not in known]
     if faults:
         raise IncompleteTable("; ".join(faults))

@@ -1,6 +1,6 @@
-"""Sign-in, who may see what, and the headers of every response.
+"""Sign-in, permissions, and the headers of every response.
 
-Nothing is open by default: a view is behind sign-in and the table of roles (roles.py) unless it carries `@public`.
+Nothing is open by default: a view needs sign-in and a row in the table of roles (roles.py) unless it is `@public`.
 """
 
 from collections.abc import Callable
@@ -22,7 +22,7 @@ CSP = (
     "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; font-src 'self'; connect-src 'self'; "
     "form-action 'self'; base-uri 'none'; frame-ancestors 'none'"
 )
-MAX_FIELDS = 500  # of a form; nobody fills in more, and taking a million apart would keep a processor busy
+MAX_FIELDS = 500  # of a form; people need fewer, and parsing a million would keep a processor busy
 SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS"})
 
 
@@ -33,42 +33,42 @@ def public(view: V) -> V:
 
 
 def cross_site(view: V) -> V:
-    """Marks a view that other sites may post to: it uses no cookie, so there is nothing to forge."""
+    """Marks a view that other sites may post to. It uses no cookie, so a forged request gains nothing."""
     view.is_cross_site = True  # type: ignore[attr-defined]
     return view
 
 
 def takes_json(view: V) -> V:
-    """Marks a view that reads JSON itself. Elsewhere it is 415: Flask-WTF would take lists for forms, and crash."""
+    """Marks a view that reads JSON. Others answer JSON with 415: Flask-WTF would take a list for a form, and crash."""
     view.reads_json = True  # type: ignore[attr-defined]
     return view
 
 
 def signed_in() -> User:
-    """The user of this request; the guard has seen to it that there is one."""
+    """The user of this request. Only for views that need sign-in: `_require_sign_in` made sure that there is one."""
     return cast(User, current_user._get_current_object())
 
 
 def begin_session(user: User, remember: bool = False) -> None:
-    """Signs the user in. Nothing of an earlier session, its CSRF token least of all, goes on in this one."""
+    """Signs the user in, in a new session: nothing of an earlier one is kept, above all not its CSRF token."""
     end_session()
     login_user(user, remember=remember)
 
 
 def end_session() -> None:
-    """Signs out whoever is signed in here. In this order: Stay signed in is forgotten by a note in the session."""
+    """Signs out the current user, if any. `logout_user` comes last: its note in the session ends *Stay signed in*."""
     session.clear()
     logout_user()
 
 
 def account_id() -> int:
-    """The account that every query of this request is scoped by."""
+    """The account that every query of this request is limited to."""
     return signed_in().account_id
 
 
 def init_app(app: Flask) -> None:
     login.session_protection = None  # it would sign out a phone that changes networks; the cookie is HttpOnly
-    app.before_request(_mend_query)
+    app.before_request(_encode_query)
     app.before_request(_refuse_nul)
     app.before_request(_refuse_too_much)
     app.before_request(_refuse_json)
@@ -81,7 +81,7 @@ def init_app(app: Flask) -> None:
 
 @login.user_loader  # type: ignore[untyped-decorator]
 def _load_user(key: str) -> User | None:
-    """The user of a session key made by `User.get_id`; None once a change of password ended that session."""
+    """The user of a session key made by `User.get_id`; None if a change of password ended that session."""
     user_id, _, version = key.partition(".")
     user = db.session.get(User, int(user_id)) if user_id.isdigit() else None
     return user if user and str(user.session_version) == version and not user.removed_at else None
@@ -92,25 +92,25 @@ def _view_has(mark: str) -> bool:
     return getattr(view, mark, False) is True
 
 
-def _mend_query() -> None:
-    """Bytes that a link should have percent-encoded and did not: werkzeug would crash on those that are not UTF-8."""
+def _encode_query() -> None:
+    """Percent-encodes bytes that a link should have encoded: werkzeug would crash on those that are not UTF-8."""
     if not request.query_string.isascii():
         request.query_string = quote_from_bytes(request.query_string, safe=punctuation).encode()
 
 
 def _refuse_nul() -> None:
-    """An address with NUL in it is nothing's, and PostgreSQL would not even look for it."""
+    """404 for a path with NUL: nothing has such an address, and PostgreSQL refuses to look for it."""
     if "\0" in request.path:
         abort(404)
 
 
 def _refuse_too_much() -> None:
-    """413 before anything else reads the form: the limiter would take it for a Redis that is away, and count alone."""
+    """413 before anything else reads the form: the limiter would take the error for a Redis outage, and count alone."""
     if request.mimetype == "application/x-www-form-urlencoded":
         if request.get_data().count(b"&") >= MAX_FIELDS:  # werkzeug counts the parts of multipart forms only
             abort(413)
     elif request.mimetype == "multipart/form-data":
-        _ = request.form  # is read here, with its limits
+        _ = request.form  # read here, within werkzeug's limits
 
 
 def _refuse_json() -> None:
@@ -119,7 +119,7 @@ def _refuse_json() -> None:
 
 
 def _refuse_cross_site() -> None:
-    """A second layer over CSRF tokens: a browser says by itself when another site makes it post."""
+    """A second layer besides CSRF tokens: browsers send Sec-Fetch-Site when another site makes them post."""
     if request.method in SAFE_METHODS or _view_has("is_cross_site"):
         return
     if request.headers.get("Sec-Fetch-Site", "same-origin") not in ("same-origin", "none"):
@@ -133,13 +133,13 @@ def _require_sign_in() -> BaseResponse | None:
         return None
     here = request.full_path.rstrip("?") if request.method in SAFE_METHODS else None
     target = url_for("auth.sign_in", next=here if here != "/" else None)
-    if request.headers.get("HX-Request") == "true":  # a redirect would be swapped into the row that asked
+    if request.headers.get("HX-Request") == "true":  # htmx would follow a redirect and swap the sign-in page into a row
         return Response(status=401, headers={"HX-Redirect": target})
     return redirect(target, 303)
 
 
 def _require_role() -> None:
-    """What is the operator's alone does not exist for others; of what a role lacks, people are told."""
+    """403 for a role that may not call the endpoint; 404 if only the operator may, as if it did not exist."""
     endpoint = request.endpoint
     if endpoint is None or endpoint == "static" or _view_has("is_public") or roles.may(signed_in(), endpoint):
         return
@@ -149,7 +149,7 @@ def _require_role() -> None:
 
 
 def _may(endpoint: str) -> bool:
-    """For templates: whether whoever is signed in may go there."""
+    """For templates: whether a user is signed in and may call the endpoint."""
     return current_user.is_authenticated and roles.may(signed_in(), endpoint)
 
 
@@ -168,7 +168,7 @@ def _headers(response: Response) -> Response:
 
 
 def local_path(target: str | None) -> str | None:
-    """`target` if it is a path of this site, so that `next` cannot lead elsewhere; else None."""
+    """`target` if it is a path of this site, else None: so `next` cannot lead to another site."""
     if not target or not target.startswith("/") or target.startswith(("//", "/\\")):
         return None
     return None if any(ord(character) < 32 or character == "\\" for character in target) else target

@@ -1,1 +1,1 @@
-"""What goes over the wire: payload, signature, request, outcome. Bytes in, outcome out; no Flask, no database."""
+"""Sends webhooks: payload, signature, request, outcome. Does not use Flask or the database."""

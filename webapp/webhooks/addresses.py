@@ -1,7 +1,8 @@
-"""Where a webhook may be sent: the URL, the name behind it, the addresses behind that.
+"""Checks where a webhook may be sent: the URL, its host name, and the addresses behind the name.
 
-The address that is dialled is the address that was vetted: one lookup, and one bad answer refuses them all, so neither
-an odd spelling (`0x7f000001`, `127.1`) nor a name that changes its mind between two lookups gets past.
+A host name is looked up once per connection, and the connection uses the addresses that were checked. If one of the
+addresses is not allowed, all are refused. So an odd spelling (`0x7f000001`, `127.1`) cannot get past the check, and a
+name that changes its address between two lookups cannot either.
 """
 
 import re
@@ -22,11 +23,11 @@ Resolver = Callable[..., Answers]
 
 MAX_URL_LENGTH = 2048
 DEFAULT_PORTS = {"http": 80, "https": 443}
-# SSH, telnet, mail, SMB, databases, caches and cluster APIs: a POST to one of these is never a webhook.
+# SSH, telnet, mail, SMB, databases, caches and cluster APIs. A POST to one of these is never a webhook.
 FORBIDDEN_PORTS = frozenset({22, 23, 25, 110, 143, 445, 2375, 2379, 3306, 5432, 6379, 6443, 9200, 11211, 27017})
-# What ipaddress calls global (some of it in some versions of Python), or unwraps to something global, and is not: 6to4
-# relays, CGNAT, Azure's metadata, IPv4 in IPv6, NAT64, Teredo and the other special ones of 2001::/23, documentation,
-# segment routing, the old site-local addresses.
+# Networks that are not public, although `ipaddress` calls them global (some only in some Python versions) or unwraps
+# them to a global address: 6to4 relays, CGNAT, Azure's metadata, IPv4 in IPv6, NAT64, Teredo and the other special
+# networks of 2001::/23, documentation, segment routing, the old site-local addresses.
 NOT_PUBLIC = tuple(
     ip_network(network)
     for network in (
@@ -34,23 +35,25 @@ NOT_PUBLIC = tuple(
         *("::/8", "100::/8", "2001::/23", "2001:db8::/32", "2002::/16", "3fff::/20", "5f00::/16", "fec0::/10"),
     )
 )
-UNUSABLE = re.compile(r"[\x00-\x20\x7f-\xa0\u1680\u2000-\u200f\u2028-\u202f\u205f-\u206f\u3000\ufeff\ud800-\udfff\\]")
-LOOKUPS_AT_ONCE = 256  # names in a process
+FORBIDDEN_CHARACTERS = re.compile(
+    r"[\x00-\x20\x7f-\xa0\u1680\u2000-\u200f\u2028-\u202f\u205f-\u206f\u3000\ufeff\ud800-\udfff\\]"
+)
+MAX_LOOKUPS = 256  # names that one process looks up at the same time
 
 
 class UnusableURL(ValueError):
-    """A webhook cannot have this URL; the text is a sentence why, and does not quote it."""
+    """A webhook cannot have this URL. The text is a sentence with the reason; it does not quote the URL."""
 
 
 class BlockedAddress(Exception):
-    """The address is not one a webhook may reach; the text is a sentence that does not tell what the name resolves to.
+    """A webhook may not reach this address. The text is a sentence that does not reveal what the name resolves to.
 
-    Not an OSError: what catches those would take this for a connection that failed and might be tried again.
+    Not an OSError: code that catches OSError would treat this as a failed connection and might retry.
     """
 
 
-class Target(NamedTuple):
-    """A URL as it is dialled and asked for. `host` is ASCII and without brackets, `path` includes the query."""
+class Destination(NamedTuple):
+    """The parts of a URL that sending needs. `host` is ASCII without brackets; `path` includes the query."""
 
     secure: bool
     host: str
@@ -60,14 +63,14 @@ class Target(NamedTuple):
 
 
 class Endpoint(NamedTuple):
-    """One vetted address, as `socket.connect` takes it."""
+    """One checked address, in the form `socket.connect` takes."""
 
     family: socket.AddressFamily
     address: tuple[Any, ...]
 
 
 def parse_networks(text: str) -> tuple[Network, ...]:
-    """Comma-separated CIDRs; ValueError names the first that is none."""
+    """Parses comma-separated CIDRs; ValueError names the first part that is not a network."""
     networks: list[Network] = []
     for part in filter(None, (part.strip() for part in text.split(","))):
         try:
@@ -77,29 +80,29 @@ def parse_networks(text: str) -> tuple[Network, ...]:
     return tuple(networks)
 
 
-def blocked(address: str, allowed_networks: Sequence[Network] = ()) -> bool:
-    """Whether webhooks must not reach this IP address: it is not public, and no allowed network holds it."""
+def is_blocked(address: str, allowed_networks: Sequence[Network] = ()) -> bool:
+    """Whether webhooks must not reach this IP address: it is not public, and no allowed network contains it."""
     ip = _ip(address)
-    return not _allowed(ip, allowed_networks) and not _public(ip)
+    return not _is_allowed(ip, allowed_networks) and not _is_public(ip)
 
 
 def check_url(url: str) -> str | None:
-    """A sentence why a webhook cannot have this URL, or None. Looks nothing up."""
+    """Returns a sentence saying why a webhook cannot have this URL, or None. Makes no DNS lookup."""
     try:
-        parse_target(url)
+        parse_url(url)
     except UnusableURL as error:
         return str(error)
     return None
 
 
-def parse_target(url: str) -> Target:
-    """The URL in the parts that sending needs; UnusableURL where it has none.
+def parse_url(url: str) -> Destination:
+    """Splits the URL into the parts that sending needs; UnusableURL if a webhook cannot have it.
 
-    requests normalises it (percent-encoding, internationalised names), so it means here what it means there.
+    requests normalises the URL (percent-encoding, internationalised names), so it means here what it means to requests.
     """
     if len(url) > MAX_URL_LENGTH:
         raise UnusableURL(f"The URL is longer than {MAX_URL_LENGTH} characters")
-    if UNUSABLE.search(url):
+    if FORBIDDEN_CHARACTERS.search(url):
         raise UnusableURL("The URL contains a space, a backslash or an invisible character")
     scheme, host, port = _authority(url)
     try:
@@ -107,14 +110,14 @@ def parse_target(url: str) -> Target:
         prepared.prepare_url(url, None)
         path, normal = prepared.path_url, urlsplit(prepared.url or "")
         host = (normal.hostname or "").removesuffix("]")
-        host.encode("idna")  # what getaddrinfo would do: refuses empty and overlong labels
+        host.encode("idna")  # as getaddrinfo does: refuses empty and overlong labels
     except ValueError:  # requests' InvalidURL and UnicodeError are ValueErrors
         raise UnusableURL("The URL has no valid host name") from None
     if not host:
         raise UnusableURL("The URL has no valid host name")
     name = f"[{host}]" if ":" in host else host
     host_header = name if port == DEFAULT_PORTS[scheme] else f"{name}:{port}"
-    return Target(scheme == "https", host, port, path, host_header)
+    return Destination(scheme == "https", host, port, path, host_header)
 
 
 def _authority(url: str) -> tuple[str, str, int]:
@@ -141,16 +144,16 @@ def resolve(
     allowed_networks: Sequence[Network] = (),
     resolver: Resolver = socket.getaddrinfo,
 ) -> list[Endpoint]:
-    """The vetted addresses of a host, in the resolver's order, by one lookup of at most `timeout` seconds.
+    """Looks a host up once, for at most `timeout` seconds; returns its checked addresses in the resolver's order.
 
-    BlockedAddress if any of them is refused, TimeoutError past the deadline, whatever the resolver raises otherwise.
+    BlockedAddress if any address is not allowed, TimeoutError after `timeout`; other errors are the resolver's own.
     """
     endpoints = _literal(host, port) or _look_up(host, port, timeout, resolver)
     for endpoint in endpoints:
         ip = _ip(endpoint.address[0])
-        if _allowed(ip, allowed_networks):
+        if _is_allowed(ip, allowed_networks):
             continue
-        if not _public(ip):
+        if not _is_public(ip):
             raise BlockedAddress(f"The address of {host} is not public, and this installation does not allow it")
         if port in FORBIDDEN_PORTS:
             raise BlockedAddress(f"Port {port} of {host} is not a port for webhooks")
@@ -158,9 +161,10 @@ def resolve(
 
 
 def dial(endpoints: Sequence[Endpoint], timeout: float) -> socket.socket:
-    """A connection to the first endpoint that takes one, `timeout` seconds in all; each gets its share of what is left.
+    """Connects to the first endpoint that accepts, within `timeout` seconds in all.
 
-    Raises the first endpoint's OSError where none does: the resolver puts the address most likely to work first.
+    Each attempt gets an equal share of the remaining time. If all fail, raises the first endpoint's OSError: the
+    resolver lists the address most likely to work first.
     """
     expires, first = monotonic() + timeout, None
     for left, endpoint in zip(range(len(endpoints), 0, -1), endpoints, strict=True):
@@ -187,27 +191,27 @@ def _literal(host: str, port: int) -> list[Endpoint]:
 
 
 class Lookups:
-    """Names that are being looked up, each on a thread of its own, for getaddrinfo has no time-out.
+    """DNS lookups in progress, each on its own thread, because getaddrinfo has no timeout.
 
-    One that hangs keeps its thread until it ends; who asks for the same name meanwhile waits for the same answer, so a
-    silent name takes one place of `at_once`, however often it is tried.
+    A lookup that hangs keeps its thread until it ends. Further requests for the same name wait for that lookup. So a
+    name whose lookup hangs takes one place of `limit`, however often it is requested.
     """
 
-    def __init__(self, at_once: int) -> None:
-        self._at_once = at_once
+    def __init__(self, limit: int) -> None:
+        self._limit = limit
         self._pending: dict[tuple[Resolver, str, int], Future[Answers]] = {}
         self._changed = Condition()
 
     def ask(self, resolver: Resolver, host: str, port: int, timeout: float) -> Answers:
-        """What the resolver answers or raises; TimeoutError after `timeout` seconds."""
+        """Returns or raises what the resolver does; TimeoutError after `timeout` seconds."""
         expires, key = monotonic() + timeout, (resolver, host, port)
         with self._changed:
-            if not self._changed.wait_for(lambda: key in self._pending or len(self._pending) < self._at_once, timeout):
+            if not self._changed.wait_for(lambda: key in self._pending or len(self._pending) < self._limit, timeout):
                 raise TimeoutError
-            answer = self._pending.get(key) or self._begin(key)
+            answer = self._pending.get(key) or self._start(key)
         return answer.result(max(expires - monotonic(), 0))
 
-    def _begin(self, key: tuple[Resolver, str, int]) -> "Future[Answers]":
+    def _start(self, key: tuple[Resolver, str, int]) -> "Future[Answers]":
         answer: Future[Answers] = Future()
         Thread(target=self._look_up, args=(key, answer), name="lookup", daemon=True).start()
         self._pending[key] = answer
@@ -217,7 +221,7 @@ class Lookups:
         resolver, host, port = key
         try:
             found = resolver(host, port, 0, socket.SOCK_STREAM)
-        except BaseException as error:  # noqa: BLE001 - handed to the threads that asked
+        except BaseException as error:  # noqa: BLE001 - passed on to the waiting threads
             self._end(key)
             answer.set_exception(error)
         else:
@@ -230,7 +234,7 @@ class Lookups:
             self._changed.notify_all()
 
 
-lookups = Lookups(LOOKUPS_AT_ONCE)
+lookups = Lookups(MAX_LOOKUPS)
 
 
 def _look_up(host: str, port: int, timeout: float, resolver: Resolver) -> list[Endpoint]:
@@ -246,9 +250,9 @@ def _ip(address: str) -> IPv4Address | IPv6Address:
     return ip.ipv4_mapped or ip if isinstance(ip, IPv6Address) else ip
 
 
-def _allowed(ip: IPv4Address | IPv6Address, networks: Sequence[Network]) -> bool:
+def _is_allowed(ip: IPv4Address | IPv6Address, networks: Sequence[Network]) -> bool:
     return any(ip.version == network.version and ip in network for network in networks)
 
 
-def _public(ip: IPv4Address | IPv6Address) -> bool:
-    return ip.is_global and not ip.is_multicast and not ip.is_reserved and not _allowed(ip, NOT_PUBLIC)
+def _is_public(ip: IPv4Address | IPv6Address) -> bool:
+    return ip.is_global and not ip.is_multicast and not ip.is_reserved and not _is_allowed(ip, NOT_PUBLIC)

@@ -1,4 +1,4 @@
-"""Connections to receivers: in use with a deadline that nothing outlives, and idle between two uses."""
+"""Connections to receivers: with a strict deadline while in use, and kept for reuse while idle."""
 
 import os
 import select
@@ -8,53 +8,57 @@ from math import inf
 from threading import Event, Lock, Thread
 from time import monotonic
 
-from webapp.webhooks.outcome import Reply, read_reply
+from webapp.webhooks.outcome import HttpResponse, read_response
 
-Key = tuple[int, bool, str, int]  # a connection serves one webhook and one origin
+Key = tuple[int, bool, str, int]  # webhook id, TLS, host, port: a connection is never shared between webhooks
 RECEIVE_BYTES = 16384
 
 
-class Connection:
-    """One connection, blocking, in use by one thread at a time; a Watch ends what takes too long.
+class HttpConnection:
+    """A blocking connection, used by one thread at a time. A Watch ends a request that takes too long.
 
-    `heard`: whether the first byte of this answer has come. `expired`: whether time was up before the answer's end.
+    `has_received`: the first byte of the current response has arrived. `expired`: the deadline passed before the
+    response was complete.
     """
 
-    __slots__ = ("_poll", "expired", "heard", "idle_since", "key", "opened_at", "sock")
+    __slots__ = ("_poll", "expired", "has_received", "idle_since", "key", "opened_at", "sock")
 
     def __init__(self, sock: socket.socket, key: Key) -> None:
         self.sock = sock
         self.key = key
         self.opened_at = self.idle_since = monotonic()
-        self.heard = self.expired = False
+        self.has_received = self.expired = False
         self._poll = select.poll()
         self._poll.register(sock, select.POLLIN)
         sock.settimeout(None)
 
-    def ask(self, request: bytes, max_body: int) -> Reply:
-        """Sends and reads; an OSError or BadAnswer where no answer came, and `expired` tells if time was the reason."""
-        self.heard = False
-        # A receiver that refuses early (413) closes while we still send, and its answer may be there.
+    def exchange(self, request: bytes, max_body: int) -> HttpResponse:
+        """Sends a request and reads its response.
+
+        OSError or BadResponse if there is none; `expired` then tells whether the deadline was the reason.
+        """
+        self.has_received = False
+        # A receiver that refuses early (413) closes while we still send; its response may already be there to read.
         with suppress(BrokenPipeError, ConnectionResetError):
             self.sock.sendall(request)
-        return read_reply(self._receive, max_body)
+        return read_response(self._receive, max_body)
 
     def _receive(self) -> bytes:
         received = self.sock.recv(RECEIVE_BYTES)
-        if self.expired:  # what looks like the answer's end is our own doing
+        if self.expired:  # the connection looks closed by the receiver, but `expire` closed it
             raise TimeoutError
-        self.heard = self.heard or bool(received)
+        self.has_received = self.has_received or bool(received)
         return received
 
     def expire(self) -> None:
-        """Ends, from another thread, whatever the connection waits for."""
+        """Ends any wait on the connection. Called from another thread."""
         self.expired = True
-        # Not the method of SSLSocket, which takes the encryption off and would let the reader read on without it.
+        # SSLSocket.shutdown would drop the TLS layer, and the reader would continue on the raw socket.
         with suppress(OSError):
             socket.socket.shutdown(self.sock, socket.SHUT_RDWR)
 
     def is_quiet(self) -> bool:
-        """Whether nothing has come since the last answer: an end, or bytes that would pass for the next answer."""
+        """Whether nothing has arrived since the last response: no close, and no bytes of a next response."""
         return not self._poll.poll(0)
 
     def close(self) -> None:
@@ -62,36 +66,39 @@ class Connection:
 
 
 class Watch:
-    """Expires connections at their deadlines, from one thread, which sleeps until the first of them.
+    """Expires connections at their deadlines, from one thread that sleeps until the earliest.
 
-    Socket time-outs would be per call, to be set anew before each, and let go of the interpreter twice as often: with
-    128 threads that was a quarter of the processor time of a delivery. Here a deadline costs a dictionary entry.
+    Socket timeouts apply to single calls: they must be set before each call, and they release the interpreter twice as
+    often. With 128 threads that was a quarter of the processor time of a delivery. Here a deadline costs one dictionary
+    entry.
     """
 
     def __init__(self) -> None:
         self.reset()
 
     def reset(self) -> None:
-        """Forgets everything: a forked process has neither this thread nor a right to its parent's connections."""
-        self._deadlines: dict[Connection, float] = {}
+        """Forgets everything. A forked process lacks this thread, and must not touch its parent's connections."""
+        self._deadlines: dict[HttpConnection, float] = {}
         self._wakes_at = inf
-        self._sooner = Event()
+        self._wake = Event()
         self._lock = Lock()
         self._thread: Thread | None = None
 
-    def begin(self, connection: Connection, expires: float) -> None:
-        """Watches a connection until `expires` (monotonic seconds) or `end`."""
+    def begin(self, connection: HttpConnection, expires: float) -> None:
+        """Watches a connection until `expires` (monotonic seconds) or until `end`."""
         self._deadlines[connection] = expires
         if not self._thread:
             self._start()
         if expires < self._wakes_at:
-            self._sooner.set()
+            self._wake.set()
 
-    def end(self, connection: Connection) -> bool:
-        """Whether the connection was still in time; either way it is left alone from now on."""
+    def end(self, connection: HttpConnection) -> bool:
+        """Stops watching a connection; returns whether the deadline had not passed yet."""
         if self._deadlines.pop(connection, None) is not None:
             return True
-        with self._lock:  # held while it is shut down: closed meanwhile, its number could be another's by now
+        # Waits until `_expire` is done. Else the caller could close the socket first, and the shutdown would hit a new
+        # connection that was given the same file descriptor.
+        with self._lock:
             return False
 
     def _start(self) -> None:
@@ -103,16 +110,16 @@ class Watch:
 
     def _run(self) -> None:
         while True:
-            self._sooner.clear()
-            self._wakes_at = inf  # whatever begins from here on, too late to be seen below, sets the event itself
+            self._wake.clear()
+            self._wakes_at = inf  # a connection added after the copy below sets the event itself
             self._wakes_at = min(self._deadlines.copy().values(), default=inf)
-            self._sooner.wait(None if self._wakes_at == inf else max(self._wakes_at - monotonic(), 0))
+            self._wake.wait(None if self._wakes_at == inf else max(self._wakes_at - monotonic(), 0))
             now = monotonic()
             for connection, expires in self._deadlines.copy().items():
                 if expires <= now:
                     self._expire(connection)
 
-    def _expire(self, connection: Connection) -> None:
+    def _expire(self, connection: HttpConnection) -> None:
         with self._lock:
             if self._deadlines.pop(connection, None) is not None:
                 connection.expire()
@@ -123,18 +130,18 @@ os.register_at_fork(after_in_child=watch.reset)
 
 
 class IdleConnections:
-    """Connections between two uses, the longest idle first; those too old or too many are closed as others come."""
+    """Connections kept for reuse. Each `give` closes those that are too old, idle for too long, or too many."""
 
     def __init__(self, max_idle: int, idle_seconds: float, age_seconds: float) -> None:
         self._idle_seconds = idle_seconds
         self._age_seconds = age_seconds
         self._lock = Lock()
-        self._stacks: dict[Key, list[Connection]] = {}
-        self._order: dict[Connection, None] = {}
+        self._stacks: dict[Key, list[HttpConnection]] = {}
+        self._order: dict[HttpConnection, None] = {}
         self._max_idle = max_idle
 
-    def take(self, key: Key) -> Connection | None:
-        """A connection that can be used at once, and is the caller's from now on."""
+    def take(self, key: Key) -> HttpConnection | None:
+        """Returns a usable connection, which then belongs to the caller; None if there is none."""
         while True:
             with self._lock:
                 stack = self._stacks.get(key)
@@ -146,8 +153,8 @@ class IdleConnections:
                 return connection
             connection.close()
 
-    def give(self, connection: Connection) -> None:
-        """Keeps a connection for its webhook's next delivery."""
+    def give(self, connection: HttpConnection) -> None:
+        """Keeps a connection for the next delivery of its webhook."""
         now = connection.idle_since = monotonic()
         with self._lock:
             self._stacks.setdefault(connection.key, []).append(connection)
@@ -166,12 +173,12 @@ class IdleConnections:
         self._remove(connection)
         connection.close()
 
-    def _remove(self, connection: Connection) -> None:
+    def _remove(self, connection: HttpConnection) -> None:
         del self._order[connection]
         stack = self._stacks[connection.key]
         stack.remove(connection)
         if not stack:
             del self._stacks[connection.key]
 
-    def _is_stale(self, connection: Connection, now: float) -> bool:
+    def _is_stale(self, connection: HttpConnection, now: float) -> bool:
         return now - connection.idle_since > self._idle_seconds or now - connection.opened_at > self._age_seconds

@@ -1,37 +1,37 @@
-"""What went wrong where no answer came, told apart, in words for people."""
+"""Why a request got no response: the kind of error, and a sentence for people."""
 
 import logging
 import socket
 import ssl
 
 from webapp.webhooks.addresses import BlockedAddress, UnusableURL
-from webapp.webhooks.outcome import BadAnswer, ErrorKind
+from webapp.webhooks.outcome import BadResponse, ErrorKind
 
 log = logging.getLogger(__name__)
 
 
 def explain(error: Exception, host: str, port: int) -> tuple[ErrorKind, str]:
-    """The kind of a failure, and a sentence about it; `host` and `port` are the receiver's."""
+    """The kind of a failure, and a sentence that explains it. `host` and `port` are the receiver's."""
     if isinstance(error, TimeoutError):
-        ours = len(error.args) == 1  # the kernel's own come with a number
-        return ErrorKind.TIMEOUT, str(error) if ours else f"Timed out: {host} port {port} went silent"
+        ours = len(error.args) == 1  # the kernel's timeouts also have an error number
+        return ErrorKind.TIMEOUT, str(error) if ours else f"Timed out: {host} port {port} stopped responding"
     if isinstance(error, UnusableURL):
         return ErrorKind.UNREACHABLE, str(error)
     if isinstance(error, BlockedAddress):
         return ErrorKind.BLOCKED_ADDRESS, str(error)
-    if isinstance(error, BadAnswer):
+    if isinstance(error, BadResponse):
         return ErrorKind.BAD_RESPONSE, f"{host} {error}"
     if isinstance(error, socket.gaierror):
         again = error.errno == socket.EAI_AGAIN
-        return ErrorKind.DNS, f"The name {host} {'could not be looked up just now' if again else 'does not resolve'}"
+        return ErrorKind.DNS, f"The name {host} {'cannot be looked up at the moment' if again else 'does not resolve'}"
     if isinstance(error, ssl.SSLError):
         return ErrorKind.TLS, _explain_tls(error, host, port)
     if isinstance(error, ConnectionRefusedError):
         return ErrorKind.REFUSED, f"Connection refused by {host} port {port}"
     if isinstance(error, ConnectionError):
-        return ErrorKind.RESET, f"{host} port {port} closed the connection without a complete answer"
+        return ErrorKind.RESET, f"{host} port {port} closed the connection before its response was complete"
     if isinstance(error, OSError):
-        return ErrorKind.UNREACHABLE, f"No way to {host} port {port}: {error.strerror or type(error).__name__}"
+        return ErrorKind.UNREACHABLE, f"Could not reach {host} port {port}: {error.strerror or type(error).__name__}"
     log.error("A webhook could not be sent", exc_info=error)
     return ErrorKind.BAD_RESPONSE, f"The request to {host} failed: {type(error).__name__}"
 
@@ -39,14 +39,14 @@ def explain(error: Exception, host: str, port: int) -> tuple[ErrorKind, str]:
 _CERTIFICATE_FAULTS = {
     9: "is not valid yet",
     10: "has expired",
-    18: "is self-signed, so nothing vouches for it",
+    18: "is self-signed, so it cannot be trusted",
     19: "comes from an unknown authority",
     20: "comes from an unknown authority",
     21: "comes from an unknown authority",
     23: "has been revoked",
-    62: "is made out to another name",
-    64: "is made out to another address",
-}  # by OpenSSL's X509_V_ERR_ numbers
+    62: "was issued for another name",
+    64: "was issued for another address",
+}  # keys: OpenSSL's X509_V_ERR_ numbers
 
 
 def _explain_tls(error: ssl.SSLError, host: str, port: int) -> str:

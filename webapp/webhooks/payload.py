@@ -1,11 +1,14 @@
-"""The JSON that a receiver gets. Its shape is a promise to users: docs/webhooks, and contract tests, hold it still."""
+"""The JSON that a receiver gets. Its shape is a promise to users; docs/webhooks and contract tests fix it."""
 
 import json
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any, Literal
 
+PLACES = ("page_url", "page_title", "referrer")
 UTM = ("source", "medium", "campaign", "term", "content")
+CLICK_IDS = ("gclid", "gbraid", "wbraid", "dclid", "fbclid", "msclkid", "ttclid", "twclid", "li_fat_id")
+TRACKED = (*PLACES, *(f"utm_{name}" for name in UTM), *CLICK_IDS)  # what a form may carry of the source, by name
 
 
 def lead_payload(
@@ -19,31 +22,32 @@ def lead_payload(
     source: Mapping[str, Any],
     consents: Sequence[object],
 ) -> bytes:
-    """The body of one webhook: compact JSON in UTF-8, every part present whether or not it is known.
+    """The body of one webhook: compact JSON in UTF-8. Every part is present, whether or not its value is known.
 
-    `received_at` must be aware (ValueError), `fields` must hold every declared field, empty ones too: Zapier and Make
-    learn the shape from the first lead. Parts that `source` lacks become null, `click_ids` {}. Values are JSON's own
-    types; others raise TypeError, NaN and the infinities ValueError, for they would make JSON that no receiver reads.
+    `received_at` must be timezone-aware (else ValueError). `fields` must hold every declared field, empty ones too:
+    Zapier and Make learn the shape from the first lead. Parts missing from `source` become null; `click_ids` becomes
+    {}. A value that JSON has no type for raises TypeError; NaN and infinity raise ValueError, because no receiver reads
+    them.
     """
-    moment = _moment(received_at)
+    moment = _utc_text(received_at)
     lead = {"id": lead_id, "received_at": moment, "test": event == "lead.test", "fields": dict(fields)}
     interface = {"id": interface_id, "name": interface_name}
     data = {"lead": lead, "interface": interface, "source": _source(source), "consents": list(consents)}
-    return _encoded({"type": event, "timestamp": moment, "data": data})
+    return _encode({"type": event, "timestamp": moment, "data": data})
 
 
-def _encoded(payload: Mapping[str, object]) -> bytes:
+def _encode(payload: Mapping[str, object]) -> bytes:
     text = json.dumps(payload, ensure_ascii=False, separators=(",", ":"), allow_nan=False)
     try:
         return text.encode("utf-8")
     except UnicodeEncodeError:
-        # Browsers can submit half a surrogate pair. UTF-16 joins halves that belong together; the rest becomes U+FFFD.
+        # Browsers can submit half a surrogate pair. UTF-16 joins matching halves; single halves become U+FFFD.
         return text.encode("utf-16-le", "surrogatepass").decode("utf-16-le", "replace").encode("utf-8")
 
 
-def _moment(at: datetime) -> str:
+def _utc_text(at: datetime) -> str:
     if at.utcoffset() is None:
-        raise ValueError("received_at must know its time zone")
+        raise ValueError("received_at must have a time zone")
     return at.astimezone(UTC).replace(tzinfo=None).isoformat(timespec="milliseconds") + "Z"
 
 

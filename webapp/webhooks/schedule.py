@@ -1,4 +1,4 @@
-"""When a failed delivery is tried again."""
+"""When a failed delivery is retried."""
 
 import random
 import re
@@ -16,14 +16,14 @@ def next_delay(
     retry_after: float | None,
     jitter: Callable[[], float] = random.random,
 ) -> float | None:
-    """Seconds to wait after the automatic try that was number `failed_tries` (1 is the first) to fail; None: give up.
+    """Seconds to wait after automatic try number `failed_tries` (the first is 1) failed; None to give up.
 
-    The schedule's wait, or the receiver's Retry-After (seconds, counted up to a day) where that is longer, and up to a
-    tenth more, so that leads which failed together do not return together. `jitter` returns 0 to 1 and only ever adds:
-    a try is never early. ValueError for less than one failed try.
+    The wait is the schedule's, or the receiver's Retry-After (seconds, at most a day) if that is longer. Up to a tenth
+    is added, so that leads that failed together are not all retried together. `jitter` returns 0 to 1 and only adds: a
+    retry is never early. ValueError if `failed_tries` is less than 1.
     """
     if failed_tries < 1:
-        raise ValueError("next_delay is asked after a failed try")
+        raise ValueError("next_delay needs at least one failed try")
     if failed_tries > len(schedule):
         return None
     asked = min(retry_after or 0.0, MAX_RETRY_AFTER)
@@ -31,7 +31,7 @@ def next_delay(
 
 
 def seconds_to_wait(retry_after: str) -> float | None:
-    """Retry-After, as seconds or as a date, in seconds from now between 0 and a day; None where it is neither."""
+    """Parses Retry-After (seconds or a date) into seconds from now, between 0 and a day; None if it is neither."""
     if re.fullmatch(r"[0-9]+", retry_after):
         return min(float(retry_after[:9]), MAX_RETRY_AFTER)
     try:

@@ -1,8 +1,8 @@
-"""Sends a webhook: one POST, within its deadline, to a vetted address, over a connection that is kept where it may be.
+"""Sends a webhook: one POST within a deadline, to a checked address, on a kept connection where possible.
 
-requests gives URLs their meaning, the certificates, and (urllib3's HTTPSConnection) TLS with its check of names. Its
-Session is left out: cookies, redirects, proxies, netrc and decompression are what a webhook must not have, time-outs
-there are per read, and the way through it costs more processor time than everything else in a delivery.
+requests supplies URL parsing and the trusted certificates; urllib3's HTTPSConnection supplies TLS and the check of
+host names. requests' Session is not used: a webhook must have no cookies, redirects, proxies, netrc or decompression,
+the Session's timeouts apply to single reads, and it costs more processor time than all the rest of a delivery.
 """
 
 import socket
@@ -15,19 +15,21 @@ from time import monotonic
 from requests.utils import DEFAULT_CA_BUNDLE_PATH
 from urllib3.connection import HTTPSConnection
 
-from webapp.webhooks.addresses import Network, Resolver, Target, dial, parse_target, resolve
-from webapp.webhooks.connections import Connection, IdleConnections, Key, watch
+from webapp.webhooks.addresses import Destination, Network, Resolver, dial, parse_url, resolve
+from webapp.webhooks.connections import HttpConnection, IdleConnections, Key, watch
 from webapp.webhooks.failures import explain
-from webapp.webhooks.outcome import NO_ANSWER, Outcome, Reply, answered
+from webapp.webhooks.outcome import NO_ANSWER, HttpResponse, Outcome, outcome_of
 
 URLS_PREPARED = 1024
+
+USER_AGENT = "Leadhook/1.0"
 
 
 @dataclass(frozen=True)
 class Limits:
-    """What an attempt may take. Seconds and bytes; `connect_timeout` covers lookup, connection and TLS handshake.
+    """Limits of an attempt, in seconds and bytes. `connect_timeout` covers DNS lookup, connection and TLS handshake.
 
-    `ca_file`: PEM of authorities trusted besides the public ones. `max_idle`: connections kept per process.
+    `ca_file`: PEM file of authorities trusted in addition to the public ones. `max_idle`: kept connections per process.
     """
 
     connect_timeout: float = 5
@@ -41,18 +43,16 @@ class Limits:
 
 
 class Sender:
-    """Sends webhooks; one per process, made after forking, shared by its threads."""
+    """Sends webhooks. Create one per process, after forking; its threads share it."""
 
-    def __init__(
-        self, limits: Limits, user_agent: str = "Leadhook/1.0", resolver: Resolver = socket.getaddrinfo
-    ) -> None:
-        """Reads the trusted authorities, once a process; OSError (ssl.SSLError too) where `ca_file` holds none."""
+    def __init__(self, limits: Limits, user_agent: str = USER_AGENT, resolver: Resolver = socket.getaddrinfo) -> None:
+        """Loads the trusted authorities, once per process; OSError (ssl.SSLError included) if `ca_file` has none."""
         self._limits = limits
         self._resolver = resolver
         self._tls = _tls_context(limits.ca_file)
         self._idle = IdleConnections(limits.max_idle, limits.idle_seconds, limits.age_seconds)
-        self._prepared = lru_cache(URLS_PREPARED)(_prepare)
-        self._standing = {
+        self._prepare = lru_cache(URLS_PREPARED)(_prepare)
+        self._default_headers = {
             "user-agent": user_agent,
             "accept": "*/*",
             "accept-encoding": "identity",
@@ -60,88 +60,91 @@ class Sender:
         }
 
     def send(self, pool_key: int, url: str, body: bytes, headers: Mapping[str, str]) -> Outcome:
-        """POSTs `body` as it is and waits for the outcome, at most `deadline` seconds; raises nothing.
+        """POSTs `body` unchanged and returns the outcome after at most `deadline` seconds. Never raises.
 
-        `pool_key` is the webhook's id: connections are kept for it alone. `headers` are added to the sender's own
-        (host, user-agent, accept, accept-encoding, content-type, content-length) and replace all but the outer two.
+        `pool_key` is the webhook's id: kept connections are only used for that webhook. `headers` are added to the
+        sender's own (host, user-agent, accept, accept-encoding, content-type, content-length) and replace them, except
+        the first and the last.
         """
         started = monotonic()
         host, port = "the receiver", 0
         try:
-            target, opening = self._prepared(url)
-            host, port = target.host, target.port
-            request = self._request(opening, body, headers)
-            reply = self._exchange(pool_key, target, request, started + self._limits.deadline)
-            return answered(reply, _milliseconds_since(started))
-        except Exception as error:  # noqa: BLE001 - whatever happens here is an outcome, and the lane goes on
+            destination, first_lines = self._prepare(url)
+            host, port = destination.host, destination.port
+            request = self._request(first_lines, body, headers)
+            response = self._send_request(pool_key, destination, request, started + self._limits.deadline)
+            return outcome_of(response, _milliseconds_since(started))
+        except Exception as error:  # noqa: BLE001 - any error becomes an outcome, so that the lane can continue
             kind, sentence = explain(error, host, port)
             return Outcome(NO_ANSWER, sentence.replace("\0", ""), False, (), kind, _milliseconds_since(started), None)
 
     def close(self) -> None:
-        """Closes what is idle; what is in use closes when its answer has come."""
+        """Closes idle connections. Those in use are closed after their response."""
         self._idle.close()
 
-    def _request(self, opening: str, body: bytes, headers: Mapping[str, str]) -> bytes:
-        fields = self._standing | {name.lower(): value for name, value in headers.items()}
+    def _request(self, first_lines: str, body: bytes, headers: Mapping[str, str]) -> bytes:
+        fields = self._default_headers | {name.lower(): value for name, value in headers.items()}
         fields["content-length"] = str(len(body))
-        lines = [opening, *[f"{name}: {value}" for name, value in fields.items()], "\r\n"]
+        lines = [first_lines, *[f"{name}: {value}" for name, value in fields.items()], "\r\n"]
         head = "\r\n".join(lines)
         if head.count("\n") != len(lines) + 1 or head.count("\r") != len(lines) + 1:
             raise ValueError("A header contains a line break")
         return head.encode("latin-1") + body
 
-    def _exchange(self, pool_key: int, target: Target, request: bytes, expires: float) -> Reply:
-        """One answer. A kept connection may have been closed under us: then once more, on a fresh one."""
-        key = (pool_key, target.secure, target.host, target.port)
+    def _send_request(self, pool_key: int, destination: Destination, request: bytes, expires: float) -> HttpResponse:
+        """Returns one response. If the receiver has closed a kept connection, retries once on a new connection."""
+        key = (pool_key, destination.secure, destination.host, destination.port)
         connection = self._idle.take(key)
         if connection:
             try:
-                return self._ask(connection, request, expires)
+                return self._exchange(connection, request, expires)
             except TimeoutError:
                 raise
             except OSError:
-                if connection.heard:
+                if connection.has_received:
                     raise
-        return self._ask(self._open(key, target, expires), request, expires)
+        return self._exchange(self._open(key, destination, expires), request, expires)
 
-    def _ask(self, connection: Connection, request: bytes, expires: float) -> Reply:
-        reply = None
+    def _exchange(self, connection: HttpConnection, request: bytes, expires: float) -> HttpResponse:
+        response = None
         watch.begin(connection, expires)
         try:
-            reply = connection.ask(request, self._limits.max_body)
+            response = connection.exchange(request, self._limits.max_body)
         except OSError:
             if connection.expired:
-                raise TimeoutError(f"Timed out: no complete answer within {self._limits.deadline:g} s") from None
+                raise TimeoutError(f"Timed out: no complete response within {self._limits.deadline:g} s") from None
             raise
         finally:
             in_time = watch.end(connection)
-            if reply and reply.reusable and in_time:
+            if response and response.reusable and in_time:
                 self._idle.give(connection)
             else:
                 connection.close()
-        return reply
+        return response
 
-    def _open(self, key: Key, target: Target, expires: float) -> Connection:
+    def _open(self, key: Key, destination: Destination, expires: float) -> HttpConnection:
         limits, now = self._limits, monotonic()
         until = min(now + limits.connect_timeout, expires)
-        reached = "no address was found for"
+        missing = "no address was found for"
         try:
-            endpoints = resolve(target.host, target.port, until - now, limits.allowed_networks, self._resolver)
-            reached = "no connection to"
+            endpoints = resolve(
+                destination.host, destination.port, until - now, limits.allowed_networks, self._resolver
+            )
+            missing = "no connection to"
             sock = dial(endpoints, until - monotonic())
-            if target.secure:
-                reached = "no encrypted connection to"
-                sock = self._encrypt(sock, target, until)
+            if destination.secure:
+                missing = "no encrypted connection to"
+                sock = self._start_tls(sock, destination, until)
         except TimeoutError:
             allowed = limits.connect_timeout if until < expires else limits.deadline
-            sentence = f"Timed out: {reached} {target.host} port {target.port} within {allowed:g} s"
+            sentence = f"Timed out: {missing} {destination.host} port {destination.port} within {allowed:g} s"
             raise TimeoutError(sentence) from None
-        return Connection(sock, key)
+        return HttpConnection(sock, key)
 
-    def _encrypt(self, sock: socket.socket, target: Target, until: float) -> socket.socket:
+    def _start_tls(self, sock: socket.socket, destination: Destination, until: float) -> socket.socket:
         sock.settimeout(max(until - monotonic(), 0.001))
-        connection = _Encrypted(target.host, target.port, ssl_context=self._tls)
-        connection.dialled = sock
+        connection = _TlsConnection(destination.host, destination.port, ssl_context=self._tls)
+        connection.connected_socket = sock
         try:
             connection.connect()
         except BaseException:
@@ -150,19 +153,19 @@ class Sender:
         return connection.sock
 
 
-class _Encrypted(HTTPSConnection):
-    """urllib3's handshake and certificate check, over a connection that is there already."""
+class _TlsConnection(HTTPSConnection):
+    """urllib3's TLS handshake and certificate check, on a socket that is already connected."""
 
-    dialled: socket.socket
+    connected_socket: socket.socket
 
     def _new_conn(self) -> socket.socket:
-        return self.dialled
+        return self.connected_socket
 
 
-def _prepare(url: str) -> tuple[Target, str]:
-    """What a request to this URL begins with."""
-    target = parse_target(url)
-    return target, f"POST {target.path} HTTP/1.1\r\nhost: {target.host_header}"
+def _prepare(url: str) -> tuple[Destination, str]:
+    """The destination, and the first lines of a request to it."""
+    destination = parse_url(url)
+    return destination, f"POST {destination.path} HTTP/1.1\r\nhost: {destination.host_header}"
 
 
 def _milliseconds_since(started: float) -> int:
@@ -171,7 +174,7 @@ def _milliseconds_since(started: float) -> int:
 
 @lru_cache
 def _tls_context(ca_file: str | None) -> ssl.SSLContext:
-    """The process's one TLS context: requests' authorities, the system's, and the operator's own."""
+    """The TLS context of the process. Trusts requests' authorities, the system's, and the operator's own."""
     context = ssl.create_default_context(cafile=DEFAULT_CA_BUNDLE_PATH)
     context.load_default_certs()
     if ca_file:

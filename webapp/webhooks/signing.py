@@ -1,4 +1,4 @@
-"""Standard Webhooks v1 signatures (standardwebhooks.com): what existing receiver libraries verify."""
+"""Standard Webhooks v1 signatures (standardwebhooks.com), which existing receiver libraries can verify."""
 
 import base64
 import binascii
@@ -18,25 +18,38 @@ def generate_secret() -> str:
 
 
 def decode_secret(secret: str) -> bytes:
-    """The 24 to 64 key bytes of a `whsec_` secret; ValueError, which never quotes the secret, for anything else.
+    """The 24 to 64 key bytes of a `whsec_` secret. Anything else raises ValueError, which never quotes the secret.
 
-    Short keys are refused here, where every signature passes, and not only where a secret is saved: libraries that
-    accepted an empty key signed with nothing.
+    Short keys are refused here too, where every signature passes, and not only where a secret is saved: some libraries
+    accepted an empty key and signed with no secret at all.
     """
     if not secret.startswith(PREFIX):
         raise ValueError(f"A signing secret begins with {PREFIX}")
     try:
         key = base64.b64decode(secret[len(PREFIX) :].encode("ascii"), validate=True)
     except (binascii.Error, UnicodeEncodeError):
-        # "from None": the encoding error would carry the secret as one of its arguments.
+        # "from None": the encoding error has the secret among its arguments.
         raise ValueError(f"A signing secret is base64 after {PREFIX}") from None
     if not MIN_KEY_BYTES <= len(key) <= MAX_KEY_BYTES:
-        raise ValueError(f"A signing secret holds {MIN_KEY_BYTES} to {MAX_KEY_BYTES} bytes; this one holds {len(key)}")
+        raise ValueError(f"A signing secret has {MIN_KEY_BYTES} to {MAX_KEY_BYTES} bytes; this one has {len(key)}")
     return key
 
 
+def message_headers(message_id: str, timestamp: int | None, signature: str | None = None) -> dict[str, str]:
+    """The headers of one attempt that belong to its message, by lower-case name; without those that are None.
+
+    `timestamp` is in unix seconds, `signature` as `Signer.sign` returns it.
+    """
+    headers = {"content-type": "application/json", "webhook-id": message_id}
+    if timestamp is not None:
+        headers["webhook-timestamp"] = str(timestamp)
+    if signature is not None:
+        headers["webhook-signature"] = signature
+    return headers
+
+
 class Signer:
-    """Signs many messages with the same secrets; decodes them once. Newest secret first; ValueError where none is."""
+    """Signs many messages with the same secrets, newest first; decodes them once. ValueError without a secret."""
 
     __slots__ = ("_keys",)
 
@@ -46,18 +59,18 @@ class Signer:
         self._keys = tuple(decode_secret(secret) for secret in secrets)
 
     def sign(self, message_id: str, timestamp: int, body: bytes) -> str:
-        """The value of `webhook-signature`: `v1,<base64>` for each secret, separated by spaces.
+        """The value of `webhook-signature`: one `v1,<base64>` for each secret, separated by spaces.
 
-        `timestamp` is in unix seconds; `body` must be the very bytes that are sent. ValueError for an id with a dot,
-        which is what separates the parts that are signed.
+        `timestamp` is in Unix seconds; `body` must be exactly the bytes that are sent. ValueError for an empty id or an
+        id with a dot: dots separate the signed parts.
         """
         if "." in message_id or not message_id:
-            raise ValueError("A message id is not empty and holds no dot")
+            raise ValueError("A message id must not be empty or contain a dot")
         message = f"{message_id}.{timestamp:d}.".encode() + body
         digests = (hmac.digest(key, message, "sha256") for key in self._keys)
         return " ".join(["v1," + binascii.b2a_base64(digest, newline=False).decode("ascii") for digest in digests])
 
 
 def sign(secrets: Sequence[str], message_id: str, timestamp: int, body: bytes) -> str:
-    """One signature header for one message; for many with the same secrets make a Signer once. Errors as there."""
+    """Signs one message. To sign many with the same secrets, create a Signer once. Raises the same errors."""
     return Signer(secrets).sign(message_id, timestamp, body)

@@ -18,7 +18,7 @@ from webapp.db.transactions import disconnect
 from webapp.extensions import db
 from webapp.ids import lead_id
 from webapp.models import Delivery, Interface, Lead
-from webapp.services.intake import submissions
+from webapp.services.intake import visitor
 from webapp.services.intake.answers import LeadForm
 from webapp.services.interfaces import interface_templates
 from webapp.webhooks.payload import lead_payload
@@ -71,7 +71,7 @@ def bare() -> Response:
 
 def same(known: dict[str, Any]) -> Response | tuple[dict[str, Any], int]:
     sent = request.form.to_dict()
-    tracked = submissions.tracked(sent, request.args, request.referrer, None)
+    tracked = visitor.tracked(sent, request.args, request.referrer, None)
     form = LeadForm(_FIELDS, sent)
     if form.errors:
         return {"errors": form.errors}, 422
@@ -84,7 +84,7 @@ def same(known: dict[str, Any]) -> Response | tuple[dict[str, Any], int]:
         name=values["name"],
         email=values["email"],
         fields=values,
-        source=submissions.source(tracked, request.remote_addr, request.user_agent.string),
+        source=visitor.source(tracked, request.remote_addr, request.user_agent.string),
         consents=[],
     )
     delivery = Delivery(account_id=lead.account_id, lead=lead, webhook_id=known["webhook_id"], due_at=now_sql())

@@ -13,7 +13,7 @@ from tests.bench.machine import say
 from tests.bench.measure import Row, Sizes, percentile
 from tests.bench.peers import pipeline, rq_per_lead
 from tests.support.postgres import Postgres
-from webapp.delivery import lanes
+from webapp.delivery import rings
 
 # leads a second, webhooks, what p50 and p99 beside RQ may be at most
 LOADS = {"latency-50": (50, 20, (1.2, 1.5)), "latency-300": (300, 1, (0.5, 0.5))}
@@ -68,7 +68,7 @@ def _ways(installation: Installation) -> dict[str, tuple[Working, Capture]]:
 
 def _and_then(installation: Installation, deed: Callable[[Captured], None], hook: Hook) -> Captured:
     """The same capture, the same rows; after the commit theirs is done instead of the ring."""
-    with patch.object(lanes, "ring_unless_held", lambda webhook_id: None):
+    with patch.object(rings, "ring_unless_locked", lambda webhook_id: None):
         captured = installation.capture(hook, look_up=True)
     deed(captured)
     return captured

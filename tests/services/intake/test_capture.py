@@ -1,4 +1,4 @@
-"""Submissions kept together, each for itself; and only while their form is as they were judged by."""
+"""Submissions are stored in groups, independent of one another; and only if their form has not changed meanwhile."""
 
 import threading
 from collections.abc import Callable, Sequence
@@ -12,12 +12,13 @@ from sqlalchemy import func, select, text, update
 from tests.support.factories import ADA, point_at
 from tests.support.waiting import wait_until
 from webapp.clock import utcnow
-from webapp.db.group_commit import MOST, GroupCommit
 from webapp.db.transactions import transaction
+from webapp.db.write_turns import MOST, GroupCommit
 from webapp.extensions import db
 from webapp.models import Delivery, DeliveryState, Field, Interface, Lead, Webhook, WebhookState
-from webapp.services.intake import capture, shown_forms, submissions
-from webapp.services.intake.capture import Submission
+from webapp.services.intake import capture, published_forms, submissions
+from webapp.services.intake.capture import Submission, new_lead
+from webapp.services.intake.published_forms import PublishedForm
 
 
 def count(model: type[Any]) -> int:
@@ -29,60 +30,60 @@ def count(model: type[Any]) -> int:
 
 
 class Writing:
-    """A group that notes what was written together, and waits to be let go while `held`."""
+    """A group that notes what is written together. Its writes wait until `released` is set."""
 
     def __init__(self, app: Flask, write: Callable[[Sequence[int]], Sequence[int]]) -> None:
         self.app, self.write = app, write
         self.groups: list[list[int]] = []
-        self.entered, self.held = threading.Event(), threading.Event()
-        self.group: GroupCommit[int, int] = GroupCommit(self._write)
-        self.came: dict[int, object] = {}
+        self.entered, self.released = threading.Event(), threading.Event()
+        self.group: GroupCommit[int, int] = GroupCommit(self._write, transaction, lambda: db.session.connection())
+        self.results: dict[int, object] = {}
         self.threads: list[threading.Thread] = []
 
     def _write(self, items: Sequence[int]) -> Sequence[int]:
         self.groups.append([*items])
         self.entered.set()
-        assert self.held.wait(60)
+        assert self.released.wait(60)
         return self.write(items)
 
     def begin(self, item: int) -> None:
         def run() -> None:
             with self.app.app_context():
                 try:
-                    self.came[item] = self.group.run(item)
+                    self.results[item] = self.group.run(item)
                 except ValueError as error:
-                    self.came[item] = str(error)
+                    self.results[item] = str(error)
 
         self.threads.append(threading.Thread(target=run))
         self.threads[-1].start()
 
     def first_then(self, others: Sequence[int]) -> None:
-        """Item 0 is being written when the others come; then all go on to their end."""
+        """Begins `others` while item 0 is being written; then lets all of them end."""
         self.begin(0)
         assert self.entered.wait(60)
         for number, item in enumerate(others, 1):
             self.begin(item)
             wait_until(lambda number=number: len(self.group._waiting) == number, "it to wait")
-        self.held.set()
+        self.released.set()
         for thread in self.threads:
             thread.join(60)
 
 
-def test_who_comes_while_another_writes_is_written_with_those_who_came_too(app: Flask) -> None:
+def test_items_that_arrive_during_a_write_are_written_together(app: Flask) -> None:
     writing = Writing(app, lambda items: [item * 2 for item in items])
     writing.first_then([1, 2, 3])
     assert writing.groups == [[0], [1, 2, 3]]
-    assert writing.came == {0: 0, 1: 2, 2: 4, 3: 6}
+    assert writing.results == {0: 0, 1: 2, 2: 4, 3: 6}
 
 
-def test_a_group_is_no_larger_than_that_others_have_their_turn(app: Flask) -> None:
+def test_a_group_has_a_limit_so_that_others_get_their_turn(app: Flask) -> None:
     writing = Writing(app, lambda items: items)
     writing.first_then(range(1, MOST + 3))
     assert [len(group) for group in writing.groups] == [1, MOST, 2]
-    assert writing.came == {item: item for item in range(MOST + 3)}
+    assert writing.results == {item: item for item in range(MOST + 3)}
 
 
-def test_what_is_wrong_with_one_is_nothing_to_the_others(app: Flask) -> None:
+def test_an_error_of_one_item_does_not_affect_the_others(app: Flask) -> None:
     def write(items: Sequence[int]) -> Sequence[int]:
         if 2 in items:
             raise ValueError("two")
@@ -90,11 +91,11 @@ def test_what_is_wrong_with_one_is_nothing_to_the_others(app: Flask) -> None:
 
     writing = Writing(app, write)
     writing.first_then([1, 2, 3])
-    assert writing.came == {0: 0, 1: 1, 2: "two", 3: 3}
+    assert writing.results == {0: 0, 1: 1, 2: "two", 3: 3}
     assert sorted(writing.groups) == [[0], [1], [1, 2, 3], [2], [3]]
 
 
-def test_a_commit_that_fails_fails_for_all_and_the_next_are_written(
+def test_a_failed_commit_fails_for_all_and_the_next_items_are_written(
     app: Flask, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     commit, failures = db.session.commit, iter([False, True, False])
@@ -107,15 +108,13 @@ def test_a_commit_that_fails_fails_for_all_and_the_next_are_written(
     monkeypatch.setattr(db.session, "commit", breaks)
     writing = Writing(app, lambda items: items)
     writing.first_then([1, 2])
-    assert writing.came == {0: 0, 1: "no commit", 2: "no commit"}
+    assert writing.results == {0: 0, 1: "no commit", 2: "no commit"}
     writing.begin(3)
     writing.threads[-1].join(60)
-    assert writing.came[3] == 3
+    assert writing.results[3] == 3
 
 
-def test_a_database_that_is_away_is_waited_for_once_and_not_one_after_the_other(
-    app: Flask, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_group_waits_for_a_missing_database_only_once(app: Flask, monkeypatch: pytest.MonkeyPatch) -> None:
     writing = Writing(app, lambda items: items)
     writing.first_then([])
     begins, tried = threading.Event(), []
@@ -132,7 +131,7 @@ def test_a_database_that_is_away_is_waited_for_once_and_not_one_after_the_other(
     begins.set()
     for thread in writing.threads:
         thread.join(60)
-    assert {item: writing.came[item] for item in (1, 2, 3)} == dict.fromkeys((1, 2, 3), "away")
+    assert {item: writing.results[item] for item in (1, 2, 3)} == dict.fromkeys((1, 2, 3), "away")
     assert len(tried) == 1
 
 
@@ -143,7 +142,8 @@ def hooked(interface: Interface) -> Interface:
 
 
 def submission(interface: Interface, nonce: str | None = None, **fields: str) -> Submission:
-    return Submission(submissions.published(interface.public_id), {**ADA, **fields}, {"ip": "203.0.113.7"}, (), nonce)
+    form = published_forms.get(interface.public_id)
+    return Submission(form, new_lead(form.interface, {**ADA, **fields}, {"ip": "203.0.113.7"}, nonce=nonce))
 
 
 def test_each_lead_of_a_group_has_its_own_answers_and_delivery(hooked: Interface) -> None:
@@ -160,7 +160,7 @@ def test_each_lead_of_a_group_has_its_own_answers_and_delivery(hooked: Interface
         assert f'"name":"{name}"' in lead.delivery.payload.decode()
 
 
-def test_of_one_form_sent_twice_at_once_the_first_is_kept_and_the_others_beside_it(hooked: Interface) -> None:
+def test_a_form_sent_twice_in_one_group_is_stored_once_and_others_are_stored_too(hooked: Interface) -> None:
     with transaction():
         first, again, other = capture.capture([submission(hooked, nonce) for nonce in ("one", "one", "two")])
     assert again is None
@@ -168,12 +168,12 @@ def test_of_one_form_sent_twice_at_once_the_first_is_kept_and_the_others_beside_
     assert count(Delivery) == 2
 
 
-def test_a_paused_webhook_holds_what_is_captured(hooked: Interface) -> None:
+def test_leads_of_a_paused_webhook_are_held(hooked: Interface) -> None:
     with transaction():
         db.session.execute(update(Webhook).values(state=WebhookState.PAUSED))
     with transaction():
         capture.capture([submission(hooked)])
-    assert db.session.scalars(select(Delivery.state)).one() == DeliveryState.HELD
+    assert db.session.scalars(select(Delivery.state)).one() == DeliveryState.ON_HOLD
 
 
 # By a form that has changed ------------------------------------------------------------------------------------------
@@ -181,15 +181,15 @@ def test_a_paused_webhook_holds_what_is_captured(hooked: Interface) -> None:
 
 @pytest.fixture
 def address(client: FlaskClient, hooked: Interface) -> str:
-    """The form's, once this process has it in mind."""
+    """The address of a form that this process has cached."""
     address = f"/f/{hooked.public_id}"
     assert client.post(address, data=ADA).status_code == 303
-    assert shown_forms.kept(hooked.public_id)
+    assert published_forms.cached(hooked.public_id)
     return address
 
 
 def changed(statement: Any) -> None:
-    """As another process changes it."""
+    """Changes rows as another process would."""
     with transaction():
         db.session.execute(statement)
         db.session.execute(update(Interface).values(updated_at=utcnow()))
@@ -205,7 +205,7 @@ def changed(statement: Any) -> None:
     ],
     ids=["closed", "other sites", "deleted", "asks more"],
 )
-def test_who_sends_a_form_that_has_changed_meanwhile_is_answered_by_what_it_is_now(
+def test_a_post_to_a_form_that_has_changed_is_answered_by_the_current_form(
     client: FlaskClient, address: str, change: Callable[[], Any], status: int
 ) -> None:
     changed(change())
@@ -214,7 +214,35 @@ def test_who_sends_a_form_that_has_changed_meanwhile_is_answered_by_what_it_is_n
     assert count(Lead) == 1
 
 
-def test_who_was_refused_before_the_change_is_taken_after_it(client: FlaskClient, address: str) -> None:
+@pytest.mark.parametrize(
+    ("sent", "form_changes", "judged"),
+    [(ADA, False, 1), ({**ADA, "name": ""}, False, 1), (ADA, True, 2), ({**ADA, "name": ""}, True, 2)],
+    ids=["accepted", "invalid", "accepted by a changed form", "invalid by a changed form"],
+)
+def test_a_post_is_judged_once_by_each_version_of_its_form(
+    client: FlaskClient,
+    address: str,
+    monkeypatch: pytest.MonkeyPatch,
+    sent: dict[str, str],
+    form_changes: bool,
+    judged: int,
+) -> None:
+    client.get(address)  # the form is in the cache
+    if form_changes:
+        changed(update(Field).where(Field.key == "phone").values(help="With country code"))
+    calls: list[object] = []
+    judge = submissions.judge
+
+    def counted(form: PublishedForm, post: submissions.Post) -> object:
+        calls.append(form.version)
+        return judge(form, post)
+
+    monkeypatch.setattr(submissions, "judge", counted)
+    client.post(address, data=sent)
+    assert len(calls) == len(set(calls)) == judged
+
+
+def test_a_post_that_was_refused_before_a_change_is_accepted_after_it(client: FlaskClient, address: str) -> None:
     sent = {**ADA, "name": ""}
     assert client.post(address, data=sent).status_code == 422
     changed(update(Field).where(Field.key == "name").values(required=False))
@@ -229,25 +257,23 @@ def test_who_was_refused_before_the_change_is_taken_after_it(client: FlaskClient
     ],
     ids=["no webhook", "paused"],
 )
-def test_a_webhook_that_has_changed_counts_as_it_is_now(
-    client: FlaskClient, address: str, change: str, deliveries: int
-) -> None:
+def test_a_changed_webhook_counts_as_it_is_now(client: FlaskClient, address: str, change: str, deliveries: int) -> None:
     with transaction():
         db.session.execute(text(change))
     assert client.post(address, data=ADA).status_code == 303
     states = db.session.scalars(select(Delivery.state).order_by(Delivery.id)).all()
     assert len(states) == deliveries
-    assert states[-1] == (DeliveryState.HELD if "paused" in change else DeliveryState.PENDING)
+    assert states[-1] == (DeliveryState.ON_HOLD if "paused" in change else DeliveryState.PENDING)
 
 
-def test_an_account_that_was_renamed_keeps_its_forms_open(client: FlaskClient, address: str) -> None:
+def test_forms_of_a_renamed_account_still_accept_posts(client: FlaskClient, address: str) -> None:
     with transaction():
         db.session.execute(text("UPDATE accounts SET name = 'Renamed'"))
     assert client.post(address, data=ADA).status_code == 303
     assert count(Lead) == 2
 
 
-def test_a_form_that_never_stands_still_is_answered_with_an_error(
+def test_a_form_that_changes_all_the_time_answers_with_an_error(
     client: FlaskClient, address: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(capture, "submit", lambda submission: None)

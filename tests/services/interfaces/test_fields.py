@@ -1,4 +1,4 @@
-"""Fields: what can be set, and the rule of keys. Templates: whole forms of them."""
+"""Fields: their settings, and the rule that a key keeps its meaning. Templates: ready-made forms."""
 
 from typing import Any
 
@@ -28,9 +28,9 @@ def keys(interface: Interface) -> list[str]:
     return [field.key for field in interface.fields]
 
 
-def refusal(deed: Any, *given: Any, **more: Any) -> Refused:
+def refusal(call: Any, *given: Any, **more: Any) -> Refused:
     with pytest.raises(Refused) as raised, transaction():
-        deed(*given, **more)
+        call(*given, **more)
     return raised.value
 
 
@@ -40,7 +40,7 @@ def test_a_key_is_made_of_the_label_and_is_the_only_one(interface: Interface) ->
     assert add(interface, FieldType.HEADING).key == "_heading"
 
 
-def test_a_key_that_cannot_be_is_refused(interface: Interface) -> None:
+def test_an_invalid_key_is_refused(interface: Interface) -> None:
     wrong = {"email": "Another field", "utm_source": "came from", "Bad Key": "small letters", "x" * 65: "at most 64"}
     for key, words in wrong.items():
         refused = refusal(fields.add, interface, FieldType.TEXT, {"label": "It", "key": key})
@@ -49,7 +49,7 @@ def test_a_key_that_cannot_be_is_refused(interface: Interface) -> None:
     assert len(interface.fields) == 4
 
 
-def test_while_no_lead_carries_it_a_key_is_free(interface: Interface) -> None:
+def test_a_key_can_change_while_no_lead_carries_it(interface: Interface) -> None:
     field = add(interface)
     with transaction():
         fields.change(interface, field, {"label": "Colour", "key": "shade"})
@@ -59,7 +59,7 @@ def test_while_no_lead_carries_it_a_key_is_free(interface: Interface) -> None:
     assert add(interface, key="shade").key == "shade"
 
 
-def test_a_key_that_leads_carry_stays_and_is_given_to_no_other(interface: Interface) -> None:
+def test_a_key_that_leads_carry_cannot_change_or_be_reused(interface: Interface) -> None:
     submit(interface)
     phone = next(field for field in interface.fields if field.key == "phone")
     late = add(interface, label="Added later")
@@ -80,7 +80,7 @@ def test_a_key_that_leads_carry_stays_and_is_given_to_no_other(interface: Interf
     assert (phone.label, phone.position) == ("Mobile", 5)
 
 
-def test_places_are_changed_with_a_neighbour_and_an_end_is_an_end(interface: Interface) -> None:
+def test_a_field_swaps_places_with_its_neighbour_and_stops_at_the_ends(interface: Interface) -> None:
     name, _, _, message = interface.fields
     with transaction():
         assert fields.move(interface, name, up=True) == 1
@@ -89,7 +89,7 @@ def test_places_are_changed_with_a_neighbour_and_an_end_is_an_end(interface: Int
     assert keys(interface) == ["email", "name", "phone", "message"]
 
 
-def test_options_are_lines_and_no_default_is_none_of_them(interface: Interface) -> None:
+def test_options_are_lines_and_a_default_must_be_one_of_them(interface: Interface) -> None:
     assert add(interface, FieldType.SELECT, **COLOURS).options == ["Red", "Dark green", "Blue"]
     assert add(interface, FieldType.CHECKBOXES, **COLOURS, default="Blue\nRed").default == "Blue\nRed"
     assert refusal(add, interface, FieldType.RADIO, **COLOURS, default="Pink").field == "default"
@@ -108,12 +108,12 @@ LIMITS = [
 ]
 
 
-def test_limits_that_no_answer_could_keep_are_refused(interface: Interface) -> None:
+def test_limits_that_no_answer_could_meet_are_refused(interface: Interface) -> None:
     for kind, least, most, at_fault in LIMITS:
         assert refusal(add, interface, kind, minimum=least, maximum=most).field == at_fault, (kind, least, most)
 
 
-def test_new_words_of_a_consent_are_a_new_version(interface: Interface) -> None:
+def test_a_new_consent_statement_is_a_new_version(interface: Interface) -> None:
     consent = add(interface, FieldType.CONSENT, statement="I agree.")
     for statement, version in (("I agree.", 1), ("I agree to [all](https://example.com).", 2), ("I agree.", 3)):
         with transaction():
@@ -129,14 +129,14 @@ def test_a_field_of_another_interface_is_not_found(interface: Interface, owner: 
         fields.get(other, interface.fields[0].id)
 
 
-def test_there_is_an_end_to_fields(interface: Interface) -> None:
+def test_the_number_of_fields_is_limited(interface: Interface) -> None:
     with transaction():
         for _ in range(fields.MAX_FIELDS - 4):
             fields.add(interface, FieldType.TEXT, {"label": "One more"})
     assert "at most 60" in str(refusal(add, interface))
 
 
-def test_every_type_and_ready_made_field_can_be_added_as_it_is_offered(interface: Interface) -> None:
+def test_every_type_and_ready_made_field_can_be_added_unchanged(interface: Interface) -> None:
     for kind in FieldType:
         add(interface, kind, label=KINDS[kind].name)
     for kind, begins in PRESETS.values():
@@ -144,8 +144,8 @@ def test_every_type_and_ready_made_field_can_be_added_as_it_is_offered(interface
     assert set(KINDS) == set(FieldType)
 
 
-def test_a_template_makes_a_form_whose_own_test_lead_is_right(owner: User) -> None:
-    """Each field as the builder would take it, and a test lead that the form's own rules accept."""
+def test_a_template_makes_a_form_that_accepts_its_own_test_lead(owner: User) -> None:
+    """The builder accepts each field, and the form's own rules accept the test lead."""
     for template in interface_templates.ALL.values():
         with transaction():
             interface = interfaces.create(owner.account_id, template.title, template)
@@ -161,10 +161,10 @@ def test_a_template_makes_a_form_whose_own_test_lead_is_right(owner: User) -> No
 
 
 def _given(field: Field) -> dict[str, Any]:
-    """Its settings as they stand in the builder's form."""
+    """The field's settings as the builder's form has them."""
     settings = {name: getattr(field, name) for name in (*KINDS[field.type].settings, "label")}
     return settings | {"options": "\n".join(field.options)}
 
 
-def test_the_countries_are_those_whose_numbers_are_understood() -> None:
+def test_the_countries_are_those_whose_phone_numbers_can_be_parsed() -> None:
     assert set(COUNTRIES) == set(phonenumbers.SUPPORTED_REGIONS)

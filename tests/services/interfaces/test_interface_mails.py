@@ -1,4 +1,4 @@
-"""What goes out after a submission: the notification in one's own words, and the answer to the visitor."""
+"""The mails after a submission: the notification with the account's own texts, and the answer to the visitor."""
 
 import threading
 from collections.abc import Iterator
@@ -17,7 +17,7 @@ from webapp.extensions import db
 from webapp.models import AutoresponseCount, Interface, LeadLogEntry, Mail, User
 from webapp.services.errors import Refused
 from webapp.services.interfaces import interface_mails
-from webapp.services.interfaces.interface_mails import AUTORESPONSE, MOST_A_DAY, NOTIFICATION, Words
+from webapp.services.interfaces.interface_mails import AUTORESPONSE, MAX_A_DAY, NOTIFICATION, Words
 from webapp.services.leads import leads
 from webapp.services.mail import mails
 
@@ -51,7 +51,7 @@ def all_mails() -> list[Mail]:
 # The notification -----------------------------------------------------------------------------------------------------
 
 
-def test_a_notification_says_what_was_written_for_it(interface: Interface, server: MailServer) -> None:
+def test_a_notification_uses_the_accounts_own_texts(interface: Interface, server: MailServer) -> None:
     body = "{{ name }} ({{ email }}) wrote to {{ interface }}:\n{{ message }}\n\n{{ answers }}\n{{ lead.link }}"
     say(notify(interface, "sales@example.com"), Words("Call {{ name }} on {{ phone }}", body))
     lead = submit(interface, fields(message="Two\nlines"))
@@ -65,7 +65,7 @@ def test_a_notification_says_what_was_written_for_it(interface: Interface, serve
     assert "Sent because Contact sales lists this address" in received.text.replace("\n", " ")
 
 
-def test_a_subject_alone_leaves_our_text_and_a_text_alone_our_subject(interface: Interface) -> None:
+def test_a_missing_subject_or_text_is_replaced_by_leadhooks_own(interface: Interface) -> None:
     say(notify(interface, "sales@example.com"), Words("Mine"))
     submit(interface)
     say(interface, Words("", "Only this."))
@@ -78,7 +78,7 @@ def test_a_subject_alone_leaves_our_text_and_a_text_alone_our_subject(interface:
 
 
 @pytest.mark.parametrize("line_end", ["\r\n", "\n", "\u2028", "\x1c"])
-def test_a_visitor_adds_no_header_through_a_placeholder(
+def test_a_visitor_cannot_add_a_header_through_a_placeholder(
     interface: Interface, server: MailServer, line_end: str
 ) -> None:
     say(notify(interface, "sales@example.com"), Words("From {{ name }}"))
@@ -91,8 +91,8 @@ def test_a_visitor_adds_no_header_through_a_placeholder(
 
 
 @pytest.mark.parametrize("kind", ["to us", "to the visitor"])
-def test_nor_by_words_that_look_encoded(interface: Interface, server: MailServer, kind: str) -> None:
-    """Mail programs would decode them, and so did what folds long headers: into headers and a body of their own."""
+def test_a_visitor_cannot_add_a_header_with_encoded_words(interface: Interface, server: MailServer, kind: str) -> None:
+    """Mail programs would decode them into new headers or a body, and so did the code that folds long headers."""
     if kind == "to us":
         say(notify(interface, "sales@example.com"), Words("From {{ name }}"))
     else:
@@ -107,7 +107,7 @@ def test_nor_by_words_that_look_encoded(interface: Interface, server: MailServer
     assert the_mail().status == "Sent"
 
 
-def test_what_a_visitor_types_is_neither_markup_nor_a_placeholder(interface: Interface) -> None:
+def test_a_visitors_text_is_not_markup_and_not_a_placeholder(interface: Interface) -> None:
     say(notify(interface, "sales@example.com"), Words("{{ name }}", "{{ message }}"))
     submit(interface, fields(name="{{ email }}{% raw %}", message="<script>alert(1)</script>{{ lead.link }}"))
     mail = the_mail()
@@ -116,7 +116,7 @@ def test_what_a_visitor_types_is_neither_markup_nor_a_placeholder(interface: Int
     assert "<script>" not in mail.body_html
 
 
-def test_a_field_that_is_gone_leaves_nothing(interface: Interface) -> None:
+def test_the_placeholder_of_a_removed_field_is_empty(interface: Interface) -> None:
     say(notify(interface, "sales@example.com"), Words("Call {{ phone }}{{ name }}"))
     with transaction():
         interface.fields[2].key = "telephone"
@@ -136,13 +136,13 @@ def test_a_field_that_is_gone_leaves_nothing(interface: Interface) -> None:
         (Words(autoresponse_subject="{{ y }}"), "autoresponse_subject", "{{ y }} is not known here."),
         (ANSWER._replace(autoresponse_subject=" "), "autoresponse_subject", "cannot be empty"),
         (ANSWER._replace(autoresponse_body="\u200b"), "autoresponse_body", "cannot be empty"),
-        (ANSWER._replace(autoresponse_reply_to="nobody"), "autoresponse_reply_to", "is not an e-mail address"),
+        (ANSWER._replace(autoresponse_reply_to="nonsense"), "autoresponse_reply_to", "is not an e-mail address"),
         (Words("a\nb"), "notification_subject", "line break"),
         (Words("x" * 201), "notification_subject", "at most 200 characters"),
         (Words("", "x" * 5001), "notification_body", "at most 5,000 characters"),
     ],
 )
-def test_what_cannot_be_filled_in_or_sent_is_refused_beside_its_control(
+def test_texts_that_cannot_be_sent_are_refused_beside_their_control(
     interface: Interface, words: Words, control: str, sentence: str
 ) -> None:
     with pytest.raises(Refused) as refused:
@@ -153,7 +153,7 @@ def test_what_cannot_be_filled_in_or_sent_is_refused_beside_its_control(
     assert Words.of(interface).autoresponds is False
 
 
-def test_a_form_without_an_email_field_answers_nobody(interface: Interface) -> None:
+def test_a_form_without_an_email_field_cannot_answer(interface: Interface) -> None:
     with transaction():
         db.session.delete(interface.fields[1])
     db.session.expire_all()
@@ -164,7 +164,7 @@ def test_a_form_without_an_email_field_answers_nobody(interface: Interface) -> N
 # The answer -----------------------------------------------------------------------------------------------------------
 
 
-def test_a_visitor_is_answered_where_it_is_switched_on(interface: Interface, server: MailServer) -> None:
+def test_a_visitor_gets_an_answer_if_it_is_switched_on(interface: Interface, server: MailServer) -> None:
     say(interface, ANSWER._replace(autoresponse_reply_to="sales@example.com"))
     lead = submit(interface)
     mails.deliver_due()
@@ -180,7 +180,7 @@ def test_a_visitor_is_answered_where_it_is_switched_on(interface: Interface, ser
     assert (entry.action, entry.detail) == ("autoresponded", "ada@example.com")
 
 
-def test_nobody_is_answered_unless_it_is_switched_on_and_there_is_an_address(owner: User, interface: Interface) -> None:
+def test_no_answer_is_sent_unless_it_is_switched_on_and_there_is_an_address(owner: User, interface: Interface) -> None:
     submit(interface)
     say(interface, ANSWER)
     submit(interface, fields(email=""))
@@ -190,9 +190,9 @@ def test_nobody_is_answered_unless_it_is_switched_on_and_there_is_an_address(own
     assert all_mails() == []
 
 
-def test_an_address_is_answered_three_times_a_day_by_an_interface(interface: Interface) -> None:
+def test_an_interface_answers_one_address_at_most_three_times_a_day(interface: Interface) -> None:
     say(interface, ANSWER)
-    for number in range(MOST_A_DAY + 2):
+    for number in range(MAX_A_DAY + 2):
         submit(interface, fields(email="ADA@example.com" if number % 2 else "ada@example.com"))
     submit(interface, fields(email="grace@example.com"))
     assert [mail.recipients[0].lower() for mail in all_mails()] == ["ada@example.com"] * 3 + ["grace@example.com"]
@@ -203,7 +203,7 @@ def test_an_address_is_answered_three_times_a_day_by_an_interface(interface: Int
     assert "ada" not in "".join(db.session.scalars(select(AutoresponseCount.address_digest)))
 
 
-def test_many_at_once_do_not_slip_through_the_limit(app: Flask, interface: Interface) -> None:
+def test_simultaneous_leads_do_not_exceed_the_limit(app: Flask, interface: Interface) -> None:
     say(interface, ANSWER)
     public_id = interface.public_id
     db.session.rollback()
@@ -220,7 +220,7 @@ def test_many_at_once_do_not_slip_through_the_limit(app: Flask, interface: Inter
         each.start()
     for each in visitors:
         each.join()
-    assert len(all_mails()) == MOST_A_DAY
+    assert len(all_mails()) == MAX_A_DAY
 
 
 @pytest.mark.parametrize(
@@ -235,7 +235,7 @@ def test_many_at_once_do_not_slip_through_the_limit(app: Flask, interface: Inter
         "a\u200b http://x",
     ],
 )
-def test_no_link_is_sent_to_an_address_that_somebody_else_may_have_typed(interface: Interface, typed: str) -> None:
+def test_no_link_is_sent_to_an_unverified_address(interface: Interface, typed: str) -> None:
     say(interface, ANSWER)
     submit(interface, fields(name=typed, message=typed))
     mail = the_mail()
@@ -244,7 +244,7 @@ def test_no_link_is_sent_to_an_address_that_somebody_else_may_have_typed(interfa
     assert "Email: ada@example.com" in mail.body_text
 
 
-def test_what_was_typed_is_a_line_and_cut_in_an_answer(interface: Interface) -> None:
+def test_free_text_is_one_line_and_cut_in_an_answer(interface: Interface) -> None:
     say(interface, ANSWER)
     submit(interface, fields(name="Dr. J.R.R. O'Neil-Smith", message="one\ntwo " + "x" * 500))
     mail = the_mail()
@@ -252,7 +252,7 @@ def test_what_was_typed_is_a_line_and_cut_in_an_answer(interface: Interface) -> 
     assert "Message: one two " + "x" * 192 + "\n" in mail.body_text
 
 
-def test_an_interface_without_answers_costs_no_statement_more(interface: Interface) -> None:
+def test_an_interface_without_answers_needs_no_extra_statement(interface: Interface) -> None:
     seen: list[str] = []
 
     def note(connection: Any, cursor: Any, statement: str, *rest: Any) -> None:
@@ -271,7 +271,7 @@ def test_an_interface_without_answers_costs_no_statement_more(interface: Interfa
 # Preview and test -----------------------------------------------------------------------------------------------------
 
 
-def test_a_preview_is_the_mail_of_a_lead_made_up(interface: Interface) -> None:
+def test_a_preview_is_the_mail_of_a_sample_lead(interface: Interface) -> None:
     notify(interface, "sales@example.com", "boss@example.com")
     shown = interface_mails.preview(interface, Words("Call {{ name }}"), NOTIFICATION)
     assert (shown.recipients, shown.subject) == ("sales@example.com, boss@example.com", "Call Ada Lovelace")
@@ -281,7 +281,7 @@ def test_a_preview_is_the_mail_of_a_lead_made_up(interface: Interface) -> None:
     assert all_mails() == []
 
 
-def test_a_test_goes_to_who_asked_and_does_not_count(owner: User, interface: Interface, server: MailServer) -> None:
+def test_a_test_mail_goes_to_the_user_and_does_not_count(owner: User, interface: Interface, server: MailServer) -> None:
     with transaction():
         for kind in (NOTIFICATION, AUTORESPONSE):
             interface_mails.send_test(interface, ANSWER._replace(notification_subject="N"), kind, owner)

@@ -1,4 +1,4 @@
-"""Interfaces: made, changed, listed, deleted."""
+"""Interfaces: create, change, list, delete."""
 
 from datetime import timedelta
 from typing import Any
@@ -14,7 +14,7 @@ from webapp.models import Authentication, Delivery, DeliveryState, Interface, Le
 from webapp.services import api_keys
 from webapp.services.errors import Refused
 from webapp.services.interfaces import interface_list, interfaces, webhooks
-from webapp.services.interfaces.interface_list import Asked, Health
+from webapp.services.interfaces.interface_list import Health, InterfaceFilter
 from webapp.services.leads import leads
 from webapp.services.people import users
 
@@ -62,13 +62,13 @@ def test_a_new_interface_has_four_fields_a_webhook_and_its_lane(interface: Inter
 
 
 @pytest.mark.parametrize("name", ["", "x" * 201, "a\x00b", "Subject\r\nBcc: x@example.com"])
-def test_a_name_that_cannot_be_kept_makes_no_interface(owner: User, name: str) -> None:
+def test_an_invalid_name_creates_no_interface(owner: User, name: str) -> None:
     with pytest.raises(Refused), transaction():
         interfaces.create(owner.account_id, name)
     assert db.session.query(Interface).count() == 0
 
 
-def test_an_empty_thank_you_becomes_the_usual_one(interface: Interface) -> None:
+def test_an_empty_thank_you_message_becomes_the_default(interface: Interface) -> None:
     with transaction():
         interfaces.update_general(interface, name="Sales", introduction="Hello\r\nthere", thank_you="  ")
     assert (interface.name, interface.introduction) == ("Sales", "Hello\nthere")
@@ -96,7 +96,7 @@ def test_a_signature_needs_a_live_token_of_the_account(owner: User, interface: I
 
 
 @pytest.mark.parametrize("url", ["ftp://example.com", "javascript:alert(1)", "https://a b", "https://u:p@example.com/"])
-def test_a_url_that_cannot_be_a_webhook_is_refused(interface: Interface, url: str) -> None:
+def test_an_unusable_webhook_url_is_refused(interface: Interface, url: str) -> None:
     with pytest.raises(Refused) as refusal:
         point(interface, url)
     assert refusal.value.field == "webhook_url"
@@ -109,10 +109,10 @@ def test_parallel_requests_have_bounds(interface: Interface, number: int) -> Non
         point(interface, parallel_requests=number)
 
 
-def test_what_was_held_goes_out_once_the_settings_are_mended(interface: Interface) -> None:
+def test_held_leads_are_released_once_the_settings_are_fixed(interface: Interface) -> None:
     point(interface)
     with transaction():
-        held = delivery_of(interface, DeliveryState.HELD, state_reason="Its Shared Token was revoked.")
+        held = delivery_of(interface, DeliveryState.ON_HOLD, state_reason="Its Shared Token was revoked.")
     assert point(interface, "https://other.example.com/") == 1
     db.session.refresh(held)
     assert held.state == DeliveryState.PENDING
@@ -123,13 +123,13 @@ def test_saving_a_paused_webhook_sends_nothing(interface: Interface) -> None:
     point(interface)
     with transaction():
         webhooks.pause(interface.webhook, "Paused by Alice.")
-        held = delivery_of(interface, DeliveryState.HELD)
+        held = delivery_of(interface, DeliveryState.ON_HOLD)
     assert point(interface, "https://other.example.com/") == 0
     db.session.refresh(held)
-    assert held.state == DeliveryState.HELD
+    assert held.state == DeliveryState.ON_HOLD
 
 
-def test_deleting_cancels_what_waits_and_keeps_what_is_done(interface: Interface) -> None:
+def test_deleting_cancels_waiting_deliveries_and_keeps_finished_ones(interface: Interface) -> None:
     point(interface)
     with transaction():
         states = {state: delivery_of(interface, state) for state in DeliveryState}
@@ -142,7 +142,7 @@ def test_deleting_cancels_what_waits_and_keeps_what_is_done(interface: Interface
     after = {before: delivery.state for before, delivery in states.items()}
     assert after == {
         DeliveryState.PENDING: DeliveryState.CANCELLED,
-        DeliveryState.HELD: DeliveryState.CANCELLED,
+        DeliveryState.ON_HOLD: DeliveryState.CANCELLED,
         DeliveryState.CANCELLED: DeliveryState.CANCELLED,
         DeliveryState.DELIVERED: DeliveryState.DELIVERED,
         DeliveryState.FAILED: DeliveryState.FAILED,
@@ -157,14 +157,14 @@ def test_deleting_cancels_what_waits_and_keeps_what_is_done(interface: Interface
         assert interfaces.archive(interface) == 0, "a second click does nothing"
 
 
-def test_a_strangers_interface_does_not_exist(interface: Interface) -> None:
+def test_an_interface_of_another_account_is_not_found(interface: Interface) -> None:
     assert interfaces.get(interface.account_id, interface.public_id) is interface
     for account_id, public_id in ((interface.account_id + 1, interface.public_id), (interface.account_id, "if_none")):
         with pytest.raises(NotFound):
             interfaces.get(account_id, public_id)
 
 
-def test_health_is_told_from_lane_and_webhook(interface: Interface) -> None:
+def test_health_is_read_from_the_lane_and_the_webhook(interface: Interface) -> None:
     lane, seen = interface.webhook.lane, [interface_list.health(interface)]
     point(interface)
     seen.append(interface_list.health(interface))
@@ -180,7 +180,7 @@ def test_health_is_told_from_lane_and_webhook(interface: Interface) -> None:
     assert seen == [Health.NO_WEBHOOK, Health.NOT_TESTED, Health.FAILING, Health.HEALTHY, Health.PAUSED]
 
 
-def test_a_test_that_arrived_makes_a_webhook_healthy(interface: Interface) -> None:
+def test_a_delivered_test_makes_a_webhook_healthy(interface: Interface) -> None:
     point(interface)
     with transaction():
         delivery = delivery_of(interface, DeliveryState.FAILED, test=True)
@@ -203,7 +203,7 @@ def test_the_list_counts_seven_days_without_tests(interface: Interface) -> None:
     assert interfaces.lead_count(interface, limit=3) == 4, "counting ends one above the limit"
 
 
-def test_a_page_costs_the_same_queries_however_many_rows_it_has(owner: User) -> None:
+def test_a_page_takes_the_same_number_of_queries_for_any_number_of_rows(owner: User) -> None:
     def queries() -> int:
         statements: list[str] = []
 
@@ -236,10 +236,10 @@ def test_pages_go_back_and_forth_by_keyset(owner: User) -> None:
         return [row.interface.name[-1] for row in page.rows]
 
     first = interface_list.page(owner.account_id, size=3)
-    second = interface_list.page(owner.account_id, Asked(after=first.next or ""), size=3)
-    third = interface_list.page(owner.account_id, Asked(after=second.next or ""), size=3)
-    back = interface_list.page(owner.account_id, Asked(before=third.prev or ""), size=3)
-    start = interface_list.page(owner.account_id, Asked(before=second.prev or ""), size=3)
+    second = interface_list.page(owner.account_id, InterfaceFilter(after=first.next or ""), size=3)
+    third = interface_list.page(owner.account_id, InterfaceFilter(after=second.next or ""), size=3)
+    back = interface_list.page(owner.account_id, InterfaceFilter(before=third.prev or ""), size=3)
+    start = interface_list.page(owner.account_id, InterfaceFilter(before=second.prev or ""), size=3)
     assert [names(page) for page in (first, second, third, back, start)] == [
         ["6", "5", "4"],
         ["3", "2", "1"],
@@ -254,30 +254,32 @@ def test_pages_go_back_and_forth_by_keyset(owner: User) -> None:
 @pytest.mark.parametrize(
     ("asked", "found"),
     [
-        (Asked(q="SALES"), ["Contact sales"]),
-        (Asked(q="crm.example"), ["Contact sales"]),
-        (Asked(q="100%"), ["100% free"]),
-        (Asked(q="_"), []),
-        (Asked(q="\x00sales"), ["Contact sales"]),
-        (Asked(health="No webhook"), ["100% free"]),
-        (Asked(health="Not tested"), ["Contact sales"]),
-        (Asked(health="nonsense"), ["100% free", "Contact sales"]),
-        (Asked(after="if_unknown"), ["100% free", "Contact sales"]),
-        (Asked(before="\x00"), ["100% free", "Contact sales"]),
+        (InterfaceFilter(q="SALES"), ["Contact sales"]),
+        (InterfaceFilter(q="crm.example"), ["Contact sales"]),
+        (InterfaceFilter(q="100%"), ["100% free"]),
+        (InterfaceFilter(q="_"), []),
+        (InterfaceFilter(q="\x00sales"), ["Contact sales"]),
+        (InterfaceFilter(health="No webhook"), ["100% free"]),
+        (InterfaceFilter(health="Not tested"), ["Contact sales"]),
+        (InterfaceFilter(health="nonsense"), ["100% free", "Contact sales"]),
+        (InterfaceFilter(after="if_unknown"), ["100% free", "Contact sales"]),
+        (InterfaceFilter(before="\x00"), ["100% free", "Contact sales"]),
     ],
 )
-def test_the_list_is_searched_by_name_address_and_health(interface: Interface, asked: Asked, found: list[str]) -> None:
+def test_the_list_is_searched_by_name_address_and_health(
+    interface: Interface, asked: InterfaceFilter, found: list[str]
+) -> None:
     point(interface)
     with transaction():
         interfaces.create(interface.account_id, "100% free")
     assert [row.interface.name for row in interface_list.page(interface.account_id, asked).rows] == found
 
 
-def test_another_accounts_cursor_tells_nothing(interface: Interface) -> None:
+def test_a_cursor_of_another_account_reveals_nothing(interface: Interface) -> None:
     with transaction():
         other = users.create_owner("bob@example.com", "correct horse battery", "Bob's Boats")
         interfaces.create(other.account_id, "Boats")
-    (row,) = interface_list.page(other.account_id, Asked(after=interface.public_id)).rows
+    (row,) = interface_list.page(other.account_id, InterfaceFilter(after=interface.public_id)).rows
     assert row.interface.name == "Boats"
 
 

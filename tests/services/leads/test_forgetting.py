@@ -1,4 +1,4 @@
-"""Old leads are deleted, delivered ones anonymised, and nothing else is."""
+"""Old leads are deleted, delivered leads are anonymised, and other leads stay as they are."""
 
 from datetime import timedelta
 from typing import Any
@@ -12,7 +12,7 @@ from tests.support.receiver import Receiver
 from webapp.clock import now_sql, utcnow
 from webapp.db.transactions import transaction
 from webapp.delivery import lanes
-from webapp.delivery.queues import MAIL, queues
+from webapp.delivery.rings import MAIL, queues
 from webapp.delivery.sweep import Sweep
 from webapp.extensions import db
 from webapp.models import (
@@ -52,7 +52,7 @@ def drain(interface: Interface) -> None:
 
 
 def aged(days: float = 0, **more: float) -> None:
-    """All there is becomes that much older."""
+    """Makes all leads, deliveries and webhooks older by this time."""
     by = timedelta(days=days, **more)
     with transaction():
         for table, name in ((Lead, "received_at"), (Delivery, "last_at"), (Webhook, "state_changed_at")):
@@ -74,7 +74,7 @@ def left(*tables: type[Base]) -> list[int]:
 # Deleting -------------------------------------------------------------------------------------------------------------
 
 
-def test_an_old_lead_goes_with_all_that_hangs_on_it(interface: Interface, receiver: Receiver) -> None:
+def test_an_old_lead_is_deleted_with_all_rows_that_refer_to_it(interface: Interface, receiver: Receiver) -> None:
     point_at(notify(interface, "sales@example.com"), receiver.url, automatic_retries=False)
     receiver.answer(status=500)
     submit(interface)
@@ -90,12 +90,12 @@ def test_an_old_lead_goes_with_all_that_hangs_on_it(interface: Interface, receiv
     assert left(Lead) == [1]
     aged(days=2)
     forget()
-    assert left(*OF_LEADS) == [0, 0, 1, 0, 0, 0]  # the report itself stays: it holds no visitor's word
+    assert left(*OF_LEADS) == [0, 0, 1, 0, 0, 0]  # the report stays: it contains no visitor's data
     entry = db.session.scalars(select(AuditEntry).where(AuditEntry.action == "lead.expired")).one()
     assert (entry.actor, entry.target, entry.detail) == ("Leadhook", "Contact sales", "1 lead older than 30 days")
 
 
-def test_only_leads_of_interfaces_that_ask_for_it_are_deleted(owner: User, interface: Interface) -> None:
+def test_only_leads_of_interfaces_with_the_setting_are_deleted(owner: User, interface: Interface) -> None:
     with transaction():
         other = interfaces.create(owner.account_id, "Kept")
     submit(other)
@@ -109,17 +109,17 @@ def test_only_leads_of_interfaces_that_ask_for_it_are_deleted(owner: User, inter
 
 
 @pytest.mark.parametrize(
-    ("state", "goes"),
+    ("state", "deleted"),
     [
         (DeliveryState.DELIVERED, True),
         (DeliveryState.FAILED, True),
-        (DeliveryState.HELD, True),
+        (DeliveryState.ON_HOLD, True),
         (DeliveryState.CANCELLED, True),
         (DeliveryState.PENDING, False),
     ],
 )
-def test_a_lead_goes_whatever_became_of_it_unless_it_is_still_to_be_sent(
-    interface: Interface, state: DeliveryState, goes: bool
+def test_an_old_lead_is_deleted_in_every_state_unless_it_is_still_to_be_sent(
+    interface: Interface, state: DeliveryState, deleted: bool
 ) -> None:
     point_at(interface, "http://127.0.0.1:9/")
     submit(interface)
@@ -128,11 +128,11 @@ def test_a_lead_goes_whatever_became_of_it_unless_it_is_still_to_be_sent(
         db.session.execute(update(Delivery).values(state=state))
     aged(days=2)
     forget()
-    assert left(Lead) == [0 if goes else 1]
+    assert left(Lead) == [0 if deleted else 1]
 
 
 @pytest.mark.parametrize("what", ["clicked", "just tried", "just paused"])
-def test_what_a_drain_may_have_in_hand_waits(interface: Interface, what: str) -> None:
+def test_a_lead_that_a_drain_may_be_sending_is_deleted_later(interface: Interface, what: str) -> None:
     point_at(interface, "http://127.0.0.1:9/")
     submit(interface)
     set_privacy(interface, days=1)
@@ -155,7 +155,7 @@ def test_what_a_drain_may_have_in_hand_waits(interface: Interface, what: str) ->
     assert left(Lead) == [0]
 
 
-def test_leads_of_a_deleted_interface_are_deleted_on_their_day_too(interface: Interface) -> None:
+def test_leads_of_a_deleted_interface_are_deleted_when_they_are_old_too(interface: Interface) -> None:
     submit(interface)
     set_privacy(interface, days=5)
     with transaction():
@@ -165,7 +165,7 @@ def test_leads_of_a_deleted_interface_are_deleted_on_their_day_too(interface: In
     assert left(Lead) == [0]
 
 
-def test_more_than_a_batch_goes_in_one_turn_and_a_turn_ends_when_it_is_asked_to(
+def test_a_job_deletes_several_batches_and_ends_when_it_is_asked_to(
     interface: Interface, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(forgetting, "BATCH", 2)
@@ -199,7 +199,7 @@ def everything_kept() -> str:
 
 
 def delivered(interface: Interface, receiver: Receiver) -> Lead:
-    """A delivered lead of an interface that anonymises, its mails kept."""
+    """A delivered lead of an interface that anonymises; its mails are kept."""
     point_at(notify(interface, "sales@example.com"), receiver.url)
     receiver.answer(status=201, body=b"Thank you, Ada Lovelace")
     with transaction():
@@ -210,18 +210,18 @@ def delivered(interface: Interface, receiver: Receiver) -> Lead:
     return lead
 
 
-def test_nothing_of_the_visitor_is_left_once_delivered(interface: Interface, receiver: Receiver) -> None:
+def test_after_delivery_nothing_of_the_visitor_is_left(interface: Interface, receiver: Receiver) -> None:
     lead = delivered(interface, receiver)
     with transaction():
         source = {"ip": "203.0.113.7", "user_agent": "Mosaic", "utm": {"source": "news"}, "page_url": "https://x/?ada"}
         db.session.execute(update(Lead).values(source=source))
     forget()
-    assert "Ada Lovelace" in everything_kept()  # a moment ago: a try of it may still be recorded
+    assert "Ada Lovelace" in everything_kept()  # just delivered: an attempt may still be recorded
     aged(minutes=3)
     forget()
     kept = everything_kept()
-    for told in (*ADA.values(), "203.0.113", "Mosaic", "https://x/", "ada"):
-        assert told.lower() not in kept.lower(), told
+    for known in (*ADA.values(), "203.0.113", "Mosaic", "https://x/", "ada"):
+        assert known.lower() not in kept.lower(), known
     lead = leads.get(interface.account_id, lead.public_id)
     assert lead.fields == dict.fromkeys(ADA, "")
     assert lead.source == {"utm": {"source": "news"}}
@@ -233,7 +233,7 @@ def test_nothing_of_the_visitor_is_left_once_delivered(interface: Interface, rec
         assert leads.retry(lead.account_id, [lead.public_id], interface.account_id) == 0
 
 
-def test_a_lead_that_failed_for_good_can_be_sent_for_a_week(interface: Interface) -> None:
+def test_a_lead_that_failed_for_good_can_be_sent_again_for_a_week(interface: Interface) -> None:
     point_at(interface, "http://127.0.0.1:9/", automatic_retries=False)
     set_privacy(interface, anonymises=True)
     lead = submit(interface)
@@ -246,8 +246,8 @@ def test_a_lead_that_failed_for_good_can_be_sent_for_a_week(interface: Interface
     assert "anonymised" in (leads.retryable(lead) or "")
 
 
-@pytest.mark.parametrize("state", [DeliveryState.PENDING, DeliveryState.HELD])
-def test_what_nobody_else_has_yet_is_not_anonymised(interface: Interface, state: DeliveryState) -> None:
+@pytest.mark.parametrize("state", [DeliveryState.PENDING, DeliveryState.ON_HOLD])
+def test_a_lead_that_was_not_sent_yet_is_not_anonymised(interface: Interface, state: DeliveryState) -> None:
     point_at(interface, "http://127.0.0.1:9/")
     set_privacy(interface, anonymises=True)
     submit(interface)
@@ -258,7 +258,7 @@ def test_what_nobody_else_has_yet_is_not_anonymised(interface: Interface, state:
     assert "Ada Lovelace" in everything_kept()
 
 
-def test_a_mail_that_waits_for_the_mail_server_is_sent_first(interface: Interface, receiver: Receiver) -> None:
+def test_a_lead_with_a_mail_to_send_is_not_anonymised_yet(interface: Interface, receiver: Receiver) -> None:
     delivered(interface, receiver)
     with transaction():
         db.session.execute(update(Mail).values(state=MailState.DUE))
@@ -267,7 +267,9 @@ def test_a_mail_that_waits_for_the_mail_server_is_sent_first(interface: Interfac
     assert "Ada Lovelace" in everything_kept()
 
 
-def test_leads_without_a_webhook_and_those_from_before_stay(interface: Interface, receiver: Receiver) -> None:
+def test_leads_without_a_webhook_and_those_from_before_the_setting_stay(
+    interface: Interface, receiver: Receiver
+) -> None:
     set_privacy(interface, anonymises=True)
     submit(interface)
     set_privacy(interface)
@@ -301,7 +303,7 @@ def waiting() -> list[str]:
     return [job.partition("-")[0] for job in queues.get(MAIL).get_job_ids()]
 
 
-def test_the_sweep_rings_for_it_once_a_minute_and_only_where_it_is_asked_for(
+def test_the_sweep_rings_the_job_once_a_minute_and_only_with_the_setting(
     interface: Interface, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     submit(interface)
@@ -319,7 +321,7 @@ def test_the_sweep_rings_for_it_once_a_minute_and_only_where_it_is_asked_for(
     assert waiting() == ["forget"]
 
 
-def test_a_lead_that_is_to_be_anonymised_is_looked_after_though_the_setting_is_off_again(interface: Interface) -> None:
+def test_the_sweep_rings_for_a_lead_to_anonymise_even_if_the_setting_is_off_again(interface: Interface) -> None:
     point_at(interface, "http://127.0.0.1:9/")
     set_privacy(interface, anonymises=True)
     submit(interface)

@@ -1,4 +1,4 @@
-"""Which leads a page shows, how many there are, and what the CSV holds."""
+"""Which leads a page shows, how many there are, and what is in the CSV."""
 
 import csv
 import io
@@ -13,10 +13,10 @@ from tests.support.factories import captured
 from webapp.clock import now_sql, utcnow
 from webapp.db.transactions import transaction
 from webapp.extensions import db
-from webapp.models import Delivery, DeliveryState, Interface, Lead, User
+from webapp.models import Delivery, DeliveryState, Interface, Lead, Status, User
 from webapp.services.interfaces import interfaces
 from webapp.services.leads import lead_export, lead_list, leads
-from webapp.services.leads.lead_list import Filter, Number, Status
+from webapp.services.leads.lead_list import Filter, Number
 from webapp.services.people import users
 
 
@@ -42,10 +42,10 @@ def moved(lead: Lead, state: DeliveryState, tries: int = 1) -> Lead:
 
 
 def names(page: lead_list.Page) -> list[str]:
-    return [lead.name for lead in page.leads]
+    return [lead.name for lead in page.rows]
 
 
-def test_pages_lead_on_and_back_without_skipping_any(interface: Interface) -> None:
+def test_pages_go_forward_and_back_without_skipping_a_lead(interface: Interface) -> None:
     wanted = Filter(interface.account_id)
     for number in range(7):
         capture(interface, name=str(number))
@@ -67,20 +67,20 @@ def test_a_new_lead_does_not_shift_the_pages(interface: Interface) -> None:
     first = lead_list.page(wanted, size=2)
     capture(interface, name="new")
     assert names(lead_list.page(wanted, after=first.next or "", size=2)) == ["1", "0"]
-    assert names(lead_list.page(wanted, before=first.leads[0].public_id, size=2)) == ["new", "3"]
+    assert names(lead_list.page(wanted, before=first.rows[0].public_id, size=2)) == ["new", "3"]
 
 
-def test_unknown_and_foreign_cursors_are_ignored(interface: Interface) -> None:
+def test_unknown_cursors_are_ignored(interface: Interface) -> None:
     capture(interface)
-    for cursor in ("lead_nobody", "\x00", "'; --"):
-        assert len(lead_list.page(Filter(interface.account_id), after=cursor, before=cursor).leads) == 1
+    for cursor in ("lead_unknown", "\x00", "'; --"):
+        assert len(lead_list.page(Filter(interface.account_id), after=cursor, before=cursor).rows) == 1
 
 
 def test_every_status_is_a_filter_and_is_counted(interface: Interface) -> None:
     capture(interface, name="kept")
     with_webhook(interface)
     capture(interface, name="queued")
-    for state in (DeliveryState.DELIVERED, DeliveryState.FAILED, DeliveryState.HELD, DeliveryState.CANCELLED):
+    for state in (DeliveryState.DELIVERED, DeliveryState.FAILED, DeliveryState.ON_HOLD, DeliveryState.CANCELLED):
         moved(capture(interface, name=state.value), state)
     moved(capture(interface, name="retrying"), DeliveryState.PENDING)
     with transaction():
@@ -110,7 +110,7 @@ def test_counts_stop_and_say_so(interface: Interface, monkeypatch: pytest.Monkey
     counts = lead_list.counts(Filter(interface.account_id))
     assert counts[None] == Number(3, exact=False)
     assert counts[Status.DELIVERED] == Number(3, exact=False)
-    assert counts[Status.FAILED] == Number(1)  # found by its own index, however old it is
+    assert counts[Status.FAILED] == Number(1)  # found by its own index, even if it is old
     narrowed = lead_list.counts(Filter(interface.account_id, q="Ada"))
     assert not narrowed[Status.FAILED].exact
 
@@ -123,7 +123,7 @@ def test_search_finds_parts_of_names_and_addresses_in_any_case(interface: Interf
 
 
 @pytest.mark.parametrize("q", ["%", "_", "\\", "'", "\x00zz", "100%"])
-def test_signs_of_sql_are_only_signs(interface: Interface, q: str) -> None:
+def test_special_characters_of_sql_are_plain_text(interface: Interface, q: str) -> None:
     capture(interface, "Ada")
     assert names(lead_list.page(Filter.of(interface.account_id, q=q))) == []
 
@@ -131,10 +131,10 @@ def test_signs_of_sql_are_only_signs(interface: Interface, q: str) -> None:
 def test_search_finds_a_lead_by_its_id(interface: Interface) -> None:
     lead = capture(interface)
     capture(interface)
-    assert lead_list.page(Filter.of(interface.account_id, q=lead.public_id)).leads == [lead]
+    assert lead_list.page(Filter.of(interface.account_id, q=lead.public_id)).rows == [lead]
 
 
-def test_leads_are_found_by_interface_and_by_when_they_came(interface: Interface, owner: User) -> None:
+def test_leads_are_found_by_interface_and_by_time(interface: Interface, owner: User) -> None:
     with transaction():
         other = interfaces.create(owner.account_id, "Other")
     old, new = capture(interface, "old"), capture(interface, "new")
@@ -142,23 +142,23 @@ def test_leads_are_found_by_interface_and_by_when_they_came(interface: Interface
     with transaction():
         old.received_at = utcnow() - timedelta(days=8)
     wanted = Filter.of(owner.account_id, interface=interface.public_id, received="7d")
-    assert lead_list.page(wanted).leads == [new]
+    assert lead_list.page(wanted).rows == [new]
     assert lead_list.counts(wanted)[None] == Number(1)
-    assert not lead_list.page(Filter.of(owner.account_id, interface="if_nobody")).leads
+    assert not lead_list.page(Filter.of(owner.account_id, interface="if_unknown")).rows
 
 
-def test_another_accounts_leads_are_in_nothing(interface: Interface) -> None:
+def test_another_accounts_leads_are_never_found(interface: Interface) -> None:
     with transaction():
         charlie = users.create_owner("charlie@example.org", "correct horse battery", "Cars").account_id
     lead = capture(interface)
-    assert not lead_list.page(Filter.of(charlie, interface=interface.public_id)).leads
-    assert not lead_list.page(Filter.of(charlie, q=lead.public_id)).leads
+    assert not lead_list.page(Filter.of(charlie, interface=interface.public_id)).rows
+    assert not lead_list.page(Filter.of(charlie, q=lead.public_id)).rows
     assert lead_list.counts(Filter(charlie))[None] == Number(0)
     assert list(lead_list.interfaces(charlie)) == []
     assert rows_of(Filter(charlie)) == []
 
 
-def test_a_page_costs_the_same_few_statements_however_long_it_is(app: Flask, interface: Interface) -> None:
+def test_a_page_of_any_length_takes_the_same_few_statements(app: Flask, interface: Interface) -> None:
     with_webhook(interface)
     for _ in range(12):
         capture(interface)
@@ -166,7 +166,7 @@ def test_a_page_costs_the_same_few_statements_however_long_it_is(app: Flask, int
     statements: list[str] = []
     event.listen(db.engine, "before_cursor_execute", lambda *args: statements.append(args[2]))
     db.session.expunge_all()
-    for lead in lead_list.page(Filter(account_id)).leads:
+    for lead in lead_list.page(Filter(account_id)).rows:
         leads.retryable(lead)
         assert lead.delivery
         assert lead.delivery.status == "Queued"
@@ -180,7 +180,7 @@ def rows_of(wanted: Filter) -> list[dict[str, str]]:
     return list(csv.DictReader(io.StringIO(text[1:])))
 
 
-def test_the_csv_holds_every_answer_and_where_it_came_from(interface: Interface) -> None:
+def test_the_csv_has_every_answer_and_the_source(interface: Interface) -> None:
     with transaction():
         source: dict[str, Any] = {
             "page_url": "https://a.example/",
@@ -200,9 +200,7 @@ def test_the_csv_holds_every_answer_and_where_it_came_from(interface: Interface)
     assert (row["page_url"], row["utm_source"], row["gclid"]) == ("https://a.example/", "news", "x")
 
 
-def test_the_csv_reads_on_over_its_batches_and_respects_the_filter(
-    interface: Interface, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_the_csv_has_all_batches_and_respects_the_filter(interface: Interface, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(lead_export, "BATCH", 2)
     for number in range(5):
         capture(interface, name=f"name {number}")
@@ -218,7 +216,7 @@ def test_the_csv_reads_on_over_its_batches_and_respects_the_filter(
         *(" =1+1", "\u00a0=1", "\ufeff=1", "\u200b@A1", '"=1"', "'=1", "＝1+1", "＠A1", "=cmd|' /C calc'!A0"),
     ],
 )
-def test_no_spreadsheet_takes_a_cell_for_a_formula(value: str) -> None:
+def test_no_cell_is_a_formula_for_a_spreadsheet(value: str) -> None:
     assert lead_export.cell(value).removeprefix("'").lstrip("'") == value.lstrip("'") or value[0] in "\t\r\n"
     assert lead_export.cell(value).startswith("'")
 
@@ -236,7 +234,7 @@ def test_no_spreadsheet_takes_a_cell_for_a_formula(value: str) -> None:
         ("Hello\n+ HYPERLINK(A1)", "Hello\n'+ HYPERLINK(A1)"),
     ],
 )
-def test_nor_where_it_parts_cells_at_semicolons(value: str, cell: str) -> None:
+def test_no_part_of_a_cell_after_a_semicolon_is_a_formula(value: str, cell: str) -> None:
     assert lead_export.cell(value) == cell
 
 
@@ -257,15 +255,15 @@ def earlier(*found: Lead) -> list[int]:
     return [counted.get(lead.id, 0) for lead in found]
 
 
-def test_a_visitor_who_came_before_is_known_by_address_in_any_case_or_else_by_phone(interface: Interface) -> None:
+def test_an_earlier_visitor_is_found_by_address_in_any_case_or_else_by_phone(interface: Interface) -> None:
     first = capture(interface)
     other = capture(interface, email="grace@example.com")
     again = capture(interface, name="A. Lovelace", email="ADA@Example.com")
     third = capture(interface)
     by_phone = [capture(interface, email="", phone="+15550100") for _ in range(2)]
-    nobody = [capture(interface, email="", phone="") for _ in range(2)]
+    unknown = [capture(interface, email="", phone="") for _ in range(2)]
     assert earlier(first, other, again, third) == [0, 0, 1, 2]
-    assert earlier(*by_phone, *nobody) == [0, 1, 0, 0]
+    assert earlier(*by_phone, *unknown) == [0, 1, 0, 0]
     assert lead_list.earlier([]) == {}
 
 
@@ -281,13 +279,13 @@ def test_other_interfaces_and_tests_do_not_count(owner: User, interface: Interfa
     assert earlier(lead, test) == [0, 0]
 
 
-def test_counting_earlier_ones_stops_at_ninety_nine(interface: Interface, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_counting_earlier_leads_stops_at_a_limit(interface: Interface, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(lead_list, "EARLIER", 2)
     found = [capture(interface) for _ in range(4)]
     assert earlier(*found) == [0, 1, 2, 2]
 
 
-def test_earlier_submissions_of_a_page_are_one_short_statement_over_the_index(interface: Interface) -> None:
+def test_earlier_leads_of_a_page_are_counted_by_one_statement_with_an_index(interface: Interface) -> None:
     for _ in range(3):
         capture(interface)
     found = db.session.scalars(select(Lead)).all()
@@ -310,7 +308,7 @@ def test_earlier_submissions_of_a_page_are_one_short_statement_over_the_index(in
     assert "ix_leads_visitor" in plan
 
 
-def test_leads_are_found_by_what_their_visitor_is_known_by(interface: Interface) -> None:
+def test_leads_are_found_by_their_visitors_address_or_phone(interface: Interface) -> None:
     capture(interface, name="Ada", email="", phone="+15550100")
     capture(interface, name="Grace", email="Grace@example.com", phone="+15550100")
     assert names(lead_list.page(Filter.of(interface.account_id, q="+15550100"))) == ["Ada"]

@@ -1,4 +1,4 @@
-"""What stands in the header of a mail: as it was typed, and nothing that it did not say."""
+"""The headers of a mail: the subject as it was typed, and no header that a visitor added."""
 
 from email.header import decode_header, make_header
 
@@ -28,7 +28,7 @@ def claimed(subject: str, address: str) -> Claimed:
     return Claimed(**kind, **words, **rest, recipients=[address], reply_to=address)
 
 
-def test_whatever_is_typed_a_mail_has_the_headers_it_has_and_its_subject_reads_as_typed(app: Flask) -> None:
+def test_typed_text_never_adds_a_header_and_the_subject_reads_as_typed(app: Flask) -> None:
     @settings(max_examples=300, deadline=None, derandomize=True, database=None)
     @given(subject=typed, local=letters, label=st.integers(1, 63))
     def look(subject: str, local: str, label: int) -> None:

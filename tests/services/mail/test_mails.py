@@ -1,4 +1,4 @@
-"""Mails: written in the transaction of what they tell, handed to a real SMTP server at least once."""
+"""Mails: written in the transaction of the event they report, handed to a real SMTP server at least once."""
 
 import threading
 from collections.abc import Iterator
@@ -13,7 +13,7 @@ from tests.support.factories import submit
 from tests.support.mailing import fields, notify, the_mail
 from tests.support.smtp import MailServer
 from webapp.db.transactions import transaction
-from webapp.delivery.queues import MAIL, queues
+from webapp.delivery.rings import MAIL, queues
 from webapp.extensions import db
 from webapp.models import Interface, LeadLogEntry, Mail, MailState
 from webapp.services.mail import mails
@@ -34,11 +34,11 @@ def app(make_app: AppMaker, server: MailServer) -> Iterator[Flask]:
 
 @pytest.fixture
 def notifying(interface: Interface) -> Interface:
-    """An interface whose leads are told to sales@example.com."""
+    """An interface whose leads are mailed to sales@example.com."""
     return notify(interface, "sales@example.com")
 
 
-def test_a_new_lead_is_told_with_all_its_fields_and_answers_go_to_the_visitor(
+def test_a_notification_has_all_fields_of_the_lead_and_replies_are_sent_to_the_visitor(
     notifying: Interface, server: MailServer
 ) -> None:
     message = "Überfahrt für 3 Personen 🚢\nzweite Zeile " + "x" * 10_000
@@ -55,7 +55,7 @@ def test_a_new_lead_is_told_with_all_its_fields_and_answers_go_to_the_visitor(
             assert shown in body
 
 
-def test_a_sent_mail_is_marked_sent_and_stands_in_the_log_of_its_lead(notifying: Interface) -> None:
+def test_a_sent_mail_is_marked_and_recorded_in_the_log_of_its_lead(notifying: Interface) -> None:
     lead = submit(notifying)
     assert the_mail().status == "Waiting"
     assert lead.log == []
@@ -67,7 +67,7 @@ def test_a_sent_mail_is_marked_sent_and_stands_in_the_log_of_its_lead(notifying:
     assert [(entry.action, entry.detail) for entry in lead.log] == [("notified", "sales@example.com")]
 
 
-def test_markup_of_a_visitor_stays_text(notifying: Interface, server: MailServer) -> None:
+def test_markup_from_a_visitor_stays_text(notifying: Interface, server: MailServer) -> None:
     submit(notifying, fields(name="<script>alert(1)</script>", message="<img src=x onerror=alert(1)> & co"))
     mails.deliver_due()
     [received] = server.received
@@ -77,7 +77,7 @@ def test_markup_of_a_visitor_stays_text(notifying: Interface, server: MailServer
 
 
 @pytest.mark.parametrize("line_end", ["\r\n", "\n", "\r", "\v", "\x1c", "\x85", "\u2028", "\u2029", "\0"])
-def test_a_visitor_adds_no_header(notifying: Interface, server: MailServer, line_end: str) -> None:
+def test_a_visitor_cannot_add_a_header(notifying: Interface, server: MailServer, line_end: str) -> None:
     name = f"Ada{line_end}Bcc: everyone@example.org{line_end}{line_end}Buy now"
     with transaction():
         mails.write(
@@ -87,7 +87,7 @@ def test_a_visitor_adds_no_header(notifying: Interface, server: MailServer, line
             reply_to=f"ada@example.com{line_end}Bcc: everyone@example.org",
             interface=notifying,
             fields=notifying.fields,
-            lead=_lead_called(notifying, name),
+            lead=_lead_named(notifying, name),
         )
     mails.deliver_due()
     [received] = server.received
@@ -97,7 +97,7 @@ def test_a_visitor_adds_no_header(notifying: Interface, server: MailServer, line
     assert received.message["Subject"] == "New lead: Ada Bcc: everyone@example.org Buy now · Contact sales"
 
 
-def _lead_called(interface: Interface, name: str) -> Any:
+def _lead_named(interface: Interface, name: str) -> Any:
     lead = submit(interface)
     db.session.execute(update(Mail).values(state=MailState.KEPT))
     db.session.expunge(lead)
@@ -105,7 +105,7 @@ def _lead_called(interface: Interface, name: str) -> Any:
     return lead
 
 
-def test_marks_that_turn_the_direction_of_writing_leave_the_subject(notifying: Interface) -> None:
+def test_marks_that_reverse_the_direction_of_text_are_removed_from_the_subject(notifying: Interface) -> None:
     submit(notifying, fields(name="Ada \u202egnp.exe\u202c עדה"))
     assert the_mail().subject == "New lead: Ada gnp.exe עדה · Contact sales"
 
@@ -117,18 +117,18 @@ def test_a_very_long_name_is_cut_in_the_subject_and_arrives(notifying: Interface
     assert len(server.subjects[0]) <= mails.SUBJECT_LIMIT
 
 
-def test_a_mail_without_a_valid_address_fails_in_words_and_the_lead_is_kept(interface: Interface) -> None:
-    lead = submit(notify(interface, "nobody", "a@b@c", "x@example.com,y@example.com"))
+def test_a_mail_without_a_valid_address_fails_with_a_reason_and_the_lead_is_kept(interface: Interface) -> None:
+    lead = submit(notify(interface, "nonsense", "a@b@c", "x@example.com,y@example.com"))
     mails.deliver_due()
     mail = the_mail()
     assert (mail.lead_id, mail.status) == (lead.id, "Failed")
-    assert mail.last_error == "It has no valid address to go to."
+    assert mail.last_error == "It has no valid recipient address."
 
 
-def test_the_bell_rings_after_the_commit_only(notifying: Interface) -> None:
-    with pytest.raises(ZeroDivisionError), transaction():  # noqa: PT012 - the transaction must fail within
+def test_the_job_is_queued_only_after_the_commit(notifying: Interface) -> None:
+    with pytest.raises(ZeroDivisionError), transaction():  # noqa: PT012 - the transaction must fail inside the block
         mails.write(
-            "lead_notification", recipients=["a@example.com"], account_id=notifying.account_id, **_told(notifying)
+            "lead_notification", recipients=["a@example.com"], account_id=notifying.account_id, **_context(notifying)
         )
         raise ZeroDivisionError
     assert queues.get(MAIL).count == 0
@@ -136,14 +136,14 @@ def test_the_bell_rings_after_the_commit_only(notifying: Interface) -> None:
     assert queues.get(MAIL).count == 1
 
 
-def _told(interface: Interface) -> dict[str, Any]:
+def _context(interface: Interface) -> dict[str, Any]:
     lead = submit(notify(interface))
     notify(interface, "sales@example.com")
     queues.redis.flushall()
     return {"interface": interface, "fields": interface.fields, "lead": lead}
 
 
-def test_many_mails_go_in_order_over_one_connection(notifying: Interface, server: MailServer) -> None:
+def test_many_mails_are_sent_in_order_over_one_connection(notifying: Interface, server: MailServer) -> None:
     for number in range(5):
         submit(notifying, fields(name=f"Visitor {number}"))
     mails.deliver_due()
@@ -151,7 +151,7 @@ def test_many_mails_go_in_order_over_one_connection(notifying: Interface, server
     assert server.subjects == [f"New lead: Visitor {number} · Contact sales" for number in range(5)]
 
 
-def test_a_job_leaves_the_rest_to_the_next_when_its_time_is_over(
+def test_a_job_leaves_the_rest_to_the_next_job_when_its_time_is_over(
     notifying: Interface, server: MailServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     for _ in range(3):
@@ -184,7 +184,7 @@ def test_two_jobs_at_once_send_no_mail_twice(app: Flask, notifying: Interface, s
 # With no SMTP server --------------------------------------------------------------------------------------------------
 
 
-def test_without_smtp_mails_are_kept_and_the_log_says_whom_they_were_for(
+def test_without_smtp_mails_are_kept_and_the_log_names_their_recipients(
     make_app: AppMaker, notifying: Interface
 ) -> None:
     interface_id = notifying.id
@@ -199,7 +199,7 @@ def test_without_smtp_mails_are_kept_and_the_log_says_whom_they_were_for(
         assert the_mail().status == "Kept here"
 
 
-def test_mails_that_wait_are_kept_once_smtp_is_taken_away(make_app: AppMaker, notifying: Interface) -> None:
+def test_waiting_mails_are_kept_when_smtp_is_no_longer_configured(make_app: AppMaker, notifying: Interface) -> None:
     submit(notifying)
     app = make_app()
     with app.app_context():

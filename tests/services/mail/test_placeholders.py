@@ -1,4 +1,4 @@
-"""Placeholders are names and nothing else."""
+"""Placeholders are only names."""
 
 import pytest
 
@@ -9,7 +9,7 @@ from webapp.services.mail.placeholders import fill, unknown
     ("text", "filled"),
     [
         ("Hello {{ name }}, {{name}}!", "Hello Ada, Ada!"),
-        ("{{ nobody }}x", "x"),
+        ("{{ unknown }}x", "x"),
         ("{{ lead.link }}", "https://l.example"),
         ("{ name } {{ name } {{", "{ name } {{ name } {{"),
         ("{{ 7 * 7 }}{{ name|upper }}{{ name.__class__ }}{% if name %}", "{% if name %}"),
@@ -17,15 +17,15 @@ from webapp.services.mail.placeholders import fill, unknown
         ("{{\nname }}", "{{\nname }}"),
     ],
 )
-def test_names_are_replaced_and_nothing_is_run(text: str, filled: str) -> None:
+def test_names_are_replaced_and_no_code_is_run(text: str, filled: str) -> None:
     assert fill(text, {"name": "Ada", "lead.link": "https://l.example"}) == filled
 
 
-def test_what_is_filled_in_is_not_filled_in_again() -> None:
+def test_a_filled_in_value_is_not_filled_in_again() -> None:
     assert fill("{{ a }}{{ b }}", {"a": "{{ b }}", "b": "{{ a }}"}) == "{{ b }}{{ a }}"
 
 
-def test_what_is_not_known_is_named_once_as_it_was_written() -> None:
+def test_an_unknown_placeholder_is_listed_once_as_it_was_written() -> None:
     assert unknown("{{ name }} {{ nme }} {{nme2}} {{ nme }} {{ }}", {"name": "Name"}) == [
         "{{ nme }}",
         "{{nme2}}",

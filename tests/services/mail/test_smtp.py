@@ -1,4 +1,4 @@
-"""What SMTP servers do to mails: refuse, hang, vanish, ask for encryption; and when a mail goes again."""
+"""SMTP servers that refuse, hang, disconnect or require encryption; and when a mail is sent again."""
 
 import socket
 import threading
@@ -40,11 +40,11 @@ def app(make_app: AppMaker, server: MailServer) -> Iterator[Flask]:
 
 @pytest.fixture
 def notifying(interface: Interface) -> Interface:
-    """An interface whose leads are told to sales@example.com."""
+    """An interface whose leads are mailed to sales@example.com."""
     return notify(interface, "sales@example.com")
 
 
-def test_a_refusal_for_now_is_tried_again_ever_later_under_the_same_message_id(
+def test_a_temporary_refusal_is_retried_ever_later_with_the_same_message_id(
     notifying: Interface, server: MailServer
 ) -> None:
     submit(notifying)
@@ -55,7 +55,7 @@ def test_a_refusal_for_now_is_tried_again_ever_later_under_the_same_message_id(
         assert mail.status == "Waiting"
         assert mail.last_error == "sales@example.com was refused: 451 4.3.0 Try again later."
         assert wait_of(mail) == pytest.approx(expected, abs=5)
-        mails.deliver_due()  # it is not due
+        mails.deliver_due()  # not due yet
         assert the_mail().tries == mail.tries
         make_due()
     server.refused.clear()
@@ -65,7 +65,7 @@ def test_a_refusal_for_now_is_tried_again_ever_later_under_the_same_message_id(
     assert server.received[0].message["Message-ID"] == mail.message_id
 
 
-def test_after_three_days_of_refusals_it_has_failed(notifying: Interface, server: MailServer) -> None:
+def test_after_three_days_of_refusals_a_mail_has_failed(notifying: Interface, server: MailServer) -> None:
     submit(notifying)
     make_due(created_at=utcnow() - timedelta(days=3, minutes=1))
     server.answer = "452 4.2.2 Mailbox full"
@@ -74,7 +74,7 @@ def test_after_three_days_of_refusals_it_has_failed(notifying: Interface, server
     assert (mail.status, mail.last_error) == ("Failed", "sales@example.com was refused: 452 4.2.2 Mailbox full.")
 
 
-def test_a_recipient_refused_for_good_fails_in_words_while_the_others_get_it_once(
+def test_a_permanently_refused_recipient_fails_while_the_others_get_the_mail_once(
     interface: Interface, server: MailServer
 ) -> None:
     lead = submit(notify(interface, "gone@example.com", "full@example.com", "sales@example.com"))
@@ -94,7 +94,7 @@ def test_a_recipient_refused_for_good_fails_in_words_while_the_others_get_it_onc
     assert sorted(entry.detail for entry in lead.log) == ["full@example.com", "sales@example.com"]
 
 
-def test_an_address_that_smtp_cannot_be_told_fails_in_words_and_holds_nobody_up(
+def test_an_address_that_is_not_ascii_fails_with_a_reason_and_blocks_no_other_mail(
     interface: Interface, server: MailServer
 ) -> None:
     submit(notify(interface, "jörg@example.com", "sales@bücher.example"), fields(email="zoë@example.com"))
@@ -107,13 +107,15 @@ def test_an_address_that_smtp_cannot_be_told_fails_in_words_and_holds_nobody_up(
     ]
     db.session.rollback()
     states = [(mail.status, mail.last_error) for mail in db.session.scalars(select(Mail).order_by(Mail.id))]
-    unsayable = "jörg@example.com: An address must be written in ASCII."
-    assert states == [("Failed", unsayable), ("Failed", unsayable), ("Sent", "")]
+    not_ascii = "jörg@example.com: An address must be written in ASCII."
+    assert states == [("Failed", not_ascii), ("Failed", not_ascii), ("Sent", "")]
 
 
 @pytest.mark.parametrize("local", ["=?utf-8?q??=", "=?utf-8?q?x=0D=0Ay?="])
-def test_an_address_that_looks_encoded_holds_nobody_up(interface: Interface, server: MailServer, local: str) -> None:
-    """It is one by its letters, and what reads long headers again once broke on it."""
+def test_an_address_that_looks_encoded_blocks_no_other_mail(
+    interface: Interface, server: MailServer, local: str
+) -> None:
+    """It is a valid address. Code that parses long headers again once crashed on it."""
     odd = f"{local}@{'a' * 60}.example.com"
     submit(notify(interface, "sales@example.com"), fields(email=odd))
     submit(interface)
@@ -126,7 +128,7 @@ def test_an_address_that_looks_encoded_holds_nobody_up(interface: Interface, ser
     assert [received.recipients for received in server.received] == [["sales@example.com"]] * 2
 
 
-def test_whatever_keeps_a_mail_from_being_written_is_its_own_trouble(
+def test_a_mail_that_cannot_be_written_does_not_affect_the_others(
     notifying: Interface, server: MailServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     submit(notifying)
@@ -143,7 +145,7 @@ def test_whatever_keeps_a_mail_from_being_written_is_its_own_trouble(
     assert [mail.status for mail in db.session.scalars(select(Mail).order_by(Mail.id))] == ["Failed", "Sent"]
 
 
-def test_content_refused_for_good_fails(notifying: Interface, server: MailServer) -> None:
+def test_permanently_refused_content_fails(notifying: Interface, server: MailServer) -> None:
     submit(notifying)
     server.answer = "554 5.7.1 This looks like spam"
     mails.deliver_due()
@@ -152,7 +154,7 @@ def test_content_refused_for_good_fails(notifying: Interface, server: MailServer
     assert mail.last_error == "sales@example.com was refused: 554 5.7.1 This looks like spam."
 
 
-def test_a_refused_mail_does_not_hold_up_those_behind_it(interface: Interface, server: MailServer) -> None:
+def test_a_refused_mail_does_not_block_the_mails_behind_it(interface: Interface, server: MailServer) -> None:
     submit(notify(interface, "gone@example.com"))
     submit(notify(interface, "sales@example.com"))
     server.refused["gone@example.com"] = "550 No such user"
@@ -160,7 +162,7 @@ def test_a_refused_mail_does_not_hold_up_those_behind_it(interface: Interface, s
     assert [received.recipients for received in server.received] == [["sales@example.com"]]
 
 
-def test_a_silent_server_is_waited_for_only_so_long(
+def test_a_silent_server_meets_a_timeout(
     notifying: Interface, server: MailServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(smtp, "TIMEOUT", 0.3)
@@ -171,11 +173,11 @@ def test_a_silent_server_is_waited_for_only_so_long(
     assert time.monotonic() - began < 10
     mail = the_mail()
     assert mail.status == "Waiting"
-    assert mail.last_error.startswith("The mail server did not take it: ")
+    assert mail.last_error.startswith("The mail server did not accept it: ")
     assert wait_of(mail) == pytest.approx(30, abs=5)
 
 
-def test_one_mail_takes_only_so_long_whatever_the_server_says_in_between(
+def test_one_mail_meets_its_deadline_even_if_the_server_keeps_replying(
     notifying: Interface, server: MailServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(smtp, "DEADLINE", 0.3)
@@ -187,7 +189,7 @@ def test_one_mail_takes_only_so_long_whatever_the_server_says_in_between(
     assert the_mail().status == "Waiting"
 
 
-def test_no_transaction_is_open_while_the_server_is_spoken_to(
+def test_no_transaction_is_open_during_the_conversation_with_the_server(
     app: Flask, notifying: Interface, server: MailServer
 ) -> None:
     submit(notifying)
@@ -203,16 +205,14 @@ def test_no_transaction_is_open_while_the_server_is_spoken_to(
         while not server.sessions:
             time.sleep(0.01)
         began = time.monotonic()
-        make_due()  # waits if anybody holds the database or the row
+        make_due()  # would wait if a transaction locked the database or the row
         assert time.monotonic() - began < 5
     finally:
         server.hangs = False
         delivering.join()
 
 
-def test_who_is_told_to_stop_finishes_the_mail_in_hand_and_begins_no_other(
-    notifying: Interface, server: MailServer
-) -> None:
+def test_a_job_that_is_stopped_finishes_its_mail_and_starts_no_other(notifying: Interface, server: MailServer) -> None:
     for _ in range(3):
         submit(notifying)
     mails.deliver_due(stopping=lambda: bool(server.received))
@@ -221,7 +221,7 @@ def test_who_is_told_to_stop_finishes_the_mail_in_hand_and_begins_no_other(
     assert len(server.received) == 3
 
 
-def test_a_mail_accepted_by_a_server_that_then_vanished_goes_again_under_the_same_message_id(
+def test_a_mail_is_sent_again_with_the_same_message_id_if_the_server_disconnects_after_accepting_it(
     notifying: Interface, server: MailServer
 ) -> None:
     submit(notifying)
@@ -237,7 +237,7 @@ def test_a_mail_accepted_by_a_server_that_then_vanished_goes_again_under_the_sam
     assert first.message["Date"] == second.message["Date"]
 
 
-def test_a_mail_whose_job_was_killed_goes_again_when_its_lease_is_over(notifying: Interface) -> None:
+def test_a_mail_whose_job_was_killed_is_sent_again_when_its_lease_ends(notifying: Interface) -> None:
     submit(notifying)
     with transaction():
         assert mails._claim() is not None
@@ -252,7 +252,7 @@ def test_a_mail_whose_job_was_killed_goes_again_when_its_lease_is_over(notifying
 def test_without_a_connection_every_due_mail_waits(make_app: AppMaker, interface: Interface) -> None:
     for _ in range(3):
         submit(notify(interface, "sales@example.com"))
-    with socket.socket() as reserved:  # bound and not listening: refuses
+    with socket.socket() as reserved:  # bound but not listening, so it refuses connections
         reserved.bind(("127.0.0.1", 0))
         app = make_app(MAIL_SERVER="127.0.0.1", MAIL_PORT=str(reserved.getsockname()[1]))
         with app.app_context():
@@ -271,7 +271,7 @@ def _login(server: Any, session: Any, envelope: Any, mechanism: str, auth: Any) 
     return AuthResult(success=(auth.login, auth.password) == (b"leadhook", b"open sesame"))
 
 
-def test_a_password_goes_only_to_a_server_whose_certificate_is_valid(
+def test_a_password_is_sent_only_to_a_server_with_a_valid_certificate(
     make_app: AppMaker, notifying: Interface, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     authority = Authority(tmp_path)

@@ -1,4 +1,4 @@
-"""Roles given, users removed, accounts handed over; invitations and password resets, each link good once."""
+"""Roles, removed users and transfers of ownership; invitations and password resets, whose links work once."""
 
 from collections.abc import Callable
 from datetime import timedelta
@@ -21,28 +21,29 @@ NEW = "another good one"
 
 
 def invite(owner: User, email: str = "dora@example.com", role: Role = Role.EDITOR) -> str:
-    """The token of an invitation that was mailed."""
+    """Invites an address; returns the token in its mail."""
     with transaction():
         invitations.invite(owner, email, role)
     return token_in(last_mail())
 
 
-def ask(email: str) -> str:
+def request_reset(email: str) -> str:
+    """Asks for a password reset; returns the token in its mail."""
     with transaction():
-        password_resets.ask(email)
+        password_resets.send_link(email)
     return token_in(last_mail())
 
 
-def deeds() -> list[str]:
+def audit_actions() -> list[str]:
     return list(db.session.scalars(select(AuditEntry.action).order_by(AuditEntry.id)))
 
 
-def age(model: type[Invitation] | type[PasswordReset], by: timedelta) -> None:
+def expire(model: type[Invitation] | type[PasswordReset], by: timedelta) -> None:
     with transaction():
         db.session.execute(update(model).values(expires_at=utcnow() - by))
 
 
-def test_an_invitation_makes_the_user_it_was_for_once(owner: User) -> None:
+def test_an_invitation_creates_its_user_once(owner: User) -> None:
     token = invite(owner)
     with transaction():
         user = invitations.accept(token, "Dora", PASSWORD)
@@ -51,11 +52,11 @@ def test_an_invitation_makes_the_user_it_was_for_once(owner: User) -> None:
     assert invitations.pending(owner.account_id) == []
     with pytest.raises(NotFound):
         invitations.accept(token, "Mallory", PASSWORD)
-    assert deeds() == ["user.created", "user.invited", "user.joined"]
+    assert audit_actions() == ["user.created", "user.invited", "user.joined"]
 
 
-def test_a_link_is_kept_as_a_hash_and_its_mail_is_marked(owner: User) -> None:
-    for token, row in ((invite(owner), Invitation), (ask(owner.email), PasswordReset)):
+def test_only_the_hash_of_a_link_is_stored_and_its_mail_is_marked(owner: User) -> None:
+    for token, row in ((invite(owner), Invitation), (request_reset(owner.email), PasswordReset)):
         stored = db.session.query(row).one()
         assert token not in str(vars(stored))
         assert len(token) >= 43, "256 bits"
@@ -66,7 +67,7 @@ def test_an_invitation_ends_after_seven_days_and_another_can_be_sent(owner: User
     token = invite(owner)
     [invitation] = invitations.pending(owner.account_id)
     assert timedelta(days=6, hours=23) < invitation.expires_at - utcnow() <= timedelta(days=7)
-    age(Invitation, timedelta(seconds=1))
+    expire(Invitation, timedelta(seconds=1))
     assert invitation.status == "Expired"
     with pytest.raises(NotFound):
         invitations.accept(token, "Dora", PASSWORD)
@@ -79,7 +80,7 @@ def test_an_invitation_ends_after_seven_days_and_another_can_be_sent(owner: User
     assert invitations.of_token(again) is invitation
 
 
-def test_a_withdrawn_invitation_lets_nobody_in(owner: User) -> None:
+def test_a_withdrawn_invitation_lets_no_one_in(owner: User) -> None:
     token = invite(owner)
     with transaction():
         invitations.withdraw(invitations.of_token(token))
@@ -90,7 +91,7 @@ def test_a_withdrawn_invitation_lets_nobody_in(owner: User) -> None:
 @pytest.mark.parametrize(
     ("email", "role", "field"),
     [
-        ("nobody", Role.EDITOR, "email"),
+        ("nonsense", Role.EDITOR, "email"),
         ("a@example.com\nBcc: b@example.com", Role.EDITOR, "email"),
         ("ALICE@example.com", Role.EDITOR, "email"),
         ("twice@example.com", Role.EDITOR, "email"),
@@ -105,7 +106,7 @@ def test_an_invitation_is_refused_with_a_sentence(owner: User, email: str, role:
     assert db.session.query(Mail).count() == 1
 
 
-def test_whether_an_address_signs_in_elsewhere_is_told_to_its_reader_alone(owner: User) -> None:
+def test_only_the_reader_of_a_mail_learns_that_the_address_has_another_account(owner: User) -> None:
     with transaction():
         users.create_owner("bob@example.com", PASSWORD, "Bob's Boats")
     token = invite(owner, "bob@example.com")
@@ -113,10 +114,10 @@ def test_whether_an_address_signs_in_elsewhere_is_told_to_its_reader_alone(owner
     with pytest.raises(Refused, match="already"), transaction():
         invitations.accept(token, "Bob", NEW)
     assert users.authenticate("bob@example.com", PASSWORD)
-    assert invitations.of_token(token), "nothing was used up"
+    assert invitations.of_token(token), "the link stays valid"
 
 
-def test_a_refused_password_or_name_leaves_the_link_good(owner: User) -> None:
+def test_a_refused_password_or_name_leaves_the_link_valid(owner: User) -> None:
     token = invite(owner)
     for name, password, field in (("Dora", "short", "password"), ("", PASSWORD, "name"), ("a\nb", PASSWORD, "name")):
         with pytest.raises(Refused) as refusal, transaction():
@@ -126,14 +127,14 @@ def test_a_refused_password_or_name_leaves_the_link_good(owner: User) -> None:
         assert invitations.accept(token, "Dora", PASSWORD)
 
 
-def test_an_account_has_a_hundred_open_invitations_at_most(owner: User, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(invitations, "MOST_OPEN", 1)
+def test_an_account_has_at_most_a_hundred_open_invitations(owner: User, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(invitations, "MAX_OPEN", 1)
     invite(owner)
     with pytest.raises(Refused, match="are open"), transaction():
         invitations.invite(owner, "emil@example.com", Role.EDITOR)
 
 
-def test_a_role_is_changed_and_said_in_the_log(owner: User) -> None:
+def test_a_changed_role_is_recorded_in_the_audit_log(owner: User) -> None:
     user = join(owner, Role.EDITOR)
     with transaction():
         users.change_role(user, Role.ADMIN, by=owner)
@@ -143,9 +144,9 @@ def test_a_role_is_changed_and_said_in_the_log(owner: User) -> None:
     assert (entry.target, entry.detail) == ("editor@example.com", "Editor → Admin")
 
 
-def test_an_admin_touches_neither_the_owner_nor_themselves_and_makes_no_owner(owner: User) -> None:
+def test_an_admin_cannot_change_the_owner_or_themselves_or_create_an_owner(owner: User) -> None:
     admin, editor = join(owner, Role.ADMIN), join(owner, Role.EDITOR)
-    for deed in (
+    for change in (
         lambda: users.change_role(owner, Role.EDITOR, by=admin),
         lambda: users.remove(owner, by=admin),
         lambda: users.change_role(admin, Role.EDITOR, by=admin),
@@ -154,13 +155,13 @@ def test_an_admin_touches_neither_the_owner_nor_themselves_and_makes_no_owner(ow
         lambda: users.transfer_ownership(admin, admin),
     ):
         with pytest.raises(Refused), transaction():
-            deed()
+            change()
     assert [user.role for user in (owner, admin, editor)] == [Role.OWNER, Role.ADMIN, Role.EDITOR]
 
 
 def test_a_removed_user_is_gone_but_their_name_stays(owner: User) -> None:
     user = join(owner, Role.EDITOR, "emil@example.com", name="Emil")
-    token, session_before = ask(user.email), user.get_id()
+    token, session_before = request_reset(user.email), user.get_id()
     with transaction():
         users.remove(user, by=owner)
     assert (user.label, user.get_id() == session_before) == ("Emil", False)
@@ -175,7 +176,7 @@ def test_a_removed_user_is_gone_but_their_name_stays(owner: User) -> None:
 
 
 @pytest.mark.parametrize("role", [None, Role.EDITOR, Role.LEADS_ONLY])
-def test_nobody_comes_in_by_an_invitation_of_who_may_not_invite_any_more(owner: User, role: Role | None) -> None:
+def test_invitations_end_when_the_inviter_may_no_longer_invite(owner: User, role: Role | None) -> None:
     admin = join(owner, Role.ADMIN)
     token, other = invite(admin, "another.address.of.theirs@example.com", Role.ADMIN), invite(owner)
     with transaction():
@@ -185,12 +186,12 @@ def test_nobody_comes_in_by_an_invitation_of_who_may_not_invite_any_more(owner: 
             users.remove(admin, by=owner)
     with pytest.raises(NotFound):
         invitations.accept(token, "Back", PASSWORD)
-    assert invitations.of_token(other), "somebody else's stays"
+    assert invitations.of_token(other), "the invitation by another user stays"
     [entry] = db.session.query(AuditEntry).filter_by(action="user.uninvited")
     assert (entry.target, entry.detail) == ("another.address.of.theirs@example.com", "Admin")
 
 
-def test_the_operator_stays(owner: User) -> None:
+def test_the_operator_cannot_be_removed(owner: User) -> None:
     heir = join(owner, Role.ADMIN)
     with transaction():
         users.transfer_ownership(owner, heir)
@@ -199,10 +200,10 @@ def test_the_operator_stays(owner: User) -> None:
         users.remove(owner, by=heir)
     with pytest.raises(Refused, match="do not own"), transaction():
         users.transfer_ownership(owner, heir)
-    assert deeds()[-1] == "user.ownership_transferred"
+    assert audit_actions()[-1] == "user.ownership_transferred"
 
 
-def test_an_account_is_handed_to_its_own_users_only(owner: User) -> None:
+def test_ownership_goes_only_to_users_of_the_account(owner: User) -> None:
     with transaction():
         other = users.create_owner("bob@example.com", PASSWORD, "Bob's Boats")
     gone = join(owner, Role.EDITOR)
@@ -215,9 +216,9 @@ def test_an_account_is_handed_to_its_own_users_only(owner: User) -> None:
 
 
 def test_a_reset_link_changes_the_password_once_and_ends_sessions_and_other_links(owner: User) -> None:
-    earlier, token = ask(owner.email), ask(" ALICE@example.com ")
+    earlier, token = request_reset(owner.email), request_reset(" ALICE@example.com ")
     before = owner.get_id()
-    assert password_resets.user_of(earlier) is owner, "an hour is an hour, whoever asks meanwhile"
+    assert password_resets.user_of(earlier) is owner, "a second request does not end the first link"
     with pytest.raises(Refused), transaction():
         password_resets.use(token, "short")
     with transaction():
@@ -228,26 +229,31 @@ def test_a_reset_link_changes_the_password_once_and_ends_sessions_and_other_link
     for used in (token, earlier, "", "nonsense", "\ud800"):
         with pytest.raises(NotFound):
             password_resets.use(used, PASSWORD)
-    assert deeds() == ["user.created", "session.reset_asked", "session.reset_asked", "session.password_reset"]
+    assert audit_actions() == [
+        "user.created",
+        "session.reset_asked",
+        "session.reset_asked",
+        "session.password_reset",
+    ]
 
 
-def test_any_new_password_ends_the_links_to_one(owner: User) -> None:
-    def changed() -> None:
+def test_every_new_password_ends_the_reset_links(owner: User) -> None:
+    def change() -> None:
         users.change_password(owner.id, PASSWORD, NEW)
 
-    def set_by_the_operator() -> None:
+    def set_as_operator() -> None:
         users.set_password(owner.email, PASSWORD)
 
-    for deed in (changed, set_by_the_operator):
-        token = ask(owner.email)
+    for set_password in (change, set_as_operator):
+        token = request_reset(owner.email)
         with transaction():
-            deed()
+            set_password()
         with pytest.raises(NotFound):
             password_resets.use(token, "a third good one")
 
 
-def used_meanwhile(monkeypatch: pytest.MonkeyPatch, use: Callable[[], object]) -> None:
-    """`use` comes in while the next password is hashed: after the link was found good, before it is used up."""
+def use_during_hash(monkeypatch: pytest.MonkeyPatch, use: Callable[[], object]) -> None:
+    """Calls `use` while the next password is hashed: after the link was found valid, before it is used."""
     hashed = users.new_hash
 
     def slowly(*given: str) -> str:
@@ -259,38 +265,39 @@ def used_meanwhile(monkeypatch: pytest.MonkeyPatch, use: Callable[[], object]) -
     monkeypatch.setattr(users, "new_hash", slowly)
 
 
-def test_of_two_clicks_at_once_on_a_link_one_does_it(owner: User, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_if_a_link_is_used_twice_at_once_one_use_succeeds(owner: User, monkeypatch: pytest.MonkeyPatch) -> None:
     for links in (1, 2):
-        tokens = [ask(owner.email) for _ in range(links)]
-        used_meanwhile(monkeypatch, partial(password_resets.use, tokens[0], NEW))
+        tokens = [request_reset(owner.email) for _ in range(links)]
+        use_during_hash(monkeypatch, partial(password_resets.use, tokens[0], NEW))
         with pytest.raises(NotFound):
             password_resets.use(tokens[-1], "a third good one")
         assert users.authenticate(owner.email, NEW)
     invited = invite(owner)
-    used_meanwhile(monkeypatch, partial(invitations.accept, invited, "Dora", NEW))
+    use_during_hash(monkeypatch, partial(invitations.accept, invited, "Dora", NEW))
     with pytest.raises(NotFound):
         invitations.accept(invited, "Mallory", "a third good one")
+    db.session.rollback()
     assert users.authenticate("dora@example.com", NEW)
 
 
 def test_a_reset_link_ends_after_an_hour(owner: User) -> None:
-    token = ask(owner.email)
+    token = request_reset(owner.email)
     [reset] = db.session.query(PasswordReset)
     assert timedelta(minutes=59) < reset.expires_at - utcnow() <= timedelta(hours=1)
-    age(PasswordReset, timedelta(seconds=1))
+    expire(PasswordReset, timedelta(seconds=1))
     with pytest.raises(NotFound):
         password_resets.use(token, NEW)
 
 
-def test_an_unknown_address_is_mailed_nothing(owner: User) -> None:
+def test_an_unknown_address_gets_no_mail(owner: User) -> None:
     with transaction():
-        password_resets.ask("nobody@example.com")
-        password_resets.ask("\x00")
+        password_resets.send_link("unknown@example.com")
+        password_resets.send_link("\x00")
     assert db.session.query(Mail).count() == db.session.query(PasswordReset).count() == 0
 
 
-def test_signing_in_and_failing_to_are_written_down_with_the_same_work(owner: User) -> None:
-    for email, password in ((owner.email, PASSWORD), (owner.email, "wrong"), ("nobody@example.com", "wrong")):
+def test_sign_ins_and_failed_sign_ins_are_recorded(owner: User) -> None:
+    for email, password in ((owner.email, PASSWORD), (owner.email, "wrong"), ("unknown@example.com", "wrong")):
         with transaction():
             users.sign_in(email, password)
     found = db.session.query(AuditEntry).filter_by(kind="session").order_by(AuditEntry.id)

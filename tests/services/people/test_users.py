@@ -1,4 +1,4 @@
-"""Who signs in, and with what password."""
+"""Users: who signs in, and with which password."""
 
 import time
 from statistics import median
@@ -18,9 +18,9 @@ from webapp.services.people import users
 
 @pytest.fixture
 def hashing(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Passwords are hashed as in the product, which other tests do not wait for."""
+    """Passwords are hashed as slowly as in the product. Other tests hash faster."""
     monkeypatch.setattr(users, "HASHER", once.HASHER)
-    monkeypatch.setattr(users, "_NOBODY", once.NOBODY)
+    monkeypatch.setattr(users, "_UNKNOWN_USER_HASH", once.UNKNOWN_USER_HASH)
 
 
 def test_the_first_owner_is_the_operator_and_the_second_is_not(owner: User) -> None:
@@ -53,15 +53,15 @@ def test_an_owner_is_refused_with_a_sentence(owner: User, email: str, password: 
         users.create_owner(email, password, account)
     assert refusal.value.field == field
     assert str(refusal.value).endswith(".")
-    assert db.session.query(Account).count() == 1, "nothing is left half-made"
+    assert db.session.query(Account).count() == 1, "the transaction leaves nothing behind"
 
 
-def test_a_password_is_kept_as_argon2id_and_nowhere_else(hashing: None, owner: User) -> None:
+def test_a_password_is_stored_only_as_argon2id(hashing: None, owner: User) -> None:
     assert owner.password_hash.startswith("$argon2id$v=19$m=19456,t=2,p=1$")
     assert PASSWORD not in owner.password_hash
 
 
-def test_the_right_password_signs_in_and_no_other(owner: User) -> None:
+def test_only_the_right_password_signs_in(owner: User) -> None:
     assert users.authenticate("alice@example.com", PASSWORD) is owner
     assert users.authenticate(" ALICE@example.com ", PASSWORD) is owner
     for email, password in (
@@ -69,7 +69,7 @@ def test_the_right_password_signs_in_and_no_other(owner: User) -> None:
         ("alice@example.com", ""),
         ("alice@example.com", "x" * 100_000),
         ("alice@example.com\x00", "wrong"),
-        ("nobody@example.com", PASSWORD),
+        ("unknown@example.com", PASSWORD),
         ("", ""),
         ("' OR 1=1 --", PASSWORD),
     ):
@@ -105,7 +105,7 @@ def test_no_transaction_is_open_while_a_password_is_hashed(owner: User, monkeypa
 
 
 def test_an_unknown_address_takes_as_long_as_a_wrong_password(hashing: None, owner: User) -> None:
-    """The same Argon2 work is done; the ratio is generous, for this machine has other things to do, too."""
+    """The same Argon2 work is done. The ratio is generous, because the machine is also busy with other things."""
 
     def seconds(email: str) -> float:
         begun = time.process_time()
@@ -113,7 +113,7 @@ def test_an_unknown_address_takes_as_long_as_a_wrong_password(hashing: None, own
         return time.process_time() - begun
 
     known = median(seconds("alice@example.com") for _ in range(7))
-    unknown = median(seconds("nobody@example.com") for _ in range(7))
+    unknown = median(seconds("unknown@example.com") for _ in range(7))
     assert 0.5 < unknown / known < 2
 
 
@@ -127,7 +127,7 @@ def test_a_changed_password_ends_sessions_and_replaces_the_old_one(owner: User) 
 
 
 @pytest.mark.parametrize("meanwhile", ["a new password", "removed"])
-def test_who_is_changed_while_a_password_is_checked_is_not_signed_in_by_it(
+def test_a_user_who_changes_while_the_password_is_checked_is_not_signed_in(
     owner: User, monkeypatch: pytest.MonkeyPatch, meanwhile: str
 ) -> None:
     admin = join(owner, Role.ADMIN, "bob@example.com")
@@ -151,7 +151,7 @@ def test_who_is_changed_while_a_password_is_checked_is_not_signed_in_by_it(
 @pytest.mark.parametrize(
     ("current", "new", "field"), [("wrong", "another good one", "current"), (PASSWORD, "x", "new")]
 )
-def test_a_change_of_password_is_refused_beside_its_control(owner: User, current: str, new: str, field: str) -> None:
+def test_a_refused_change_of_password_names_the_form_field(owner: User, current: str, new: str, field: str) -> None:
     with pytest.raises(Refused) as refusal, transaction():
         users.change_password(owner.id, current, new)
     assert refusal.value.field == field

@@ -1,4 +1,4 @@
-"""What an error report says, and what it keeps to itself."""
+"""What an error report says, and which secrets it leaves out."""
 
 import json
 import socket
@@ -11,7 +11,7 @@ from sqlalchemy import select
 from tests.conftest import AppMaker
 from tests.support.factories import point_at, submit
 from tests.support.receiver import Receiver
-from tests.support.reporting import drain, fail, send_mail, told
+from tests.support.reporting import drain, fail, reported, send_mail
 from tests.support.smtp import MailServer
 from webapp.db.transactions import transaction
 from webapp.extensions import db
@@ -39,7 +39,7 @@ def failing(interface: Interface, receiver: Receiver) -> Interface:
     return interface
 
 
-def test_the_first_failure_is_told_at_once_to_the_owner_and_further_addresses(
+def test_the_first_failure_is_reported_at_once_to_the_owner_and_further_addresses(
     failing: Interface, server: MailServer
 ) -> None:
     with transaction():
@@ -53,7 +53,7 @@ def test_the_first_failure_is_told_at_once_to_the_owner_and_further_addresses(
         assert f"/leads/{public_id}" in body or public_id in body
         assert "503" in body
         assert "Service Unavailable: upstream is restarting" in body
-        assert "tried again by itself" in body
+        assert "retried automatically" in body
         assert f"/leads?interface={failing.public_id}&" in body.replace("&amp;", "&")
 
 
@@ -68,7 +68,7 @@ def test_it_names_the_url_without_credentials_or_query(failing: Interface, serve
         assert "hunter" not in body
 
 
-def test_it_holds_no_visitors_data_even_where_the_receiver_repeats_it(
+def test_it_contains_no_visitors_data_even_if_the_receiver_repeats_it(
     failing: Interface, receiver: Receiver, server: MailServer
 ) -> None:
     visitor = {"name": "Zoë Quartermain", "email": "zoe@visitor.example", "phone": "+44 20 7946 0958"}
@@ -84,7 +84,7 @@ def test_it_holds_no_visitors_data_even_where_the_receiver_repeats_it(
             assert secret not in body
 
 
-def test_markup_of_a_receiver_is_not_markup_of_the_mail(
+def test_markup_from_a_receiver_stays_text_in_the_mail(
     failing: Interface, receiver: Receiver, server: MailServer
 ) -> None:
     receiver.answer(status=500, body=b'{"html": "<script>alert(1)</script>"}')
@@ -103,10 +103,10 @@ def test_it_lists_fifty_leads_and_counts_all(failing: Interface, server: MailSer
     assert received.html.count("/leads/lead_") == 50
     assert sum(public_id in received.text for public_id in public_ids) == 50
     assert "And 3 more." in received.text
-    assert told() == [("failed", 53)]
+    assert reported() == [("failed", 53)]
 
 
-def test_it_says_so_when_retries_are_off(failing: Interface, server: MailServer) -> None:
+def test_it_says_that_retries_are_off(failing: Interface, server: MailServer) -> None:
     point_at(failing, failing.webhook.url or "", automatic_retries=False)
     fail(failing)
     send_mail()
@@ -114,7 +114,7 @@ def test_it_says_so_when_retries_are_off(failing: Interface, server: MailServer)
     assert "status=failed" in server.received[0].text
 
 
-def test_the_logs_of_its_leads_say_that_it_was_mailed(failing: Interface) -> None:
+def test_the_logs_of_its_leads_record_that_it_was_mailed(failing: Interface) -> None:
     fail(failing, 2)
     send_mail()
     entries = db.session.execute(select(LeadLogEntry.action, LeadLogEntry.detail)).all()
@@ -130,8 +130,8 @@ def test_without_smtp_it_is_kept_in_the_mailbox(make_app: AppMaker, failing: Int
         assert db.session.scalars(select(LeadLogEntry.action)).all() == ["reportmailed"]
 
 
-def test_no_connection_is_told_as_999_with_the_reason(failing: Interface, server: MailServer) -> None:
-    with socket.socket() as reserved:  # bound and not listening: refuses
+def test_a_failed_connection_is_reported_as_999_with_the_reason(failing: Interface, server: MailServer) -> None:
+    with socket.socket() as reserved:  # bound but not listening, so it refuses connections
         reserved.bind(("127.0.0.1", 0))
         point_at(failing, f"http://127.0.0.1:{reserved.getsockname()[1]}/")
         fail(failing)

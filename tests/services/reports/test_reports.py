@@ -1,4 +1,4 @@
-"""Error reports: of what, and when."""
+"""Error reports: what is reported, and when."""
 
 import threading
 from collections.abc import Iterator
@@ -11,7 +11,7 @@ from sqlalchemy import delete, func, select, update
 from tests.conftest import AppMaker
 from tests.support.factories import point_at
 from tests.support.receiver import Receiver
-from tests.support.reporting import drain, end_window, fail, kinds, make_retries_due, send_mail, told, window_of
+from tests.support.reporting import drain, end_window, fail, kinds, make_retries_due, reported, send_mail, window_of
 from tests.support.smtp import MailServer
 from webapp.db.transactions import transaction
 from webapp.extensions import db
@@ -55,12 +55,12 @@ def test_later_failures_wait_for_the_end_of_a_window_that_grows(failing: Interfa
         end_window(failing)
         send_mail()
         assert len(server.received) == before + 1
-    assert told() == [("failed", 1), *[("failed", 2)] * 4]
+    assert reported() == [("failed", 1), *[("failed", 2)] * 4]
     assert server.subjects[-1] == "Webhook failing: Contact sales, 2 leads"
     assert "next 6 hours" in server.received[-1].text.replace("\n", " ")
 
 
-def test_a_delivery_that_keeps_failing_is_told_once(failing: Interface, server: MailServer) -> None:
+def test_a_delivery_that_keeps_failing_is_reported_once(failing: Interface, server: MailServer) -> None:
     fail(failing)
     send_mail()
     for _ in range(3):
@@ -68,11 +68,11 @@ def test_a_delivery_that_keeps_failing_is_told_once(failing: Interface, server: 
         drain(failing)
         end_window(failing)
         send_mail()
-    assert told() == [("failed", 1)]
-    assert window_of(failing) == 600  # still open, and no longer
+    assert reported() == [("failed", 1)]
+    assert window_of(failing) == 600  # still open, and not longer
 
 
-def test_a_delivery_that_exhausts_its_retries_is_told_once_as_given_up(
+def test_a_delivery_that_exhausts_its_retries_is_reported_once_as_given_up(
     make_app: AppMaker, failing: Interface, server: MailServer
 ) -> None:
     interface_id = failing.id
@@ -86,13 +86,13 @@ def test_a_delivery_that_exhausts_its_retries_is_told_once_as_given_up(
             drain(interface)
         end_window(interface)
         send_mail()
-        assert told() == [("failed", 1), ("gave_up", 1)]
+        assert reported() == [("failed", 1), ("gave_up", 1)]
     assert server.subjects == ["Webhook failing: Contact sales, 1 lead", "Webhook gave up: Contact sales, 1 lead"]
     assert public_id in server.received[1].text
     assert "press Retry Webhook" in server.received[1].text.replace("\n", " ")
 
 
-def test_recovery_is_told_after_a_window_with_answers_and_no_failure(
+def test_recovery_is_reported_after_a_window_with_successes_and_no_failure(
     failing: Interface, receiver: Receiver, server: MailServer
 ) -> None:
     fail(failing)
@@ -109,7 +109,7 @@ def test_recovery_is_told_after_a_window_with_answers_and_no_failure(
     receiver.answer(status=500)
     fail(failing)
     send_mail()
-    assert kinds() == ["failed", "recovered", "failed"]  # after quiet: at once
+    assert kinds() == ["failed", "recovered", "failed"]  # the first failure of a new series is reported at once
     assert window_of(failing) == 600
 
 
@@ -125,7 +125,7 @@ def test_a_window_without_any_traffic_stays_open(failing: Interface, server: Mai
     assert kinds() == ["failed"]
 
 
-def test_a_flapping_receiver_is_told_of_at_the_end_of_windows_only(
+def test_a_flapping_receiver_is_reported_only_at_the_end_of_windows(
     failing: Interface, receiver: Receiver, server: MailServer
 ) -> None:
     fail(failing)
@@ -137,10 +137,12 @@ def test_a_flapping_receiver_is_told_of_at_the_end_of_windows_only(
     assert kinds() == ["failed"]
     end_window(failing)
     send_mail()
-    assert told() == [("failed", 1), ("failed", 2)]
+    assert reported() == [("failed", 1), ("failed", 2)]
 
 
-def test_what_was_delivered_meanwhile_is_marked(failing: Interface, receiver: Receiver, server: MailServer) -> None:
+def test_leads_that_were_delivered_meanwhile_are_marked(
+    failing: Interface, receiver: Receiver, server: MailServer
+) -> None:
     fail(failing)
     send_mail()
     fail(failing)
@@ -154,7 +156,7 @@ def test_what_was_delivered_meanwhile_is_marked(failing: Interface, receiver: Re
     assert "been delivered since. There is nothing left to do." in text
 
 
-def test_a_failed_retry_by_hand_and_a_failed_test_start_no_report(failing: Interface, receiver: Receiver) -> None:
+def test_a_failed_manual_retry_causes_no_report(failing: Interface, receiver: Receiver) -> None:
     receiver.answer(status=200)
     [public_id] = fail(failing)
     receiver.answer(status=500)
@@ -166,7 +168,9 @@ def test_a_failed_retry_by_hand_and_a_failed_test_start_no_report(failing: Inter
     assert window_of(failing) is None
 
 
-def test_a_pause_is_told_at_once_with_its_reason(failing: Interface, receiver: Receiver, server: MailServer) -> None:
+def test_a_pause_is_reported_at_once_with_its_reason(
+    failing: Interface, receiver: Receiver, server: MailServer
+) -> None:
     fail(failing)
     send_mail()
     receiver.answer(status=410)
@@ -179,7 +183,7 @@ def test_a_pause_is_told_at_once_with_its_reason(failing: Interface, receiver: R
     assert f"/interfaces/{failing.public_id}/edit/lead-generation" in paused.html
 
 
-def test_a_pause_by_hand_is_told_once_and_by_whom(failing: Interface, server: MailServer) -> None:
+def test_a_manual_pause_is_reported_once_with_the_person(failing: Interface, server: MailServer) -> None:
     for _ in range(2):
         with transaction():
             webhooks.pause(failing.webhook, "Paused by Emil.")
@@ -189,7 +193,7 @@ def test_a_pause_by_hand_is_told_once_and_by_whom(failing: Interface, server: Ma
     assert server.received[0].recipients == ["alice@example.com"]
 
 
-def test_reports_of_a_deleted_interface_end(failing: Interface) -> None:
+def test_a_deleted_interface_gets_no_more_reports(failing: Interface) -> None:
     fail(failing)
     send_mail()
     with transaction():
@@ -200,7 +204,7 @@ def test_reports_of_a_deleted_interface_end(failing: Interface) -> None:
     assert kinds() == ["failed"]
 
 
-def test_two_jobs_at_once_tell_nothing_twice(app: Flask, failing: Interface, server: MailServer) -> None:
+def test_concurrent_jobs_report_nothing_twice(app: Flask, failing: Interface, server: MailServer) -> None:
     fail(failing, 5)
     db.session.rollback()
     together = threading.Barrier(3)
@@ -217,10 +221,10 @@ def test_two_jobs_at_once_tell_nothing_twice(app: Flask, failing: Interface, ser
     for each in jobs:
         each.join()
     assert sorted(written) == [0, 0, 1]
-    assert told() == [("failed", 5)]
+    assert reported() == [("failed", 5)]
 
 
-def test_one_webhooks_trouble_does_not_silence_the_others(
+def test_an_error_in_one_webhook_does_not_stop_the_reports_of_others(
     failing: Interface, monkeypatch: pytest.MonkeyPatch, server: MailServer
 ) -> None:
     fail(failing)
@@ -230,7 +234,7 @@ def test_one_webhooks_trouble_does_not_silence_the_others(
     assert reports.compile_due() == 1
 
 
-def test_reports_of_a_job_come_one_a_second(app: Flask, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_job_writes_one_report_per_second(app: Flask, monkeypatch: pytest.MonkeyPatch) -> None:
     happened: list[Any] = []
     monkeypatch.setattr(reports, "_due_webhooks", lambda: [1, 2, 3])
     monkeypatch.setattr(reports, "_compile", lambda webhook_id: happened.append(webhook_id) or 1)
@@ -239,27 +243,27 @@ def test_reports_of_a_job_come_one_a_second(app: Flask, monkeypatch: pytest.Monk
     assert happened == [1, "1.0 s", 2, "1.0 s", 3]
 
 
-def test_what_fails_while_a_report_is_worded_is_told_by_the_next(
+def test_failures_while_a_report_is_rendered_are_in_the_next_report(
     failing: Interface, monkeypatch: pytest.MonkeyPatch, server: MailServer
 ) -> None:
     fail(failing, 2)
-    worded = mails.render
+    render = mails.render
 
     def meanwhile(kind: str, **context: Any) -> mails.Rendered:
-        monkeypatch.setattr(mails, "render", worded)
-        rendered = worded(kind, **context)
+        monkeypatch.setattr(mails, "render", render)
+        rendered = render(kind, **context)
         fail(failing, 3)
         return rendered
 
     monkeypatch.setattr(mails, "render", meanwhile)
     send_mail()
-    assert told() == [("failed", 2)]
+    assert reported() == [("failed", 2)]
     end_window(failing)
     send_mail()
-    assert told() == [("failed", 2), ("failed", 3)]
+    assert reported() == [("failed", 2), ("failed", 3)]
 
 
-def test_a_window_does_not_close_over_what_failed_meanwhile(
+def test_a_window_does_not_close_if_a_lead_failed_meanwhile(
     failing: Interface, monkeypatch: pytest.MonkeyPatch, server: MailServer
 ) -> None:
     fail(failing)
@@ -282,7 +286,7 @@ def test_a_window_does_not_close_over_what_failed_meanwhile(
     assert window_of(failing) is None
 
 
-def test_a_report_whose_entries_went_meanwhile_is_worded_anew(
+def test_a_report_is_rendered_again_if_its_entries_were_deleted_meanwhile(
     failing: Interface, monkeypatch: pytest.MonkeyPatch, server: MailServer
 ) -> None:
     fail(failing, 3)
@@ -298,6 +302,6 @@ def test_a_report_whose_entries_went_meanwhile_is_worded_anew(
 
     monkeypatch.setattr(reports, "_drafts", before_a_deletion)
     assert reports.compile_due() == 0
-    assert told() == []
+    assert reported() == []
     assert reports.compile_due() == 1
-    assert told() == [("failed", 2)]
+    assert reported() == [("failed", 2)]

@@ -13,8 +13,8 @@ depends_on = None
 BIG_ID = sa.BigInteger().with_variant(sa.Integer(), "sqlite")
 SAYS = "the audit log is append-only"
 
-# A statement that changes nothing is refused, too. INSERT OR REPLACE deletes without asking a delete trigger, so SQLite
-# has one that refuses an id which is there already.
+# Statements that change no row are refused too. SQLite's INSERT OR REPLACE deletes a row without running a delete
+# trigger, so another trigger refuses an id that exists already.
 SQLITE_GUARDS = (
     f"CREATE TRIGGER audit_log_update BEFORE UPDATE ON audit_log BEGIN SELECT RAISE(ABORT, '{SAYS}'); END",
     f"CREATE TRIGGER audit_log_delete BEFORE DELETE ON audit_log BEGIN SELECT RAISE(ABORT, '{SAYS}'); END",
@@ -125,7 +125,7 @@ def _audit_log() -> None:
 
 
 def downgrade() -> None:
-    op.drop_table("audit_log")  # and its triggers
+    op.drop_table("audit_log")  # drops its triggers too
     if op.get_bind().dialect.name == "postgresql":
         op.execute("DROP FUNCTION audit_log_is_append_only()")
     op.drop_table("password_resets")

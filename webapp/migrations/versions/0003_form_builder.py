@@ -1,4 +1,4 @@
-"""form builder: field types and their settings, what a form says and how it looks"""
+"""form builder: field types and their settings, the texts and the look of forms"""
 
 import sqlalchemy as sa
 from alembic import op
@@ -16,15 +16,15 @@ TYPES = (*OLD_TYPES, "select", "radio", "checkboxes", "number", "date", "url", "
 
 
 def _checked(name, *values):
-    """A column with a CHECK of its own, added in one statement: SQLite could add the CHECK later only by copying a
-    table that others refer to."""
+    """Adds a column with its CHECK in one statement. To add the CHECK later, SQLite would have to copy a table that
+    other tables refer to."""
     listed = ", ".join(f"'{value}'" for value in values)
     check = f"CONSTRAINT ck_interfaces_{name} CHECK ({name} IN ({listed}))"
     op.execute(f"ALTER TABLE interfaces ADD COLUMN {name} VARCHAR(32) DEFAULT '{values[0]}' NOT NULL {check}")
 
 
 def _drop_type_check():
-    """On SQLite the copy that the batch makes leaves it out by itself."""
+    """On SQLite the table copy of the batch leaves the check out automatically."""
     if op.get_bind().dialect.name == "postgresql":
         op.drop_constraint(op.f("ck_fields_fieldtype"), "fields", type_="check")
 
@@ -65,13 +65,13 @@ def upgrade() -> None:
     op.execute(sa.text("UPDATE fields SET half = :yes WHERE type <> 'long_text'").bindparams(yes=True))
     with op.batch_alter_table("fields", schema=None) as batch_op:
         for name in ("placeholder", "options", "default", "half", "minimum", "maximum", "statement", "version"):
-            batch_op.alter_column(name, server_default=None)  # it was for the rows that there were
+            batch_op.alter_column(name, server_default=None)  # it was only for the existing rows
         batch_op.alter_column("created_at", existing_type=created_at, nullable=False)
         batch_op.create_check_constraint("fieldtype", sa.column("type").in_(TYPES))
 
 
 def downgrade() -> None:
-    """Fields of the new types are lost, and so is what was said and chosen for forms."""
+    """Deletes fields of the new types, and the texts and the look of forms."""
     op.execute(sa.text("DELETE FROM fields WHERE type NOT IN :old").bindparams(sa.bindparam("old", OLD_TYPES, expanding=True)))
     op.execute("DELETE FROM fields WHERE removed_at IS NOT NULL")
     _drop_type_check()

@@ -1,4 +1,4 @@
-"""embedding and spam: allowed sites, the blocklist, leads taken for spam, one lead for each form that is sent"""
+"""embedding and spam: allowed sites, blocklist, spam leads, only one lead for each submission of a form"""
 
 import sqlalchemy as sa
 from alembic import op

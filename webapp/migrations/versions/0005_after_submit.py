@@ -1,6 +1,6 @@
-"""after submit: words of mails, answers to visitors, privacy, earlier submissions
+"""after submit: texts of mails, answers to visitors, privacy, earlier submissions
 
-What visitors sent before is known by their e-mail address only; phone numbers count from now on.
+Existing leads are matched to their visitor by e-mail address only. New leads are also matched by phone number.
 """
 
 import sqlalchemy as sa
@@ -14,7 +14,7 @@ branch_labels = None
 depends_on = None
 
 BIG_ID = sa.BigInteger().with_variant(sa.Integer(), "sqlite")
-# A column with a CHECK of its own: SQLite could add the CHECK later only by copying a table that others refer to.
+# The column is added with its CHECK. To add it later, SQLite would have to copy a table that other tables refer to.
 IP_ADDRESSES = (
     "ALTER TABLE interfaces ADD COLUMN ip_addresses VARCHAR(32) DEFAULT 'whole' NOT NULL "
     "CONSTRAINT ck_interfaces_ipaddresses CHECK (ip_addresses IN ('whole', 'cut', 'none'))"

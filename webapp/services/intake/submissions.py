@@ -1,125 +1,120 @@
-"""What comes before a lead is captured: the interface it is for, text made clean, and where the visitor came from."""
+"""A posted form: it is judged once, then captured as a lead, or declined.
 
-import re
+`submit` is the whole way of a post, top to bottom: find the form, judge, capture.
+"""
+
 from collections.abc import Mapping, Sequence
-from typing import Any, NamedTuple
-from urllib.parse import parse_qsl, urlsplit
+from dataclasses import dataclass, field
+from enum import Enum, auto
+from typing import Any
 
-from sqlalchemy import bindparam, select
-from werkzeug.exceptions import NotFound
+from sqlalchemy import select
 
 from webapp.db.transactions import read_autocommit
-from webapp.models import Account, Field, Interface, Webhook, WebhookState
-from webapp.webhooks.payload import UTM
+from webapp.models import Lead
+from webapp.services.intake import capture, published_forms, visitor
+from webapp.services.intake.answers import LeadForm, consents_given
+from webapp.services.intake.published_forms import PublishedForm
 
-CLICK_IDS = ("gclid", "gbraid", "wbraid", "dclid", "fbclid", "msclkid", "ttclid", "twclid", "li_fat_id")
-PLACES = ("page_url", "page_title", "referrer")
-TRACKED = (*PLACES, *(f"utm_{name}" for name in UTM), *CLICK_IDS)
-MAX_URL = 2048
-MAX_TEXT = 300
-
-_NEWLINES = re.compile(r"\r\n|[\r\x0b\x0c\x1c-\x1e\x85\u2028\u2029]")
-_CONTROLS = re.compile(r"[\x00-\x08\x0e-\x1f\x7f-\x9f]")
+MAX_ATTEMPTS = 5  # to judge and capture one post while its form changes
 
 
-class Published(NamedTuple):
-    """An interface as its visitors meet it: plain rows, for every submission pays for reading them.
+@dataclass(frozen=True, slots=True)
+class Post:
+    """What was posted, and what the request says about where it comes from.
 
-    `interface` has the columns of Interface, `fields` those of Field, in their order.
+    `values` holds the last value of each name, `repeated` all values of each name of a form post. `own_origins` are the
+    addresses of this installation.
     """
 
-    interface: Any
-    account_name: str
-    fields: Sequence[Any]
-    webhook: "Hook"
+    values: Mapping[str, Any]
+    repeated: Mapping[str, Sequence[str]]
+    query: Mapping[str, str]
+    page: str | None
+    referrer: str | None
+    origin: str | None
+    own_origins: Sequence[str]
+    ip: str | None
+    user_agent: str | None
 
 
-class Hook(NamedTuple):
-    """What a capture asks of its webhook."""
+class DeclineReason(Enum):
+    """Why a post is declined."""
 
-    id: int
-    url: str | None
-    state: WebhookState
-
-
-_OF_WEBHOOK = Webhook.id.label("webhook_id"), Webhook.url.label("webhook_url"), Webhook.state.label("webhook_state")
-_INTERFACE: Any = (
-    select(*Interface.__table__.c, Account.name.label("account_name"), *_OF_WEBHOOK)
-    .join(Account, Account.id == Interface.account_id)
-    .join(Webhook, Webhook.interface_id == Interface.id)
-    .where(Interface.public_id == bindparam("public_id"), Interface.archived_at.is_(None))
-)
-_FIELDS: Any = (
-    select(*Field.__table__.c)
-    .where(Field.interface_id == bindparam("of"), Field.removed_at.is_(None))
-    .order_by(Field.position)
-)
+    OTHER_SITE = auto()  # it comes from a site that is not among the form's allowed sites
+    CLOSED = auto()
+    INVALID = auto()  # an answer is invalid; `answers` says which
 
 
-def published(public_id: str) -> Published:
-    """The interface of that id, with what capturing a lead needs; NotFound where it was deleted. Requests ask
-    `shown_forms.get`, which keeps them.
+@dataclass(frozen=True, slots=True)
+class Captured:
+    """A lead that is stored now, or was stored when the same form was sent before."""
 
-    Reads what is committed, past the session's transaction: a submission is judged before the one that keeps it begins.
+    form: PublishedForm
+    lead_id: str
+    spam: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class Declined:
+    """A post that makes no lead."""
+
+    form: PublishedForm
+    reason: DeclineReason
+    answers: LeadForm | None = None
+    tracked: Mapping[str, str] = field(default_factory=dict)
+    token: str | None = None  # as it was posted, where it is one of this form's
+
+
+def submit(public_id: str, post: Post) -> Captured | Declined:
+    """Makes a lead of a post. NotFound where there is no such form.
+
+    A form is cached, so a post may be judged by an older version of it. Then its lead is not stored, and it is not
+    declined: it is judged again by the new version.
     """
-    if not (public_id.isascii() and public_id.isprintable()):
-        raise NotFound
+    form = published_forms.cached(public_id) or published_forms.get(public_id)
+    for _ in range(MAX_ATTEMPTS):
+        judgement = judge(form, post)
+        if isinstance(judgement, capture.Submission):
+            lead_id = capture.submit(judgement) or _sent_before(judgement.lead.nonce)
+            if lead_id:
+                return Captured(form, lead_id, judgement.lead.spam)
+        current = published_forms.get(public_id)
+        if isinstance(judgement, Declined) and current is form:
+            return judgement
+        form = current
+    raise RuntimeError(f"form {public_id} changed each time a post was judged")
+
+
+def judge(form: PublishedForm, post: Post) -> capture.Submission | Declined:
+    """Whether the form accepts the post: the lead to capture, or why not. Reads no database and changes nothing."""
+    interface = form.interface
+    if not visitor.may_post(interface.allowed_sites or (), post.origin, post.own_origins):
+        return Declined(form, DeclineReason.OTHER_SITE)
+    if interface.closed_at:
+        return Declined(form, DeclineReason.CLOSED)
+    answers = LeadForm(interface.fields, post.values, repeated=post.repeated, hidden=post.query, rules=form.rules)
+    tracked = visitor.tracked(post.values, post.query, post.page, post.referrer)
+    sent_token = post.values.get(visitor.TOKEN)
+    token = visitor.read_token(interface.public_id, sent_token)
+    if answers.errors:
+        return Declined(form, DeclineReason.INVALID, answers, tracked, str(sent_token) if token else None)
+    values, ip = answers.values, visitor.kept_address(post.ip, interface.ip_addresses)
+    source = visitor.source(tracked, ip, post.user_agent)
+    lead = capture.new_lead(
+        interface,
+        values,
+        source,
+        consents=consents_given(interface.fields, values, source["page_url"]),
+        nonce=visitor.nonce_of(token, values),
+        spam=visitor.spam_reason(interface, post.values, token, values, post.ip),
+    )
+    return capture.Submission(form, lead)
+
+
+def _sent_before(nonce: str | None) -> str | None:
+    """The public id of the lead that the same form with the same answers became before."""
+    if nonce is None:
+        return None
     with read_autocommit() as connection:
-        interface = connection.execute(_INTERFACE, {"public_id": public_id}).one_or_none()
-        if interface is None:
-            raise NotFound
-        fields = connection.execute(_FIELDS, {"of": interface.id}).all()
-    hook = Hook(interface.webhook_id, interface.webhook_url, interface.webhook_state)
-    return Published(interface, interface.account_name, fields, hook)
-
-
-def clean(text: str, multiline: bool = False) -> str:
-    """`text` without NUL (which PostgreSQL refuses), other controls and halves of surrogate pairs, and trimmed.
-
-    Newlines become \\n, or a space where one line is meant. What emoji and right-to-left scripts need stays.
-    """
-    text = text.encode("utf-16-le", "surrogatepass").decode("utf-16-le", "replace")
-    text = _CONTROLS.sub("", _NEWLINES.sub("\n", text))
-    return text.strip() if multiline else " ".join(text.split())
-
-
-def tracked(
-    sent: Mapping[str, object], query: Mapping[str, str], page: str | None, referrer: str | None
-) -> dict[str, str]:
-    """What is known of the way a visitor came, by name (TRACKED), only what is known.
-
-    What was sent with the answers counts first, then the form's own query, then the query of the page it stands on.
-    `page` and `referrer` are what the browser said, for want of better.
-    """
-    places = {"page_url": page, "referrer": referrer}
-    known = {name: _text(name, sent.get(name)) or _text(name, query.get(name)) for name in PLACES}
-    known |= {name: _text(name, places.get(name)) for name in places if not known[name]}
-    on_page = dict(parse_qsl(urlsplit(known["page_url"]).query)) if known["page_url"] else {}
-    for name in TRACKED[len(PLACES) :]:
-        known[name] = _text(name, sent.get(name)) or _text(name, query.get(name)) or _text(name, on_page.get(name))
-    return {name: value for name, value in known.items() if value}
-
-
-def source(known: Mapping[str, str], ip: str | None, user_agent: str | None) -> dict[str, Any]:
-    """A lead's source in the shape of the payload; `known` as `tracked` returns it."""
-    return {
-        **{name: known.get(name) for name in PLACES},
-        "utm": {name: known.get(f"utm_{name}") for name in UTM},
-        "click_ids": {name: known[name] for name in CLICK_IDS if name in known},
-        "ip": ip,
-        "user_agent": clean(user_agent or "")[:MAX_URL] or None,
-    }
-
-
-def _text(name: str, value: object) -> str:
-    """The value cleaned and cut to length; empty for what is no text, or no address of a page where one is meant."""
-    if not isinstance(value, str):
-        return ""
-    if name not in ("page_url", "referrer"):
-        return clean(value)[:MAX_TEXT]
-    address = clean(value)[:MAX_URL]
-    try:
-        parts = urlsplit(address)
-    except ValueError:  # a bracket without its other half
-        return ""
-    return address if parts.scheme in ("http", "https") and parts.netloc else ""
+        return connection.scalar(select(Lead.public_id).where(Lead.nonce == nonce))

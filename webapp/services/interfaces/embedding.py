@@ -1,35 +1,42 @@
 """Which sites may show a form and post to it.
 
-A site is an origin, https://example.com, or all subdomains of one, https://*.example.com; ports count. The same list is
-the form's `frame-ancestors` and what the Origin of a post is held against. An empty list means any site.
+A site is an origin (https://example.com) or all subdomains of one (https://*.example.com). The port is part of it.
+The same list fills the form's `frame-ancestors` and is compared with the Origin of a post. An empty list allows any
+site.
 """
 
 import re
 from collections.abc import Sequence
+from ipaddress import ip_address, ip_network
 
+from webapp import text
 from webapp.clock import utcnow
 from webapp.models import Interface
 from webapp.services.errors import Refused
 from webapp.services.interfaces import interfaces
 
-MOST = 50
+MAX_SITES = 50
+MAX_SENDERS = 500  # on a blocklist
 EXAMPLE = "Write a site like this: https://example.com, or https://*.example.com for its subdomains."
 
 _LABEL = r"[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?"
-_SITE = re.compile(rf"https?://(?:\*\.)?{_LABEL}(?:\.{_LABEL})*(?::[1-9][0-9]{{0,4}})?")  # it goes into a policy
+_SITE = re.compile(rf"https?://(?:\*\.)?{_LABEL}(?:\.{_LABEL})*(?::[1-9][0-9]{{0,4}})?")  # the text goes into a policy
 
 
 def update_sites(interface: Interface, typed: str) -> None:
-    """`typed` has one site a line; a name alone is meant with https, a page is cut to its site. Refused otherwise."""
+    """Saves the sites in `typed`, one per line; Refused if one is not a site.
+
+    A name without a scheme gets https. The address of a page is cut to its site.
+    """
     interface.allowed_sites = sites(typed)
     interface.updated_at = utcnow()
 
 
 def sites(typed: str) -> list[str]:
-    """The sites of a text, each once, in order; Refused with the first line that is none."""
+    """The sites in a text, in order and without duplicates; Refused for the first line that is not a site."""
     found = list(dict.fromkeys(_site(line) for line in typed.split()))
-    if len(found) > MOST:
-        raise Refused(f"At most {MOST} sites can be listed; these are {len(found)}.", "allowed_sites")
+    if len(found) > MAX_SITES:
+        raise Refused(f"You can list at most {MAX_SITES} sites; there are {len(found)}.", "allowed_sites")
     return found
 
 
@@ -48,23 +55,38 @@ def _site(typed: str) -> str:
 
 
 def frame_ancestors(allowed: Sequence[str]) -> str:
-    """The value of the directive."""
+    """The value of the `frame-ancestors` directive."""
     return " ".join(["'self'", *allowed]) if allowed else "*"
 
 
-def may_post(allowed: Sequence[str], origin: str | None, own: Sequence[str]) -> bool:
-    """Whether a post with this Origin is taken. One without it comes from no browser; `own` are our own addresses."""
-    if not allowed or origin is None or origin in own:
-        return True
-    return any(_matches(site, origin.lower()) for site in allowed)
+def update_blocklist(interface: Interface, typed: str, published: bool) -> None:
+    """`typed` has one IP address, network, e-mail address or domain a line; Refused for anything else."""
+    interface.blocklist, interface.blocklist_published = blocklist_entries(typed), published
+    interface.updated_at = utcnow()
 
 
-def _matches(site: str, origin: str) -> bool:
-    scheme, _, host = site.partition("://")
-    if not host.startswith("*."):
-        return site == origin
-    return origin.startswith(f"{scheme}://") and origin.endswith(host[1:]) and len(origin) > len(site) - 1
+def blocklist_entries(typed: str) -> list[str]:
+    """The entries of a text as they are compared, each once, in order; Refused with the first line that is none."""
+    found = list(dict.fromkeys(_entry(line) for line in typed.split()))
+    if len(found) > MAX_SENDERS:
+        raise Refused(f"At most {MAX_SENDERS} senders can be listed; these are {len(found)}.", "blocklist")
+    return found
+
+
+def _entry(typed: str) -> str:
+    word = typed.lower()
+    try:
+        return str(ip_network(word, strict=False)) if "/" in word else str(ip_address(word))
+    except ValueError:
+        pass
+    try:
+        address = text.address(word if "@" in word.strip("@") else f"a@{word.removeprefix('@').removeprefix('*.')}")
+    except ValueError:
+        words = "is no IP address, network, e-mail address or domain."
+        raise Refused(f"“{typed[:80]}” {words} Write one per line.", "blocklist") from None
+    return address if "@" in word.strip("@") else address.removeprefix("a@")
 
 
 def record(interface: Interface) -> None:
+    """Writes the change of the Embed tab into the audit log."""
     interfaces.record("changed", interface, "Embed")

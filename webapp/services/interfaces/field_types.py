@@ -1,8 +1,8 @@
-"""What there is to ask: how each type of field is called, what can be set about it, and what a test lead answers."""
+"""The types of field: the name of each, the settings it has, and its sample answer in a test lead."""
 
 from typing import Any, NamedTuple
 
-from webapp.models import FieldType
+from webapp.models import Field, FieldType
 
 HALF, HELP, REQUIRED = "half", "help", "required"
 _ASKED = frozenset({HALF, HELP, REQUIRED})
@@ -11,8 +11,9 @@ _LIMITED = frozenset({"minimum", "maximum"})
 _CHOSEN = _ASKED | {"options", "default"}
 
 
-class Kind(NamedTuple):
-    """`settings` are the columns of Field that can be set, beside label and key; `sends` is told to people."""
+class FieldKind(NamedTuple):
+    """A type of field. `settings` are the columns of Field that people can set, in addition to label and key; `sends`
+    is shown to people."""
 
     name: str
     icon: str
@@ -22,53 +23,55 @@ class Kind(NamedTuple):
 
 
 KINDS = {
-    FieldType.TEXT: Kind("Text", "type", _TYPED | _LIMITED, "Text; empty text where left empty.", "Ada Lovelace"),
-    FieldType.EMAIL: Kind("Email", "mail", _TYPED, "Text: the address.", "ada@example.com"),
-    FieldType.PHONE: Kind(
+    FieldType.TEXT: FieldKind(
+        "Text", "type", _TYPED | _LIMITED, "Text; empty text if there is no answer.", "Ada Lovelace"
+    ),
+    FieldType.EMAIL: FieldKind("Email", "mail", _TYPED, "Text: the address.", "ada@example.com"),
+    FieldType.PHONE: FieldKind(
         "Phone",
         "phone",
         _TYPED,
-        "Text: E.164, such as +442079460958, where the number is valid; else as it was typed.",
+        "Text: E.164, such as +442079460958, if the number is valid; otherwise as the visitor typed it.",
         "+15550100",
     ),
-    FieldType.LONG_TEXT: Kind(
+    FieldType.LONG_TEXT: FieldKind(
         "Long text",
         "text-align-start",
         (_TYPED | _LIMITED) - {HALF, "autocomplete"},
-        "Text, lines ended by \\n.",
+        "Text; each line ends with \\n.",
         "This is a test lead, sent from Leadhook.",
     ),
-    FieldType.SELECT: Kind("Select", "list", _CHOSEN, "Text: the option, word for word.", None),
-    FieldType.RADIO: Kind("Radio", "circle-dashed", _CHOSEN, "Text: the option, word for word.", None),
-    FieldType.CHECKBOXES: Kind(
-        "Checkboxes", "list-checks", _CHOSEN, "A list of texts: the options ticked, [] where none was.", None
+    FieldType.SELECT: FieldKind("Select", "list", _CHOSEN, "Text: the option, word for word.", None),
+    FieldType.RADIO: FieldKind("Radio", "circle-dashed", _CHOSEN, "Text: the option, word for word.", None),
+    FieldType.CHECKBOXES: FieldKind(
+        "Checkboxes", "list-checks", _CHOSEN, "A list of texts: the ticked options; [] if there are none.", None
     ),
-    FieldType.NUMBER: Kind(
+    FieldType.NUMBER: FieldKind(
         "Number",
         "chart-column",
         (_TYPED | _LIMITED) - {"autocomplete"},
-        "A number, whole or with a fraction; null where left empty.",
+        "A number, whole or decimal; null if there is no answer.",
         12,
     ),
-    FieldType.DATE: Kind(
+    FieldType.DATE: FieldKind(
         "Date",
         "clock",
         _ASKED | _LIMITED | {"default", "autocomplete"},
-        "Text: the date as 2027-03-31.",
+        "Text: a date such as 2027-03-31.",
         "2027-03-31",
     ),
-    FieldType.URL: Kind("URL", "external-link", _TYPED, "Text: an http or https address.", "https://example.com/"),
-    FieldType.HIDDEN: Kind("Hidden", "eye", frozenset({"default"}), "Text that visitors do not see.", "test"),
-    FieldType.CONSENT: Kind(
+    FieldType.URL: FieldKind("URL", "external-link", _TYPED, "Text: an http or https address.", "https://example.com/"),
+    FieldType.HIDDEN: FieldKind("Hidden", "eye", frozenset({"default"}), "Text that visitors do not see.", "test"),
+    FieldType.CONSENT: FieldKind(
         "Consent",
         "square-check-big",
         frozenset({"statement", REQUIRED, HELP}),
-        "true or false; the words stand in data.consents.",
+        "true or false; the wording is in data.consents.",
         True,
     ),
-    FieldType.HEADING: Kind("Heading", "panel-top", frozenset({HELP}), "Nothing: it is not among the fields.", None),
+    FieldType.HEADING: FieldKind("Heading", "panel-top", frozenset({HELP}), "Nothing: it is not in the payload.", None),
 }
-# What is asked so often that it comes ready-made: the word in an address, the type, and what such a field begins with.
+# Common questions, ready-made. By the word in the address: the type, and the settings that a new field starts with.
 PRESETS: dict[str, tuple[FieldType, dict[str, Any]]] = {
     slug: (kind, {"label": label, "key": key, "autocomplete": token, "half": True})
     for slug, kind, label, key, token in (
@@ -84,11 +87,11 @@ PRESETS: dict[str, tuple[FieldType, dict[str, Any]]] = {
     )
 }
 CHOICES = frozenset({FieldType.SELECT, FieldType.RADIO, FieldType.CHECKBOXES})
-SENT = frozenset(FieldType) - {FieldType.HEADING}  # what is in the payload
+SENT = frozenset(FieldType) - {FieldType.HEADING}  # the types that are in the payload
 
 
-def sample(field: Any) -> object:
-    """What a test lead answers to it, in the JSON type that a real one has."""
+def sample(field: Field) -> object:
+    """The field's answer in a test lead, in the same JSON type as a real answer."""
     if field.type in CHOICES:
         first = field.options[0]
         return [first] if field.type == FieldType.CHECKBOXES else first
@@ -99,16 +102,16 @@ def sample(field: Any) -> object:
 
 
 def number(text: str) -> int | float:
-    """Digits, perhaps with a sign and a fraction, as JSON's number; ValueError for anything else."""
+    """Digits, with an optional sign and fraction, as a JSON number; ValueError for any other text."""
     whole = text.lstrip("+-").replace(".", "", 1)
-    if not (whole.isascii() and whole.isdigit()) or len(whole) > 15:  # more digits would not survive in JSON
+    if not (whole.isascii() and whole.isdigit()) or len(whole) > 15:  # JSON readers would round a longer number
         raise ValueError(text)
     found = float(text)
     return int(found) if found.is_integer() else found
 
 
 def shown(value: object) -> str:
-    """An answer as people read it: options with commas, yes or no, a number as it is; empty for none."""
+    """An answer as people read it: options joined with commas, Yes or No, a number unchanged; empty if it is None."""
     if isinstance(value, bool):
         return "Yes" if value else "No"
     if isinstance(value, list):

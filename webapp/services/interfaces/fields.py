@@ -1,8 +1,9 @@
-"""The questions of an interface: added, changed, moved, removed, brought back.
+"""The questions of an interface: add, change, move, remove, bring back.
 
-The rule of keys: receivers know a field by its key, so a key means one thing for ever once a lead carries it. Every
-lead carries every field of its form, so a field is carried as soon as a lead has come since it was added. Its key then
-stays; removed, it is kept, its key taken, until it is brought back as it was. A field that no lead carries is free.
+Receivers know a field by its key, so a key must never change its meaning once a lead carries it. Every lead carries
+every field of its form. So a field is carried as soon as one lead has arrived after the field was added. From then on
+its key cannot change, and removing the field keeps its row: the key stays taken until the field is brought back. A
+field that no lead carries can be changed and deleted freely.
 """
 
 import re
@@ -18,16 +19,16 @@ from webapp.clock import utcnow
 from webapp.extensions import db
 from webapp.models import Field, FieldType, Interface, Lead
 from webapp.services.errors import Refused, refusing
-from webapp.services.intake.submissions import TRACKED
 from webapp.services.interfaces import field_types, interfaces
 from webapp.services.interfaces.field_types import CHOICES, KINDS
+from webapp.webhooks.payload import TRACKED
 
 MAX_FIELDS = 60
 MAX_OPTIONS = 250
 TEXTS = (FieldType.TEXT, FieldType.LONG_TEXT)
 LONGEST = {FieldType.TEXT: 500, FieldType.LONG_TEXT: 20_000}  # characters
-RESERVED = frozenset({*TRACKED, "csrf_token"})  # what is sent with the answers under these names is no answer
-AUTOCOMPLETE = {  # WHATWG's tokens, and what people call them
+RESERVED = frozenset({*TRACKED, "csrf_token"})  # the form sends these beside the answers
+AUTOCOMPLETE = {  # WHATWG's tokens, and what people call each
     "name": "Full name",
     "given-name": "First name",
     "family-name": "Last name",
@@ -48,8 +49,8 @@ _KEY = re.compile(r"[a-z][a-z0-9_]{0,63}")
 
 
 def get(interface: Interface, field_id: int) -> Field:
-    """A field of the interface, a removed one, too; NotFound for any other."""
-    # Not by a SELECT: what no column can hold may be asked for, too.
+    """A field of the interface, including a removed one; NotFound for any other."""
+    # Not with a SELECT: the id comes from an address and may be larger than the column can hold.
     found = next((field for field in (*interface.fields, *interface.removed_fields) if field.id == field_id), None)
     if found is None:
         raise NotFound
@@ -57,7 +58,7 @@ def get(interface: Interface, field_id: int) -> Field:
 
 
 def carried(interface: Interface) -> set[int]:
-    """The ids of the fields that leads carry."""
+    """The ids of the fields that at least one lead carries, and of all removed fields."""
     newest = select(Lead.received_at).where(Lead.interface_id == interface.id).order_by(Lead.id.desc()).limit(1)
     last = db.session.scalar(newest)
     fields = (*interface.fields, *interface.removed_fields)
@@ -65,7 +66,7 @@ def carried(interface: Interface) -> set[int]:
 
 
 def add(interface: Interface, kind: FieldType, given: Mapping[str, Any]) -> Field:
-    """A new question at the end; `given` by column. Without a key it gets one made of its label."""
+    """Adds a question at the end; `given` holds its settings by column. Without a key, one is made from the label."""
     _lock(interface)
     if len(interface.fields) >= MAX_FIELDS:
         raise Refused(f"A form can have at most {MAX_FIELDS} fields.")
@@ -77,7 +78,7 @@ def add(interface: Interface, kind: FieldType, given: Mapping[str, Any]) -> Fiel
 
 
 def change(interface: Interface, field: Field, given: Mapping[str, Any]) -> Field:
-    """New settings; its type stays. Refused for another key where leads carry the one it has."""
+    """Saves new settings; the type stays. Refused for a new key if leads carry the current one."""
     _lock(interface)
     settings = checked(field.type, given)
     key = str(given.get("key") or "").strip() or field.key
@@ -94,7 +95,7 @@ def change(interface: Interface, field: Field, given: Mapping[str, Any]) -> Fiel
 
 
 def move(interface: Interface, field: Field, up: bool) -> int:
-    """Changes places with its neighbour; returns its place from 1. At an end it stays."""
+    """Swaps the field with its neighbour, unless it is at that end already; returns its place, counted from 1."""
     _lock(interface)
     order = list(interface.fields)
     if field not in order:
@@ -108,7 +109,7 @@ def move(interface: Interface, field: Field, up: bool) -> int:
 
 
 def remove(interface: Interface, field: Field) -> bool:
-    """Takes it off the form. True if leads carry it: it is kept then, and can be brought back."""
+    """Takes the field off the form. True if leads carry it: then its row is kept and it can be brought back."""
     _lock(interface)
     if field.removed_at:
         raise NotFound
@@ -123,7 +124,7 @@ def remove(interface: Interface, field: Field) -> bool:
 
 
 def bring_back(interface: Interface, field: Field) -> Field:
-    """Asks a removed question again, as it was, at the end of the form."""
+    """Puts a removed field back at the end of the form, with the settings it had."""
     _lock(interface)
     if len(interface.fields) >= MAX_FIELDS:
         raise Refused(f"A form can have at most {MAX_FIELDS} fields.")
@@ -134,13 +135,13 @@ def bring_back(interface: Interface, field: Field) -> Field:
 
 
 def draft(interface: Interface, kind: FieldType, given: Mapping[str, Any], of: Field | None) -> list[Field]:
-    """The interface's fields with one as it would be, `of` or else a new one; for a preview, nothing is kept."""
+    """The interface's fields for a preview, with `given` applied to the field `of`, or to a new one; saves nothing."""
     new = Field(type=kind, key=of.key if of else "new", version=1, **checked(kind, given))
     return [new if field is of else field for field in interface.fields] + ([] if of else [new])
 
 
 def checked(kind: FieldType, given: Mapping[str, Any]) -> dict[str, Any]:
-    """The settings of a field of that type, fit to keep; Refused with the name of the one that is not."""
+    """The settings of a field of that type, validated; Refused with the name of the first that is wrong."""
     offered = KINDS[kind].settings
     found: dict[str, Any] = {"label": _line("label", "The label", given, 200, required=True)}
     found |= {name: bool(given.get(name)) for name in ("required", "half") if name in offered}
@@ -177,9 +178,9 @@ def _options(given: Mapping[str, Any]) -> list[str]:
         options = [text.line(" ".join(line.split()), "An option", 200) for line in typed.splitlines() if line.strip()]
     doubled = {option for option in options if options.count(option) > 1}
     if doubled:
-        raise Refused(f"“{min(doubled)}” is there twice. Each option can be offered once.", "options")
+        raise Refused(f"“{min(doubled)}” is listed twice. List each option once.", "options")
     if len(options) > MAX_OPTIONS:
-        raise Refused(f"At most {MAX_OPTIONS} options can be offered; these are {len(options)}.", "options")
+        raise Refused(f"You can list at most {MAX_OPTIONS} options; there are {len(options)}.", "options")
     return options
 
 
@@ -188,7 +189,7 @@ def _limits(kind: FieldType, given: Mapping[str, Any]) -> dict[str, str]:
     least, most = found["minimum"], found["maximum"]
     in_order = least <= most if kind == FieldType.DATE else float(least or 0) <= float(most or 0)
     if least and most and not in_order:
-        raise Refused(f"This is less than {least}, so no answer could be right.", "maximum")
+        raise Refused(f"This is less than the minimum, {least}, so no answer could be right.", "maximum")
     return found
 
 
@@ -203,7 +204,7 @@ def _limit(kind: FieldType, name: str, typed: str) -> str:
         what = "a date, such as 2027-03-31" if kind == FieldType.DATE else "a number"
         raise Refused(f"This is not {what}.", name) from None
     if kind in TEXTS and not (isinstance(found, int) and 1 <= found <= LONGEST[kind]):
-        raise Refused(f"This is a whole number of characters, from 1 to {LONGEST[kind]:,}.", name)
+        raise Refused(f"Write a whole number of characters, from 1 to {LONGEST[kind]:,}.", name)
     return str(found)
 
 
@@ -215,14 +216,15 @@ def _default(kind: FieldType, given: Mapping[str, Any], options: list[str]) -> s
         else:
             found = text.line(typed, "What it begins with", 500, required=False)
     if kind in CHOICES and set(found.splitlines()) - set(options):
-        raise Refused("This is none of the options. Write it as it is written there.", "default")
+        raise Refused("This is not one of the options. Write it exactly as in the options.", "default")
     if kind in (FieldType.NUMBER, FieldType.DATE):
         return _limit(kind, "default", found)
     return found
 
 
 def _new_key(interface: Interface, field: Field, wanted: str) -> str:
-    """The key that was wanted, or else one made of the label; a heading, which sends nothing, takes nobody's."""
+    """The wanted key, or one made from the label. A heading sends nothing, so its key starts with _ and blocks no
+    other."""
     if wanted and field.type != FieldType.HEADING:
         return _free(interface, field, wanted)
     plain = re.sub(r"[^a-z0-9]+", "_", field.label.lower()).strip("_")[:40].strip("_")
@@ -233,11 +235,11 @@ def _new_key(interface: Interface, field: Field, wanted: str) -> str:
 
 def _free(interface: Interface, field: Field, key: str) -> str:
     if not _KEY.fullmatch(key):
-        raise Refused("A key has small letters, digits and _ only, begins with a letter, at most 64 in all.", "key")
+        raise Refused("Use only small letters, digits and _, at most 64 characters, beginning with a letter.", "key")
     if key in RESERVED:
-        raise Refused(f"“{key}” tells where the visitor came from. Choose another key.", "key")
+        raise Refused(f"“{key}” is reserved: it says where the visitor came from. Choose another key.", "key")
     if key in {other.key for other in interface.removed_fields}:
-        words = f"“{key}” is the key of a field that was removed and that leads carry."
+        words = f"“{key}” is the key of a removed field, and leads carry it."
         raise Refused(f"{words} Bring that one back, or choose another key.", "key")
     if key in _taken(interface, field):
         raise Refused(f"Another field of this form has the key “{key}”.", "key")
@@ -249,7 +251,7 @@ def _taken(interface: Interface, field: Field) -> set[str]:
 
 
 def _lock(interface: Interface) -> None:
-    """One change of a form at a time: what is read after this is what is."""
+    """Lets one transaction at a time change the form, and reads its fields again."""
     db.session.execute(select(Interface.id).where(Interface.id == interface.id).with_for_update())
     db.session.refresh(interface, ["fields", "removed_fields"])
 
@@ -259,8 +261,8 @@ def _number(order: list[Field]) -> None:
         field.position = place
 
 
-def _changed(interface: Interface, deed: str, field: Field) -> None:
-    interfaces.record("changed", interface, f"Fields: {field.key} {deed}")
+def _changed(interface: Interface, action: str, field: Field) -> None:
+    interfaces.record("changed", interface, f"Fields: {field.key} {action}")
     interface.updated_at = utcnow()
     db.session.flush()
     db.session.expire(interface, ["fields", "removed_fields"])

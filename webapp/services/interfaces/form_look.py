@@ -1,15 +1,14 @@
-"""How a form looks: its stylesheet, whose address is the look itself, and its logo.
+"""How a form looks: its stylesheet and its logo.
 
-The policy of the form's page allows no inline style, so an interface's colour needs a stylesheet. One address for the
-whole of it keeps a first view at three requests; as the address holds all that it depends on, it is answered without
-the database and may be cached for ever.
+The form page's content security policy allows no inline style, so an interface's colour needs a stylesheet. It is one
+file, so that a first view takes three requests. Its name holds everything it depends on (colour, corners, version), so
+it is answered without the database and can be cached for ever.
 """
 
 import base64
 import hashlib
 from functools import cache, lru_cache
 from pathlib import Path
-from typing import Any
 
 from sqlalchemy import select
 from werkzeug.exceptions import NotFound
@@ -27,31 +26,31 @@ from webapp.services.interfaces import interfaces
 RADIUS = {Corners.SQUARE: "0", Corners.SOFT: "8px", Corners.ROUND: "18px"}
 FORM_CSS = Path(__file__).parents[2] / "static" / "form.css"
 MAX_LOGO = 20 * 1024  # bytes: with it a first view stays below 30 KB
-# By their first bytes, whatever the file was called.
+# By their first bytes: a file's name can be wrong.
 PICTURES = {b"\x89PNG\r\n\x1a\n": "png", b"\xff\xd8\xff": "jpg", b"RIFF": "webp", b"<svg": "svg", b"<?xml": "svg"}
 MEDIA_TYPES = {"png": "image/png", "jpg": "image/jpeg", "webp": "image/webp", "svg": "image/svg+xml"}
 
 
 @cache
 def _base() -> tuple[str, str]:
-    """form.css and a short digest of it; read once."""
+    """form.css and a short digest of it; reads the file once."""
     css = FORM_CSS.read_text(encoding="utf-8")
     return css, hashlib.sha256(css.encode()).hexdigest()[:8]
 
 
-def stylesheet_name(interface: Any) -> str:
-    """The last part of its stylesheet's address, such as 2f54d0-soft-1a2b3c4d: colour, corners, version of form.css."""
+def stylesheet_name(interface: Interface) -> str:
+    """The last part of the stylesheet's address, such as 2f54d0-soft-1a2b3c4d: colour, corners, version of form.css."""
     return f"{interface.accent.removeprefix('#')}-{interface.corners}-{_base()[1]}"
 
 
 def plain_stylesheet_name() -> str:
-    """That of pages which belong to no interface."""
+    """The stylesheet name for pages that belong to no interface."""
     return f"{ACCENT.removeprefix('#')}-{Corners.SOFT}-{_base()[1]}"
 
 
 @lru_cache(maxsize=512)
 def stylesheet(name: str) -> str:
-    """The CSS of that name; NotFound for a name that is none. An older version gets what there is now."""
+    """The CSS for a stylesheet name; NotFound for a malformed name. An older version gets the current CSS."""
     accent, _, rest = name.partition("-")
     corners, _, version = rest.partition("-")
     if not colours.is_colour(f"#{accent}") or corners not in RADIUS or not version.isalnum() or len(version) > 8:
@@ -66,19 +65,22 @@ def stylesheet(name: str) -> str:
 
 
 def _variables(accent: str, ground: str) -> str:
-    """The accent as a fill, what is written on it, and as links and focus on the ground: each can be read or seen."""
+    """The accent as a fill, the text colour on that fill, and the accent for links and focus, with enough contrast.
+
+    `ground` is the colour of the page behind the form.
+    """
     fill, link = colours.readable(accent, ground, PART), colours.readable(accent, ground, TEXT)
     return f"--lf-accent: {fill}; --lf-on-accent: {colours.on(fill)}; --lf-focus: {link};"
 
 
 def set_logo(interface: Interface, body: bytes) -> None:
-    """Replaces the logo. Refused for what is no picture, or too large a one."""
+    """Replaces the logo; Refused if the file is not a picture or is too large."""
     if len(body) > MAX_LOGO:
-        sizes = f"This file has {len(body) // 1024 + 1} KB; a logo can have {MAX_LOGO // 1024}."
-        raise Refused(f"{sizes} Save it smaller, or as SVG or WebP.", "logo")
+        sizes = f"This file has {len(body) // 1024 + 1} KB; a logo can have at most {MAX_LOGO // 1024} KB."
+        raise Refused(f"{sizes} Make it smaller, or save it as SVG or WebP.", "logo")
     kind = next((kind for start, kind in PICTURES.items() if body.lstrip().startswith(start)), None)
     if kind is None or (kind == "webp" and body[8:12] != b"WEBP"):
-        raise Refused("This is no picture that forms can show. Choose a PNG, JPEG, WebP or SVG file.", "logo")
+        raise Refused("This file is not a picture that a form can show. Choose a PNG, JPEG, WebP or SVG file.", "logo")
     _drop_logo(interface)
     db.session.flush()
     db.session.add(Logo(interface_id=interface.id, body=body))
@@ -101,9 +103,9 @@ def _drop_logo(interface: Interface) -> None:
 
 
 def logo(public_id: str, name: str) -> tuple[bytes, str]:
-    """The logo of an interface by its file's name, and its media type; NotFound once it is another one."""
+    """The interface's logo with that file name, and its media type; NotFound if the logo has been replaced."""
     live = (Interface.public_id == public_id, Interface.logo == name, Interface.archived_at.is_(None))
-    with read_autocommit() as connection:  # a post that is refused shows it, too, and must not wait for those who write
+    with read_autocommit() as connection:  # a refused post shows the logo too, and must not wait for writers
         body = connection.scalar(select(Logo.body).join(Interface).where(*live))
     if body is None:
         raise NotFound
@@ -112,9 +114,9 @@ def logo(public_id: str, name: str) -> tuple[bytes, str]:
 
 @lru_cache(maxsize=64)
 def embedded_logo(public_id: str, name: str) -> str:
-    """The same as an address that holds it all: a frame has a script to load, and stays at three requests so.
+    """The logo as a data: URL. A frame also loads a script, and would need a fourth request for the logo.
 
-    Its name says what is in it, so it is read once.
+    The file name is a digest of the content, so a cached entry is never stale.
     """
     body, media_type = logo(public_id, name)
     return f"data:{media_type};base64,{base64.b64encode(body).decode()}"

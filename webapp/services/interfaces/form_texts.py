@@ -1,13 +1,14 @@
-"""Every word of the public form that is not an interface's name, introduction, thank-you or question.
+"""The texts of the public form, except an interface's name, introduction, thank-you message and questions.
 
-An interface keeps those that differ (`Interface.texts`). What stands in {braces} is filled in; nothing else is special,
-and no code is run.
+An interface stores only the texts that differ from the defaults (`Interface.texts`). A {name} in braces is filled in;
+nothing else is special, and no code runs.
 """
 
 from collections.abc import Mapping
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from webapp import text
+from webapp.models import Interface
 from webapp.services.errors import refusing
 
 
@@ -29,19 +30,19 @@ SHOWN = (
     FormText("onward", "Link to your page, inside a frame", "Continue"),
     FormText("closed_title", "Title of the closed form", "This form is closed"),
     FormText("blocked_title", "Title for a blocked sender who is told", "Your answers were not taken"),
-    FormText("blocked", "Message to a blocked sender", "Your answers cannot be taken here.", lines=True),
-    FormText("closed", "Message of the closed form", "No answers are taken here at the moment.", lines=True),
+    FormText("blocked", "Message to a blocked sender", "You cannot send answers here.", lines=True),
+    FormText("closed", "Message of the closed form", "This form does not take answers at the moment.", lines=True),
 )
 FAULTS = (
     FormText("error", "Before the page’s title, when something is wrong", "Error"),
     FormText("errors_one", "Summary, one answer", "One answer needs another look"),
     FormText("errors_many", "Summary, several answers", "{number} answers need another look"),
     FormText("needed", "Nothing was answered", "{label} is needed."),
-    FormText("choice", "Not one of the options", "Choose from the answers that are offered."),
-    FormText("too_long", "Too long", "{label} is too long: {number} characters, of which {limit} can be taken."),
+    FormText("choice", "Not one of the options", "Choose only from the answers on the form."),
+    FormText("too_long", "Too long", "{label} is too long: it has {number} characters, and the limit is {limit}."),
     FormText("too_short", "Too short", "{label} is too short: it needs at least {limit} characters."),
     FormText(
-        "email", "No email address", "This is not an e-mail address that mail can reach. Please check it for slips."
+        "email", "No email address", "This is not an e-mail address that mail can reach. Please check the spelling."
     ),
     FormText("email_at", "Email without @", "This address is not complete: it needs an @, as in name@example.com."),
     FormText("email_dot", "Email without a dot", "This address is not complete: the part after @ needs a dot."),
@@ -57,7 +58,7 @@ FAULTS = (
     FormText("most", "Number too large", "{label} must be {limit} or less."),
     FormText("earliest", "Date too early", "{label} must be {limit} or later."),
     FormText("latest", "Date too late", "{label} must be {limit} or earlier."),
-    FormText("consent", "Consent not given", "Please tick this box. Without it your answers cannot be taken."),
+    FormText("consent", "Consent not given", "Please tick this box. Without it you cannot send your answers."),
     FormText(
         "consent_changed",
         "Consent reworded meanwhile",
@@ -69,21 +70,23 @@ DEFAULTS: Mapping[str, str] = {each.name: each.default for each in ALL}
 LIMIT = 300  # characters
 
 
-def of(interface: Any) -> Mapping[str, str]:
-    """All texts of an interface's form by name."""
+def of(interface: Interface) -> Mapping[str, str]:
+    """All texts of an interface's form, by name."""
     return {**DEFAULTS, **(interface.texts or {})}
 
 
 def fill(sentence: str, **values: object) -> str:
-    """The sentence with {name} replaced; numbers with thousands separators. Braces of other names stay."""
+    """The sentence with each {name} of `values` replaced; whole numbers get thousands separators. Other braces stay."""
     for name, value in values.items():
         sentence = sentence.replace(f"{{{name}}}", f"{value:,}" if isinstance(value, int) else str(value))
     return sentence
 
 
 def checked(given: Mapping[str, str]) -> dict[str, str]:
-    """What of `given` (by name; some may be missing) is to be kept: what differs. An empty one that may not be so
-    becomes the default. Refused for a text that cannot be kept."""
+    """The texts of `given` that differ from the defaults; Refused for a text that cannot be saved.
+
+    `given` is by name and may miss some. An empty text becomes the default unless that text may be empty.
+    """
     kept = {}
     for each in ALL:
         with refusing(each.name):

@@ -1,6 +1,6 @@
-"""The Interfaces page: one page of an account's interfaces, each with its health and its last seven days.
+"""The Interfaces page: one page of an account's interfaces, each with its health and its leads of seven days.
 
-A page costs the same few queries however many rows it has.
+A page takes the same number of queries for any number of rows.
 """
 
 from collections.abc import Sequence
@@ -12,6 +12,7 @@ from typing import Any
 from sqlalchemy import ColumnElement, Select, and_, case, func, or_, select
 
 from webapp.clock import utcnow
+from webapp.db.pages import Page, read_page
 from webapp.delivery import states
 from webapp.extensions import db
 from webapp.models import Delivery, DeliveryState, Interface, Lane, Lead, Webhook, WebhookState
@@ -21,7 +22,7 @@ DAYS = 7
 
 
 class Health(StrEnum):
-    """How an interface's webhook is, in the words of the screen."""
+    """The health of an interface's webhook, in the words of the screen."""
 
     HEALTHY = "Healthy"
     FAILING = "Failing"
@@ -30,7 +31,7 @@ class Health(StrEnum):
     NOT_TESTED = "Not tested"
 
 
-# A test tells the lane nothing, but whoever sent one with success has tested.
+# A test does not change the lane, so a successful test is found by its delivery.
 _TESTED = (
     select(Delivery.id)
     .join(Lead)
@@ -57,7 +58,10 @@ _LAST_LEAD = (
 
 @dataclass(frozen=True)
 class Row:
-    """An interface on the page; `days` counts its leads on each of the last seven UTC days, today last."""
+    """An interface on the page; `days` counts its leads on each of the last seven UTC days, today last.
+
+    `held` counts its deliveries on hold.
+    """
 
     interface: Interface
     webhook: Webhook
@@ -73,20 +77,18 @@ class Row:
 
 
 @dataclass(frozen=True)
-class Page:
-    """Rows, newest interface first; `prev` and `next` are cursors, None at an end; `total` counts what matches."""
+class InterfacePage(Page[Row, str]):
+    """One page of rows; `total` counts the matching interfaces on all pages."""
 
-    rows: Sequence[Row]
     total: int
-    prev: str | None
-    next: str | None
 
 
 @dataclass(frozen=True)
-class Asked:
-    """What the address of the page says: whose name or webhook URL holds `q`, whose health is `health`.
+class InterfaceFilter:
+    """The query of the page's address: `q` is searched in names and webhook URLs, `health` is compared exactly.
 
-    `before` and `after` are public ids of the row that the page ends or begins beside; unknown ones are ignored.
+    `before` and `after` are public ids: the page ends before the one, or begins after the other. Unknown ids are
+    ignored.
     """
 
     q: str = ""
@@ -95,27 +97,13 @@ class Asked:
     after: str = ""
 
 
-def page(account_id: int, asked: Asked = Asked(), size: int = PAGE) -> Page:
-    """The interfaces of an account that were asked for."""
+def page(account_id: int, asked: InterfaceFilter = InterfaceFilter(), size: int = PAGE) -> InterfacePage:
+    """The page of the account's interfaces that match."""
     matching = _matching(account_id, asked.q, asked.health)
     total = db.session.scalar(matching.with_only_columns(func.count(), maintain_column_froms=True)) or 0
-    newer, older = _cursor(account_id, asked.before), _cursor(account_id, asked.after)
-    if newer is not None:
-        found = db.session.execute(matching.where(Interface.id > newer).order_by(Interface.id).limit(size + 1)).all()
-        kept = list(reversed(found[:size]))
-        more_before, more_after = len(found) > size, True
-    else:
-        query = matching if older is None else matching.where(Interface.id < older)
-        found = db.session.execute(query.order_by(Interface.id.desc()).limit(size + 1)).all()
-        kept = list(found[:size])
-        more_before, more_after = older is not None, len(found) > size
-    rows = _rows(account_id, kept)
-    return Page(
-        rows,
-        total,
-        prev=rows[0].interface.public_id if rows and more_before else None,
-        next=rows[-1].interface.public_id if rows and more_after else None,
-    )
+    before, after = _cursor(account_id, asked.before), _cursor(account_id, asked.after)
+    found = read_page(matching, Interface.id, lambda row: str(row[0].public_id), before=before, after=after, size=size)
+    return InterfacePage(_rows(account_id, found.rows), found.prev, found.next, total)
 
 
 def health(interface: Interface) -> Health:
@@ -164,7 +152,7 @@ def _rows(account_id: int, found: Sequence[Any]) -> list[Row]:
 
 
 def _leads_a_day(account_id: int) -> dict[int, list[int]]:
-    """Leads of the last seven UTC days by interface, one query over an index that holds just those days."""
+    """Leads of each of the last seven UTC days, by interface; one query, which reads only those days of an index."""
     today = utcnow().replace(hour=0, minute=0, second=0, microsecond=0)
     first = today - timedelta(days=DAYS - 1)
     day = func.date(Lead.received_at)
@@ -176,12 +164,12 @@ def _leads_a_day(account_id: int) -> dict[int, list[int]]:
     place = {(first + timedelta(days=number)).date().isoformat(): number for number in range(DAYS)}
     counts: dict[int, list[int]] = {}
     for interface_id, date, number in db.session.execute(query):
-        if str(date) in place:  # a clock ahead of ours may have written tomorrow
+        if str(date) in place:  # a host whose clock is fast may have written tomorrow's date
             counts.setdefault(interface_id, [0] * DAYS)[place[str(date)]] = number
     return counts
 
 
 def _held(webhook_ids: Sequence[int]) -> dict[int, int]:
     query = select(Delivery.webhook_id, func.count()).group_by(Delivery.webhook_id)
-    found = db.session.execute(query.where(Delivery.webhook_id.in_(webhook_ids), states.HELD))
+    found = db.session.execute(query.where(Delivery.webhook_id.in_(webhook_ids), states.ON_HOLD))
     return dict(found.all())

@@ -1,4 +1,4 @@
-"""The mails of a captured lead: the lead notification, in our words or the account's, and the answer to its visitor."""
+"""The mails of a captured lead: the notification to the account and the automatic answer to the visitor."""
 
 import hashlib
 import hmac
@@ -10,7 +10,7 @@ from flask import current_app
 from sqlalchemy.dialects import postgresql, sqlite
 
 from webapp import text
-from webapp.clock import utcnow
+from webapp.clock import utc, utcnow
 from webapp.config import current_config
 from webapp.extensions import db
 from webapp.models import AutoresponseCount, Field, FieldType, Interface, Lead, User
@@ -18,17 +18,16 @@ from webapp.services.errors import Refused, refusing
 from webapp.services.interfaces import interfaces
 from webapp.services.interfaces.field_types import SENT, sample, shown
 from webapp.services.mail import mails, placeholders
-from webapp.web.filters import utc
 
 NOTIFICATION, AUTORESPONSE = "lead_notification", "autoresponse"
 MAX_SUBJECT, MAX_BODY = 200, 5000
-MOST_A_DAY = 3  # answers to one address by one interface
+MAX_A_DAY = 3  # answers from one interface to one address
 ANSWER_SUBJECT = "We have received your message"
 ANSWER_BODY = (
     "Hello,\n\nthank you for writing to us. Your message has arrived, and we will be in touch soon.\n\n{{ interface }}"
 )
 
-# What can stand in a mail beside the fields' keys, and what it is called on the page.
+# The placeholders of a mail beside the fields' keys, and their descriptions on the page.
 OF_BOTH = {"interface": "The name of this interface", "answers": "Every answer, a line each"}
 OF_LEAD = {
     "lead.link": "The lead in Leadhook",
@@ -37,7 +36,7 @@ OF_LEAD = {
     "lead.page": "The page it came from",
 }
 
-# What is typed freely can carry somebody's advertisement to somebody else's address.
+# Free text is not in this list: a spammer could send an advertisement with it to another person's address.
 _CHOSEN = frozenset(FieldType) - {
     FieldType.TEXT,
     FieldType.LONG_TEXT,
@@ -47,11 +46,11 @@ _CHOSEN = frozenset(FieldType) - {
     FieldType.HIDDEN,
 }
 _LINK = re.compile(r"://|\bwww\.|[\w-]\.[^\W\d_]{2,}\b", re.IGNORECASE)
-MAX_TYPED = 200  # characters of such an answer in a mail to the visitor
+MAX_TYPED = 200  # characters of a free-text answer in a mail to the visitor
 
 
 class Words(NamedTuple):
-    """What an interface's mails say. An empty subject or body of the notification is ours."""
+    """The texts of an interface's mails. Where the notification's subject or body is empty, Leadhook's own is used."""
 
     notification_subject: str = ""
     notification_body: str = ""
@@ -61,8 +60,8 @@ class Words(NamedTuple):
     autoresponse_reply_to: str = ""
 
     @classmethod
-    def of(cls, interface: Any) -> "Words":
-        """Those that are saved; an answer that was never written begins with ours."""
+    def of(cls, interface: Interface) -> "Words":
+        """The saved texts; an answer to the visitor that was never saved starts with Leadhook's own."""
         saved: dict[str, Any] = {name: getattr(interface, name) for name in cls._fields}
         ours: dict[str, Any] = {"autoresponse_subject": ANSWER_SUBJECT, "autoresponse_body": ANSWER_BODY}
         return cls(**{name: ours.get(name, "") if value is None else value for name, value in saved.items()})
@@ -75,30 +74,22 @@ class Preview(NamedTuple):
     text: str
 
 
-def are_wanted(interface: Any) -> bool:
-    """Whether a lead of this interface, or row of its columns, may be told of by mail."""
-    return bool(interface.notification_emails or interface.autoresponds)
-
-
-def tell(lead: Lead, interface: Any, fields: Sequence[Any]) -> None:
-    """Writes the mails of a lead that is no test and no spam into the transaction at hand: call it once a lead.
-
-    `interface` and `fields` are rows or objects of Interface and Field.
-    """
+def write_mails(lead: Lead, interface: Interface) -> None:
+    """Writes the lead's mails into the current transaction. Call it once for each lead that is not a test or spam."""
     if interface.notification_emails:
-        _write_notification(lead, interface, fields, interface.notification_emails, Words.of(interface), lead.id)
+        _write_notification(lead, interface, interface.notification_emails, Words.of(interface), lead.id)
     if interface.autoresponds and lead.email and _may_answer(interface.id, lead.email):
-        _write_autoresponse(lead, interface, fields, lead.email, Words.of(interface), lead.id)
+        _write_autoresponse(lead, interface, lead.email, Words.of(interface), lead.id)
 
 
 def names(fields: Sequence[Any], kind: str) -> dict[str, str]:
-    """What may stand in braces in a mail of that kind, and what each stands for."""
+    """The placeholders allowed in a mail of that kind, with a description of each."""
     keys = {field.key: field.label for field in fields if field.type in SENT}
     return {**keys, **OF_BOTH, **(OF_LEAD if kind == NOTIFICATION else {})}
 
 
 def checked(interface: Interface, words: Words) -> Words:
-    """The words as they are kept; Refused where one is too long, or names what this form does not ask."""
+    """The texts, normalised to be saved; Refused if one is too long or has an unknown placeholder."""
     kept = dict(words._asdict())
     required = words.autoresponds
     for kind, prefix in ((NOTIFICATION, "notification"), (AUTORESPONSE, "autoresponse")):
@@ -110,17 +101,17 @@ def checked(interface: Interface, words: Words) -> Words:
         with refusing(body):
             kept[body] = text.lines(kept[body], "The text", MAX_BODY, required=must)
         for name in (subject, body):
-            _know(placeholders.unknown(kept[name], known), known, name)
+            _refuse_unknown(placeholders.unknown(kept[name], known), known, name)
     with refusing("autoresponse_reply_to"):
         reply_to = kept["autoresponse_reply_to"].strip()
         kept["autoresponse_reply_to"] = text.address(reply_to) if reply_to else ""
     if required and not _asks_for_address(interface):
-        raise Refused("This form has no Email field, so there is nobody to answer. Add one first.", "autoresponds")
+        raise Refused("This form has no Email field, so there is no address to answer. Add one first.", "autoresponds")
     return Words(**kept)
 
 
 def update(interface: Interface, words: Words) -> None:
-    """Keeps what the mails say; Refused as `checked` says."""
+    """Saves the texts of the mails; Refused as in `checked`."""
     for name, value in checked(interface, words)._asdict().items():
         setattr(interface, name, value if name == "autoresponds" else value or None)
     interface.updated_at = utcnow()
@@ -128,26 +119,26 @@ def update(interface: Interface, words: Words) -> None:
 
 
 def preview(interface: Interface, words: Words, kind: str) -> Preview:
-    """The mail of that kind as it would go out for a sample lead."""
+    """The mail of that kind as it would be sent for a sample lead."""
     lead = _sample(interface, test=False)
     if kind == NOTIFICATION:
         to = ", ".join(interface.notification_emails)
-        rendered = mails.render(kind, **_of_notification(lead, interface, interface.fields, words))
+        rendered = mails.render(kind, **_of_notification(lead, interface, words))
         return Preview(to, lead.email, rendered.subject, rendered.text)
-    rendered = mails.render(kind, **_of_autoresponse(lead, interface, interface.fields, words))
+    rendered = mails.render(kind, **_of_autoresponse(lead, interface, words))
     return Preview(lead.email, words.autoresponse_reply_to, rendered.subject, rendered.text)
 
 
 def send_test(interface: Interface, words: Words, kind: str, user: User) -> None:
-    """Sends the mail of that kind for a sample lead to the user; Refused as `checked` says."""
+    """Sends the mail of that kind, for a sample lead, to the user; Refused as in `checked`."""
     words, lead = checked(interface, words), _sample(interface, test=True)
     write = _write_notification if kind == NOTIFICATION else _write_autoresponse
     recipients: Any = [user.email] if kind == NOTIFICATION else user.email
-    write(lead, interface, interface.fields, recipients, words, None)
+    write(lead, interface, recipients, words, None)
 
 
 def _write_notification(
-    lead: Lead, interface: Any, fields: Sequence[Any], recipients: Sequence[str], words: Words, lead_id: int | None
+    lead: Lead, interface: Interface, recipients: Sequence[str], words: Words, lead_id: int | None
 ) -> None:
     mails.write(
         NOTIFICATION,
@@ -155,15 +146,15 @@ def _write_notification(
         account_id=interface.account_id,
         reply_to=lead.email or None,
         lead_id=lead_id,
-        **_of_notification(lead, interface, fields, words),
+        **_of_notification(lead, interface, words),
     )
 
 
-def _of_notification(lead: Lead, interface: Any, fields: Sequence[Any], words: Words) -> dict[str, Any]:
-    context: dict[str, Any] = {"lead": lead, "interface": interface, "fields": fields}
+def _of_notification(lead: Lead, interface: Interface, words: Words) -> dict[str, Any]:
+    context: dict[str, Any] = {"lead": lead, "interface": interface, "fields": interface.fields}
     if not (words.notification_subject or words.notification_body):
         return context
-    values = _values(_answers(lead, fields), interface, fields, _of_lead(lead))
+    values = _values(_answers(lead, interface), interface, _of_lead(lead))
     subject, body = words.notification_subject, words.notification_body
     return {
         **context,
@@ -172,44 +163,40 @@ def _of_notification(lead: Lead, interface: Any, fields: Sequence[Any], words: W
     }
 
 
-def _write_autoresponse(
-    lead: Lead, interface: Any, fields: Sequence[Any], recipient: str, words: Words, lead_id: int | None
-) -> None:
+def _write_autoresponse(lead: Lead, interface: Interface, recipient: str, words: Words, lead_id: int | None) -> None:
     mails.write(
         AUTORESPONSE,
         recipients=[recipient],
         account_id=interface.account_id,
         reply_to=words.autoresponse_reply_to or None,
         lead_id=lead_id,
-        **_of_autoresponse(lead, interface, fields, words),
+        **_of_autoresponse(lead, interface, words),
     )
 
 
-def _of_autoresponse(lead: Lead, interface: Any, fields: Sequence[Any], words: Words) -> dict[str, Any]:
-    chosen = {field.key for field in fields if field.type in _CHOSEN}
+def _of_autoresponse(lead: Lead, interface: Interface, words: Words) -> dict[str, Any]:
+    chosen = {field.key for field in interface.fields if field.type in _CHOSEN}
     answers = {
-        key: answer if key in chosen or answer == lead.email else _harmless(answer)
-        for key, answer in _answers(lead, fields).items()
+        key: answer if key in chosen or answer == lead.email else _without_links(answer)
+        for key, answer in _answers(lead, interface).items()
     }
-    values = _values(answers, interface, fields)
+    values = _values(answers, interface)
     own = placeholders.fill(words.autoresponse_subject, values), placeholders.fill(words.autoresponse_body, values)
     return {"own_subject": own[0], "own_body": own[1], "language": interface.language}
 
 
-def _harmless(answer: str) -> str:
-    """An answer that may go to an address nobody has vouched for: a line, cut, and nothing where it holds a link."""
+def _without_links(answer: str) -> str:
+    """A free-text answer for a mail to an unverified address: on one line, cut, or empty if it holds a link."""
     return "" if _LINK.search(answer) else " ".join(answer.split())[:MAX_TYPED]
 
 
-def _answers(lead: Lead, fields: Sequence[Any]) -> dict[str, str]:
-    return {field.key: shown(lead.fields.get(field.key)) for field in fields if field.type in SENT}
+def _answers(lead: Lead, interface: Interface) -> dict[str, str]:
+    return {field.key: shown(lead.fields.get(field.key)) for field in interface.fields if field.type in SENT}
 
 
-def _values(
-    answers: Mapping[str, str], interface: Any, fields: Sequence[Any], more: Mapping[str, str] | None = None
-) -> dict[str, str]:
-    """Every name and what it stands for; a field's key counts before a name of ours."""
-    lines = [f"{field.label}: {answers[field.key]}" for field in fields if answers.get(field.key)]
+def _values(answers: Mapping[str, str], interface: Interface, more: Mapping[str, str] | None = None) -> dict[str, str]:
+    """The value of every placeholder; a field's key takes precedence over Leadhook's own names."""
+    lines = [f"{field.label}: {answers[field.key]}" for field in interface.fields if answers.get(field.key)]
     return {"interface": interface.name, "answers": "\n".join(lines), **(more or {}), **answers}
 
 
@@ -220,20 +207,23 @@ def _of_lead(lead: Lead) -> dict[str, str]:
 
 
 def _may_answer(interface_id: int, address: str) -> bool:
-    """Counts one more answer to the address; whether it may go out. One statement, or some of many at once slip by."""
+    """Counts one more answer to the address, and returns whether it may be sent.
+
+    One statement, because with two, simultaneous leads could exceed the limit.
+    """
     insert: Any = postgresql.insert if db.engine.dialect.name == "postgresql" else sqlite.insert
     digest = hmac.new(_key(), f"{interface_id} {address.lower()}".encode(), hashlib.sha256).hexdigest()
     one = insert(AutoresponseCount).values(interface_id=interface_id, address_digest=digest, day=today(), sent=1)
     more = one.on_conflict_do_update(
         index_elements=["interface_id", "address_digest", "day"],
         set_={"sent": AutoresponseCount.sent + 1},
-        where=AutoresponseCount.sent < MOST_A_DAY,
+        where=AutoresponseCount.sent < MAX_A_DAY,
     )
     return db.session.connection().execute(more.returning(AutoresponseCount.sent)).one_or_none() is not None
 
 
 def today() -> int:
-    """The day as the counts know it: since 1970, by UTC."""
+    """The day number that the counts use: UTC days since 1970."""
     return int(utcnow().timestamp()) // 86400
 
 
@@ -243,7 +233,7 @@ def _key() -> bytes:
 
 
 def _sample(interface: Interface, test: bool) -> Lead:
-    """A lead with the answers of a test; it is never kept."""
+    """A lead with the answers of a test lead; it is never saved."""
     fields = {field.key: sample(field) for field in interface.fields if field.type in SENT}
     page = {"page_url": interfaces.form_url(interface)}
     first = {kind: _first(interface.fields, fields, kind) for kind in (FieldType.TEXT, FieldType.EMAIL)}
@@ -267,7 +257,7 @@ def _asks_for_address(interface: Interface) -> bool:
     return any(field.type == FieldType.EMAIL for field in interface.fields)
 
 
-def _know(wrong: list[str], known: Mapping[str, str], control: str) -> None:
+def _refuse_unknown(wrong: list[str], known: Mapping[str, str], control: str) -> None:
     if wrong:
         one = len(wrong) == 1
         says = f"{', '.join(wrong)} {'is' if one else 'are'} not known here."

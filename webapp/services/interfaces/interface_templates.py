@@ -1,4 +1,4 @@
-"""What a new interface may begin as: questions, words and a look, chosen well, all of it to be changed later."""
+"""The templates that a new interface can start from: questions, texts and a look. All of it can be changed later."""
 
 from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
@@ -7,11 +7,11 @@ from webapp.models import Corners, Field, FieldType
 
 
 class Template(NamedTuple):
-    """`fields` makes new rows each time; `settings` are columns of Interface."""
+    """A starting point for an interface. `fields` makes new rows on each call; `settings` are columns of Interface."""
 
     slug: str
     title: str
-    what: str  # a sentence about it; its words are part of a label
+    what: str  # one sentence; part of a label on the screen
     icon: str
     fields: Callable[[], list[Field]]
     settings: Mapping[str, Any]
@@ -87,12 +87,12 @@ QUOTE = Template(
             "details",
             "Details",
             required=True,
-            help="Sizes, materials, place: whatever helps us to name a price at once.",
+            help="Sizes, materials, place: anything that helps us to name a price quickly.",
         ),
     ),
     {
-        "introduction": "Tell us what you need. Our offer is free and binds you to nothing.",
-        "thank_you": "Thank you. We work out a price and send you our offer by email.",
+        "introduction": "Tell us what you need. Our offer is free and without obligation.",
+        "thank_you": "Thank you. We will work out a price and send you our offer by email.",
         "accent": "#0f766e",
         "texts": {"button": "Request a quote", "thank_you_title": "Your request was sent"},
     },
@@ -121,7 +121,7 @@ NEWSLETTER = Template(
     ),
     {
         "introduction": "Once a month, what is new and worth your time.",
-        "thank_you": "Thank you. The next issue comes to your inbox.",
+        "thank_you": "Thank you. The next issue will come to your inbox.",
         "accent": "#7c3aed",
         "corners": Corners.ROUND,
         "texts": {"button": "Subscribe", "thank_you_title": "You are on the list"},
@@ -166,11 +166,11 @@ DEMO = Template(
 CALLBACK = Template(
     "callback",
     "Callback",
-    "A number, and the best time to ring.",
+    "A number, and the best time to call.",
     "phone",
     _asking(
         _name(half=False),
-        _phone(required=True, help="With country code, if not from here"),
+        _phone(required=True, help="With the country code, if you are abroad"),
         _field(
             FieldType.RADIO,
             "best_time",
@@ -181,8 +181,8 @@ CALLBACK = Template(
         _field(FieldType.TEXT, "subject", "What is it about?", maximum="150"),
     ),
     {
-        "introduction": "Leave your number, and we call you.",
-        "thank_you": "Thank you. We call you at the time you chose.",
+        "introduction": "Leave your number, and we will call you.",
+        "thank_you": "Thank you. We will call you at the time you chose.",
         "accent": "#15803d",
         "corners": Corners.ROUND,
         "texts": {"button": "Call me back", "thank_you_title": "We have your number"},

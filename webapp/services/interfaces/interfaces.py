@@ -1,4 +1,4 @@
-"""Interfaces: make, change, delete. A webhook and its lane are made with an interface and stay with it."""
+"""Interfaces: create, change, delete. An interface is created with its webhook and lane, and keeps them."""
 
 import re
 from collections.abc import Mapping, Sequence
@@ -48,8 +48,8 @@ def get(account_id: int, public_id: str) -> Interface:
 
 
 def create(account_id: int, name: str, template: Template = interface_templates.CONTACT) -> Interface:
-    """A new interface that begins as the template says, its webhook without a URL; Refused for a name that cannot be
-    kept."""
+    """A new interface with the template's content and a webhook without a URL; Refused for a name that cannot be
+    saved."""
     with refusing("name"):
         name = text.line(name, "The name", MAX_NAME)
     interface = Interface(account_id=account_id, name=name, fields=template.fields(), **template.settings)
@@ -70,9 +70,9 @@ def update_general(
     language: str = "en",
     country: str | None = None,
 ) -> None:
-    """What visitors read, and where they go. An empty thank-you message becomes the one every interface begins with.
+    """Saves what visitors read, and where they go after sending. An empty thank-you message becomes the default one.
 
-    `language` is a tag such as pt-BR, `country` an ISO code; `redirect_url` begins with https. Refused otherwise.
+    `language` is a tag such as pt-BR, `country` an ISO code, `redirect_url` an https address. Refused otherwise.
     """
     with refusing("name"):
         interface.name = text.line(name, "The name", MAX_NAME)
@@ -82,7 +82,7 @@ def update_general(
         default = Interface.__table__.c.thank_you.default.arg
         interface.thank_you = text.lines(thank_you, "The thank-you message", 1000) or default
     if redirect_url and not _PAGE.fullmatch(redirect_url):
-        raise Refused("This is not the address of a page. It begins with https:// and has no spaces.", "redirect_url")
+        raise Refused("Write the address of a page: it begins with https:// and has no spaces.", "redirect_url")
     if not _LANGUAGE.fullmatch(language):
         raise Refused("Write the language as its short code: en, de or pt-BR.", "language")
     if country and country not in COUNTRIES:
@@ -93,25 +93,25 @@ def update_general(
 
 
 def update_look(interface: Interface, *, accent: str, scheme: Scheme, corners: Corners) -> None:
-    """`accent` is #rrggbb; any will do, for the form takes care that it can be read."""
+    """Saves the look. `accent` is any #rrggbb, because the form adjusts the colour until it can be read."""
     if not colours.is_colour(accent.lower()):
         raise Refused("Write the colour as # and six digits: #2f54d0.", "accent")
     before = interface.accent, interface.scheme, interface.corners
     interface.accent, interface.scheme, interface.corners = accent.lower(), scheme, corners
     interface.updated_at = utcnow()
-    if before != (accent.lower(), scheme, corners):  # it is saved with what stands on the General tab
+    if before != (accent.lower(), scheme, corners):  # every save of the General tab comes here
         record("changed", interface, "Look")
 
 
 def update_texts(interface: Interface, given: Mapping[str, str]) -> None:
-    """The form's other words, by the names of services/interfaces/form_texts.py."""
+    """Saves the form's other texts, by the names in services/interfaces/form_texts.py."""
     interface.texts = form_texts.checked(given)
     interface.updated_at = utcnow()
     record("changed", interface, "Texts")
 
 
 def close(interface: Interface) -> None:
-    """Its form takes no answers until it is opened again, and says so."""
+    """Closes the form: it takes no answers, and says so, until it is reopened."""
     interface.closed_at = interface.closed_at or utcnow()
     interface.updated_at = utcnow()
     record("closed", interface)
@@ -134,19 +134,19 @@ def update_lead_generation(
     automatic_retries: bool = True,
     parallel_requests: int = 1,
 ) -> int:
-    """Where leads go, and who is told. `shared_token` is the public id of a live token of the account.
+    """Saves where leads are sent, and who is notified. `shared_token` is the public id of a live token of the account.
 
-    Deliveries that were held for want of a URL or a token are due again; returns how many. Refused, with nothing
-    changed, for a URL that cannot be one, a signature without a token, too many parallel requests.
+    Returns how many held deliveries (without a URL or a token until now) became due. Refused, with nothing changed,
+    for an unusable URL, a signature without a token, or a wrong number of parallel requests.
     """
     webhook = interface.webhook
-    states.lock_lane(db.session.connection(), webhook.id)  # before its other rows, as the engine does
+    states.lock_lane(db.session.connection(), webhook.id)  # first, in the engine's order of locks
     db.session.refresh(webhook)
     fault = check_url(url) if url else None
     if fault:
         raise Refused(f"{fault.rstrip('.')}.", "webhook_url")
     if not 1 <= parallel_requests <= MAX_PARALLEL_REQUESTS:
-        raise Refused(f"Parallel requests is a whole number from 1 to {MAX_PARALLEL_REQUESTS}.", "parallel_requests")
+        raise Refused(f"Write a whole number from 1 to {MAX_PARALLEL_REQUESTS}.", "parallel_requests")
     signs = authentication == Authentication.SHARED_TOKEN
     webhook.shared_token = _live_token(interface.account_id, shared_token) if signs else None
     webhook.url, webhook.authentication = url or None, authentication
@@ -159,9 +159,9 @@ def update_lead_generation(
 
 
 def archive(interface: Interface) -> int:
-    """Deletes an interface for good: its form answers 404, what waits to be sent is cancelled, its leads stay.
+    """Deletes an interface for ever: its form answers 404, its waiting deliveries are cancelled, its leads stay.
 
-    Returns how many deliveries were cancelled; a second time does nothing.
+    Returns how many deliveries were cancelled. Does nothing for a deleted interface.
     """
     webhook = interface.webhook
     connection = db.session.connection()
@@ -176,33 +176,33 @@ def archive(interface: Interface) -> int:
     return states.cancel(connection, webhook.id)
 
 
-def record(deed: str, interface: Interface, detail: str = "") -> None:
-    """Writes into the audit log what was done to an interface: created, changed (`detail`: what of it), closed,
-    reopened, tested, deleted.
+def record(action: str, interface: Interface, detail: str = "") -> None:
+    """Writes an action on an interface into the audit log.
 
-    No settings' values: a URL may hold a secret.
+    `action` is created, changed (`detail` says what), closed, reopened, tested or deleted. Never write the values of
+    settings: a URL may hold a secret.
     """
     audit.record(
-        f"interface.{deed}", interface.account_id, interface.name, target_id=interface.public_id, detail=detail
+        f"interface.{action}", interface.account_id, interface.name, target_id=interface.public_id, detail=detail
     )
 
 
 def waiting(interface: Interface) -> int:
-    """How many leads wait to be sent, held ones too: those that deleting the interface cancels."""
+    """How many leads wait to be sent or are on hold: deleting the interface cancels these."""
     of_webhook = select(func.count()).where(Delivery.webhook_id == interface.webhook.id, ~Delivery.test)
-    parts = [of_webhook.where(part).scalar_subquery() for part in (ledger.FRESH, ledger.AGAIN, states.HELD)]
+    parts = [of_webhook.where(part).scalar_subquery() for part in (ledger.FRESH, ledger.AGAIN, states.ON_HOLD)]
     return db.session.scalar(select(sum(parts[1:], parts[0]))) or 0
 
 
 def lead_count(interface: Interface, limit: int = 1000) -> int:
-    """How many leads it has brought, tests and spam aside; more than `limit` are counted as one more."""
+    """The number of leads, without tests and spam; counting stops at `limit` + 1."""
     counted = (Lead.interface_id == interface.id, ~Lead.test, Lead.spam.is_(None))
     some = select(Lead.id).where(*counted).limit(limit + 1)
     return db.session.scalar(select(func.count()).select_from(some.subquery())) or 0
 
 
 def test_delivery(interface: Interface, message_id: str) -> Delivery:
-    """The test of this interface with that message id; NotFound for what is no test of it."""
+    """The test delivery of this interface with that message id; NotFound if there is none."""
     of_interface = select(Delivery).join(Lead).where(Lead.interface_id == interface.id, Delivery.test)
     found = db.session.scalar(of_interface.where(Delivery.message_id == message_id))
     if found is None:
@@ -211,7 +211,7 @@ def test_delivery(interface: Interface, message_id: str) -> Delivery:
 
 
 def form_url(interface: Interface) -> str:
-    """The address of its form, as visitors reach it."""
+    """The public address of the interface's form."""
     return f"{current_config.public_url}/f/{interface.public_id}"
 
 
@@ -224,7 +224,7 @@ def _live_token(account_id: int, public_id: str | None) -> ApiKey:
         ApiKey.type == KeyType.SHARED_TOKEN,
         ApiKey.revoked_at.is_(None),
     )
-    token = db.session.scalar(query.with_for_update())  # nobody may revoke it before this is saved
+    token = db.session.scalar(query.with_for_update())  # no one can revoke it before this is saved
     if token is None:
         raise Refused("This Shared Token does not exist any more. Choose another.", "shared_token")
     return token

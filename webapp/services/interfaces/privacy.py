@@ -1,7 +1,6 @@
-"""What an interface keeps of its visitors, and for how long."""
+"""Which personal data an interface stores, and for how long."""
 
 from datetime import datetime, timedelta
-from ipaddress import IPv6Address, ip_address, ip_network
 from typing import Any
 
 from sqlalchemy import ColumnElement, func, select
@@ -15,24 +14,8 @@ from webapp.services.interfaces import interfaces
 MAX_DAYS = 3650
 
 
-def kept_address(address: str | None, how: IpAddresses) -> str | None:
-    """What is kept of a visitor's address: all, its network (/24, of IPv6 /48) or nothing. What is no address goes."""
-    if how == IpAddresses.WHOLE or address is None:
-        return address
-    if how == IpAddresses.NONE:
-        return None
-    try:
-        found = ip_address(address.partition("%")[0])
-    except ValueError:
-        return None
-    if isinstance(found, IPv6Address) and found.ipv4_mapped:
-        found = found.ipv4_mapped
-    network = ip_network((found, 24 if found.version == 4 else 48), strict=False)
-    return str(network.network_address)
-
-
 def update(interface: Interface, *, ip_addresses: IpAddresses, retention_days: int | None, anonymises: bool) -> None:
-    """What is kept of leads that come from now on, and after how many days (None: never) any lead is deleted."""
+    """Saves which data of new leads is stored, and after how many days all leads are deleted (None: never)."""
     if retention_days is not None and not 1 <= retention_days <= MAX_DAYS:
         raise Refused(f"Write a whole number of days, from 1 to {MAX_DAYS:,}.", "retention_days")
     interface.ip_addresses, interface.retention_days, interface.anonymises = ip_addresses, retention_days, anonymises
@@ -43,15 +26,15 @@ def update(interface: Interface, *, ip_addresses: IpAddresses, retention_days: i
 
 
 def too_old(interface: Interface, days: int, limit: int = 1000) -> int:
-    """How many leads are older than that already; more than `limit` are counted as one more."""
+    """How many leads are older than that already; counting stops at `limit` + 1."""
     some = select(Lead.id).where(*older_than(interface.id, interface.account_id, days)).limit(limit + 1)
     return db.session.scalar(select(func.count()).select_from(some.subquery())) or 0
 
 
 def older_than(interface_id: int, account_id: int, days: int) -> tuple[ColumnElement[bool], ...]:
-    """The leads of an interface that came so long ago: a range of ids, of which an index knows the end.
+    """Conditions for the interface's leads that are older than `days`: a range of ids, which an index finds.
 
-    By `received_at` alone all leads of the interface would be walked over, each time.
+    With a condition on `received_at` only, every query would read all leads of the interface.
     """
     since = _days_ago(days)
     recent = select(Lead.id).where(Lead.account_id == account_id, Lead.received_at >= since)

@@ -1,44 +1,45 @@
-"""Where a webhook leads, pausing and resuming it, and what waits for it."""
+"""Webhooks: check the URL, pause, resume, and release held deliveries."""
 
 from sqlalchemy import Connection
 
 from webapp.clock import utcnow
 from webapp.config import current_config
 from webapp.db.transactions import after_commit, end_transaction
-from webapp.delivery import lanes, states
+from webapp.delivery import rings, states
 from webapp.extensions import db
 from webapp.models import Lane, Webhook, WebhookState
 from webapp.services import audit
 from webapp.services.errors import Refused
 from webapp.services.reports import reports
-from webapp.webhooks.addresses import BlockedAddress, UnusableURL, parse_target, resolve
+from webapp.webhooks.addresses import BlockedAddress, UnusableURL, parse_url, resolve
 
-LOOKUP_SECONDS = 2.0  # somebody waits for the page, and a name that hangs must not keep a web thread
+LOOKUP_SECONDS = 2.0  # a person waits for the page, and a slow lookup must not block a web thread
 
 
-def vet(url: str | None) -> str:
-    """A warning for whoever is about to save this URL, empty where there is nothing to say.
+def check_reachable(url: str | None) -> str:
+    """A warning for the person who saves this URL; empty if there is none.
 
-    Refused where it cannot be one, and where a webhook may not reach what its name leads to now. Ends the transaction
-    at hand, for it may look up for 2 s. This is a courtesy: what counts is looked up and vetted at every connection.
+    Refused for an unusable URL, or if its name leads to an address that webhooks may not reach. Ends the current
+    transaction first, because the lookup can take 2 s. This check only helps the person: the check that protects is
+    made at every connection.
     """
     end_transaction()
     if not url:
         return ""
     try:
-        target = parse_target(url)
-        resolve(target.host, target.port, LOOKUP_SECONDS, current_config.allowed_networks)
+        destination = parse_url(url)
+        resolve(destination.host, destination.port, LOOKUP_SECONDS, current_config.allowed_networks)
     except (UnusableURL, BlockedAddress) as fault:
         raise Refused(f"{str(fault).rstrip('.')}.", "webhook_url") from None
     except TimeoutError:
-        return f"The name {target.host} could not be looked up within {LOOKUP_SECONDS:g} s. Check it for slips."
+        return f"The name {destination.host} could not be looked up within {LOOKUP_SECONDS:g} s. Check the spelling."
     except OSError:
-        return f"The name {target.host} does not resolve at the moment. Check it for slips."
+        return f"The name {destination.host} does not resolve at the moment. Check the spelling."
     return ""
 
 
 def pause(webhook: Webhook, reason: str) -> None:
-    """Stops sending: what waits, and what comes, is held until `resume`. The account owner is mailed the reason."""
+    """Stops sending: waiting and new deliveries are held until `resume`. Mails the reason to the account owner."""
     connection = _locked(webhook)
     if not states.pause(connection, webhook.id, reason):
         return
@@ -48,7 +49,10 @@ def pause(webhook: Webhook, reason: str) -> None:
 
 
 def resume(webhook: Webhook) -> int:
-    """Sends again, held leads first come first served; returns how many were held. Counting failures begins anew."""
+    """Starts sending again, held leads in the order they arrived; returns how many were held.
+
+    The count of failures restarts at zero.
+    """
     connection = _locked(webhook)
     webhook.state = WebhookState.ACTIVE
     webhook.state_reason = ""
@@ -62,7 +66,7 @@ def resume(webhook: Webhook) -> int:
 
 
 def release_held(webhook: Webhook) -> int:
-    """Makes held leads due again once what held them (no URL, a revoked token) is mended; returns how many."""
+    """Makes held leads due again after their cause (no URL, a revoked token) is fixed; returns how many."""
     if webhook.state != WebhookState.ACTIVE or not webhook.url:
         return 0
     return _release(_locked(webhook), webhook)
@@ -71,7 +75,7 @@ def release_held(webhook: Webhook) -> int:
 def _release(connection: Connection, webhook: Webhook) -> int:
     released = states.release(connection, webhook.id)
     webhook_id = webhook.id
-    after_commit(lambda: lanes.ring_unless_held(webhook_id))
+    after_commit(lambda: rings.ring_unless_locked(webhook_id))
     return released
 
 
@@ -81,7 +85,7 @@ def _record(action: str, webhook: Webhook) -> None:
 
 
 def _locked(webhook: Webhook) -> Connection:
-    """The session's connection, the webhook's lane locked on it: nothing is recorded while its deliveries change."""
+    """The session's connection, with the webhook's lane locked: no worker can record results at the same time."""
     db.session.flush()
     connection = db.session.connection()
     states.lock_lane(connection, webhook.id)

@@ -1,1 +1,1 @@
-"""Leads that are stored: list, detail, export, retry, deletion."""
+"""Stored leads: list, detail, export, retry, deletion."""

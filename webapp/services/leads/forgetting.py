@@ -1,7 +1,7 @@
-"""Old leads deleted, delivered ones anonymised, as their interfaces ask: by a job of the sweep, a few at a time.
+"""Deletes old leads and anonymises delivered ones, as their interfaces' settings say: a job of the sweep, in batches.
 
-What may be in a drain's hands stays for another time: recording inserts attempts of deliveries it was given. So each
-batch locks the lanes first, as every bulk change does, and leaves alone what waits to be sent or was just tried.
+A lead that a drain may be sending is left for later, because recording inserts attempts of its delivery. So each batch
+locks the lanes first, as every bulk change does, and skips leads that are due or were just tried.
 """
 
 import time
@@ -15,7 +15,7 @@ from sqlalchemy.orm import joinedload, selectinload
 
 from webapp.clock import utcnow
 from webapp.db.transactions import end_transaction, read_only, transaction
-from webapp.delivery import lanes, states
+from webapp.delivery import rings, states
 from webapp.extensions import db
 from webapp.models import (
     Attempt,
@@ -31,25 +31,26 @@ from webapp.models import (
     Webhook,
 )
 from webapp.services import audit
+from webapp.services.intake import capture
 from webapp.services.interfaces import privacy
 from webapp.services.interfaces.interface_mails import AUTORESPONSE, today
 from webapp.webhooks.outcome import NO_ANSWER
-from webapp.webhooks.payload import lead_payload
 
 log = structlog.get_logger()
 
-SLICE = 10.0  # seconds of a job
-BATCH = 50  # leads of a transaction, with their deliveries, tries, log and mails
-JUST = timedelta(hours=1)  # whoever had it in hand then is long done
-DELIVERED_FOR = timedelta(minutes=2)  # longer than a lease, so that no try of it is still to be recorded
-FAILED_FOR = timedelta(days=7)  # for somebody to mend the receiver and press Retry Webhook
+SLICE = 10.0  # seconds that a job takes at most
+BATCH = 50  # leads per transaction, with their deliveries, attempts, log and mails
+RECENT = timedelta(hours=1)  # a drain that was sending it before that has ended long ago
+DELIVERED_FOR = timedelta(minutes=2)  # longer than a lease, so that all its attempts are recorded
+FAILED_FOR = timedelta(days=7)  # time to repair the receiver and press Retry Webhook
 CUT = "Cut out: the lead was anonymised."
 
 _BUSY = or_(Delivery.state == DeliveryState.PENDING, Delivery.retry_at.is_not(None))
 
 
 def forget(stopping: Callable[[], bool] = lambda: False) -> None:
-    """One turn: everything that is to be forgotten, for ten seconds or until `stopping()`; rings if more is left."""
+    """Deletes and anonymises all leads whose time has come, for SLICE seconds or until `stopping()`; rings if some are
+    left."""
     ends_at = time.monotonic() + SLICE
 
     def time_is_left() -> bool:
@@ -59,19 +60,19 @@ def forget(stopping: Callable[[], bool] = lambda: False) -> None:
         db.session.execute(delete(AutoresponseCount).where(AutoresponseCount.day < today()))
     done = _anonymise_delivered(time_is_left) and _delete_old(time_is_left)
     if not done and not stopping():
-        lanes.ring_forget()
+        rings.ring_forget()
 
 
 def _delete_old(time_is_left: Callable[[], bool]) -> bool:
-    """Deletes what is too old, interface after interface, deleted ones too; whether all of it is done."""
+    """Deletes leads that are too old, of deleted interfaces too; returns whether all are deleted."""
     with read_only():
-        asking = db.session.execute(
+        limited = db.session.execute(
             select(Interface.id, Interface.account_id, Interface.retention_days).where(
                 Interface.retention_days.is_not(None)
             )
         ).all()
         end_transaction()
-    return all(_delete_of(row.id, row.account_id, row.retention_days or 0, time_is_left) for row in asking)
+    return all(_delete_of(row.id, row.account_id, row.retention_days or 0, time_is_left) for row in limited)
 
 
 def _delete_of(interface_id: int, account_id: int, days: int, time_is_left: Callable[[], bool]) -> bool:
@@ -79,7 +80,7 @@ def _delete_of(interface_id: int, account_id: int, days: int, time_is_left: Call
     deleted = 0
     while time_is_left():
         with transaction():
-            ids = _locked(*old)
+            ids = _lock(*old)
             _delete(ids)
         deleted += len(ids)
         if len(ids) < BATCH:
@@ -97,15 +98,15 @@ def _delete_of(interface_id: int, account_id: int, days: int, time_is_left: Call
 
 
 def _is_at_rest() -> ColumnElement[bool]:
-    """Nothing of the lead is on its way, or was until just now."""
-    just = utcnow() - JUST
-    unsettled = or_(_BUSY, Delivery.last_at > just, Webhook.state_changed_at > just)
+    """SQL: no delivery of the lead is due, was tried recently, or had its webhook's state changed recently."""
+    recently = utcnow() - RECENT
+    unsettled = or_(_BUSY, Delivery.last_at > recently, Webhook.state_changed_at > recently)
     delivery = exists().where(Delivery.lead_id == Lead.id, Delivery.webhook_id == Webhook.id, unsettled)
     return ~delivery
 
 
-def _locked(*wanted: Any) -> list[int]:
-    """The ids of some leads, oldest first, their lanes locked; looked at again once they are."""
+def _lock(*wanted: Any) -> list[int]:
+    """Locks the lanes of a batch of leads; returns the ids of those that still match after that, oldest first."""
     found = select(Lead.id).where(*wanted).order_by(Lead.id).limit(BATCH)
     ids = list(db.session.scalars(found))
     connection = db.session.connection()
@@ -116,7 +117,7 @@ def _locked(*wanted: Any) -> list[int]:
 
 
 def _delete(ids: Sequence[int]) -> None:
-    """Deletes leads and all that hangs on them. Mails before the log: one being sent right now writes into it."""
+    """Deletes leads and all rows that refer to them. Mails before the log: a mail that is being sent writes to it."""
     deliveries = select(Delivery.id).where(Delivery.lead_id.in_(ids)).scalar_subquery()
     for statement in (
         delete(ReportEntry).where(ReportEntry.delivery_id.in_(deliveries)),
@@ -130,10 +131,10 @@ def _delete(ids: Sequence[int]) -> None:
 
 
 def _anonymise_delivered(time_is_left: Callable[[], bool]) -> bool:
-    """Blanks the leads that were to be known only until they are delivered; whether all of it is done."""
+    """Anonymises the leads that are kept only until they are delivered; returns whether all are anonymised."""
     while time_is_left():
         with transaction():
-            ids = _locked(text("leads.blank_due"), _is_over(), ~_has_mail_to_send())
+            ids = _lock(text("leads.blank_due"), _is_over(), ~_has_mail_to_send())
             _anonymise(ids)
         if len(ids) < BATCH:
             return True
@@ -141,12 +142,12 @@ def _anonymise_delivered(time_is_left: Callable[[], bool]) -> bool:
 
 
 def _is_over() -> ColumnElement[bool]:
-    """Delivered, or failed for good and a while ago, or cancelled: its interface was deleted."""
+    """SQL: the lead was delivered, failed for good a while ago, or was cancelled because its interface was deleted."""
     now, state = utcnow(), Delivery.state
     over = or_(
         and_(state == DeliveryState.DELIVERED, Delivery.last_at < now - DELIVERED_FOR),
         and_(state == DeliveryState.FAILED, Delivery.last_at < now - FAILED_FOR),
-        and_(state == DeliveryState.CANCELLED, Webhook.state_changed_at < now - JUST),
+        and_(state == DeliveryState.CANCELLED, Webhook.state_changed_at < now - RECENT),
     )
     return exists().where(Delivery.lead_id == Lead.id, Delivery.webhook_id == Webhook.id, ~_BUSY, over)
 
@@ -156,54 +157,41 @@ def _has_mail_to_send() -> ColumnElement[bool]:
 
 
 def _anonymise(ids: Sequence[int]) -> None:
-    """Leaves of leads that there were some: when, from which campaign, with which answer."""
+    """Removes the visitors' data. What stays: when a lead came, from which campaign, and the response code."""
     parts = joinedload(Lead.interface, innerjoin=True), selectinload(Lead.deliveries)
     for lead in db.session.scalars(select(Lead).where(Lead.id.in_(ids)).options(*parts)):
-        _blank(lead)
+        _anonymise_one(lead)
         db.session.add(LeadLogEntry(lead_id=lead.id, action="anonymised"))
     deliveries = select(Delivery.id).where(Delivery.lead_id.in_(ids)).scalar_subquery()
-    tries = update(Attempt).where(Attempt.delivery_id.in_(deliveries), Attempt.code != NO_ANSWER)
+    attempts = update(Attempt).where(Attempt.delivery_id.in_(deliveries), Attempt.code != NO_ANSWER)
     mails = update(Mail).where(Mail.lead_id.in_(ids))
-    told = update(LeadLogEntry).where(LeadLogEntry.lead_id.in_(ids), LeadLogEntry.action == "autoresponded")
-    nobody: dict[str, Any] = {"recipients": [], "answers": {}, "last_error": ""}
+    autoresponded = update(LeadLogEntry).where(LeadLogEntry.lead_id.in_(ids), LeadLogEntry.action == "autoresponded")
+    emptied: dict[str, Any] = {"recipients": [], "answers": {}, "last_error": ""}
     for statement in (
-        tries.values(response=CUT, response_headers=[]),
+        attempts.values(response=CUT, response_headers=[]),
         mails.values(subject="Mail about an anonymised lead", body_text=CUT, body_html=CUT, reply_to=None),
-        mails.where(Mail.kind == AUTORESPONSE).values(nobody),
-        told.values(detail=""),
+        mails.where(Mail.kind == AUTORESPONSE).values(emptied),
+        autoresponded.values(detail=""),
     ):
         db.session.execute(statement.execution_options(synchronize_session=False))
 
 
-def _blank(lead: Lead) -> None:
+def _anonymise_one(lead: Lead) -> None:
     lead.name, lead.email, lead.visitor = "", "", None
     lead.fields = {key: _empty(value) for key, value in lead.fields.items()}
     lead.source = {"utm": lead.source.get("utm") or {}}
     lead.consents = [{**consent, "page": None} for consent in lead.consents]
-    lead.blank_due, lead.anonymised_at = False, utcnow()
+    lead.anonymise_after_delivery, lead.anonymised_at = False, utcnow()
     for delivery in lead.deliveries:
-        delivery.payload = _payload(lead)
+        delivery.payload = capture.payload_of(lead, lead.interface)
         if delivery.last_response and delivery.last_code != NO_ANSWER:
             delivery.last_response = CUT
 
 
 def _empty(value: object) -> object:
-    """Nothing, in the type the receiver knows the answer by; whether a box was ticked tells of nobody."""
+    """An empty answer of the same type, as the receiver expects it. A ticked box identifies no one, so it stays."""
     if isinstance(value, bool):
         return value
     if isinstance(value, list):
         return []
     return "" if isinstance(value, str) else None
-
-
-def _payload(lead: Lead) -> bytes:
-    return lead_payload(
-        event="lead.created",
-        lead_id=lead.public_id,
-        received_at=lead.received_at,
-        fields=lead.fields,
-        interface_id=lead.interface.public_id,
-        interface_name=lead.interface.name,
-        source=lead.source,
-        consents=lead.consents,
-    )

@@ -1,4 +1,4 @@
-"""What the page of one lead tells: the tries made of it, the request as it went out, and how to repeat it."""
+"""What the page of one lead shows: its attempts, the request as it was sent, and a command to repeat it."""
 
 import shlex
 from collections.abc import Sequence
@@ -13,8 +13,10 @@ from webapp.extensions import db
 from webapp.models import Attempt, Delivery, Lead, Reason
 from webapp.services.interfaces.field_types import shown
 from webapp.webhooks.outcome import NO_ANSWER
+from webapp.webhooks.sender import USER_AGENT
+from webapp.webhooks.signing import message_headers
 
-SHOWN = 25  # tries, the newest; a body may be 16 KB
+SHOWN = 25  # attempts, the newest; a body may have 16 KB
 MASK = "v1,••••••••••••"
 FAULTS = {
     "timeout": "Timed out",
@@ -29,7 +31,7 @@ FAULTS = {
 
 
 def attempts(delivery: Delivery | None) -> tuple[Sequence[Attempt], int]:
-    """The newest tries with whoever clicked, and how many there are in all."""
+    """The newest attempts with the users who asked for them, and the number of all attempts."""
     if delivery is None:
         return [], 0
     of_delivery = Attempt.delivery_id == delivery.id
@@ -39,7 +41,7 @@ def attempts(delivery: Delivery | None) -> tuple[Sequence[Attempt], int]:
 
 
 def code_words(attempt: Attempt) -> str:
-    """What its code means: 503 is Service Unavailable, 999 Timed out or what else there was instead of an answer."""
+    """What its code means: Service Unavailable for 503; for 999 what happened instead, such as Timed out."""
     if attempt.code == NO_ANSWER:
         return FAULTS.get(attempt.error or "", "No answer")
     try:
@@ -49,7 +51,7 @@ def code_words(attempt: Attempt) -> str:
 
 
 def reason(attempt: Attempt) -> str:
-    """Why it was made, and by whom."""
+    """Why the attempt was made, and for which user."""
     if attempt.reason == Reason.AUTOMATIC:
         return "Automatic"
     what = "Test" if attempt.reason == Reason.TEST else "Retry Webhook"
@@ -57,13 +59,12 @@ def reason(attempt: Attempt) -> str:
 
 
 def request_headers(delivery: Delivery, attempt: Attempt) -> str:
-    """The headers that matter, a line each; the signature was not kept, and is not shown."""
-    signature = [f"webhook-signature: {MASK}"] if attempt.signed_with_id else []
-    return "\n".join([*_headers(delivery, attempt.timestamp), *signature])
+    """The headers that matter, one per line. The signature is masked: it was not kept."""
+    return "\n".join(_headers(delivery, attempt.timestamp, MASK if attempt.signed_with_id else None))
 
 
 def response(attempt: Attempt) -> str:
-    """The answer as it came: code, headers, body. Without an answer, what happened."""
+    """The response as it came: code, headers, body. Without a response, what happened."""
     if attempt.code == NO_ANSWER:
         return attempt.response
     headers = "".join(f"{name}: {value}\n" for name, value in attempt.response_headers)
@@ -71,9 +72,9 @@ def response(attempt: Attempt) -> str:
 
 
 def curl(delivery: Delivery, attempt: Attempt | None) -> str | None:
-    """A command for a POSIX shell that repeats the request, unsigned; None where there is no URL to send it to.
+    """A command for a POSIX shell that repeats the request, unsigned; None if the webhook has no URL.
 
-    Every part is quoted by shlex: a visitor who writes `'; rm -rf ~; '` into a form writes it into a JSON string.
+    Every part is quoted by shlex: if a visitor writes `'; rm -rf ~; '` into a form, it stays a part of a JSON string.
     """
     url = delivery.webhook.url
     if not url:
@@ -85,9 +86,9 @@ def curl(delivery: Delivery, attempt: Attempt | None) -> str | None:
 
 
 def fields(lead: Lead) -> list[tuple[str, str, str]]:
-    """Every answer as (label, type, what people read), in the order they were asked, consents aside.
+    """Every answer as (label, type, text), in the order of the questions, without consents.
 
-    A field that was removed keeps its label; what was never a field of ours is called by its key.
+    A removed field keeps its label. An answer that never had a field has its key as the label.
     """
     known = {field.key: field for field in (*lead.interface.removed_fields, *lead.interface.fields)}
     agreed = {entry["key"] for entry in lead.consents}
@@ -99,10 +100,10 @@ def fields(lead: Lead) -> list[tuple[str, str, str]]:
 
 
 def consents(lead: Lead) -> list[dict[str, Any]]:
-    """What was agreed to, or not: text, version, given, page, and `at` as a datetime."""
+    """What the visitor agreed to, or not: text, version, given, page, and `at` as a datetime."""
     return [{**entry, "at": datetime.fromisoformat(entry["at"])} for entry in lead.consents]
 
 
-def _headers(delivery: Delivery, timestamp: int | None) -> list[str]:
-    sent = [f"webhook-timestamp: {timestamp}"] if timestamp is not None else []
-    return ["content-type: application/json", "user-agent: Leadhook/1.0", f"webhook-id: {delivery.message_id}", *sent]
+def _headers(delivery: Delivery, timestamp: int | None, signature: str | None = None) -> list[str]:
+    headers = {"user-agent": USER_AGENT, **message_headers(delivery.message_id, timestamp, signature)}
+    return [f"{name}: {value}" for name, value in headers.items()]

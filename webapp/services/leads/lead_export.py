@@ -1,4 +1,4 @@
-"""Leads as CSV, as many as match, a few hundred in memory at a time."""
+"""Leads as CSV: all that match, with one batch in memory at a time."""
 
 import csv
 import io
@@ -10,20 +10,19 @@ from sqlalchemy import Row, Select, func, select
 
 from webapp.db.transactions import end_transaction
 from webapp.extensions import db
-from webapp.models import Delivery, Field, Interface, Lead
+from webapp.models import Delivery, Field, Interface, Lead, Status
 from webapp.services import audit
-from webapp.services.intake.submissions import CLICK_IDS
 from webapp.services.interfaces.field_types import SENT, shown
-from webapp.services.leads.lead_list import WORD, Filter, Status, key, matching
-from webapp.webhooks.payload import UTM
+from webapp.services.leads.lead_list import WORD, Filter, key, matching
+from webapp.webhooks.payload import CLICK_IDS, UTM
 
 BATCH = 500
-BOM = "\ufeff"  # without it Excel reads UTF-8 as something else
+BOM = "\ufeff"  # without it Excel does not read the file as UTF-8
 FIRST = ("Lead", "Received (UTC)", "Interface", "Webhook Status", "Response code", "Webhook Response", "Test")
 LAST = ("page_url", "page_title", "referrer", *(f"utm_{name}" for name in UTM), *CLICK_IDS, "ip", "user_agent")
 
-# At the beginning of a cell, spaces and quotes aside, in full width as well. Further on: where a spreadsheet that parts
-# cells at semicolons begins another one; there "- item" and ";-)" stay as they are,
+# The beginning of a formula: at the start of a cell, after spaces and quotes, also in full-width characters; and inside
+# a cell where a spreadsheet that splits at semicolons starts another cell. There "- item" and ";-)" stay as they are,
 # "- cmd|'x'!A0" does not.
 _FORMULA = re.compile(
     r"""^(?=[\s"'\u200b-\u200f\ufeff]*[=+\-@＝＋－＠]|[\t\r\n])"""
@@ -33,7 +32,7 @@ _E164 = re.compile(r"\+[1-9][0-9]{6,14}")
 
 
 def lines(wanted: Filter) -> Iterator[str]:
-    """The file in pieces: every lead that matches, newest first. No transaction is open between the pieces."""
+    """The file in pieces: every matching lead, newest first. No transaction is open between the pieces."""
     keys = _field_keys(wanted)
     end_transaction()
     yield BOM + _text([[*FIRST, *keys, *LAST]])
@@ -48,16 +47,16 @@ def lines(wanted: Filter) -> Iterator[str]:
 
 
 def record(wanted: Filter) -> None:
-    """Writes into the audit log that these leads were asked for; what was searched for may be a visitor's name."""
+    """Writes the export to the audit log, without the words of a search: they may be a visitor's name."""
     asked = {**wanted.arguments, **({"q": "a search"} if wanted.q else {})}
     detail = ", ".join(f"{name}: {word}" for name, word in asked.items())
     audit.record("lead.exported", wanted.account_id, "CSV", detail=detail)
 
 
 def cell(value: object) -> str:
-    """A value as a cell that no spreadsheet takes for a formula; a phone number in E.164 stays one, and so do numbers.
+    """A value as a cell that no spreadsheet takes for a formula. Numbers and E.164 phone numbers stay as they are.
 
-    Several options stand in one cell with semicolons.
+    Several options are in one cell, separated by semicolons.
     """
     text = "; ".join(map(str, value)) if isinstance(value, list) else shown(value)
     is_plain = isinstance(value, int | float) or _E164.fullmatch(text)
@@ -80,7 +79,7 @@ def _query(wanted: Filter) -> Select[Any]:
 
 
 def _field_keys(wanted: Filter) -> list[str]:
-    """The keys of the answers, in the order of the forms; those of removed fields, too, for leads carry them."""
+    """The keys of the answers, in the order of the forms; those of removed fields too, because leads contain them."""
     position, first = func.min(Field.position), func.min(Field.id)
     asked = (Interface.account_id == wanted.account_id, Field.type.in_(SENT))
     keys = select(Field.key).join(Interface).where(*asked).group_by(Field.key)

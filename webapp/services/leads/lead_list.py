@@ -1,12 +1,12 @@
-"""The Leads page: which leads, in which order, and how many of each status, on a million rows as on ten.
+"""The Leads page: which leads, in which order, and how many of each status; as fast with a million leads as with ten.
 
-Pages are keysets by id, which skip nothing over. Counts stop at 10,000 and say so. Payloads are not loaded.
+Pages are read by keyset of the id, so that no lead is skipped. Counts stop at 10,000 and say so. Payloads are not
+loaded.
 """
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import timedelta
-from enum import StrEnum
 from typing import Any, NamedTuple
 
 from sqlalchemy import ColumnElement, Select, and_, case, false, func, or_, select
@@ -14,57 +14,33 @@ from sqlalchemy.orm import aliased, defer, joinedload, selectinload
 from werkzeug.exceptions import NotFound
 
 from webapp.clock import utcnow
+from webapp.db.pages import Page, read_page
 from webapp.extensions import db
-from webapp.models import Delivery, DeliveryState, Interface, Lead
-from webapp.services.intake.submissions import clean
+from webapp.models import Delivery, Interface, Lead, Status
+from webapp.models.status import delivery_rules
+from webapp.services.intake.validation import clean
 
 PAGE = 25
 MOST = 10_000  # leads are counted up to here
+# Shown as filters even if no lead has this status.
+ALWAYS_OFFERED = (Status.DELIVERED, Status.RETRYING, Status.FAILED, Status.HELD, Status.NO_WEBHOOK)
 RECEIVED = {"24h": timedelta(hours=24), "7d": timedelta(days=7), "30d": timedelta(days=30), "90d": timedelta(days=90)}
-
-
-class Status(StrEnum):
-    """A lead's Webhook Status as a filter: the word on the screen, lower case in the URL."""
-
-    DELIVERED = "Delivered"
-    QUEUED = "Queued"
-    RETRYING = "Retrying"
-    FAILED = "Failed"
-    HELD = "Held"
-    CANCELLED = "Cancelled"
-    NO_WEBHOOK = "No webhook"
-    SPAM = "Spam"
-
-    @property
-    def slug(self) -> str:
-        return self.value.lower().replace(" ", "-")
-
-    @property
-    def permanent(self) -> bool:
-        """Whether it is offered as a filter even where no lead has it."""
-        return self not in (Status.QUEUED, Status.CANCELLED, Status.SPAM)
 
 
 _Earlier = aliased(Lead)
 _REAL = and_(~_Earlier.test, _Earlier.spam.is_(None))
 _BY_SLUG = {status.slug: status for status in Status}
-_PENDING = Delivery.state == DeliveryState.PENDING
 _IS = {
     Status.SPAM: Lead.spam.is_not(None),
-    Status.DELIVERED: Delivery.state == DeliveryState.DELIVERED,
-    Status.QUEUED: and_(_PENDING, Delivery.tries == 0),
-    Status.RETRYING: and_(_PENDING, Delivery.tries > 0),
-    Status.FAILED: Delivery.state == DeliveryState.FAILED,
-    Status.HELD: Delivery.state == DeliveryState.HELD,
-    Status.CANCELLED: Delivery.state == DeliveryState.CANCELLED,
     Status.NO_WEBHOOK: Delivery.id.is_(None),
+    **delivery_rules(Delivery.retry_at.is_not(None), Delivery.retry_at.is_(None), Delivery.state, Delivery.tries),
 }
 WORD = case(*((condition, status.value) for status, condition in _IS.items()))
 _OF_DELIVERY = case(*((condition, status.value) for status, condition in _IS.items() if status != Status.SPAM))
 
 
 class Number(NamedTuple):
-    """A count; where not `exact`, there are at least so many."""
+    """A count. Unless it is `exact`, there are at least this many."""
 
     least: int
     exact: bool = True
@@ -72,7 +48,7 @@ class Number(NamedTuple):
 
 @dataclass(frozen=True)
 class Filter:
-    """What of an account's leads is looked at. Made by `of`, which forgives what it does not understand."""
+    """Which leads of an account to show. Made by `of`, which ignores what it does not understand."""
 
     account_id: int
     status: Status | None = None
@@ -82,58 +58,38 @@ class Filter:
 
     @classmethod
     def of(cls, account_id: int, status: str = "", q: str = "", interface: str = "", received: str = "") -> "Filter":
-        """The filter that words from a URL ask for."""
+        """The filter for the values of a URL's query."""
         since = received if received in RECEIVED else ""
         return cls(account_id, _BY_SLUG.get(status), clean(q)[:200], clean(interface)[:40], since)
 
     @property
     def narrow(self) -> bool:
-        """Whether it leaves out any lead but by status."""
+        """Whether it filters by anything besides the status."""
         return bool(self.q or self.interface or self.received)
 
     @property
     def arguments(self) -> dict[str, str]:
-        """Its words in a URL."""
+        """The filter as values of a URL's query."""
         words = {"status": self.status.slug if self.status else "", "q": self.q}
         words |= {"interface": self.interface, "received": self.received}
         return {name: word for name, word in words.items() if word}
 
 
-@dataclass(frozen=True)
-class Page:
-    """Leads, newest first; `prev` and `next` are the ids of leads to go on from, None at an end."""
-
-    leads: Sequence[Lead]
-    prev: str | None
-    next: str | None
-
-
-def page(wanted: Filter, before: str = "", after: str = "", size: int = PAGE) -> Page:
-    """The leads that end `before` a lead of that id, or that come `after` it; ids nobody knows are ignored."""
+def page(wanted: Filter, before: str = "", after: str = "", size: int = PAGE) -> Page[Lead, str]:
+    """The leads just before the one with the id `before`, or just after `after`; unknown ids are ignored."""
     newer, older = _cursor(wanted, before), _cursor(wanted, after)
-    found, place = matching(select(Lead).options(*_light()), wanted), key(wanted)
-    if newer is not None:
-        leads = db.session.scalars(found.where(place > newer).order_by(place).limit(size + 1)).all()
-        if len(leads) > size:
-            return _page(list(reversed(leads[:size])), prev=True, next=True)
-        older = None  # too few for a page of their own: the first page shows them all
-    if older is not None:
-        found = found.where(place < older)
-    leads = db.session.scalars(found.order_by(place.desc()).limit(size + 1)).all()
-    return _page(leads[:size], prev=older is not None, next=len(leads) > size)
+    found = matching(select(Lead).options(*_light()), wanted)
+    return read_page(found, key(wanted), lambda lead: str(lead.public_id), before=newer, after=older, size=size)
 
 
-def _page(leads: Sequence[Lead], prev: bool, next: bool) -> Page:  # noqa: A002 - the word on the button
-    return Page(leads, leads[0].public_id if leads and prev else None, leads[-1].public_id if leads and next else None)
-
-
-EARLIER = 99  # submissions of one visitor are counted up to here
+EARLIER = 99  # leads of one visitor are counted up to here
 
 
 def earlier(leads: Sequence[Lead]) -> dict[int, int]:
-    """By lead id, how many leads its visitor had sent through the same interface before; only where there were any.
+    """By lead id, how many leads its visitor sent through the same interface before, up to 99. Leads with none are left
+    out.
 
-    One statement for a whole page, a short range of an index for each of its leads; up to 99 are counted.
+    One statement for a whole page; it reads a short range of an index for each lead.
     """
     asked = [lead.id for lead in leads if not lead.test and lead.visitor]
     if not asked:
@@ -149,7 +105,7 @@ def _same_visitor(one: Any, other: Any) -> tuple[ColumnElement[bool], ...]:
 
 
 def _light() -> tuple[Any, ...]:
-    """What a row shows and `leads.retryable` asks, in two statements, without the long parts."""
+    """Loads what a row shows and what `leads.retryable` reads, in two statements, without the long columns."""
     webhook = joinedload(Lead.interface, innerjoin=True).selectinload(Interface.webhooks)
     delivery = selectinload(Lead.deliveries).options(defer(Delivery.payload), joinedload(Delivery.webhook))
     return defer(Lead.fields), defer(Lead.source), defer(Lead.consents), webhook, delivery
@@ -163,7 +119,7 @@ def _cursor(wanted: Filter, public_id: str) -> int | None:
 
 
 def matching(query: Select[Any], wanted: Filter) -> Select[Any]:
-    """`query` over leads, left to those that match; spam only where it is asked for."""
+    """`query` for leads, limited to those that match; spam only if the filter asks for it."""
     is_spam = wanted.status == Status.SPAM
     query = query.where(Lead.account_id == wanted.account_id, _IS[Status.SPAM] if is_spam else Lead.spam.is_(None))
     if wanted.interface:
@@ -178,9 +134,9 @@ def matching(query: Select[Any], wanted: Filter) -> Select[Any]:
 
 
 def key(wanted: Filter) -> Any:
-    """The lead's id, by which pages are ordered and cut, from the table whose index finds what is wanted in that order.
+    """The lead's id, to order and cut pages by; from the table whose index finds the matching leads in this order.
 
-    Three failed leads among a million are found by their deliveries; ordered by `leads.id`, all are walked over.
+    Three failed leads among a million are found by their deliveries. Ordered by `leads.id`, all leads would be read.
     """
     return Delivery.lead_id if _by_delivery(wanted) else Lead.id
 
@@ -195,16 +151,16 @@ def _interface_id(wanted: Filter) -> Any:
 
 
 def _first_since(wanted: Filter) -> Any:
-    """The id from which leads are recent enough: one look into an index, so that a page stays a range of ids."""
+    """The id of the first lead that is recent enough: one index lookup, so that a page stays a range of ids."""
     since = utcnow() - RECEIVED[wanted.received]
     recent = select(Lead.id).where(Lead.account_id == wanted.account_id, Lead.received_at >= since)
     return recent.order_by(Lead.received_at, Lead.id).limit(1).scalar_subquery()
 
 
 def _search(q: str) -> ColumnElement[bool]:
-    """By id, or by part of name, address or what a visitor is known by.
+    """Finds by id, or by a part of the name, of the address or of what identifies the visitor.
 
-    SQLite folds ASCII only, so other letters are also tried in other cases.
+    SQLite ignores case only for ASCII, so text with other letters is also searched in other cases.
     """
     if q.startswith("lead_"):
         return Lead.public_id.startswith(q, autoescape=True)
@@ -214,10 +170,10 @@ def _search(q: str) -> ColumnElement[bool]:
 
 
 def counts(wanted: Filter) -> dict[Status | None, Number]:
-    """How many leads of each status match, whatever status is asked for; None is all of them but spam.
+    """How many leads match, by status; the filter's own status is ignored. None: all of them except spam.
 
-    Up to 10,000 matching leads are counted in one pass. Beyond that, an account's statuses are counted one by one over
-    the index of deliveries; where more narrows it, what was seen is a lower bound.
+    Up to 10,000 matching leads are counted in one pass. If there are more, each status is counted by the index of
+    deliveries; with a filter besides the status, the counts of that one pass are lower bounds.
     """
     everything = replace(wanted, status=None)
     seen = matching(select(Lead.id.label("id")), everything).limit(MOST + 1).subquery()
@@ -244,13 +200,13 @@ def _number(found: int) -> Number:
 
 
 def interfaces(account_id: int) -> Sequence[Interface]:
-    """The account's interfaces for the filter, by name; deleted ones too, whose leads are kept."""
+    """The account's interfaces for the filter, by name; deleted ones too, because their leads are kept."""
     of_account = select(Interface).where(Interface.account_id == account_id)
     return db.session.scalars(of_account.order_by(Interface.name, Interface.id).limit(500)).all()
 
 
 def rows(account_id: int, public_ids: Sequence[str]) -> Sequence[Lead]:
-    """These leads as a page has them; NotFound if any of them is not the account's."""
+    """These leads, loaded as for a page; NotFound if any of them is not the account's."""
     ids = {clean(public_id) for public_id in public_ids}
     query = select(Lead).options(*_light()).where(Lead.account_id == account_id, Lead.public_id.in_(ids))
     found = db.session.scalars(query.order_by(Lead.id.desc())).all()

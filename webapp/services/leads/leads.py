@@ -1,4 +1,4 @@
-"""Leads that are there: sent again, taken out of Spam; and tests. How a submission becomes one: capture.py."""
+"""Stored leads: sends them again, takes them out of Spam; sends test leads. capture.py stores leads."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -8,13 +8,14 @@ from sqlalchemy.orm import joinedload, selectinload
 from werkzeug.exceptions import NotFound
 
 from webapp.clock import now_sql
-from webapp.db.transactions import after_commit, read_autocommit
-from webapp.delivery import lanes, states
+from webapp.db.transactions import after_commit
+from webapp.delivery import rings, states
 from webapp.extensions import db
-from webapp.models import Delivery, DeliveryState, Interface, Lead, LeadLogEntry, Webhook, WebhookState
+from webapp.models import Delivery, DeliveryState, Interface, Lead, LeadLogEntry, Status, Webhook, WebhookState
 from webapp.services import audit
 from webapp.services.errors import Refused
-from webapp.services.intake import capture, consents
+from webapp.services.intake import capture
+from webapp.services.intake.answers import consents_given
 from webapp.services.interfaces import field_types, interface_mails, interfaces
 
 
@@ -27,9 +28,9 @@ def get(account_id: int, public_id: str) -> Lead:
 
 
 def send_test(interface: Interface, user_id: int) -> Delivery:
-    """Sends a lead marked as a test, with every field of the form, through the worker like any other; no mail goes out.
+    """Sends a lead marked as a test, with every field of the form, through the worker like any other. Sends no mail.
 
-    Poll the delivery by its message_id: its status is Queued until the one try is over.
+    Poll the delivery by its message_id: its status is Queued until its only attempt is over.
     """
     webhook = interface.webhook
     if not webhook.url:
@@ -39,37 +40,30 @@ def send_test(interface: Interface, user_id: int) -> Delivery:
     asked = [field for field in interface.fields if field.type in field_types.SENT]
     fields = {field.key: field_types.sample(field) for field in asked}
     source = {"page_url": interfaces.form_url(interface)}
-    db.session.flush()  # the interface may be of this transaction
-    given = consents.given(asked, fields, source["page_url"])
-    values = capture.lead_values(interface, asked, fields, source, consents=given, test=True)
-    lead = Lead(interface=interface, **values)
+    db.session.flush()  # the interface may be new in this transaction
+    given = consents_given(asked, fields, source["page_url"])
+    lead = Lead(interface=interface, **capture.new_lead(interface, fields, source, consents=given, test=True).columns)
     db.session.add(lead)
     interfaces.record("tested", interface)
-    return _promise(lead, retry_at=now_sql(), retried_by_id=user_id)
+    return _add_delivery(lead, retry_at=now_sql(), retried_by_id=user_id)
 
 
-def _promise(lead: Lead, **more: Any) -> Delivery:
-    """Adds the delivery of a lead, and rings after the commit."""
+def _add_delivery(lead: Lead, **more: Any) -> Delivery:
+    """Adds a lead's delivery, and rings after the commit."""
     interface, webhook = lead.interface, lead.interface.webhook
-    delivery = Delivery(lead=lead, **capture.delivery_values(lead, interface, webhook), **more)
+    delivery = Delivery(lead=lead, **capture.delivery_columns(lead, interface, webhook), **more)
     db.session.add(delivery)
     if interface.anonymises and not lead.test:
-        lead.blank_due = True  # once this is delivered
+        lead.anonymise_after_delivery = True
     if delivery.state == DeliveryState.PENDING:
         capture.ring(webhook.id)
     return delivery
 
 
-def of_nonce(nonce: str) -> str | None:
-    """The public id of the lead that has this nonce, if there is one. Reads what is committed."""
-    with read_autocommit() as connection:
-        return connection.scalar(select(Lead.public_id).where(Lead.nonce == nonce))
-
-
 def not_spam(account_id: int, public_id: str, user_id: int) -> Lead:
-    """Takes a lead out of Spam, promises its delivery and writes its notification, once; NotFound as in `get`.
+    """Takes a lead out of Spam, and adds its delivery and its notification, once; NotFound as in `get`.
 
-    Refused where its interface was deleted: there is nobody left to hand it on to.
+    Refused if its interface was deleted: there is no one left to send it to.
     """
     lead = get(account_id, public_id)
     interface = lead.interface
@@ -80,8 +74,8 @@ def not_spam(account_id: int, public_id: str, user_id: int) -> Lead:
         return lead
     db.session.refresh(lead)
     if interface.webhook.url:
-        _promise(lead, due_at=now_sql())
-    interface_mails.tell(lead, interface, interface.fields)
+        _add_delivery(lead, due_at=now_sql())
+    interface_mails.write_mails(lead, interface)
     db.session.add(LeadLogEntry(lead_id=lead.id, action="notspam", user_id=user_id))
     audit.record("lead.not_spam", account_id, lead.public_id)
     return lead
@@ -96,21 +90,21 @@ def retryable(lead: Lead) -> str | None:
     if lead.interface.archived_at:
         return "Its interface was deleted."
     if lead.anonymised_at:
-        return "It was anonymised, as its interface asks: there is nothing left to send."
+        return "It was anonymised, as its interface’s settings say. There is nothing left to send."
     if not webhook.url:
         return "Its interface has no Lead Webhook URL."
     if webhook.state == WebhookState.PAUSED:
-        return "The webhook is paused. It goes out when the webhook is resumed."
-    if delivery and delivery.status == "Queued":
+        return "The webhook is paused. The lead is sent when the webhook is resumed."
+    if delivery and delivery.status == Status.QUEUED:
         return "It is being sent right now."
     return None
 
 
 def retry(account_id: int, public_ids: Sequence[str], user_id: int) -> int:
-    """Sends leads once more: the same bytes and webhook-id, a fresh timestamp and signature, the current URL and token.
+    """Sends leads again: the same bytes and webhook-id, a new timestamp and signature, the current URL and token.
 
-    Returns how many were queued; one that is under way already, or cannot be sent, counts 0. NotFound if any is not
-    the account's. A lead that had no webhook gets its delivery now.
+    Returns how many were queued: not those that are being sent already or cannot be sent. NotFound if any is not the
+    account's. A lead that had no webhook gets its delivery now.
     """
     wanted = set(public_ids)
     scope = Lead.account_id == account_id, Lead.public_id.in_(wanted)
@@ -126,14 +120,15 @@ def retry(account_id: int, public_ids: Sequence[str], user_id: int) -> int:
         number = "1 lead" if len(queued) == 1 else f"{len(queued):,} leads"
         audit.record("lead.retried", account_id, number, detail=ids if len(ids) <= 500 else f"{ids[:496]} …")
     for webhook_id in {lead.interface.webhook.id for lead in queued}:
-        after_commit(lambda webhook_id=webhook_id: lanes.ring_unless_held(webhook_id))  # type: ignore[misc]
+        after_commit(lambda webhook_id=webhook_id: rings.ring_unless_locked(webhook_id))  # type: ignore[misc]
     return len(queued)
 
 
 def _lock_lanes(*scope: ColumnElement[bool]) -> None:
-    """Locks the lanes of these leads, as every change of many deliveries does: what is read after that is what is.
+    """Locks the lanes of these leads, as every bulk change does, so that what is read after that cannot change.
 
-    Else a batch recorded meanwhile could wait for us and we for it, and two clicks both find a lead without a delivery.
+    Without it a batch that is being recorded could wait for us and we for it, and two clicks could both find a lead
+    without a delivery.
     """
     of_leads = select(Webhook.id).join(Lead, Lead.interface_id == Webhook.interface_id).where(*scope).distinct()
     connection = db.session.connection()
@@ -147,10 +142,10 @@ def _with_webhook() -> tuple[Any, ...]:
 
 
 def _click(lead: Lead, user_id: int) -> bool:
-    """Sets the click where there is none, in one UPDATE, so that of two clicks one sends; whether this one did."""
+    """Sets the click if there is none, in one UPDATE, so that only one of two clicks sends; returns whether it did."""
     delivery = lead.delivery
     if delivery is None:
-        _promise(lead, due_at=now_sql(), retried_by_id=user_id)
+        _add_delivery(lead, due_at=now_sql(), retried_by_id=user_id)
         return True
     free = (Delivery.id == delivery.id, Delivery.retry_at.is_(None), Delivery.state != DeliveryState.CANCELLED)
     click = update(Delivery).where(*free).values(retry_at=now_sql(), retried_by_id=user_id)

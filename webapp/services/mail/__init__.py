@@ -1,1 +1,1 @@
-"""E-mails: written, handed to SMTP, shown in the mailbox."""
+"""E-mails: written as rows, sent by SMTP, shown in the mailbox."""

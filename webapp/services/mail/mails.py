@@ -1,8 +1,8 @@
-"""Mails: written as rows in the transaction of what they tell, then handed to SMTP, each at least once.
+"""Mails: written as rows in the transaction of the event they report, then sent by SMTP, each at least once.
 
-A mail goes again, with the same Message-ID, only where the process or the connection died between the server's
-acceptance and our commit. Two jobs at once do not send it twice: a mail is claimed, by a conditional UPDATE of its
-`due_at`, for longer than the longest conversation over it may last.
+A mail is sent again, with the same Message-ID, only if the process or the connection died between the server's
+acceptance and our commit. Two jobs at once do not send it twice: a job claims a mail by a conditional UPDATE of its
+`due_at`, for longer than the longest SMTP conversation about it.
 """
 
 import re
@@ -19,7 +19,7 @@ from sqlalchemy import ColumnElement, and_, case, exists, insert, literal, selec
 from webapp.clock import now_sql, utcnow
 from webapp.config import current_config
 from webapp.db.transactions import after_commit, end_transaction, read_only, transaction
-from webapp.delivery import lanes
+from webapp.delivery import rings
 from webapp.extensions import db
 from webapp.ids import ulid
 from webapp.models import Delivery, LeadLogEntry, Mail, MailState, Report, ReportEntry
@@ -28,16 +28,16 @@ from webapp.services.mail.smtp import Claimed, Handover
 
 log = structlog.get_logger()
 
-SLICE = 10.0  # seconds a job sends before the next one's turn
+SLICE = 10.0  # seconds that a job sends before it is the next job's turn
 LEASE = smtp.DEADLINE + 60.0
-WAITS = (30, 120, 600)  # seconds after the first temporary errors; then
+WAITS = (30, 120, 600)  # seconds to wait after the first temporary errors; after the others, WAIT
 WAIT = 3600
 SUBJECT_LIMIT = 200
-TOLD = {"lead_notification": "notified", "autoresponse": "autoresponded"}  # in the log of the lead a mail is about
-CUT = "The link in this mail was cut out once it was sent, for it lets its recipient in."
+LOG_ACTIONS = {"lead_notification": "notified", "autoresponse": "autoresponded"}  # in the lead's log, by kind of mail
+LINK_REMOVED = "The link in this mail was removed after sending, because it lets its recipient sign in."
 
 ADDRESS = re.compile(r"[^\s<>()\[\]\\,;:\"@\x00-\x1f\x7f]+@[^\s<>()\[\]\\,;:\"@\x00-\x1f\x7f]+")
-# Line breaks of every kind, and the marks that turn the direction of what follows in somebody's list of mails.
+# All kinds of line breaks, and marks that reverse the direction of the text after them in a list of mails.
 UNWANTED_IN_SUBJECT = re.compile(r"[\s\x00-\x1f\x7f-\x9f\u2028-\u202e\u2066-\u2069]+")
 
 
@@ -48,13 +48,13 @@ class Rendered(NamedTuple):
 
 
 def render(kind: str, base_url: str | None = None, **context: Any) -> Rendered:
-    """The three templates of templates/email/<kind>/; the subject is one line, whatever was put into it.
+    """Renders the three templates in templates/email/<kind>/. The subject is always one line.
 
-    Templates are given `link(endpoint, **values)`, an address below `base_url` (by default PUBLIC_URL).
+    Templates can call `link(endpoint, **values)`, which returns a URL below `base_url` (by default PUBLIC_URL).
     """
     environment = current_app.jinja_env
     context["link"] = _links(base_url or current_config.public_url)
-    # Not render_template(): its context processors read the session, and a visitor's request has none.
+    # Not render_template(): its context processors read the session, and a visitor's request has no session.
     subject = environment.get_template(f"email/{kind}/subject.txt").render(context)
     subject = _storable(UNWANTED_IN_SUBJECT.sub(" ", subject)).strip()[:SUBJECT_LIMIT]
     body = environment.get_template(f"email/{kind}/body.txt").render(context)
@@ -73,11 +73,11 @@ def write(
     rendered: Rendered | None = None,
     **context: Any,
 ) -> Mail:
-    """Adds a mail to the transaction at hand; it is sent after the commit, or kept where no SMTP server is configured.
+    """Adds a mail to the current transaction. It is sent after the commit, or kept if no SMTP server is configured.
 
-    Never refuses: a lead must not be lost to its notification. An address that is none is left out; a mail without any
-    fails at once, in words. The context is what the templates of `kind` name, or `rendered` what they gave already;
-    `lead_id` is for the lead's log.
+    Never refuses: a lead must not be lost because of its notification. Invalid addresses are left out; a mail without a
+    valid address fails at once, with the reason. `context` has the variables of the templates of `kind`; `rendered` is
+    their result, if they were rendered before. `lead_id` is for the lead's log.
     """
     rendered, addresses = rendered or render(kind, **context), _addresses(recipients)
     mail = Mail(
@@ -92,19 +92,19 @@ def write(
         lead_id=lead_id,
         signs_in=signs_in,
         state=_first_state(addresses),
-        last_error="" if addresses else "It has no valid address to go to.",
+        last_error="" if addresses else "It has no valid recipient address.",
     )
     db.session.add(mail)
     if mail.state == MailState.DUE:
-        after_commit(lanes.ring_mail)
+        after_commit(rings.ring_mail)
     elif mail.state == MailState.KEPT and lead_id is not None:
         db.session.flush()
-        log_told(mail.id, kind, lead_id, addresses)
+        log_sent(mail.id, kind, lead_id, addresses)
     return mail
 
 
 def _addresses(given: Iterable[str]) -> list[str]:
-    """Those that are addresses and nothing more, each once."""
+    """Those that are an address and nothing else, each once."""
     plain = [address for address in map(str.strip, given) if len(address) <= 320 and ADDRESS.fullmatch(address)]
     return list({address.lower(): address for address in plain}.values())
 
@@ -115,25 +115,25 @@ def _first_state(addresses: list[str]) -> MailState:
     return MailState.DUE if current_config.mail_server else MailState.KEPT
 
 
-def log_told(mail_id: int, kind: str, lead_id: int | None, recipients: list[str]) -> None:
-    """Writes into the logs of the leads a mail is about that it was sent (or kept): TOLD, or `reportmailed`."""
+def log_sent(mail_id: int, kind: str, lead_id: int | None, recipients: list[str]) -> None:
+    """Writes to the logs of a mail's leads that it was sent (or kept): an action of LOG_ACTIONS, or `reportmailed`."""
     detail = ", ".join(recipients)[:500]
     if lead_id is not None:
-        db.session.add(LeadLogEntry(lead_id=lead_id, action=TOLD[kind], detail=detail))
+        db.session.add(LeadLogEntry(lead_id=lead_id, action=LOG_ACTIONS[kind], detail=detail))
         return
-    told = select(ReportEntry.delivery_id).join(Report).where(Report.mail_id == mail_id)
+    reported = select(ReportEntry.delivery_id).join(Report).where(Report.mail_id == mail_id)
     values = literal(utcnow(), LeadLogEntry.at.type), literal("reportmailed"), literal(detail)
-    leads = select(Delivery.lead_id, *values).where(Delivery.id.in_(told))
+    leads = select(Delivery.lead_id, *values).where(Delivery.id.in_(reported))
     db.session.execute(insert(LeadLogEntry).from_select(["lead_id", "at", "action", "detail"], leads))
 
 
 def deliver_due(stopping: Callable[[], bool] = lambda: False) -> None:
-    """Hands due mails to the SMTP server, oldest first, for ten seconds or until `stopping()`; rings if more is due.
+    """Hands due mails to the SMTP server, oldest first, for ten seconds or until `stopping()`. Rings if more are due.
 
-    What the server refuses for now is tried again after 30 s, 2 min, 10 min, then hourly for three days.
+    A mail that the server refuses temporarily is retried after 30 s, 2 min and 10 min, then hourly for three days.
     """
     if not current_config.mail_server:
-        with transaction():  # written while there was one
+        with transaction():  # mails from a time when there was a server
             db.session.execute(update(Mail).where(_due()).values(state=MailState.KEPT))
         return
     ends_at = time.monotonic() + SLICE
@@ -143,19 +143,19 @@ def deliver_due(stopping: Callable[[], bool] = lambda: False) -> None:
 
     while time_is_left() and _any_due():
         try:
-            with smtp.Connection(current_app.extensions["mail"]) as connection:
-                _send_over(connection, time_is_left)
+            with smtp.SmtpConnection(current_app.extensions["mail"]) as connection:
+                _send_all(connection, time_is_left)
         except smtp.CannotConnect as error:
             log.warning("the mail server cannot be reached", error=str(error))
             with transaction():
                 _postpone_all(str(error))
             return
     if _any_due():
-        lanes.ring_mail()
+        rings.ring_mail()
 
 
-def _send_over(connection: smtp.Connection, time_is_left: Callable[[], bool]) -> None:
-    """One mail after the other, no transaction open while the server is spoken to."""
+def _send_all(connection: smtp.SmtpConnection, time_is_left: Callable[[], bool]) -> None:
+    """Sends one mail after the other. No transaction is open during the conversation with the server."""
     with transaction():
         claimed = _claim()
     while claimed:
@@ -166,7 +166,7 @@ def _send_over(connection: smtp.Connection, time_is_left: Callable[[], bool]) ->
 
 
 def _due() -> ColumnElement[bool]:
-    # A literal: SQLite uses a partial index only where the query repeats its condition word for word.
+    # A literal: SQLite uses a partial index only if the query repeats its condition word for word.
     return and_(text("mails.state = 'due'"), Mail.due_at <= now_sql())
 
 
@@ -178,7 +178,7 @@ def _any_due() -> bool:
 
 
 def _claim() -> Claimed | None:
-    """The next due mail, ours until the lease ends. What another job is claiming at this moment is passed over."""
+    """Claims the next due mail until the lease ends. Skips a mail that another job is claiming at this moment."""
     first = select(Mail.id).where(_due()).order_by(Mail.due_at, Mail.id).limit(1)
     ours = update(Mail).where(Mail.id == first.with_for_update(skip_locked=True).scalar_subquery())
     claim = ours.values(due_at=now_sql() + LEASE, tries=Mail.tries + 1)
@@ -188,10 +188,10 @@ def _claim() -> Claimed | None:
 
 
 def _record(claimed: Claimed, answer: Handover) -> None:
-    """Writes what became of a mail: sent, failed for good, or when it goes again."""
+    """Records the result: the mail was sent, failed permanently, or will be sent again at `due_at`."""
     mine = update(Mail).where(Mail.id == claimed.id, Mail.state == MailState.DUE)
-    values: dict[str, Any] = {"answers": {**claimed.answers, **answer.answers}, "last_error": answer.words[:500]}
-    accepted = [recipient for recipient, words in answer.answers.items() if not words]
+    values: dict[str, Any] = {"answers": {**claimed.answers, **answer.answers}, "last_error": answer.error[:500]}
+    accepted = [recipient for recipient, error in answer.answers.items() if not error]
     if accepted:
         values["sent_at"] = utcnow()
     if len(values["answers"]) == len(claimed.recipients):
@@ -199,28 +199,28 @@ def _record(claimed: Claimed, answer: Handover) -> None:
     elif claimed.is_old:
         values["state"] = MailState.FAILED
     else:
-        mine = mine.where(Mail.tries == claimed.tries)  # or another job has claimed it since
+        mine = mine.where(Mail.tries == claimed.tries)  # else another job has claimed it since
         values["due_at"] = now_sql() + (WAITS[claimed.tries - 1] if claimed.tries <= len(WAITS) else WAIT)
     if "state" in values:
         values |= _without_link()
     recorded = mine.values(values).returning(Mail.id).execution_options(synchronize_session=False)
     is_recorded = db.session.execute(recorded).one_or_none() is not None
-    if accepted and is_recorded and (claimed.lead_id or not claimed.sent_at):  # a report's leads are told of it once
-        log_told(claimed.id, claimed.kind, claimed.lead_id, accepted)
-    if answer.words:
+    if accepted and is_recorded and (claimed.lead_id or not claimed.sent_at):  # the leads of a report log it once
+        log_sent(claimed.id, claimed.kind, claimed.lead_id, accepted)
+    if answer.error:
         log.warning("a mail was not accepted", mail=claimed.id, try_number=claimed.tries)
 
 
 def _without_link() -> dict[str, Any]:
-    """The bodies of a mail that is over and done with: a link that signs somebody in is not kept in them."""
+    """The bodies of a mail that is sent or failed: a link that signs a person in is not kept in them."""
     columns = {"body_text": Mail.body_text, "body_html": Mail.body_html}
-    return {name: case((Mail.signs_in, CUT), else_=column) for name, column in columns.items()}
+    return {name: case((Mail.signs_in, LINK_REMOVED), else_=column) for name, column in columns.items()}
 
 
-def _postpone_all(words: str) -> None:
-    """Nobody could be connected to: everything due waits, each mail for its own time; what is too old fails."""
+def _postpone_all(error: str) -> None:
+    """After a failed connection: every due mail waits, as long as its own number of tries says. Too old ones fail."""
     due = update(Mail).where(_due()).execution_options(synchronize_session=False)
-    tried = {"tries": Mail.tries + 1, "last_error": words[:500]}
+    tried = {"tries": Mail.tries + 1, "last_error": error[:500]}
     failed = {"state": MailState.FAILED, **tried, **_without_link()}
     db.session.execute(due.where(Mail.created_at < utcnow() - smtp.PATIENCE).values(failed))
     wait = case(*((Mail.tries == tries, seconds) for tries, seconds in enumerate(WAITS)), else_=WAIT)
@@ -228,7 +228,7 @@ def _postpone_all(words: str) -> None:
 
 
 def _domain() -> str:
-    """The sender's domain: a Message-ID from elsewhere looks forged."""
+    """The sender's domain. With another domain, a Message-ID looks forged."""
     return parseaddr(current_config.mail_default_sender)[1].rpartition("@")[2] or "localhost"
 
 
@@ -243,5 +243,5 @@ def _links(base_url: str) -> Callable[..., str]:
 
 
 def _storable(rendered: str) -> str:
-    """Without NUL and half characters, which databases refuse."""
+    """Without NUL and lone surrogates, which databases refuse."""
     return rendered.replace("\0", "").encode("utf-8", "replace").decode()

@@ -1,6 +1,6 @@
-"""One conversation with the SMTP server: Flask-Mail's connection with an end to its patience, and its answers kept.
+"""One conversation with the SMTP server: Flask-Mail's connection, with timeouts, verified TLS and kept answers.
 
-Flask-Mail gives its connection no time-out, verifies no certificate, and throws away which recipients were refused.
+Flask-Mail itself sets no timeout, verifies no certificate, and does not keep which recipients were refused.
 """
 
 import smtplib
@@ -23,27 +23,27 @@ import flask_mail
 from webapp.clock import utcnow
 from webapp.config import current_config
 
-TIMEOUT = 15.0  # seconds for the server's next word
-DEADLINE = 120.0  # seconds for all it has to say about one mail
-PATIENCE = timedelta(days=3)  # then a mail that was always refused for now has failed
+TIMEOUT = 15.0  # seconds for the server's next reply
+DEADLINE = 120.0  # seconds for the whole conversation about one mail
+PATIENCE = timedelta(days=3)  # a mail that is refused temporarily for longer has failed
 
-AUTO_SUBMITTED = {"autoresponse": "auto-replied"}  # by kind; so that no holiday notice answers (RFC 3834)
+AUTO_SUBMITTED = {"autoresponse": "auto-replied"}  # by kind of mail; stops holiday notices from answering (RFC 3834)
 
-# Lines of a mail hold 998 bytes at most; quoted-printable breaks longer ones, where Flask-Mail's 8bit sends them as is.
+# A line of a mail has at most 998 bytes. Quoted-printable breaks longer lines; Flask-Mail's 8bit does not.
 UTF8 = Charset("utf-8")
 UTF8.body_encoding = QP
 
-# Writes headers as they stand. Flask-Mail's own policy reads long ones again and decodes what looks encoded in them: so
-# a visitor's name would bring headers of its own, and an odd address crash it.
-AS_IT_STANDS = compat32.clone(linesep="\r\n", mangle_from_=False)
+# Writes headers without parsing them. Flask-Mail's own policy parses long headers again and decodes what looks encoded:
+# a visitor's name could then add headers, and an unusual address could crash it.
+HEADERS_UNPARSED = compat32.clone(linesep="\r\n", mangle_from_=False)
 
 
 class CannotConnect(Exception):
-    """No conversation came about; the text is a sentence."""
+    """The connection to the mail server failed. The text is a sentence."""
 
 
 class Claimed(NamedTuple):
-    """A mail as claimed for sending: plain values, for no transaction is open while it is sent."""
+    """A mail that was claimed for sending, as plain values, because no transaction is open while it is sent."""
 
     id: int
     kind: str
@@ -65,26 +65,26 @@ class Claimed(NamedTuple):
 
 
 class Handover(NamedTuple):
-    """What the server said: the last word on some recipients (empty: accepted), in words what went wrong.
+    """What the server answered. `answers`: the final answer for a recipient, empty if it accepted the mail.
 
-    `broken`: the connection is not to be used any more.
+    `error`: what went wrong, in sentences. `broken`: the connection must not be used again.
     """
 
     answers: dict[str, str]
-    words: str = ""
+    error: str = ""
     broken: bool = False
 
 
-class Connection(flask_mail.Connection):
-    """Entered, it is connected (or CannotConnect is raised); one mail after the other is handed over."""
+class SmtpConnection(flask_mail.Connection):
+    """A context manager that connects, or raises CannotConnect. Then `hand_over` sends one mail after the other."""
 
     server: smtplib.SMTP
 
-    def __enter__(self) -> "Connection":
+    def __enter__(self) -> "SmtpConnection":
         try:
             self.host = self.server = self.configure_host()
         except (smtplib.SMTPException, OSError) as error:
-            raise CannotConnect(f"The mail server could not be reached: {_words(error)}.") from error
+            raise CannotConnect(f"The mail server could not be reached: {_describe(error)}.") from error
         return self
 
     def __exit__(
@@ -97,7 +97,7 @@ class Connection(flask_mail.Connection):
     def configure_host(self) -> smtplib.SMTP:
         settings, context = self.mail, ssl.create_default_context()
         where: dict[str, Any] = {"host": settings.server, "port": settings.port, "timeout": TIMEOUT}
-        where["local_hostname"] = _own_name()  # or smtplib asks the DNS for it, which may take its time
+        where["local_hostname"] = _own_name()  # otherwise smtplib asks DNS for it, which can be slow
         host = smtplib.SMTP_SSL(**where, context=context) if settings.use_ssl else smtplib.SMTP(**where)
         try:
             if settings.use_tls:
@@ -110,46 +110,46 @@ class Connection(flask_mail.Connection):
         return host
 
     def hand_over(self, mail: Claimed) -> Handover:
-        """Sends a mail to those of its recipients who have no answer yet. Never raises for what a server may do."""
+        """Sends a mail to the recipients without a final answer. Never raises because of what the server does."""
         waiting = [recipient for recipient in mail.recipients if recipient not in mail.answers]
         addresses = {address: recipient for recipient in waiting if (address := _ascii(recipient))}
-        unsayable = dict.fromkeys(set(waiting) - set(addresses.values()), "An address must be written in ASCII")
+        not_ascii = dict.fromkeys(set(waiting) - set(addresses.values()), "An address must be written in ASCII")
         answer = self._send(mail, addresses) if addresses else Handover({})
-        words = [f"{recipient}: {why}." for recipient, why in unsayable.items()]
-        return answer._replace(answers=unsayable | answer.answers, words=" ".join([*words, answer.words]).strip())
+        errors = [f"{recipient}: {why}." for recipient, why in not_ascii.items()]
+        return answer._replace(answers=not_ascii | answer.answers, error=" ".join([*errors, answer.error]).strip())
 
     def _send(self, mail: Claimed, addresses: dict[str, str]) -> Handover:
         try:
             message = _message(mail)
             content = message.as_bytes()
-        except Exception as error:  # noqa: BLE001 - whatever it is: this mail would come again before all others
-            words = f"It cannot be written as an e-mail: {error}"
-            return Handover(dict.fromkeys(addresses.values(), words), words)
+        except Exception as error:  # noqa: BLE001 - any error: this mail would be first again and block the others
+            reason = f"It cannot be written as an e-mail: {error}"
+            return Handover(dict.fromkeys(addresses.values(), reason), reason)
         try:
             with self._until_deadline():
                 refused = self.server.sendmail(flask_mail.sanitize_address(message.sender), list(addresses), content)
         except smtplib.SMTPRecipientsRefused as error:
-            return self._judge(error.recipients, addresses, {})
+            return self._read_replies(error.recipients, addresses, {})
         except smtplib.SMTPDataError as error:
-            return self._judge(dict.fromkeys(addresses, (error.smtp_code, error.smtp_error)), addresses, {})
+            return self._read_replies(dict.fromkeys(addresses, (error.smtp_code, error.smtp_error)), addresses, {})
         except (smtplib.SMTPException, OSError) as error:
-            # Also a refused sender: that is the installation's mistake, and no mail's; it may be mended in three days.
-            return Handover({}, f"The mail server did not take it: {_words(error)}.", broken=True)
+            # Also a refused sender: that is a mistake of the installation, not of a mail. It can be fixed in time.
+            return Handover({}, f"The mail server did not accept it: {_describe(error)}.", broken=True)
         accepted = {recipient: "" for address, recipient in addresses.items() if address not in refused}
-        return self._judge(refused, addresses, accepted)
+        return self._read_replies(refused, addresses, accepted)
 
-    def _judge(
+    def _read_replies(
         self, refused: Mapping[str, tuple[int, bytes | str]], addresses: dict[str, str], accepted: dict[str, str]
     ) -> Handover:
-        """A 5xx is the last word on a recipient, a 4xx is not."""
-        said = {addresses[address]: f"{code} {_text(reply)}" for address, (code, reply) in refused.items()}
-        final = {recipient: words for recipient, words in said.items() if words.startswith("5")}
-        words = " ".join(f"{recipient} was refused: {answer}." for recipient, answer in said.items())
-        return Handover({**accepted, **final}, words, broken=self.server.sock is None)
+        """A 5xx is the final answer for a recipient. A 4xx is not, so that recipient is retried."""
+        replies = {addresses[address]: f"{code} {_text(reply)}" for address, (code, reply) in refused.items()}
+        final = {recipient: reply for recipient, reply in replies.items() if reply.startswith("5")}
+        error = " ".join(f"{recipient} was refused: {reply}." for recipient, reply in replies.items())
+        return Handover({**accepted, **final}, error, broken=self.server.sock is None)
 
     @contextmanager
     def _until_deadline(self) -> Iterator[None]:
-        """Ends the conversation when its time is over: a time-out is for each word, and a server may have many."""
+        """Ends the conversation at its deadline. TIMEOUT limits one reply only, and a server may send many."""
         end = Timer(DEADLINE, _hang_up, [self.server.sock])
         end.daemon = True
         end.start()
@@ -168,8 +168,8 @@ def _hang_up(connection: socket.socket | None) -> None:
 class _Message(flask_mail.Message):
     def _message(self) -> MIMEBase:
         built = super()._message()
-        built.policy = AS_IT_STANDS
-        if "=?" in self.subject or not self.subject.isascii():  # encoded once, or mail programs decode what was typed
+        built.policy = HEADERS_UNPARSED
+        if "=?" in self.subject or not self.subject.isascii():  # encoded here, or mail programs decode what was typed
             subject: Any = Header(self.subject, UTF8, header_name="Subject")
             built.replace_header("Subject", subject)
         return built
@@ -183,7 +183,7 @@ def _message(mail: Claimed) -> _Message:
         html=mail.body_html,
         reply_to=mail.reply_to if _ascii(mail.reply_to or "") else None,
         date=mail.created_at.timestamp(),
-        charset=UTF8,  # type: ignore[arg-type]  # handed on to email.mime, which takes it
+        charset=UTF8,  # type: ignore[arg-type]  # passed on to email.mime, which accepts it
         extra_headers={"Auto-Submitted": AUTO_SUBMITTED.get(mail.kind, "auto-generated")},
     )
     message.msgId = mail.message_id
@@ -193,7 +193,7 @@ def _message(mail: Claimed) -> _Message:
 
 
 def _ascii(address: str) -> str | None:
-    """An address as SMTP takes it, its domain in Punycode; None where what is before the @ is not ASCII."""
+    """The address as SMTP needs it, with its domain in Punycode. None if the part before the @ is not ASCII."""
     try:
         written = flask_mail.sanitize_address(address)
     except ValueError:
@@ -202,14 +202,14 @@ def _ascii(address: str) -> str | None:
 
 
 def _own_name() -> str:
-    """What to greet the server with: the name people know this installation by."""
+    """The name to greet the server with: the host in PUBLIC_URL."""
     name = urlsplit(current_config.public_url).hostname or "localhost"
     if ":" in name:
         return f"[IPv6:{name}]"
     return f"[{name}]" if name.replace(".", "").isdigit() else name
 
 
-def _words(error: Exception) -> str:
+def _describe(error: Exception) -> str:
     if isinstance(error, smtplib.SMTPResponseException):
         return f"{error.smtp_code} {_text(error.smtp_error)}"
     if isinstance(error, TimeoutError):
@@ -220,5 +220,5 @@ def _words(error: Exception) -> str:
 
 
 def _text(reply: bytes | str) -> str:
-    words = reply.decode("utf-8", "replace") if isinstance(reply, bytes) else reply
-    return " ".join(words.replace("\0", "").split()).rstrip(".")[:200]
+    text = reply.decode("utf-8", "replace") if isinstance(reply, bytes) else reply
+    return " ".join(text.replace("\0", "").split()).rstrip(".")[:200]

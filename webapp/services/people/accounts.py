@@ -1,4 +1,4 @@
-"""Tenants."""
+"""Accounts. Each account is a tenant."""
 
 from webapp import text
 from webapp.extensions import db
@@ -7,7 +7,7 @@ from webapp.services.errors import refusing
 
 
 def create(name: str) -> Account:
-    """A new account without users; Refused for a name that cannot be kept."""
+    """Creates an account without users. Raises Refused if the name is not valid."""
     with refusing("account"):
         name = text.line(name, "The account's name", 200)
     account = Account(name=name)

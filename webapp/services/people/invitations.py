@@ -1,6 +1,6 @@
-"""Invitations into an account: mailed, single use, seven days.
+"""Invitations to an account: sent by mail, single use, valid for seven days.
 
-Whether an address is a user's of another account is told to nobody but whoever reads that address's mail.
+Only a person who reads an address's mail may learn that this address already has a user in another account.
 """
 
 from collections.abc import Sequence
@@ -21,12 +21,12 @@ from webapp.services.mail import mails
 from webapp.services.people import links, users
 
 LIFETIME = timedelta(days=7)
-MOST_OPEN = 100  # of an account: who invites is known, but whoever steals a session should not mail the world
-GONE = "This invitation was accepted already, was withdrawn, or is older than seven days. Ask for another one."
+MAX_OPEN = 100  # per account: we know who invites, but a stolen session must not be able to mail the world
+GONE = "This invitation was already accepted or withdrawn, or it is older than seven days. Ask for a new one."
 
 
 def get(account_id: int, invitation_id: int) -> Invitation:
-    """The account's open invitation, locked: it is neither accepted nor withdrawn meanwhile. NotFound for any other."""
+    """The account's open invitation, or NotFound. It is locked: it cannot be accepted or withdrawn meanwhile."""
     mine = select(Invitation).where(Invitation.account_id == account_id, Invitation.id == invitation_id)
     found = db.session.scalar(mine.with_for_update())
     if found is None:
@@ -35,32 +35,35 @@ def get(account_id: int, invitation_id: int) -> Invitation:
 
 
 def pending(account_id: int) -> Sequence[Invitation]:
-    """The account's open invitations, expired ones too, by address."""
+    """The account's open invitations, including expired ones, sorted by address."""
     mine = select(Invitation).where(Invitation.account_id == account_id)
     return db.session.scalars(mine.order_by(Invitation.email)).all()
 
 
 def invite(by: User, email: str, role: Role) -> Invitation:
-    """Mails somebody a link into the account of `by`. Refused for an address that is none, a user's of this account or
-    invited already, and for a role that cannot be given."""
+    """Mails a link to join the account of `by`.
+
+    Raises Refused if the address is not valid, already has a user or an invitation in this account, or the role cannot
+    be given, and when MAX_OPEN invitations are open.
+    """
     with refusing("email"):
         email = text.address(email).lower()
-    if role not in users.GIVEN_ROLES:
+    if role not in users.ASSIGNABLE_ROLES:
         raise Refused("Choose Admin, Editor or Leads only.", "role")
     if db.session.scalar(select(exists().where(User.account_id == by.account_id, User.email == email))):
-        raise Refused(f"{email} is a user of this account already.", "email")
-    already = Refused(f"{email} is invited already. Send that invitation again, or withdraw it.", "email")
+        raise Refused(f"{email} is already a user of this account.", "email")
+    already = Refused(f"{email} already has an invitation. Send it again, or withdraw it.", "email")
     open_ones = select(Invitation.email).where(Invitation.account_id == by.account_id)
     if db.session.scalar(open_ones.where(Invitation.email == email)):
         raise already
-    if (db.session.scalar(select(func.count()).select_from(open_ones.subquery())) or 0) >= MOST_OPEN:
-        raise Refused(f"{MOST_OPEN} invitations are open. Withdraw some first.", "email")
+    if (db.session.scalar(select(func.count()).select_from(open_ones.subquery())) or 0) >= MAX_OPEN:
+        raise Refused(f"{MAX_OPEN} invitations are open. Withdraw some first.", "email")
     invitation = Invitation(account_id=by.account_id, email=email, role=role, invited_by_id=by.id)
     token = _renew(invitation)
     db.session.add(invitation)
     try:
         db.session.flush()
-    except IntegrityError:  # a second click was quicker
+    except IntegrityError:  # another request with the same address committed first
         raise already from None
     _mail(invitation, token, by)
     _record("user.invited", invitation)
@@ -68,7 +71,7 @@ def invite(by: User, email: str, role: Role) -> Invitation:
 
 
 def send_again(invitation: Invitation, by: User) -> None:
-    """Mails a new link, good for seven days from now; the old one ends."""
+    """Mails a new link, valid for seven days from now. The old link stops working."""
     invitation.invited_by_id = by.id
     token = _renew(invitation)
     _mail(invitation, token, by)
@@ -76,13 +79,13 @@ def send_again(invitation: Invitation, by: User) -> None:
 
 
 def withdraw(invitation: Invitation) -> None:
-    """Ends the link."""
+    """Deletes the invitation, so its link stops working."""
     _record("user.uninvited", invitation)
     db.session.delete(invitation)
 
 
 def of_token(token: str) -> Invitation:
-    """The invitation a link is for; NotFound where it was accepted or withdrawn, is too old, or never was one."""
+    """The invitation of a link. Raises NotFound if it was accepted or withdrawn, has expired, or never existed."""
     found = db.session.scalar(select(Invitation).where(*_live(token)))
     if found is None:
         raise NotFound(GONE)
@@ -90,15 +93,15 @@ def of_token(token: str) -> Invitation:
 
 
 def is_taken(invitation: Invitation) -> bool:
-    """Whether its address signs in to an account already, so that it cannot be accepted."""
+    """Whether the address already has a user in any account, so the invitation cannot be accepted."""
     return bool(db.session.scalar(select(exists().where(User.email == invitation.email))))
 
 
 def accept(token: str, name: str, password: str) -> User:
-    """Makes the invited user; of two clicks one does it.
+    """Creates the invited user. If two requests use the link at once, only one succeeds.
 
-    NotFound as above; Refused for a weak password, a name that cannot be kept, or an address that is a user's: the link
-    is then good for another try. Ends the transaction at hand while it hashes.
+    Raises NotFound as `of_token` does, and Refused if the password is weak, the name is not valid, or the address
+    already has a user; the link then stays valid. Ends the current transaction before it hashes the password.
     """
     end_transaction()
     email = of_token(token).email
@@ -115,7 +118,7 @@ def accept(token: str, name: str, password: str) -> User:
     try:
         db.session.flush()
     except IntegrityError:
-        raise Refused(f"{email} signs in to an account of this installation already.") from None
+        raise Refused(f"{email} already signs in to an account of this installation.") from None
     audit.record("user.joined", user.account_id, user.label, detail=user.role.label, by=user)
     return user
 

@@ -1,4 +1,7 @@
-"""Links to choose a new password: mailed, single use, one hour. Nothing here tells whether an address is a user's."""
+"""Links to choose a new password: sent by mail, single use, valid for one hour.
+
+A visitor cannot learn from them whether an address has a user.
+"""
 
 from datetime import timedelta
 
@@ -15,16 +18,16 @@ from webapp.services.mail import mails
 from webapp.services.people import links, users
 
 LIFETIME = timedelta(hours=1)
-GONE = "This link was used already, or it is older than an hour. Ask for another one."
+GONE = "This link was already used, or it is older than an hour. Ask for a new one."
 
 
-def ask(email: str) -> None:
-    """Mails a link, if the address is a user's."""
+def send_link(email: str) -> None:
+    """Mails a link if the address has a user. Otherwise does nothing."""
     try:
         user = users.by_email(email)
     except Refused:
         return
-    token, _ = _made(user)
+    token, _ = _create(user)
     mails.write(
         "password_reset",
         recipients=[user.email],
@@ -36,10 +39,13 @@ def ask(email: str) -> None:
     audit.record("session.reset_asked", user.account_id, user.label)
 
 
-def link(email: str) -> dict[str, str | None]:
-    """For the operator: a link for the user of that address, `{"email", "link", "expires_at"}`; Refused for none."""
+def create_link(email: str) -> dict[str, str | None]:
+    """For the operator: a link for the user with this address, as `{"email", "link", "expires_at"}`.
+
+    Raises Refused if there is no such user.
+    """
     user = users.by_email(email)
-    token, reset = _made(user)
+    token, reset = _create(user)
     audit.record("session.reset_asked", user.account_id, user.label)
     return {
         "email": user.email,
@@ -49,7 +55,7 @@ def link(email: str) -> dict[str, str | None]:
 
 
 def user_of(token: str) -> User:
-    """Whose password a link changes; NotFound where it was used, is too old, or never was one."""
+    """The user whose password a link changes. Raises NotFound if it was used, has expired, or never existed."""
     live = select(User).join(PasswordReset, PasswordReset.user_id == User.id).where(*_live(token))
     user: User | None = db.session.scalar(live.where(User.removed_at.is_(None)))
     if user is None:
@@ -58,16 +64,17 @@ def user_of(token: str) -> User:
 
 
 def use(token: str, password: str) -> None:
-    """Gives the user the password, ends every session of theirs, and every link: of two clicks one does it.
+    """Sets the user's password and ends all their sessions and links. If two requests use a link at once, only one
+    succeeds.
 
-    NotFound as above; Refused for a weak password, the link being good for another try. Ends the transaction at hand
-    while it hashes.
+    Raises NotFound as `user_of` does, and Refused if the password is weak; the link then stays valid. Ends the current
+    transaction before it hashes the password.
     """
     end_transaction()
     email = user_of(token).email
     end_transaction()
     password_hash = users.new_hash(password, email, "new")
-    db.session.refresh(user_of(token), with_for_update=True)  # of two links used at once, one waits for the other
+    db.session.refresh(user_of(token), with_for_update=True)  # if two links are used at once, one waits for the other
     user_id = db.session.scalar(delete(PasswordReset).where(*_live(token)).returning(PasswordReset.user_id))
     if user_id is None:
         raise NotFound(GONE)
@@ -75,8 +82,9 @@ def use(token: str, password: str) -> None:
     audit.record("session.password_reset", user.account_id, user.label, by=user)
 
 
-def _made(user: User) -> tuple[str, PasswordReset]:
-    """A token and its row; older links stay good for their hour, or whoever keeps asking would void them all."""
+def _create(user: User) -> tuple[str, PasswordReset]:
+    """Creates a token and its row. Older links stay valid for their hour; otherwise a stranger could end all of them by
+    asking again and again."""
     token = links.new_token()
     db.session.execute(
         delete(PasswordReset).where(PasswordReset.user_id == user.id, PasswordReset.expires_at <= utcnow())

@@ -1,18 +1,17 @@
-"""What the templates of error reports are given, read from the rows a report tells of."""
+"""The variables for the templates of error reports, read from the rows that a report is about."""
 
 from collections.abc import Sequence
 from typing import Any
 
 from sqlalchemy import ColumnElement, func, select
 
-from webapp.clock import utcnow
+from webapp.clock import moment, utcnow
 from webapp.config import current_config
 from webapp.extensions import db
 from webapp.models import Attempt, Delivery, DeliveryState, Lead, ReportEntry, ReportKind, Webhook
 from webapp.services.reports.report_words import (
     Failures,
-    Line,
-    bare_url,
+    ReportedLead,
     clock,
     day,
     duration,
@@ -20,9 +19,9 @@ from webapp.services.reports.report_words import (
     leads,
     period,
     preview,
+    webhook_name,
     what_next,
 )
-from webapp.web.filters import moment
 
 TEMPLATES = {
     ReportKind.FAILED: "webhook_failed",
@@ -31,50 +30,50 @@ TEMPLATES = {
     ReportKind.PAUSED: "webhook_paused",
 }
 LISTED = 50  # leads at most, the newest
-READ = 2000  # characters of an answer that its excerpt is taken from
+READ = 2000  # characters of an answer that are read for its excerpt
 SINCE = {DeliveryState.DELIVERED: "Delivered since", DeliveryState.CANCELLED: "Cancelled since"}
 
 
 def failures(webhook: Webhook, entries: ColumnElement[bool], window: float) -> dict[str, Any]:
-    """For `webhook_failed` and `webhook_gave_up`: of these entries, at least one.
+    """For `webhook_failed` and `webhook_gave_up`. `entries` selects at least one entry.
 
-    `window`: seconds until the next report may come.
+    `window`: seconds until the next report may be sent.
     """
     schedule = current_config.retry_schedule if webhook.automatic_retries else ()
     return of_failures(read(entries), of_webhook(webhook), schedule, window)
 
 
-def of_failures(told: Failures, about: dict[str, Any], schedule: Sequence[float], window: float) -> dict[str, Any]:
-    """The same from values: `about` is what `of_webhook` returns, `schedule` empty where retries are off."""
+def of_failures(found: Failures, about: dict[str, Any], schedule: Sequence[float], window: float) -> dict[str, Any]:
+    """The same from values. `about` is what `of_webhook` returns; `schedule` is empty if retries are off."""
     return {
         **about,
-        "leads": leads(told.count),
-        "period": period(told.first_at, told.last_at),
-        "preview": preview(told, about["url"]),
-        "lines": [_line(line, told) for line in told.lines],
-        "more": told.count - len(told.lines),
-        "next": what_next(told, schedule),
-        "list_status": _list_status(told),
+        "leads": leads(found.count),
+        "period": period(found.first_at, found.last_at),
+        "preview": preview(found, about["url"]),
+        "lines": [_line(lead, found) for lead in found.newest],
+        "more": found.count - len(found.newest),
+        "next": what_next(found, schedule),
+        "list_status": _list_status(found),
         "window": duration(window),
     }
 
 
-def _line(line: Line, told: Failures) -> dict[str, Any]:
-    one_day = told.first_at.date() == told.last_at.date()
+def _line(lead: ReportedLead, found: Failures) -> dict[str, Any]:
+    one_day = found.first_at.date() == found.last_at.date()
     return {
-        "id": line.public_id,
-        "at": clock(line.at) if one_day else f"{line.at.day} {line.at:%b}, {clock(line.at)}",
-        "code": line.code,
-        "response": line.response or "(no body)",
-        "note": SINCE.get(line.state, ""),
+        "id": lead.public_id,
+        "at": clock(lead.at) if one_day else f"{lead.at.day} {lead.at:%b}, {clock(lead.at)}",
+        "code": lead.code,
+        "response": lead.response or "(no body)",
+        "note": SINCE.get(lead.state, ""),
     }
 
 
-def _list_status(told: Failures) -> str | None:
-    """Which of the interface's leads the list shows: those that wait for a person, else those that wait for a try."""
-    if told.number(DeliveryState.FAILED):
+def _list_status(found: Failures) -> str | None:
+    """The status that the linked list of leads shows: failed leads if there are any, else those that are retried."""
+    if found.number(DeliveryState.FAILED):
         return "failed"
-    return "retrying" if told.number(DeliveryState.PENDING) else None
+    return "retrying" if found.number(DeliveryState.PENDING) else None
 
 
 def recovered(webhook: Webhook) -> dict[str, Any]:
@@ -95,44 +94,44 @@ def paused(webhook: Webhook, reason: str) -> dict[str, Any]:
 
 
 def of_webhook(webhook: Webhook) -> dict[str, Any]:
-    """What every report begins and ends with."""
+    """For the beginning and end of every report."""
     interface = webhook.interface
     return {
         "interface_name": interface.name,
         "interface_id": interface.public_id,
         "account_name": interface.account.name,
-        "url": bare_url(webhook.url),
+        "url": webhook_name(webhook.url),
         "others": bool(interface.report_emails),
     }
 
 
 def read(entries: ColumnElement[bool]) -> Failures:
-    """What these entries tell of."""
-    told = select().select_from(ReportEntry).where(entries).join(ReportEntry.delivery)
-    tried = told.join(ReportEntry.attempt)
+    """The failures of these entries."""
+    reported = select().select_from(ReportEntry).where(entries).join(ReportEntry.delivery)
+    tried = reported.join(ReportEntry.attempt)
     span = func.count(), func.min(Attempt.started_at), func.max(Attempt.started_at)
     count, first_at, last_at = db.session.execute(tried.add_columns(*span)).one()
-    states = told.add_columns(Delivery.state, func.count()).group_by(Delivery.state)
+    states = reported.add_columns(Delivery.state, func.count()).group_by(Delivery.state)
     next_at = db.session.scalar(
-        told.add_columns(func.min(Delivery.due_at)).where(Delivery.state == DeliveryState.PENDING)
+        reported.add_columns(func.min(Delivery.due_at)).where(Delivery.state == DeliveryState.PENDING)
     )
     return Failures(
         count=count,
         first_at=first_at,
         last_at=last_at,
-        lines=_lines(tried.join(Delivery.lead)),
+        newest=_newest(tried.join(Delivery.lead)),
         states={row[0]: row[1] for row in db.session.execute(states)},
         next_at=moment(next_at) if next_at else None,
         written_at=utcnow(),
     )
 
 
-def _lines(tried: Any) -> list[Line]:
+def _newest(tried: Any) -> list[ReportedLead]:
     answer = func.substr(Attempt.response, 1, READ)
     columns = Lead.public_id, Lead.fields, Lead.source, Attempt.started_at, Attempt.code, answer, Delivery.state
-    newest = tried.add_columns(*columns).order_by(Attempt.started_at.desc(), ReportEntry.id.desc()).limit(LISTED)
-    lines = []
-    for public_id, fields, source, at, code, response, state in db.session.execute(newest):
+    query = tried.add_columns(*columns).order_by(Attempt.started_at.desc(), ReportEntry.id.desc()).limit(LISTED)
+    found = []
+    for public_id, fields, source, at, code, response, state in db.session.execute(query):
         visitor = [*fields.values(), source.get("ip"), source.get("user_agent")]
-        lines.append(Line(public_id, at, code, excerpt(response, visitor), state))
-    return lines
+        found.append(ReportedLead(public_id, at, code, excerpt(response, visitor), state))
+    return found

@@ -1,7 +1,7 @@
-"""The sentences of error reports, and what of a receiver's answer may stand in them. Pure: values in, words out.
+"""The sentences of error reports, and the part of a receiver's answer that they may quote. Pure functions.
 
-No visitor's data stands in a report. A receiver's answer often repeats what it was sent, so a lead's own values are
-blotted out of its excerpt.
+A report contains no visitor's data. A receiver's answer often repeats what it was sent, so the excerpt of an answer
+masks the lead's own values.
 """
 
 import html
@@ -15,18 +15,19 @@ from typing import Any, NamedTuple
 from urllib.parse import quote_plus, urlsplit
 
 from webapp.models import DeliveryState
+from webapp.text import bare_url
+from webapp.webhooks.outcome import NO_ANSWER
 
-NO_ANSWER = 999
 EXCERPT = 160  # characters of an answer
-BLOT = "•••"
-STEM = 10  # characters of a visitor's value by which it is known where an answer cuts it short
+MASK = "•••"  # in place of a visitor's value
+STEM = 10  # characters: where an answer cuts a visitor's value short, its beginning identifies it
 EMAIL_ADDRESS = re.compile(r"[^\s@<>\"'(),:;\[\]{}=]+(?:@|%40)[^\s@<>\"'(),:;\[\]{}=&]+")
 MARKUP = re.compile(r"(?is)<(script|style)\b.*?</\1>|<[^>]*>")
 UNPRINTABLE = re.compile(r"[\s\x00-\x1f\x7f-\x9f\u2028-\u202e\u2066-\u2069]+")
 
 
-class Line(NamedTuple):
-    """A lead of a report: its failed try, and where it stands by now."""
+class ReportedLead(NamedTuple):
+    """A lead in a report: its failed attempt, and the state of its delivery now."""
 
     public_id: str
     at: datetime
@@ -37,14 +38,14 @@ class Line(NamedTuple):
 
 @dataclass(frozen=True)
 class Failures:
-    """What a report of failures tells: all its leads in numbers, the newest of them one by one."""
+    """The content of a report of failures: numbers for all its leads, and the newest leads one by one."""
 
     count: int
     first_at: datetime
     last_at: datetime
-    lines: Sequence[Line]
+    newest: Sequence[ReportedLead]
     states: Mapping[DeliveryState, int]
-    next_at: datetime | None  # of the automatic tries to come, the first
+    next_at: datetime | None  # of the next automatic retry
     written_at: datetime
 
     def number(self, state: DeliveryState) -> int:
@@ -64,7 +65,7 @@ def clock(at: datetime) -> str:
 
 
 def period(first_at: datetime, last_at: datetime) -> str:
-    """between 13:44 and 13:58 UTC on 23 November 2026"""
+    """As in "between 13:44 and 13:58 UTC on 23 November 2026"."""
     if first_at.date() != last_at.date():
         return f"between {clock(first_at)} on {day(first_at)} and {clock(last_at)} on {day(last_at)}"
     if clock(first_at) == clock(last_at):
@@ -81,48 +82,45 @@ def duration(seconds: float) -> str:
     return "second"
 
 
-def bare_url(url: str | None) -> str:
-    """A URL without credentials, query and fragment."""
-    if not url:
-        return "its Lead Webhook URL"
-    parts = urlsplit(url)
-    return f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}{parts.path}"[:200]
+def webhook_name(url: str | None) -> str:
+    """What a report calls a webhook: its URL without credentials, query and fragment, if it has a URL."""
+    return bare_url(url)[:200] if url else "its Lead Webhook URL"
 
 
-def preview(told: Failures, url: str) -> str:
-    """The line a list of mails shows under the subject."""
-    codes = dict.fromkeys(line.code for line in told.lines)
+def preview(failures: Failures, url: str) -> str:
+    """The line that a mail program shows under the subject."""
+    codes = dict.fromkeys(lead.code for lead in failures.newest)
     answered = [str(code) for code in codes if code != NO_ANSWER][:3]
-    words = f"answered {' or '.join(answered)}" if answered else "did not answer"
+    words = f"has answered {' or '.join(answered)}" if answered else "has not answered"
     silent = " or not at all" if answered and NO_ANSWER in codes else ""
     host = urlsplit(url).netloc or "The receiver"
-    return f"{host} {words}{silent} since {clock(told.first_at)}. The leads are kept."
+    return f"{host} {words}{silent} since {clock(failures.first_at)}. The leads are kept."
 
 
-def what_next(told: Failures, schedule: Sequence[float]) -> str:
-    """What happens without anybody's doing, then what a person can do. `schedule` is empty where retries are off."""
+def what_next(failures: Failures, schedule: Sequence[float]) -> str:
+    """First what happens automatically, then what a person can do. `schedule` is empty if retries are off."""
     delivered, retrying, failed, held = (
-        told.number(state)
-        for state in (DeliveryState.DELIVERED, DeliveryState.PENDING, DeliveryState.FAILED, DeliveryState.HELD)
+        failures.number(state)
+        for state in (DeliveryState.DELIVERED, DeliveryState.PENDING, DeliveryState.FAILED, DeliveryState.ON_HOLD)
     )
-    if delivered == told.count:
-        return f"{_these(delivered, told.count, 'has', 'have')} been delivered since. There is nothing left to do."
-    said = []
+    if delivered == failures.count:
+        return f"{_these(delivered, failures.count, 'has', 'have')} been delivered since. There is nothing left to do."
+    sentences = []
     if delivered:
-        said.append(f"{_these(delivered, told.count, 'has', 'have')} been delivered since.")
+        sentences.append(f"{_these(delivered, failures.count, 'has', 'have')} been delivered since.")
     if retrying:
-        said.append(_retries(told, retrying, schedule))
+        sentences.append(_retries(failures, retrying, schedule))
     if failed and not schedule:
-        said.append("Automatic retries are off for this interface, so nothing more happens by itself.")
+        sentences.append("Automatic retries are off for this interface, so Leadhook does not retry.")
     elif failed:
-        said.append(_not_retried(failed, told.count))
+        sentences.append(_not_retried(failed, failures.count))
     if held:
-        said.append(f"{_these(held, told.count, 'is', 'are')} held until the webhook is resumed.")
+        sentences.append(f"{_these(held, failures.count, 'is', 'are')} held until the webhook is resumed.")
     if retrying:
-        said.append("Once the receiver is mended you need not wait: press Retry Webhook.")
+        sentences.append("Once the receiver works again, you do not have to wait: press Retry Webhook.")
     elif failed:
-        said.append("Once the receiver is mended, press Retry Webhook: it sends the original payload again.")
-    return " ".join(said)
+        sentences.append("Once the receiver works again, press Retry Webhook: it sends the original payload again.")
+    return " ".join(sentences)
 
 
 def _these(number: int, of: int, singular: str, plural: str) -> str:
@@ -133,28 +131,28 @@ def _these(number: int, of: int, singular: str, plural: str) -> str:
 
 def _not_retried(failed: int, of: int) -> str:
     if failed == of > 1:
-        return "None of them is tried again by itself."
-    return f"{_these(failed, of, 'is', 'are')} not tried again by {'itself' if failed == 1 else 'themselves'}."
+        return "None of them is retried automatically."
+    return f"{_these(failed, of, 'is', 'are')} not retried automatically."
 
 
-def _retries(told: Failures, retrying: int, schedule: Sequence[float]) -> str:
-    if retrying == told.count:
-        who = "The lead is tried again by itself" if retrying == 1 else "Each lead is tried again by itself"
+def _retries(failures: Failures, retrying: int, schedule: Sequence[float]) -> str:
+    if retrying == failures.count:
+        who = "The lead is retried automatically" if retrying == 1 else "Each lead is retried automatically"
     else:
-        who = f"{_these(retrying, told.count, 'is', 'are')} tried again automatically"
-    if told.next_at is None or told.next_at <= told.written_at + timedelta(minutes=1):
-        when = "the next time within a minute"
+        who = f"{_these(retrying, failures.count, 'is', 'are')} retried automatically"
+    if failures.next_at is None or failures.next_at <= failures.written_at + timedelta(minutes=1):
+        when = "next within a minute"
     else:
-        when = f"the next at {clock(told.next_at)}"
-        when += "" if told.next_at.date() == told.written_at.date() else f" on {day(told.next_at)}"
-    return f"{who}, {when}, up to {len(schedule) + 1} times in about {duration(sum(schedule))}."
+        when = f"next at {clock(failures.next_at)}"
+        when += "" if failures.next_at.date() == failures.written_at.date() else f" on {day(failures.next_at)}"
+    return f"{who}, {when}, with at most {len(schedule) + 1} attempts in about {duration(sum(schedule))}."
 
 
 def excerpt(response: str, fields: Iterable[Any]) -> str:
-    """The beginning of an answer on one line: no markup, no visitor's data (`fields` are the lead's values)."""
-    text = EMAIL_ADDRESS.sub(BLOT, response)
+    """The beginning of an answer on one line, without markup and visitor's data. `fields` are the lead's values."""
+    text = EMAIL_ADDRESS.sub(MASK, response)
     for value in _as_echoed(fields):
-        text = _blot(text, value)
+        text = _mask(text, value)
     if text.lstrip().startswith("<"):
         text = html.unescape(MARKUP.sub(" ", text))
     text = UNPRINTABLE.sub(" ", text).strip()
@@ -162,7 +160,7 @@ def excerpt(response: str, fields: Iterable[Any]) -> str:
 
 
 def _as_echoed(fields: Iterable[Any]) -> list[str]:
-    """The values in the spellings that answers use, the long ones first; of short values each word, too."""
+    """The values in all spellings that answers use, the longest first. For short values each of their words, too."""
     values = {value.strip() for value in fields if isinstance(value, str)}
     values |= {word for value in values if len(value) <= 60 for word in value.split()}
     values |= {re.sub(r"\D", "", value) for value in values if sum(map(str.isdigit, value)) >= 7}
@@ -181,10 +179,10 @@ def _as_echoed(fields: Iterable[Any]) -> list[str]:
     return sorted(spellings, key=len, reverse=True)
 
 
-def _blot(text: str, value: str) -> str:
+def _mask(text: str, value: str) -> str:
     at = 0
     while (at := text.find(value[:STEM], at)) >= 0:
         same = sum(1 for _ in takewhile(lambda pair: pair[0] == pair[1], zip(text[at:], value, strict=False)))
-        text = text[:at] + BLOT + text[at + same :]
-        at += len(BLOT)
+        text = text[:at] + MASK + text[at + same :]
+        at += len(MASK)
     return text

@@ -1,8 +1,8 @@
-"""Error reports: the first failure after quiet is told within seconds, later ones at the end of a window.
+"""Error reports: the first failure in a series is reported within seconds, later ones at the end of a window.
 
-The window grows while failures go on (REPORT_WINDOW) and closes after one with answers and no new failure. Reports are
-written under the lock of the webhook's lane, as results are recorded, so that an entry is neither told twice nor missed
-by a window that closes.
+While failures go on, the windows grow (REPORT_WINDOW). A window in which the receiver accepts leads and none fails
+ends the series. Reports are written under the lock of the webhook's lane, under which results are recorded too. So an
+entry is never reported twice, and a window that closes does not miss one.
 """
 
 import contextlib
@@ -21,39 +21,40 @@ from webapp.db.transactions import end_transaction, read_only, transaction
 from webapp.delivery import states
 from webapp.extensions import db
 from webapp.models import Interface, MailState, Report, ReportEntry, ReportKind, Role, User, Webhook, WebhookState
+from webapp.per_app import per_app
 from webapp.services.mail import mails
 from webapp.services.reports import report_texts
 from webapp.services.reports.report_samples import Sample, sample
 
 log = structlog.get_logger()
 
-SLICE = 10.0  # seconds a job writes reports; the next sweep rings for what is left
-REST = 1.0  # seconds between two reports of a job
-NOBODY = 0  # no account and no webhook has this id
-_compiling = threading.Lock()
-TOLD_BY_ENTRIES = (ReportKind.FAILED, ReportKind.GAVE_UP, ReportKind.PAUSED)
+SLICE = 10.0  # seconds that a job writes reports; the next sweep queues a job for the rest
+PAUSE = 1.0  # seconds between two reports of a job
+NO_ID = 0  # no account and no webhook has this id
+_compiling: threading.Lock = per_app("reports")  # two jobs would render the same reports
+KINDS_WITH_ENTRIES = (ReportKind.FAILED, ReportKind.GAVE_UP, ReportKind.PAUSED)
 
 
 def compile_due(stopping: Callable[[], bool] = lambda: False) -> int:
-    """Writes each report whose time has come, with its mail, a transaction for each webhook; returns how many.
+    """Writes every report that is due, with its mail, in one transaction per webhook. Returns the number of reports.
 
-    A report takes longer to word than to write, so it is worded before the lane is locked, of what stands there then.
-    Where hundreds of receivers fail at once, their reports come one a second: those who wait for the database with a
-    lead are more urgent.
+    To render a report takes longer than to write it, so it is rendered from the entries of that moment before the lane
+    is locked. If hundreds of receivers fail at once, their reports are written one per second, because leads that wait
+    for the database are more urgent.
     """
-    if not _compiling.acquire(blocking=False):  # each job would word what the other one writes
+    if not _compiling.acquire(blocking=False):
         return 0
     try:
         written = 0
         ends_at = time.monotonic() + SLICE
         for number, webhook_id in enumerate(_due_webhooks()):
             if number:
-                time.sleep(REST)
+                time.sleep(PAUSE)
             if stopping() or time.monotonic() > ends_at:
                 break
             try:
                 written += _compile(webhook_id)
-            except Exception as error:  # one webhook's trouble must not silence the others
+            except Exception as error:  # one webhook's error must not stop the reports of the others
                 log.error("a report could not be written", webhook=webhook_id, exc_info=error)
         return written
     finally:
@@ -62,14 +63,14 @@ def compile_due(stopping: Callable[[], bool] = lambda: False) -> int:
 
 def _compile(webhook_id: int) -> int:
     drafts = _drafts(webhook_id)
-    if drafts is None:  # another process was here
+    if drafts is None:  # another process wrote the reports
         return 0
     with transaction():
         return _write(webhook_id, drafts)
 
 
 class _Draft(NamedTuple):
-    """A report that is worded: so many entries, all that nobody has told of up to the id `last`."""
+    """A rendered report about `entries` entries: all unreported ones of its kind up to the id `last`."""
 
     kind: ReportKind
     entries: int
@@ -79,23 +80,23 @@ class _Draft(NamedTuple):
 
 
 def _drafts(webhook_id: int) -> list[_Draft] | None:
-    """What there is to tell of a webhook; None if its time has not come."""
+    """The reports to write for a webhook. None if none is due."""
     with read_only():
         try:
             webhook = _due(webhook_id)
-            return _worded(webhook) if webhook else None
+            return _draft_reports(webhook) if webhook else None
         finally:
             end_transaction()
 
 
-def _worded(webhook: Webhook) -> list[_Draft]:
-    found = {row[0]: row for row in _untold_kinds(webhook.id)}
+def _draft_reports(webhook: Webhook) -> list[_Draft]:
+    found = {row[0]: row for row in _unreported_kinds(webhook.id)}
     drafts = []
-    for kind, entries, last in [found[kind] for kind in TOLD_BY_ENTRIES if kind in found]:
+    for kind, entries, last in [found[kind] for kind in KINDS_WITH_ENTRIES if kind in found]:
         if kind == ReportKind.PAUSED:
             context = report_texts.paused(webhook, webhook.state_reason)
         else:
-            context = report_texts.failures(webhook, _untold_up_to(webhook.id, kind, last), _window(webhook))
+            context = report_texts.failures(webhook, _unreported_up_to(webhook.id, kind, last), _window(webhook))
         drafts.append(_Draft(kind, entries, last, _render(kind, context), _recipients(webhook)))
     return drafts
 
@@ -106,7 +107,7 @@ def _due(webhook_id: int) -> Webhook | None:
 
 
 def _due_webhooks() -> list[int]:
-    """One of each account, then the next of each: nobody waits behind somebody else's hundreds."""
+    """The first webhook of each account, then the second of each, so that no account waits for hundreds of another."""
     number = func.row_number().over(partition_by=Webhook.account_id, order_by=Webhook.report_due_at)
     with read_only():
         try:
@@ -117,8 +118,8 @@ def _due_webhooks() -> list[int]:
 
 
 def note_paused(webhook: Webhook, reason: str) -> None:
-    """Tells the account owner that a webhook was paused, and why (a sentence), in the transaction at hand."""
-    _report(webhook, ReportKind.PAUSED, _render(ReportKind.PAUSED, report_texts.paused(webhook, reason)))
+    """Reports to the account owner that a webhook was paused. `reason` is a sentence. Joins the current transaction."""
+    _add_report(webhook, ReportKind.PAUSED, _render(ReportKind.PAUSED, report_texts.paused(webhook, reason)))
 
 
 def _write(webhook_id: int, drafts: Sequence[_Draft]) -> int:
@@ -133,16 +134,16 @@ def _write(webhook_id: int, drafts: Sequence[_Draft]) -> int:
         webhook.report_due_at, webhook.report_window_opened_at = now + _window(webhook), now
         webhook.report_step += 1
     for draft in drafts:
-        _tell(webhook, draft)
-    if opens or _has_untold(webhook):  # since the drafts: it stays due, and is worded at the next pass
+        _write_report(webhook, draft)
+    if opens or _has_unreported(webhook):  # new since the drafts: the webhook stays due for the next pass
         return len(drafts)
     if archived or webhook.report_step == 0:
         _close(webhook)
-    elif _answers(webhook):
-        _tell_recovered(webhook)
+    elif _has_recovered(webhook):
+        _report_recovery(webhook)
         _close(webhook)
         return 1
-    else:  # nothing came, or what was told of already goes on failing
+    else:  # no leads came, or deliveries that are already reported fail again
         windows = current_config.report_window
         webhook.report_due_at = now + windows[min(webhook.report_step, len(windows)) - 1]
         webhook.report_window_opened_at = now
@@ -150,7 +151,7 @@ def _write(webhook_id: int, drafts: Sequence[_Draft]) -> int:
 
 
 def _window(webhook: Webhook) -> float:
-    """Seconds between the report that is due now and the next."""
+    """Seconds between the report that is due now and the next one."""
     windows = current_config.report_window
     return windows[min(webhook.report_step, len(windows) - 1)]
 
@@ -160,60 +161,60 @@ def _close(webhook: Webhook) -> None:
     webhook.report_step = 0
 
 
-def _answers(webhook: Webhook) -> bool:
-    """Whether the receiver took leads since the window opened, and has not failed since."""
+def _has_recovered(webhook: Webhook) -> bool:
+    """Whether the receiver has accepted leads since the window opened and has not failed after that."""
     lane, opened_at = webhook.lane, webhook.report_window_opened_at
     db.session.refresh(lane)
     return lane.failures == 0 and (lane.succeeded_at or 0.0) > (opened_at or 0.0)
 
 
-def _untold(webhook_id: int) -> ColumnElement[bool]:
+def _unreported(webhook_id: int) -> ColumnElement[bool]:
     return (ReportEntry.webhook_id == webhook_id) & ReportEntry.report_id.is_(None)
 
 
-def _untold_up_to(webhook_id: int, kind: ReportKind, last: int) -> ColumnElement[bool]:
-    return _untold(webhook_id) & (ReportEntry.kind == kind) & (ReportEntry.id <= last)
+def _unreported_up_to(webhook_id: int, kind: ReportKind, last: int) -> ColumnElement[bool]:
+    return _unreported(webhook_id) & (ReportEntry.kind == kind) & (ReportEntry.id <= last)
 
 
-def _untold_kinds(webhook_id: int) -> Sequence[Any]:
-    """Of each kind: how many entries nobody has told of, and the last one's id."""
+def _unreported_kinds(webhook_id: int) -> Sequence[Any]:
+    """For each kind: the number of unreported entries, and the id of the last one."""
     kinds = select(ReportEntry.kind, func.count(), func.max(ReportEntry.id)).group_by(ReportEntry.kind)
-    return db.session.execute(kinds.where(_untold(webhook_id))).all()
+    return db.session.execute(kinds.where(_unreported(webhook_id))).all()
 
 
-def _has_untold(webhook: Webhook) -> bool:
-    return bool(db.session.scalar(select(exists().where(_untold(webhook.id)))))
+def _has_unreported(webhook: Webhook) -> bool:
+    return bool(db.session.scalar(select(exists().where(_unreported(webhook.id)))))
 
 
-# Made once, as others wait for the database while it is made.
-_TELL = (
+# Built once: building it would take time while the lane is locked and others wait for the database.
+_MARK_REPORTED = (
     update(ReportEntry)
     .where(ReportEntry.webhook_id == bindparam("webhook"), ReportEntry.report_id.is_(None))
-    .where(ReportEntry.kind == bindparam("told"), ReportEntry.id <= bindparam("last"))
+    .where(ReportEntry.kind == bindparam("reported"), ReportEntry.id <= bindparam("last"))
     .values(report_id=bindparam("report"))
 )
 
 
-def _tell(webhook: Webhook, draft: _Draft) -> None:
-    """Makes a draft the report of its entries: under the lane's lock, where newer ones have greater ids."""
-    report = _report(webhook, draft.kind, draft.rendered, draft.recipients)
-    these = {"webhook": webhook.id, "told": draft.kind, "last": draft.last, "report": report.id}
-    told = db.session.connection().execute(_TELL, these).rowcount
-    if told != draft.entries:  # leads were deleted meanwhile: it is worded anew
-        raise RuntimeError(f"a report of {draft.entries} entries found {told}")
+def _write_report(webhook: Webhook, draft: _Draft) -> None:
+    """Writes a draft as the report of its entries. Needs the lane's lock, under which newer entries get greater ids."""
+    report = _add_report(webhook, draft.kind, draft.rendered, draft.recipients)
+    these = {"webhook": webhook.id, "reported": draft.kind, "last": draft.last, "report": report.id}
+    marked = db.session.connection().execute(_MARK_REPORTED, these).rowcount
+    if marked != draft.entries:  # leads were deleted meanwhile: the next pass renders the report again
+        raise RuntimeError(f"a report of {draft.entries} entries found {marked}")
     mail = report.mail
     if mail and mail.state == MailState.KEPT:
-        mails.log_told(mail.id, mail.kind, None, mail.recipients)
+        mails.log_sent(mail.id, mail.kind, None, mail.recipients)
 
 
-def _tell_recovered(webhook: Webhook) -> None:
-    _report(webhook, ReportKind.RECOVERED, _render(ReportKind.RECOVERED, report_texts.recovered(webhook)))
+def _report_recovery(webhook: Webhook) -> None:
+    _add_report(webhook, ReportKind.RECOVERED, _render(ReportKind.RECOVERED, report_texts.recovered(webhook)))
 
 
-def _report(
+def _add_report(
     webhook: Webhook, kind: ReportKind, rendered: mails.Rendered, recipients: Sequence[str] | None = None
 ) -> Report:
-    """Adds a report and its mail; whatever else the session has changed goes to the database with them, at once."""
+    """Adds a report and its mail, and flushes them with all other changes of the session."""
     mail = mails.write(
         report_texts.TEMPLATES[kind],
         recipients=_recipients(webhook) if recipients is None else recipients,
@@ -236,31 +237,24 @@ def _recipients(webhook: Webhook) -> list[str]:
 
 
 def rehearse() -> None:
-    """Words each kind of report, and reads and writes one of nobody, for the process that will write them: the first
-    report would take four times as long as the next, just when many webhooks begin to fail, and while others wait for
-    the database. Nothing changes: a report without an account is refused, and all before it with it.
+    """Renders a sample of each kind of report, and reads the entries of a webhook that does not exist. Changes nothing.
 
-    Without a database there is only the wording.
+    The process that writes reports calls it at its start. Otherwise its first report would take four times as long as
+    the next, just when many webhooks begin to fail. Without a database it only renders.
     """
     sample_reports()
     with contextlib.suppress(DBAPIError):
         _due_webhooks()
-        _drafts(NOBODY)
+        _drafts(NO_ID)
         with read_only():
             try:
-                _untold_kinds(NOBODY)
-                report_texts.read(_untold_up_to(NOBODY, ReportKind.FAILED, 0))
-                recipients = _recipients(Webhook(account_id=NOBODY, interface=Interface(report_emails=[])))
+                _unreported_kinds(NO_ID)
+                report_texts.read(_unreported_up_to(NO_ID, ReportKind.FAILED, 0))
+                _recipients(Webhook(account_id=NO_ID, interface=Interface(report_emails=[])))
             finally:
                 end_transaction()
-        with transaction():
-            _write(NOBODY, [])
-            nobodys = {"webhook": NOBODY, "told": ReportKind.FAILED, "last": 0, "report": NOBODY}
-            db.session.connection().execute(_TELL, nobodys)
-            mails.log_told(NOBODY, "", None, [])
-            _report(Webhook(id=NOBODY), ReportKind.FAILED, mails.Rendered("", "", ""), recipients)
 
 
 def sample_reports() -> list[Sample]:
-    """One of each kind with made-up content, rendered from the templates of the real ones, for /docs/error-reports."""
+    """A made-up report of each kind, rendered from the same templates as real reports, for /docs/error-reports."""
     return [sample(kind) for kind in ReportKind]

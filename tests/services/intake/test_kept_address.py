@@ -1,9 +1,9 @@
-"""What is kept of an address: all of it, its network, or nothing."""
+"""How much of an IP address is stored: all of it, its network, or nothing."""
 
 import pytest
 
 from webapp.models import IpAddresses
-from webapp.services.interfaces.privacy import kept_address
+from webapp.services.intake.visitor import kept_address
 
 
 @pytest.mark.parametrize(
@@ -17,7 +17,7 @@ from webapp.services.interfaces.privacy import kept_address
         (None, None),
     ],
 )
-def test_what_is_kept_of_an_address(address: str | None, cut: str | None) -> None:
+def test_how_much_of_an_address_is_stored(address: str | None, cut: str | None) -> None:
     assert kept_address(address, IpAddresses.CUT) == cut
     assert kept_address(address, IpAddresses.WHOLE) == address
     assert kept_address(address, IpAddresses.NONE) is None

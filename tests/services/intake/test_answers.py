@@ -1,10 +1,11 @@
-"""Answers made clean and judged, and where a visitor came from."""
+"""Answers are cleaned and validated; and where a visitor came from."""
 
 import pytest
 
 from webapp.models import Field, FieldType
 from webapp.services.intake.answers import LeadForm
-from webapp.services.intake.submissions import clean, source, tracked
+from webapp.services.intake.validation import clean
+from webapp.services.intake.visitor import source, tracked
 
 
 def answer(kind: FieldType, sent: object, required: bool = False) -> tuple[str, list[str]]:
@@ -29,7 +30,7 @@ def test_valid_international_numbers_become_e164_and_others_stay(typed: str, kep
 
 
 @pytest.mark.parametrize("typed", ["call me", "12", "+", "1" * 40, "<script>", "555-1234; DROP TABLE"])
-def test_what_is_no_phone_number_is_told_so(typed: str) -> None:
+def test_text_that_is_not_a_phone_number_is_an_error(typed: str) -> None:
     assert answer(FieldType.PHONE, typed)[1]
 
 
@@ -46,23 +47,23 @@ def test_addresses_are_normalised(typed: str, kept: str) -> None:
 
 
 @pytest.mark.parametrize("typed", ["ada", "ada@", "@example.com", "ada@example", "a b@example.com", "a@b.com,c@d.com"])
-def test_what_is_no_address_is_told_so_and_kept_to_be_put_right(typed: str) -> None:
+def test_text_that_is_not_an_address_is_an_error_and_kept_for_correction(typed: str) -> None:
     value, errors = answer(FieldType.EMAIL, typed)
     assert value == typed
     assert len(errors) == 1
 
 
-def test_spaces_alone_are_no_answer() -> None:
+def test_only_spaces_are_an_empty_answer() -> None:
     assert answer(FieldType.TEXT, " \t\x00 ", required=True) == ("", ["It is needed."])
     assert answer(FieldType.TEXT, " \t ", required=False) == ("", [])
 
 
-def test_an_unsent_form_is_empty_and_not_judged() -> None:
+def test_a_form_that_was_not_sent_is_empty_and_not_validated() -> None:
     form = LeadForm([Field(key="it", label="It", type=FieldType.TEXT, required=True)])
     assert (form.values, form.errors) == ({"it": ""}, {})
 
 
-def test_one_line_stays_one_line() -> None:
+def test_a_one_line_answer_stays_on_one_line() -> None:
     assert clean("a\r\nb\u2028c\td") == "a b c d"
     assert clean("a\r\nb\x00\x9f", multiline=True) == "a\nb"
 
@@ -70,11 +71,11 @@ def test_one_line_stays_one_line() -> None:
 @pytest.mark.parametrize(
     "bad", ["javascript:alert(1)", "//a.example", "https://", "http://[::1", "data:text/html,x", 5, None]
 )
-def test_only_addresses_of_pages_are_kept_as_such(bad: object) -> None:
+def test_only_urls_of_pages_are_kept_as_page_url(bad: object) -> None:
     assert "page_url" not in tracked({"page_url": bad}, {}, None, None)
 
 
-def test_a_source_has_every_part_known_or_not() -> None:
+def test_a_source_has_every_part_even_if_it_is_unknown() -> None:
     empty = source({}, None, "")
     assert empty["utm"] == dict.fromkeys(("source", "medium", "campaign", "term", "content"))
     assert (empty["click_ids"], empty["ip"], empty["user_agent"]) == ({}, None, None)

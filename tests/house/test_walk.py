@@ -1,0 +1,104 @@
+"""A reader who follows one lead opens few modules: they are counted by running the code, not by reading it."""
+
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from types import FrameType
+
+import pytest
+from flask import Flask
+from flask.testing import FlaskClient
+from redis import Redis
+
+import webapp
+from tests.support.factories import ADA, point_at, sign
+from tests.support.receiver import Receiver
+from tests.support.waiting import wait_until
+from webapp.delivery.rings import FAST
+from webapp.delivery.slots import Slots
+from webapp.delivery.threaded_worker import OneQueue, ThreadedWorker, is_stopping
+from webapp.extensions import db
+from webapp.models import Interface
+
+FROM_POST_TO_ROW = 15
+FROM_ROW_TO_RECEIVER = 20
+PACKAGE = str(Path(webapp.__file__).parent)
+
+
+class Walk:
+    """The modules of webapp/ whose functions run, in the order of their first call."""
+
+    def __init__(self) -> None:
+        self.modules: dict[str, str] = {}
+
+    def note(self, frame: FrameType, event: str, argument: object) -> None:
+        code = frame.f_code
+        if event == "call" and code.co_filename.startswith(PACKAGE) and code.co_name != "<module>":
+            self.modules.setdefault(code.co_filename[len(PACKAGE) + 1 : -3], code.co_name)
+
+    @contextmanager
+    def watching(self) -> Iterator[None]:
+        sys.setprofile(self.note)
+        try:
+            yield
+        finally:
+            sys.setprofile(None)
+
+
+@pytest.fixture
+def pointed(interface: Interface, receiver: Receiver) -> Interface:
+    point_at(interface, receiver.url)
+    sign(interface)
+    return interface
+
+
+def test_few_modules_lie_between_a_post_and_its_row(
+    app: Flask, client: FlaskClient, pointed: Interface, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """From the view until the transaction is committed, once the form is cached."""
+    address, walk = f"/f/{pointed.public_id}", Walk()
+    assert client.post(address, data=ADA).status_code == 303
+    view = app.view_functions["lead_form.submit"]
+
+    def submit(public_id: str) -> object:
+        sys.setprofile(walk.note)
+        return view(public_id)
+
+    monkeypatch.setitem(app.view_functions, "lead_form.submit", submit)
+    monkeypatch.setattr("webapp.delivery.rings.Bell.ring", lambda *_: sys.setprofile(None))
+    monkeypatch.setattr(submit, "is_public", True, raising=False)
+    for mark in ("is_cross_site", "reads_json"):
+        monkeypatch.setattr(submit, mark, True, raising=False)
+    assert client.post(address, data=ADA).status_code == 303
+    sys.setprofile(None)
+    assert {"blueprints/lead_form", "services/intake/capture", "db/transactions"} <= set(walk.modules)
+    assert len(walk.modules) <= FROM_POST_TO_ROW, walk.modules
+
+
+def test_few_modules_lie_between_a_row_and_its_receiver(
+    app: Flask, client: FlaskClient, pointed: Interface, receiver: Receiver, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The ring after the commit, the job in a worker, until the answer is recorded and the lane let go."""
+    walk, webhook_id = Walk(), pointed.webhook.id
+    db.session.rollback()
+    ring = webapp.delivery.rings.Bell.ring
+
+    def watched(bell: webapp.delivery.rings.Bell, lane: int) -> None:
+        with walk.watching():
+            ring(bell, lane)
+
+    monkeypatch.setattr("webapp.delivery.rings.Bell.ring", watched)
+    assert client.post(f"/f/{pointed.public_id}", data=ADA).status_code == 303
+    config = app.extensions["leadhook_config"]
+    with Redis.from_url(config.redis_url) as connection:
+        queue = OneQueue(FAST, connection=connection, serializer=webapp.delivery.rings.JSONSerializer)
+        worker = ThreadedWorker(app, queue, Slots(1, is_stopping))
+        found = OneQueue.dequeue_any([queue], None, connection)
+        assert found
+        monkeypatch.setattr(worker.slots, "begin", lambda job: job())
+        with walk.watching():
+            worker.execute_job(*found)
+    wait_until(lambda: len(receiver.requests) == 1, f"webhook {webhook_id} to be sent")
+    assert {"delivery/rings", "delivery/threaded_worker", "webhooks/sender", "delivery/record"} <= set(walk.modules)
+    assert len(walk.modules) <= FROM_ROW_TO_RECEIVER, walk.modules

@@ -1,0 +1,193 @@
+"""Rings: how a worker learns that a lane has due deliveries, or that mail or leads wait. The RQ queues are here.
+
+Redis only wakes the workers: all data is in the database. If a ring is lost, the sweep repeats it within seconds.
+"""
+
+import secrets
+import threading
+import time
+from typing import TYPE_CHECKING
+
+import structlog
+from flask import Flask
+from redis import Redis
+from redis.backoff import NoBackoff
+from redis.exceptions import RedisError
+from redis.retry import Retry
+from rq import Queue
+from rq.job import Job
+from rq.serializers import JSONSerializer
+from sqlalchemy import bindparam, select
+
+from webapp.db.transactions import read_autocommit
+from webapp.delivery import ledger
+from webapp.models import Lane
+from webapp.per_app import per_app
+
+if TYPE_CHECKING:
+    from redis.client import Pipeline
+
+log = structlog.get_logger()
+
+FAST, SLOW, MAIL = "fast", "slow", "mail"
+NAMES = (FAST, SLOW, MAIL)
+
+WEB_TIMEOUT = 0.2  # seconds a request may wait for Redis
+REST = 2.0  # seconds without asking Redis after it failed
+
+
+class _Queue(Queue):
+    """A queue whose jobs have no dependencies. RQ would open a Redis transaction per job to look for them."""
+
+    def setup_dependencies(self, job: Job, pipeline: "Pipeline | None" = None) -> Job:
+        """Does nothing: there are no dependencies."""
+        return job
+
+
+class Queues:
+    """The connection to Redis and the queues by name; `resting` for a while after Redis failed."""
+
+    def __init__(self, redis_url: str) -> None:
+        # Without retries: the sweep repeats a ring that failed, and a request must not wait for Redis.
+        self.redis = Redis.from_url(
+            redis_url,
+            socket_timeout=WEB_TIMEOUT,
+            socket_connect_timeout=WEB_TIMEOUT,
+            retry=Retry(NoBackoff(), 0),
+        )
+        # Jobs have only ids as arguments, so JSON is enough.
+        self._named = {name: _Queue(name, connection=self.redis, serializer=JSONSerializer) for name in NAMES}
+        self._failed_at = -REST
+
+    def get(self, name: str) -> Queue:
+        """The queue called `name`, one of NAMES."""
+        return self._named[name]
+
+    @property
+    def resting(self) -> bool:
+        """Whether Redis failed less than REST seconds ago, and is not asked again yet."""
+        return time.monotonic() - self._failed_at < REST
+
+    def failed(self) -> None:
+        """Notes that Redis did not answer."""
+        self._failed_at = time.monotonic()
+
+
+queues: Queues = per_app("queues")
+
+# Ring ----------------------------------------------------------------------------------------------------------------
+
+MARKER_SECONDS = 3600
+FAILURE_TTL = 86400  # seconds a failed job is kept, for the dashboard
+_FREE = select(Lane.slow_since).where(Lane.webhook_id == bindparam("lane"), ~ledger.LANE_LOCKED)
+
+
+def ring(webhook_id: int, slow: bool = False) -> None:
+    """Has a job drain this lane. Does nothing if one waits already; without Redis the sweep does it later."""
+    _ring(str(webhook_id), SLOW if slow else FAST, "webapp.jobs.drain", webhook_id)
+
+
+def ring_mail() -> None:
+    """Has a job send the mails that are due."""
+    _ring("mail", MAIL, "webapp.jobs.send_mail")
+
+
+def ring_forget() -> None:
+    """Has a job delete and anonymise the leads whose time has come."""
+    _ring("forget", MAIL, "webapp.jobs.forget")
+
+
+def _ring(name: str, queue: str, job: str, *arguments: int) -> None:
+    if queues.resting:
+        return
+    try:
+        if queues.redis.set(_marker(name), 1, nx=True, ex=MARKER_SECONDS):
+            enqueue(name, queue, job, *arguments)
+    except RedisError as error:
+        queues.failed()
+        log.warning("Redis did not answer; the sweep will queue the job", lane=name, error=type(error).__name__)
+
+
+def enqueue(name: str, queue: str, job: str, *arguments: int) -> None:
+    """Puts a job into a queue. Its id begins with the lane's name: so the sweep knows which lanes have a job."""
+    job_id = f"{name}-{secrets.token_hex(6)}"
+    with queues.redis.pipeline(transaction=False) as pipeline:  # the job's data is sent before its id
+        queues.get(queue).enqueue(
+            job,
+            *arguments,
+            job_id=job_id,
+            job_timeout=-1,
+            result_ttl=0,
+            failure_ttl=FAILURE_TTL,
+            pipeline=pipeline,
+        )
+        pipeline.execute()
+
+
+def mark(name: str) -> None:
+    """Sets a marker even if it is set: for the sweep, which knows that no job waits."""
+    queues.redis.set(_marker(name), 1, ex=MARKER_SECONDS)
+
+
+def unmark(job_id: str, pipeline: Redis) -> None:
+    """Clears the marker when a job begins, so that a ring from now on enqueues another job. If this fails, rings do
+    nothing until the sweep, which does not trust markers."""
+    pipeline.delete(_marker(job_id.rpartition("-")[0]))
+
+
+def _marker(name: str) -> str:
+    return f"leadhook:rung:{name}"
+
+
+def ring_unless_locked(webhook_id: int) -> None:
+    """Rings after a commit, unless a drain is running: its last look sees what was committed."""
+    with read_autocommit() as connection:
+        free = connection.execute(_FREE, {"lane": webhook_id, "lease": ledger.lease()}).one_or_none()
+    if free is not None:
+        ring(webhook_id, slow=free.slow_since is not None)
+
+
+# The bell ------------------------------------------------------------------------------------------------------------
+
+
+class Bell:
+    """Rings after captures, on a thread of the web process, so that visitors do not wait for Redis.
+
+    Captures for one webhook that come while the thread is busy are rung once. Only gunicorn starts the thread; without
+    it (commands, tests, `flask run`) a lane is rung at once. If the process dies first, the sweep rings the lane.
+    """
+
+    def __init__(self) -> None:
+        self._changed = threading.Condition()
+        self._waiting: dict[int, None] = {}
+        self._running = False
+
+    def ring(self, webhook_id: int) -> None:
+        """Rings the webhook's lane soon, unless it is locked. Call it after the commit."""
+        with self._changed:
+            running = self._running
+            if running:
+                self._waiting[webhook_id] = None
+                self._changed.notify()
+        if not running:
+            ring_unless_locked(webhook_id)
+
+    def start(self, app: Flask) -> None:
+        """Rings from now on by a thread, which ends with the process."""
+        self._running = True
+        threading.Thread(target=self._run, args=(app,), name="bell", daemon=True).start()
+
+    def _run(self, app: Flask) -> None:
+        with app.app_context():
+            while True:
+                with self._changed:
+                    self._changed.wait_for(lambda: self._waiting)
+                    webhook_ids, self._waiting = self._waiting, {}
+                for webhook_id in webhook_ids:
+                    try:
+                        ring_unless_locked(webhook_id)
+                    except Exception as error:  # the thread must go on with the next webhook
+                        log.error("ringing a lane failed; the sweep will ring it", webhook=webhook_id, exc_info=error)
+
+
+bell: Bell = per_app("bell")

@@ -1,0 +1,105 @@
+"""Forms as visitors meet them, cached in the process: a page view costs one small SELECT, a submission none.
+
+A cached form is used only while the database has the same version of it. So the next visitor sees a change at once,
+from any process: a page view asks for the version, and the statement that inserts a lead has it as its condition.
+"""
+
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any, NamedTuple
+
+from sqlalchemy import bindparam, select
+from sqlalchemy.orm import Session, joinedload, selectinload
+from werkzeug.exceptions import NotFound
+
+from webapp.db.transactions import read_autocommit
+from webapp.models import Account, Interface, Webhook, WebhookState
+from webapp.per_app import per_app
+from webapp.services.intake.validation import Rules
+from webapp.services.interfaces import form_texts
+
+MOST = 500  # forms a process caches, some kilobytes each
+
+
+class FormVersion(NamedTuple):
+    """What a lead depends on. A change of what a form shows or asks sets `Interface.updated_at`. That does not cover
+    where its leads go, so the webhook's URL and state are fields here."""
+
+    updated_at: datetime
+    account_name: str
+    webhook_id: int
+    webhook_url: str | None
+    webhook_state: WebhookState
+
+
+# The columns of FormVersion, by its names.
+VERSION: dict[str, Any] = dict(
+    zip(
+        FormVersion._fields,
+        (Interface.updated_at, Account.name, Webhook.id, Webhook.url, Webhook.state),
+        strict=True,
+    )
+)
+
+
+@dataclass(frozen=True)
+class PublishedForm:
+    """An interface with its account, fields and webhook, all loaded and detached: threads share it, nothing writes."""
+
+    interface: Interface
+    version: FormVersion
+    rules: Rules
+
+
+_cache: dict[str, PublishedForm] = per_app("published_forms")
+_VERSION = (
+    select(*VERSION.values())
+    .select_from(Interface)
+    .join(Account, Account.id == Interface.account_id)
+    .join(Webhook, Webhook.interface_id == Interface.id)
+    .where(Interface.public_id == bindparam("public_id"), Interface.archived_at.is_(None))
+)
+
+
+def cached(public_id: str) -> PublishedForm | None:
+    """The form as this process last saw it, without a query; a capture finds out whether it is still so."""
+    return _cache.get(public_id)
+
+
+def get(public_id: str) -> PublishedForm:
+    """The form as it is now; NotFound where its interface does not exist or was deleted.
+
+    The same object as long as nothing changed. Reads what is committed, outside the session's transaction.
+    """
+    if not (public_id.isascii() and public_id.isprintable()):
+        raise NotFound
+    with read_autocommit() as connection:
+        version = connection.execute(_VERSION, {"public_id": public_id}).one_or_none()
+    if version is None:
+        _cache.pop(public_id, None)
+        raise NotFound
+    form = _cache.get(public_id)
+    if form is None or form.version != tuple(version):
+        if len(_cache) >= MOST:
+            _cache.clear()
+        form = _cache[public_id] = _load(public_id)
+    return form
+
+
+def _load(public_id: str) -> PublishedForm:
+    """Reads the interface first, then its parts. If a part changes in between, the version noted here is the old one,
+    so the form is not used."""
+    wanted = select(Interface).where(Interface.public_id == public_id, Interface.archived_at.is_(None))
+    parts = (
+        joinedload(Interface.account, innerjoin=True),
+        selectinload(Interface.webhooks),
+        selectinload(Interface.fields),
+    )
+    with read_autocommit() as connection, Session(connection) as session:
+        interface = session.scalar(wanted.options(*parts))
+        if interface is None:
+            raise NotFound
+        session.expunge_all()
+    webhook = interface.webhook
+    version = FormVersion(interface.updated_at, interface.account.name, webhook.id, webhook.url, webhook.state)
+    return PublishedForm(interface, version, Rules(form_texts.of(interface), interface.country))
