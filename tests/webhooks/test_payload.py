@@ -28,7 +28,7 @@ def test_the_payload_is_exactly_what_receivers_were_promised():
     assert payload() == (
         b'{"type":"lead.created","timestamp":"2026-11-23T08:00:00.123Z","data":{'
         b'"lead":{"id":"lead_01k","received_at":"2026-11-23T08:00:00.123Z","test":false,'
-        b'"fields":{"name":"Ada Lovelace","email":"ada@example.com","phone":"","message":null}},'
+        b'"fields":{"name":"Ada Lovelace","email":"ada@example.com","phone":"","message":null},"typed":{},"marks":{}},'
         b'"interface":{"id":"if_8Kx2","name":"Contact sales"},'
         b'"source":{"page_url":"https://example.com/contact","page_title":null,"referrer":null,'
         b'"utm":{"source":"newsletter","medium":null,"campaign":null,"term":null,"content":null},'

@@ -11,9 +11,8 @@ from webapp.forms.field import FieldForm
 from webapp.forms.rules import add_refusal
 from webapp.models import FieldType, Interface
 from webapp.services.errors import Refused
-from webapp.services.intake.answers import LeadForm
-from webapp.services.intake.validation import Rules
-from webapp.services.interfaces import fields, form_look, form_texts, interface_list, interfaces
+from webapp.services.intake.answers import LeadForm, rules_of
+from webapp.services.interfaces import fields, form_look, interface_list, interfaces
 from webapp.services.interfaces.field_types import KINDS, PRESETS
 from webapp.web import htmx
 from webapp.web.security import account_id
@@ -114,7 +113,7 @@ def preview(public_id: str) -> Answer:
         drafted = fields.draft(interface, kind, {**begins, **FieldForm.of(kind).settings}, of)
     except Refused:
         return Response(status=204)
-    rules = Rules(form_texts.of(interface), interface.country)
+    rules = rules_of(interface)
     return render_template("interfaces/_preview.html", **_preview(interface, LeadForm(drafted, rules=rules)))
 
 

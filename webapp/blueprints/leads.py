@@ -25,7 +25,7 @@ from webapp.db.transactions import transaction
 from webapp.models import Lead, Status
 from webapp.services.errors import Refused
 from webapp.services.intake import visitor
-from webapp.services.intake.validation import clean
+from webapp.services.intake.answers import clean
 from webapp.services.leads import lead_detail, lead_export, lead_list, leads
 from webapp.services.leads.lead_list import Filter
 from webapp.web import htmx

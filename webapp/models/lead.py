@@ -3,7 +3,7 @@
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
-from sqlalchemy import ForeignKey, Index, String, false, text
+from sqlalchemy import JSON, ForeignKey, Index, String, false, text
 from sqlalchemy.orm import Mapped, mapped_column, relationship
 
 from webapp.clock import utcnow
@@ -44,6 +44,11 @@ class Lead(Base):
     # Identifies a visitor who submits again: the e-mail address in lower case, or else the phone number.
     visitor: Mapped[str | None] = mapped_column(String(320))
     fields: Mapped[dict[str, Any]]  # every declared field by key, in order
+    # None for the next three is an empty one. By key: what was typed, where `fields` has another value; "unparsed" or
+    # "cut", where a receiver must know it about the value; what was sent that no field asks for.
+    typed: Mapped[dict[str, str] | None] = mapped_column(JSON(none_as_null=True))
+    marks: Mapped[dict[str, str] | None] = mapped_column(JSON(none_as_null=True))
+    undeclared: Mapped[dict[str, Any] | None] = mapped_column(JSON(none_as_null=True))
     source: Mapped[dict[str, Any]]
     consents: Mapped[list[Any]] = mapped_column(default=list)
     anonymise_after_delivery: Mapped[bool] = mapped_column("blank_due", default=False, server_default=false())

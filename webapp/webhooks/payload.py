@@ -17,6 +17,9 @@ def lead_payload(
     lead_id: str,
     received_at: datetime,
     fields: Mapping[str, object],
+    typed: Mapping[str, str] | None = None,
+    marks: Mapping[str, str] | None = None,
+    undeclared: Mapping[str, object] | None = None,
     interface_id: str,
     interface_name: str,
     source: Mapping[str, Any],
@@ -25,12 +28,16 @@ def lead_payload(
     """The body of one webhook: compact JSON in UTF-8. Every part is present, whether or not its value is known.
 
     `received_at` must be timezone-aware (else ValueError). `fields` must hold every declared field, empty ones too:
-    Zapier and Make learn the shape from the first lead. Parts missing from `source` become null; `click_ids` becomes
+    Zapier and Make learn the shape from the first lead. `typed` and `marks` are explained in models/lead.py; without
+    `undeclared` the payload has no such part. Parts missing from `source` become null; `click_ids` becomes
     {}. A value that JSON has no type for raises TypeError; NaN and infinity raise ValueError, because no receiver reads
     them.
     """
     moment = _utc_text(received_at)
     lead = {"id": lead_id, "received_at": moment, "test": event == "lead.test", "fields": dict(fields)}
+    lead |= {"typed": dict(typed or {}), "marks": dict(marks or {})}
+    if undeclared is not None:
+        lead["undeclared"] = dict(undeclared)
     interface = {"id": interface_id, "name": interface_name}
     data = {"lead": lead, "interface": interface, "source": _source(source), "consents": list(consents)}
     return _encode({"type": event, "timestamp": moment, "data": data})

@@ -3,8 +3,7 @@
 import pytest
 
 from webapp.models import Field, FieldType
-from webapp.services.intake.answers import LeadForm
-from webapp.services.intake.validation import clean
+from webapp.services.intake.answers import LeadForm, clean
 from webapp.services.intake.visitor import source, tracked
 
 

@@ -1,37 +1,44 @@
 """The answers to an interface's fields: cleaned, validated, and what is wrong with each.
 
 Without WTForms, because the same answers come form-encoded, as multipart or as JSON, from people and from programs.
-Every text that leaves here was cleaned by `validation.clean`.
+Every text that leaves here was cleaned by `clean`.
 """
 
 import dataclasses
-from collections.abc import Iterable, Mapping, Sequence
+import re
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
 from webapp.clock import utcnow
 from webapp.models import Field, FieldType, Interface
-from webapp.services.intake.validation import (
-    InvalidAnswer,
-    Rules,
-    clean,
-    validate_answer,
-    validate_consent,
-    validate_ticked,
-)
+from webapp.services.intake import contact_details, other_values
+from webapp.services.intake.rules import InvalidAnswer, Read, Rules
 from webapp.services.interfaces import form_texts
+from webapp.services.interfaces.field_types import CHOICES
 
 CONTROLS = {FieldType.EMAIL: "email", FieldType.PHONE: "tel", FieldType.DATE: "date", FieldType.URL: "url"}
+LONGEST = {FieldType.EMAIL: 254, FieldType.PHONE: 50, FieldType.LONG_TEXT: 20_000, FieldType.URL: 2048}
+LONG = 500  # characters of any other type
+
+_NEWLINES = re.compile(r"\r\n|[\r\x0b\x0c\x1c-\x1e\x85\u2028\u2029]")
+_CONTROLS = re.compile(r"[\x00-\x08\x0e-\x1f\x7f-\x9f]")
 
 
 @dataclasses.dataclass
 class Answer:
-    """One field and its answer: `value` and `ticked` are what the control shows, `kept` is what is stored."""
+    """One field and its answer: `value` and `ticked` are what the control shows, `kept` is what is stored.
+
+    `typed` is what was typed, where another value is stored. `mark` is what a receiver must know about the value:
+    UNPARSED or CUT (see rules.py).
+    """
 
     field: Field
     value: str = ""
     ticked: Sequence[str] = ()
     kept: object = ""
+    typed: str | None = None
+    mark: str | None = None
     errors: list[str] = dataclasses.field(default_factory=list)
 
     @property
@@ -47,6 +54,10 @@ class Answer:
     def target(self) -> str:
         """The id, without the prefix, of the control that a link to this field points to."""
         return f"{self.key}-1" if self.field.type in (FieldType.RADIO, FieldType.CHECKBOXES) else self.key
+
+
+def rules_of(interface: Interface) -> Rules:
+    return Rules(form_texts.of(interface), interface.country, interface.language)
 
 
 class LeadForm:
@@ -76,7 +87,7 @@ class LeadForm:
     @classmethod
     def of(cls, interface: Interface, sent: Mapping[str, object] | None = None, **more: Any) -> "LeadForm":
         """The form of an interface, with its words."""
-        return cls(interface.fields, sent, rules=Rules(form_texts.of(interface), interface.country), **more)
+        return cls(interface.fields, sent, rules=rules_of(interface), **more)
 
     @property
     def words(self) -> Mapping[str, str]:
@@ -90,6 +101,16 @@ class LeadForm:
             for answer in self.answers
             if answer.field.type != FieldType.HEADING
         }
+
+    @property
+    def typed(self) -> dict[str, str]:
+        """What was typed, by field key, where another value is stored."""
+        return {answer.key: answer.typed for answer in self.answers if answer.typed is not None}
+
+    @property
+    def marks(self) -> dict[str, str]:
+        """UNPARSED or CUT by field key, only for the answers that have a mark."""
+        return {answer.key: answer.mark for answer in self.answers if answer.mark}
 
     @property
     def errors(self) -> dict[str, list[str]]:
@@ -121,15 +142,23 @@ def _validate(answer: Answer, sent: Mapping[str, object], repeated: Mapping[str,
             answer.ticked = _several(field, sent, repeated)
             answer.kept = validate_ticked(field, list(answer.ticked), rules)
             return
-        answer.value = clean(_text(field, sent.get(field.key)), multiline=kind == FieldType.LONG_TEXT)
+        text = _text(field, sent.get(field.key))
+        answer.value = clean(text, multiline=kind == FieldType.LONG_TEXT)
         if kind == FieldType.CONSENT:
             answer.kept = validate_consent(field, answer.value, rules)
         else:
-            answer.kept = validate_answer(field, answer.value, rules)
+            answer.kept, answer.mark = validate_answer(field, answer.value, rules)
+            answer.typed = _typed(text, answer.kept) if kind in READ else None
             answer.value = answer.kept if isinstance(answer.kept, str) else answer.value
     except InvalidAnswer as invalid:
         answer.errors.append(str(invalid))
         answer.value = "" if kind == FieldType.CONSENT else answer.value
+
+
+def _typed(text: str, kept: object) -> str | None:
+    """The text without what no database stores, if it says more than the value that is kept; else None."""
+    typed = _without_halves(text).replace("\0", "").strip()
+    return typed if typed and typed != str(kept) else None
 
 
 def _several(field: Field, sent: Mapping[str, object], repeated: Mapping[str, Sequence[str]]) -> list[str]:
@@ -147,6 +176,76 @@ def _text(field: Field, sent: object) -> str:
     if isinstance(sent, str | int | float):
         return str(sent)
     raise InvalidAnswer(f"{field.label} must be text, not a list or an object.")
+
+
+def clean(text: str, multiline: bool = False) -> str:
+    """What a visitor typed without NUL (PostgreSQL refuses it), other controls and halves of surrogate pairs, trimmed.
+
+    Never refused. Newlines become \\n, or a space unless `multiline`. What emoji and right-to-left scripts need stays.
+    """
+    text = _CONTROLS.sub("", _NEWLINES.sub("\n", _without_halves(text)))
+    return text.strip() if multiline else " ".join(text.split())
+
+
+def _without_halves(text: str) -> str:
+    """Browsers can submit half a surrogate pair: matching halves are joined, single ones become U+FFFD."""
+    return text.encode("utf-16-le", "surrogatepass").decode("utf-16-le", "replace")
+
+
+def longest(field: Field) -> int:
+    """The most characters that an answer to this field may have."""
+    ours = LONGEST.get(field.type, LONG)
+    limited = field.maximum if field.type in (FieldType.TEXT, FieldType.LONG_TEXT) else ""
+    return min(int(limited or ours), ours)
+
+
+def validate_answer(field: Field, typed: str, rules: Rules) -> Read:
+    """What a text that `clean` returned is read as; InvalidAnswer where it is not accepted."""
+    if len(typed) > longest(field):
+        raise rules.invalid("too_long", field, number=len(typed), limit=longest(field))
+    if not typed:
+        if field.required and field.type != FieldType.HIDDEN:
+            raise rules.invalid("needed", field)
+        return Read(None if field.type == FieldType.NUMBER else "")
+    return _READERS.get(field.type, _plain)(field, typed, rules)
+
+
+def validate_ticked(field: Field, ticked: list[str], rules: Rules) -> list[str]:
+    """The options ticked, each once, in the order they are offered."""
+    if set(ticked) - set(field.options or []):
+        raise rules.invalid("choice", field)
+    if field.required and not ticked:
+        raise rules.invalid("needed", field)
+    return [option for option in field.options or [] if option in ticked]
+
+
+def validate_consent(field: Field, sent: str, rules: Rules) -> bool:
+    """Whether consent was given. Our page sends the version of the words it showed; an older version is asked again."""
+    if re.fullmatch(r"v\d+", sent) and sent != f"v{field.version or 1}":
+        raise rules.invalid("consent_changed", field)
+    is_given = sent.lower() not in ("", "false", "no", "off", "0")
+    if field.required and not is_given:
+        raise rules.invalid("consent", field)
+    return is_given
+
+
+def _plain(field: Field, typed: str, rules: Rules) -> Read:
+    least = int(field.minimum or 0) if field.type in (FieldType.TEXT, FieldType.LONG_TEXT) else 0
+    if len(typed) < least:
+        raise rules.invalid("too_short", field, limit=least)
+    return Read(typed)
+
+
+_READERS: Mapping[FieldType, Callable[[Field, str, Rules], Read]] = {
+    FieldType.EMAIL: contact_details.email,
+    FieldType.PHONE: contact_details.phone,
+    FieldType.SELECT: other_values.choice,
+    FieldType.RADIO: other_values.choice,
+    FieldType.NUMBER: other_values.number,
+    FieldType.DATE: other_values.day,
+    FieldType.URL: other_values.url,
+}
+READ = frozenset(_READERS) - CHOICES  # the types whose value may be written in several ways
 
 
 def consents_given(

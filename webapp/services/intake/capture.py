@@ -41,6 +41,9 @@ class NewLead:
     visitor: str | None  # what a visitor who comes again is recognised by
     fields: Mapping[str, Any]
     source: Mapping[str, Any]
+    typed: Mapping[str, str] | None = None
+    marks: Mapping[str, str] | None = None
+    undeclared: Mapping[str, Any] | None = None
     consents: Sequence[Any] = ()
     nonce: str | None = None
     spam: str | None = None
@@ -71,6 +74,9 @@ def new_lead(
     answers: Mapping[str, Any],
     source: Mapping[str, Any],
     *,
+    typed: Mapping[str, str] | None = None,
+    marks: Mapping[str, str] | None = None,
+    undeclared: Mapping[str, Any] | None = None,
     consents: Sequence[Any] = (),
     nonce: str | None = None,
     spam: str | None = None,
@@ -87,6 +93,9 @@ def new_lead(
         visitor=email.lower() or _first(interface.fields, answers, FieldType.PHONE)[:320] or None,
         fields=answers,
         source=source,
+        typed=typed or None,
+        marks=marks or None,
+        undeclared=undeclared or None,
         consents=consents,
         nonce=nonce,
         spam=spam,
@@ -139,6 +148,8 @@ def payload_of(lead: NewLead | Lead, interface: Interface) -> bytes:
         lead_id=lead.public_id,
         received_at=lead.received_at,
         fields=lead.fields,
+        typed=lead.typed,
+        marks=lead.marks,
         interface_id=interface.public_id,
         interface_name=interface.name,
         source=lead.source,

@@ -15,8 +15,8 @@ from werkzeug.exceptions import NotFound
 from webapp.db.transactions import read_autocommit
 from webapp.models import Account, Interface, Webhook, WebhookState
 from webapp.per_app import per_app
-from webapp.services.intake.validation import Rules
-from webapp.services.interfaces import form_texts
+from webapp.services.intake.answers import rules_of
+from webapp.services.intake.rules import Rules
 
 MOST = 500  # forms a process caches, some kilobytes each
 
@@ -102,4 +102,4 @@ def _load(public_id: str) -> PublishedForm:
         session.expunge_all()
     webhook = interface.webhook
     version = FormVersion(interface.updated_at, interface.account.name, webhook.id, webhook.url, webhook.state)
-    return PublishedForm(interface, version, Rules(form_texts.of(interface), interface.country))
+    return PublishedForm(interface, version, rules_of(interface))

@@ -105,6 +105,8 @@ def judge(form: PublishedForm, post: Post) -> capture.Submission | Declined:
         interface,
         values,
         source,
+        typed=answers.typed,
+        marks=answers.marks,
         consents=consents_given(interface.fields, values, source["page_url"]),
         nonce=visitor.nonce_of(token, values),
         spam=visitor.spam_reason(interface, post.values, token, values, post.ip),

@@ -18,7 +18,7 @@ from itsdangerous import BadSignature, URLSafeSerializer
 
 from webapp.config import current_config
 from webapp.models import Interface, IpAddresses
-from webapp.services.intake.validation import clean
+from webapp.services.intake.answers import clean
 from webapp.webhooks.payload import CLICK_IDS, PLACES, TRACKED, UTM
 
 MAX_URL = 2048

@@ -179,6 +179,7 @@ def _anonymise(ids: Sequence[int]) -> None:
 def _anonymise_one(lead: Lead) -> None:
     lead.name, lead.email, lead.visitor = "", "", None
     lead.fields = {key: _empty(value) for key, value in lead.fields.items()}
+    lead.typed = lead.marks = lead.undeclared = None
     lead.source = {"utm": lead.source.get("utm") or {}}
     lead.consents = [{**consent, "page": None} for consent in lead.consents]
     lead.anonymise_after_delivery, lead.anonymised_at = False, utcnow()

@@ -18,7 +18,7 @@ from webapp.db.pages import Page, read_page
 from webapp.extensions import db
 from webapp.models import Delivery, Interface, Lead, Status
 from webapp.models.status import delivery_rules
-from webapp.services.intake.validation import clean
+from webapp.services.intake.answers import clean
 
 PAGE = 25
 MOST = 10_000  # leads are counted up to here
