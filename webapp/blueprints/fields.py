@@ -13,7 +13,7 @@ from webapp.models import FieldType, Interface
 from webapp.services.errors import Refused
 from webapp.services.intake.answers import LeadForm, rules_of
 from webapp.services.interfaces import fields, form_look, interface_list, interfaces
-from webapp.services.interfaces.field_types import KINDS, PRESETS
+from webapp.services.interfaces.field_types import FILLED_IN, KINDS, PRESETS
 from webapp.web import htmx
 from webapp.web.security import account_id
 
@@ -126,7 +126,8 @@ def _wanted(word: str) -> tuple[FieldType, dict[str, Any]]:
         raise NotFound
     kind = FieldType(word)
     is_wide = kind in (FieldType.LONG_TEXT, FieldType.RADIO, FieldType.CHECKBOXES)
-    return kind, {"half": not is_wide, "label": "" if word != FieldType.EMAIL else "Email"}
+    label = "Email" if kind == FieldType.EMAIL else ""
+    return kind, {"half": not is_wide, "label": label, "autocomplete": FILLED_IN.get(kind, "")}
 
 
 def _preview(interface: Interface, form: LeadForm) -> dict[str, Any]:

@@ -18,7 +18,7 @@ from webapp.services.interfaces import form_texts
 from webapp.services.interfaces.field_types import CHOICES
 
 CONTROLS = {FieldType.EMAIL: "email", FieldType.PHONE: "tel", FieldType.DATE: "date", FieldType.URL: "url"}
-LONGEST = {FieldType.EMAIL: 254, FieldType.PHONE: 50, FieldType.LONG_TEXT: 20_000, FieldType.URL: 2048}
+LONGEST = {FieldType.EMAIL: 254, FieldType.PHONE: 200, FieldType.LONG_TEXT: 20_000, FieldType.URL: 2048}
 LONG = 500  # characters of any other type
 
 _NEWLINES = re.compile(r"\r\n|[\r\x0b\x0c\x1c-\x1e\x85\u2028\u2029]")

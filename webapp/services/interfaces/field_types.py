@@ -31,7 +31,8 @@ KINDS = {
         "Phone",
         "phone",
         _TYPED,
-        "Text: E.164, such as +442079460958, if the number is valid; otherwise as the visitor typed it.",
+        "Text: E.164, such as +442079460958, or +442079460958;ext=4 with an extension, if the number is valid and has "
+        "the digits that were typed; otherwise the text as it was typed.",
         "+15550100",
     ),
     FieldType.LONG_TEXT: FieldKind(
@@ -86,6 +87,8 @@ PRESETS: dict[str, tuple[FieldType, dict[str, Any]]] = {
         ("country", FieldType.TEXT, "Country", "country", "country-name"),
     )
 }
+# What browsers fill in for a new field of a type. Without "tel", Chromium leaves out the country code.
+FILLED_IN = {FieldType.EMAIL: "email", FieldType.PHONE: "tel"}
 CHOICES = frozenset({FieldType.SELECT, FieldType.RADIO, FieldType.CHECKBOXES})
 SENT = frozenset(FieldType) - {FieldType.HEADING}  # the types that are in the payload
 

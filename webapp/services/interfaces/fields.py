@@ -20,7 +20,7 @@ from webapp.extensions import db
 from webapp.models import Field, FieldType, Interface, Lead
 from webapp.services.errors import Refused, refusing
 from webapp.services.interfaces import field_types, interfaces
-from webapp.services.interfaces.field_types import CHOICES, KINDS
+from webapp.services.interfaces.field_types import CHOICES, FILLED_IN, KINDS
 from webapp.webhooks.payload import TRACKED
 
 MAX_FIELDS = 60
@@ -66,11 +66,15 @@ def carried(interface: Interface) -> set[int]:
 
 
 def add(interface: Interface, kind: FieldType, given: Mapping[str, Any]) -> Field:
-    """Adds a question at the end; `given` holds its settings by column. Without a key, one is made from the label."""
+    """Adds a question at the end; `given` holds its settings by column. Without a key, one is made from the label.
+
+    Without `autocomplete`, browsers fill in what the type asks for; "" is nothing in particular.
+    """
     _lock(interface)
     if len(interface.fields) >= MAX_FIELDS:
         raise Refused(f"A form can have at most {MAX_FIELDS} fields.")
-    field = Field(type=kind, position=len(interface.fields) + 1, **checked(kind, given))
+    begins = {"autocomplete": FILLED_IN.get(kind, "")}
+    field = Field(type=kind, position=len(interface.fields) + 1, **checked(kind, {**begins, **given}))
     field.key = _new_key(interface, field, str(given.get("key") or "").strip())
     interface.fields.append(field)
     _changed(interface, "added", field)

@@ -4,14 +4,16 @@ import shlex
 from collections.abc import Sequence
 from datetime import datetime
 from http import HTTPStatus
-from typing import Any
+from typing import Any, NamedTuple
 
 from sqlalchemy import func, select
 from sqlalchemy.orm import joinedload
 
 from webapp.extensions import db
-from webapp.models import Attempt, Delivery, Lead, Reason
+from webapp.models import Attempt, Delivery, Field, FieldType, Lead, Reason
+from webapp.services.intake.rules import CUT, UNPARSED
 from webapp.services.interfaces.field_types import shown
+from webapp.services.leads.tel_links import tel_uri
 from webapp.webhooks.outcome import NO_ANSWER
 from webapp.webhooks.sender import USER_AGENT
 from webapp.webhooks.signing import message_headers
@@ -85,18 +87,45 @@ def curl(delivery: Delivery, attempt: Attempt | None) -> str | None:
     return " \\\n  ".join([*parts, f"--data-binary {shlex.quote(body)}"])
 
 
-def fields(lead: Lead) -> list[tuple[str, str, str]]:
-    """Every answer as (label, type, text), in the order of the questions, without consents.
+class ShownAnswer(NamedTuple):
+    """An answer as its lead's page shows it. `tel` is the link that dials it; `note` says what its mark means."""
+
+    label: str
+    type: str
+    text: str
+    tel: str | None = None
+    typed: str | None = None  # where it says more than the text
+    note: str | None = None
+
+
+def fields(lead: Lead) -> list[ShownAnswer]:
+    """Every answer in the order of the questions, without consents.
 
     A removed field keeps its label. An answer that never had a field has its key as the label.
     """
     known = {field.key: field for field in (*lead.interface.removed_fields, *lead.interface.fields)}
     agreed = {entry["key"] for entry in lead.consents}
-    return [
-        (known[key].label if key in known else key, known[key].type if key in known else "text", shown(value))
-        for key, value in lead.fields.items()
-        if key not in agreed
-    ]
+    return [_answer(lead, key, known.get(key)) for key in lead.fields if key not in agreed]
+
+
+def _answer(lead: Lead, key: str, field: Field | None) -> ShownAnswer:
+    value, kind = shown(lead.fields[key]), field.type if field else FieldType.TEXT
+    return ShownAnswer(
+        label=field.label if field else key,
+        type=kind,
+        text=value,
+        tel=tel_uri(value, lead.interface.country) if kind == FieldType.PHONE else None,
+        typed=(lead.typed or {}).get(key),
+        note=_note(kind, (lead.marks or {}).get(key)),
+    )
+
+
+def _note(kind: str, mark: str | None) -> str | None:
+    """What the mark of an answer means, for people."""
+    if mark == UNPARSED:
+        what = " as a phone number" if kind == FieldType.PHONE else ""
+        return f"Not read{what}: delivered as typed"
+    return "Longer than the limit: cut" if mark == CUT else None
 
 
 def consents(lead: Lead) -> list[dict[str, Any]]:

@@ -1,0 +1,149 @@
+"""The example numbers of all countries, as people write and paste them, are delivered exactly or as typed."""
+
+import re
+from collections.abc import Callable, Iterator, Mapping
+from functools import cache
+
+import phonenumbers
+import pytest
+from phonenumbers import PhoneNumber, PhoneNumberFormat, PhoneNumberType
+
+from webapp.models import Field, FieldType
+from webapp.services.intake import contact_details
+from webapp.services.intake.rules import UNPARSED, Read, Rules
+
+PHONE = Field(key="phone", label="Phone", type=FieldType.PHONE)
+FORMS = {
+    "national": PhoneNumberFormat.NATIONAL,
+    "international": PhoneNumberFormat.INTERNATIONAL,
+    "E.164": PhoneNumberFormat.E164,
+    "RFC 3966": PhoneNumberFormat.RFC3966,
+}
+FULL_WIDTH = {ord(each): ord(each) + 0xFEE0 for each in "+0123456789()"} | {ord(" "): 0x2009, ord("-"): 0x2011}
+PERSIAN = {ord(each): 0x06F0 + int(each) for each in "0123456789"} | {ord(" "): 0xA0, ord("-"): 0x2212}
+
+Decoration = Callable[[str], str]
+CLEANED: Mapping[str, Decoration] = {  # the number is certain
+    "as it is": "{}".format,
+    "between brackets": "({})".format,
+    "a label": "Tel.: {}".format,
+    "invisible characters": lambda text: "\u202a\u200e" + "\u200b".join(text) + "\ufe0f\u202c\ufeff",
+    "full-width": lambda text: text.translate(FULL_WIDTH),
+    "Persian digits": lambda text: text.translate(PERSIAN),
+}
+EXTENDED: Mapping[str, Decoration] = {  # the number is certain, and so is the extension 412
+    "extension": "{} extension 412".format,
+    "(x412)": "{} (x412)".format,
+    "(ext. 412)": "{} (ext. 412)".format,
+    "доб.": "{} доб. 412".format,
+    "ramal": "{}, Ramal 412".format,
+    "RFC 3966": "{};ext=412".format,
+    "pause": "{},,412#".format,
+}
+REMARKED: Mapping[str, Decoration] = {  # a person has to read it
+    "a time": "{} (ab 18h)".format,
+    "a word": "{} abends".format,
+    "a word before": "ask for Ada, {}".format,
+    "a letter": "{}O".format,
+    "a star": "{}*78".format,
+    "an ending": "{} (18)".format,
+    "another number": lambda text: f"{text} / {text}",
+}
+
+
+@cache
+def examples() -> Mapping[tuple[str, str | None], PhoneNumber]:
+    """By E.164 and country: the number of each type in each country, and of the codes that belong to no country."""
+    found = {}
+    for code in phonenumbers.COUNTRY_CODES_FOR_NON_GEO_REGIONS:
+        number = phonenumbers.example_number_for_non_geo_entity(code)
+        assert number
+        found[e164(number), None] = number
+    for country in sorted(phonenumbers.SUPPORTED_REGIONS):
+        for kind in PhoneNumberType.values():
+            number = phonenumbers.example_number_for_type(country, kind)
+            if number and phonenumbers.is_valid_number(number):
+                found[e164(number), country] = number
+    return found
+
+
+def e164(number: PhoneNumber) -> str:
+    return phonenumbers.format_number(number, PhoneNumberFormat.E164)
+
+
+@cache
+def texts(form: str) -> list[tuple[str, str | None, str]]:
+    """Each example as (its E.164, its country, its text in that form)."""
+    return [
+        (exact, country, phonenumbers.format_number(number, FORMS[form]))
+        for (exact, country), number in examples().items()
+    ]
+
+
+def read(text: str, country: str | None) -> Read:
+    return contact_details.phone(PHONE, text, Rules(country=country))
+
+
+def results(form: str, decorate: Decoration) -> Iterator[tuple[str, str, str | None, Read]]:
+    """(E.164, decorated text, the form's country, what was read), for a form without and with the number's country."""
+    for exact, country, text in texts(form):
+        typed = decorate(text)
+        for of_form in {None, country}:
+            yield exact, typed, of_form, read(typed, of_form)
+
+
+def test_the_corpus_is_large() -> None:
+    assert len(examples()) > 950
+    assert {country for _, country in examples()} == {None, *phonenumbers.SUPPORTED_REGIONS}
+
+
+@pytest.mark.parametrize("form", FORMS)
+@pytest.mark.parametrize("decoration", CLEANED)
+def test_every_example_is_read_exactly_or_kept_as_typed(form: str, decoration: str) -> None:
+    for exact, typed, of_form, kept in results(form, CLEANED[decoration]):
+        is_certain = form != "national" or (of_form is not None and not (decoration == "between brackets" and "(" in typed[1:]))
+        assert kept == (Read(exact) if is_certain else Read(typed, UNPARSED)), (typed, of_form)
+
+
+@pytest.mark.parametrize("form", FORMS)
+@pytest.mark.parametrize("decoration", EXTENDED)
+def test_an_extension_is_delivered_beside_every_example(form: str, decoration: str) -> None:
+    for exact, typed, of_form, kept in results(form, EXTENDED[decoration]):
+        is_certain = form != "national" or of_form is not None
+        assert kept == (Read(f"{exact};ext=412") if is_certain else Read(typed, UNPARSED)), (typed, of_form)
+
+
+@pytest.mark.parametrize("form", FORMS)
+@pytest.mark.parametrize("decoration", REMARKED)
+def test_a_remark_is_kept_and_no_part_of_it_becomes_a_number(form: str, decoration: str) -> None:
+    for _, typed, of_form, kept in results(form, REMARKED[decoration]):
+        assert kept == Read(typed, UNPARSED), of_form
+
+
+@pytest.mark.parametrize("decoration", [*CLEANED, *EXTENDED])
+def test_the_country_of_the_form_does_not_change_an_international_number(decoration: str) -> None:
+    countries = sorted(phonenumbers.SUPPORTED_REGIONS)
+    decorate, extension = (CLEANED | EXTENDED)[decoration], ";ext=412" * (decoration in EXTENDED)
+    for place, (exact, _, text) in enumerate(texts("international")):
+        assert read(decorate(text), countries[place % len(countries)]) == Read(exact + extension), text
+
+
+def test_a_national_number_on_another_countrys_form_has_the_digits_that_were_typed() -> None:
+    """Nothing says that it is not of that country. But nothing may be added or dropped either."""
+    countries = sorted(phonenumbers.SUPPORTED_REGIONS)
+    for place, (exact, _, text) in enumerate(texts("national")):
+        country = countries[(place * 7 + 3) % len(countries)]
+        kept = read(text, country)
+        if kept.mark is None and kept.kept != exact:
+            typed = re.sub(r"\D", "", text)
+            assert is_written_by(str(kept.kept), typed, country), (text, country, kept)
+
+
+def is_written_by(number: str, typed: str, country: str) -> bool:
+    """Whether the digits typed are those of the number, with or without its country code and a national prefix."""
+    parsed = phonenumbers.parse(number)
+    national = re.sub(r"\D", "", phonenumbers.format_number(parsed, PhoneNumberFormat.NATIONAL))
+    significant = phonenumbers.national_significant_number(parsed)
+    prefixes = ("", "0", "1", "8", phonenumbers.ndd_prefix_for_region(country, True) or "")
+    ours = {national, number[1:], *(prefix + significant for prefix in prefixes)}
+    return typed in ours | {f"00{number[1:]}", f"011{number[1:]}"} or typed.endswith(number[1:])
