@@ -24,7 +24,7 @@ _LONGER_EXIT = re.compile(
 
 
 def email(field: Field, typed: str, rules: Rules) -> Read:
-    """The address, normalised. Characters that nobody sees and what was pasted around it are cut off."""
+    """The address, normalised. Characters that cannot be seen and what was pasted around it are cut off."""
     text = typed if typed.isascii() else pasted.visible(typed)
     for cleaned in (str, pasted.address):
         try:
@@ -54,9 +54,9 @@ def phone(field: Field, typed: str, rules: Rules) -> Read:
 
 def _international(written: Written, country: str | None) -> str | None:
     """The only valid number that can be meant, in E.164; None if there is none, or more than one."""
+    digits = "".join(written.groups)
     if written.has_plus:
-        return _valid(written.digits, None)[0]
-    digits = written.digits
+        return _valid(digits, None)[0]
     number, exit_code = _valid(digits, country) if country else (None, "")
     if number and exit_code in ("00", written.groups[0]):
         return number
@@ -72,7 +72,8 @@ def _without_exit_code(written: Written, is_known: bool) -> Iterator[str]:
     In most countries 00 is the exit code. Elsewhere it is longer: 001 65 in Hong Kong is +65. So a longer one counts
     too, unless the form's country has said which it is, or the typed groups say that it is not: 0049 151.
     """
-    digits, groups = written.digits, written.groups
+    groups = written.groups
+    digits = "".join(groups)
     if not digits.startswith("00"):
         return
     yield digits[2:]

@@ -10,7 +10,7 @@ from itertools import pairwise
 from typing import NamedTuple
 from urllib.parse import unquote
 
-# Characters that nobody sees: controls of the writing direction, zero-width and soft marks, variation selectors.
+# Characters that cannot be seen: controls of the writing direction, zero-width and soft marks, variation selectors.
 _INVISIBLE = re.compile(
     "[\u00ad\u034f\u061c\u115f\u1160\u17b4\u17b5\u180b-\u180f\u200b-\u200f\u202a-\u202e\u2060-\u206f\u20e3\u2800\u3164"
     "\ufe00-\ufe0f\ufeff\uffa0\U000e0001-\U000e007f\U000e0100-\U000e01ef]"
@@ -30,20 +30,21 @@ _PHONE_SIGNS = _FULL_WIDTH | {
 }
 
 _LABEL = re.compile(
-    r"^(?:[☎✆☏℡📞📱]\s*)?(?:(?:tele(?:fon|phone|foon|fono)|t[eé]l[eé]phone|t[eé]l|phone|mobile?|cell|handy|callto|電話|电话)"
-    r"[\s.:：]*(?://)?)?\s*",
+    r"^[☎✆☏℡📞📱]?\s*(?:(?:t[eé]l(?:[eé](?:f(?:one|ono|oon|on)|phone))?|fon|phone|ph|mob(?:ile?)?|m[oó]vil|cell?|celular"
+    r"|handy|gsm|тел(?:ефон)?|電話|电话|callto|[tmp](?=[.:]))(?![^\W\d_])[\s.:]*(?://)?)?\s*",
     re.IGNORECASE,
 )
 _CONTEXT = re.compile(r";phone-context=([^;]*)", re.IGNORECASE)
+# Not the Austrian "Kl.": in Danish and Swedish it is a time of day.
 _EXTENSION_WORDS = (
-    r"e?xt[^\W\d_]*|anexo|int(?:erno?|ernt|erior)?|доб(?:авочный)?|дод(?:атковий)?|внутр?|вн|ramal|durchwahl|dw|nebenstelle"
-    r"|nst|app(?:arat)?|klappe|kl|poste|toestel|tst|wewn?(?:ętrzny)?|linka|anknytning|ankn|lokal|alanumero|dahili"
-    r"|mellék|εσωτ|内線|內線|分机|分機|转|轉|내선|تحويلة|داخلي|שלוחה"
+    r"e?xt(?:n|en(?:[st][^\W\d_]*)?)?|anexo|int(?:erno?|ernt|erior)?|доб(?:авочный)?|доп|дод(?:атковий)?|внутр?|вн|ramal"
+    r"|durchwahl|dw|nebenstelle|nst|app(?:arat)?|klappe|poste|toestel|tst|wewn?(?:ętrzny)?|linka|anknytning|ankn|lokal"
+    r"|alanumero|dahili|mellék|εσωτ|内線|內線|分机|分機|转|轉|내선|تحويلة|داخلي|שלוחה"
 )
 _WRITTEN = re.compile(
     r"(?P<number>[+(\[ ]*[0-9][0-9 ().\[\]/-]*)"
-    rf"(?:[\s,;]*(?:(?:;ext=|(?:{_EXTENSION_WORDS})[\s.:]*)(?P<named>[0-9]{{1,15}})"
-    r"|(?:x[\s.]*|\#\s*)(?P<signed>[0-9]{1,9}))|(?:,{1,3}|;)(?P<paused>[0-9]{1,6}))?"
+    rf"(?:[\s,;]*(?:(?:;ext=|(?:{_EXTENSION_WORDS})[\s.:=#-]*(?:(?:no|nr|number)\b[\s.:]*)?)(?P<named>[0-9]{{1,15}})"
+    r"|(?:x[\s.:]*|\#\s*)(?P<signed>[0-9]{1,9}))|(?:,{1,3}|;)(?P<paused>[0-9]{1,6}))?"
     r"\s*\#?[\s)\]]*",
     re.IGNORECASE,
 )
@@ -64,10 +65,6 @@ class Written(NamedTuple):
     has_plus: bool
     groups: tuple[str, ...]
     extension: str = ""
-
-    @property
-    def digits(self) -> str:
-        return "".join(self.groups)
 
 
 def phone(typed: str) -> Written | None:
@@ -168,7 +165,7 @@ def address(typed: str) -> str:
 
 
 def visible(typed: str) -> str:
-    """An address without characters that nobody sees, and with the ASCII signs for those of a Japanese keyboard."""
+    """An address without characters that cannot be seen, and with the ASCII signs for those of a Japanese keyboard."""
     text = typed.translate(_ADDRESS_SIGNS)
     bare = _INVISIBLE.sub("", text)
     return bare if bare.isascii() else _NEVER_IN_ADDRESS.sub("", text)

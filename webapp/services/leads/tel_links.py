@@ -18,6 +18,6 @@ def tel_uri(value: str, country: str | None) -> str | None:
     if written.has_plus:
         return f"tel:+{number}{extension}"
     code = phonenumbers.country_code_for_region(country) if country else 0
-    if not code or written.digits.startswith("00"):  # 00 is an exit code
+    if not code or number.replace("-", "").startswith("00"):  # 00 is an exit code
         return None
     return f"tel:{number}{extension};phone-context=+{code}"
