@@ -143,7 +143,7 @@ def _validate(answer: Answer, sent: Mapping[str, object], repeated: Mapping[str,
             answer.kept = validate_ticked(field, list(answer.ticked), rules)
             return
         text = _text(field, sent.get(field.key))
-        answer.value = clean(text, multiline=kind == FieldType.LONG_TEXT)
+        answer.value = clean(text, multiline=kind == FieldType.LONG_TEXT, keep_spaces=kind == FieldType.TEXT)
         if kind == FieldType.CONSENT:
             answer.kept = validate_consent(field, answer.value, rules)
         else:
@@ -178,13 +178,16 @@ def _text(field: Field, sent: object) -> str:
     raise InvalidAnswer(f"{field.label} must be text, not a list or an object.")
 
 
-def clean(text: str, multiline: bool = False) -> str:
+def clean(text: str, multiline: bool = False, keep_spaces: bool = False) -> str:
     """What a visitor typed without NUL (PostgreSQL refuses it), other controls and halves of surrogate pairs, trimmed.
 
     Never refused. Newlines become \\n, or a space unless `multiline`. What emoji and right-to-left scripts need stays.
+    One line has single spaces, unless `keep_spaces`: 山田　太郎 has a wide one, and M. Dupont one that does not break.
     """
     text = _CONTROLS.sub("", _NEWLINES.sub("\n", _without_halves(text)))
-    return text.strip() if multiline else " ".join(text.split())
+    if keep_spaces:
+        text = text.replace("\n", " ").replace("\t", " ")
+    return text.strip() if multiline or keep_spaces else " ".join(text.split())
 
 
 def _without_halves(text: str) -> str:

@@ -88,7 +88,7 @@ def new_lead(
     return NewLead(
         account_id=interface.account_id,
         interface_id=interface.id,
-        name=_first(interface.fields, answers, FieldType.TEXT)[:500],
+        name=" ".join(_first(interface.fields, answers, FieldType.TEXT).split())[:500],  # a search has single spaces
         email=email,
         visitor=email.lower() or _first(interface.fields, answers, FieldType.PHONE)[:320] or None,
         fields=answers,
