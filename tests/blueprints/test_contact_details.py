@@ -1,5 +1,6 @@
 """What visitors type as name, address, e-mail and phone, from the post to the receiver, the lead's page and the CSV."""
 
+import itertools
 import json
 from collections.abc import Iterator
 from typing import Any
@@ -17,8 +18,8 @@ from tests.support.shapes import MAIL, NAMES, POSTAL
 from webapp.db.transactions import transaction
 from webapp.delivery import lanes
 from webapp.extensions import db
-from webapp.models import FieldType, Interface, Lead, Mail
-from webapp.services.interfaces import fields
+from webapp.models import FieldType, Interface, Lead, Mail, User
+from webapp.services.interfaces import fields, interface_templates, interfaces
 from webapp.services.leads import lead_export
 from webapp.services.leads.lead_list import Filter
 
@@ -58,37 +59,61 @@ def only_lead() -> Lead:
     return db.session.scalars(select(Lead)).one()
 
 
+@pytest.fixture
+def wide(owner: User, receiver: Receiver) -> Interface:
+    """An interface with ten fields of each of four types, text0 to phone9, so that a post can carry many answers."""
+    with transaction():
+        wide = interfaces.create(owner.account_id, "Ten of each", interface_templates.BLANK)
+        for kind in (FieldType.TEXT, FieldType.LONG_TEXT, FieldType.EMAIL, FieldType.PHONE):
+            for place in range(10):
+                fields.add(wide, kind, {"label": kind.value, "key": f"{kind}{place}"})
+    point_at(wide, receiver.url)
+    return wide
+
+
+def in_tens(kind: FieldType, values: list[str]) -> list[dict[str, str]]:
+    """The values as the answers of several posts."""
+    tens = [values[place : place + 10] for place in range(0, len(values), 10)]
+    return [{f"{kind}{place}": value for place, value in enumerate(ten)} for ten in tens]
+
+
+def sent(client: FlaskClient, interface: Interface, posts: list[dict[str, str]]) -> None:
+    for answers in posts:
+        answer = client.post(f"/f/{interface.public_id}", data=answers, headers=JSON)
+        assert answer.status_code == 201, (answers, answer.json)
+
+
 def test_names_and_addresses_of_all_shapes_arrive_byte_for_byte(
-    client: FlaskClient, hooked: Interface, receiver: Receiver
+    client: FlaskClient, wide: Interface, receiver: Receiver
 ) -> None:
     assert len({*NAMES, *POSTAL, *MAIL}) > 200
-    sent = [(name, POSTAL[place % len(POSTAL)], MAIL[place % len(MAIL)]) for place, name in enumerate(NAMES)]
-    for name, postal, mail in sent:
-        post(client, hooked, name=name, message=postal, email=mail)
-    arrived = [(lead["fields"], lead["typed"], lead["marks"]) for lead in received(hooked, receiver, len(sent))]
-    kept = {"phone": ADA["phone"]}
-    assert arrived == [
-        ({"name": name, "email": mail, **kept, "message": postal}, {}, {"phone": "unparsed"})
-        for name, postal, mail in sent
+    posts = [
+        *in_tens(FieldType.TEXT, [*NAMES, *(address.partition("\n")[0] for address in POSTAL)]),
+        *in_tens(FieldType.LONG_TEXT, [*NAMES, *POSTAL]),
+        *in_tens(FieldType.EMAIL, MAIL),
     ]
+    sent(client, wide, posts)
+    for answers, lead in zip(posts, received(wide, receiver, len(posts)), strict=True):
+        assert {key: value for key, value in lead["fields"].items() if value} == answers
+        assert (lead["typed"], lead["marks"]) == ({}, {})
 
 
 def test_a_sample_of_the_phone_corpus_arrives_exactly_or_as_typed(
-    client: FlaskClient, hooked: Interface, receiver: Receiver
+    client: FlaskClient, wide: Interface, receiver: Receiver
 ) -> None:
     decorations = {**CLEANED, **EXTENDED, **REMARKED}
-    names, sample = list(decorations), texts("international")[::20]
-    for place, (_, _, text) in enumerate(sample):
-        post(client, hooked, phone=decorations[names[place % len(names)]](text))
-    for place, lead in enumerate(received(hooked, receiver, len(sample))):
-        (exact, _, text), name = sample[place], names[place % len(names)]
-        typed = decorations[name](text)
-        if name in REMARKED:
-            assert (lead["fields"]["phone"], lead["marks"], lead["typed"]) == (typed, {"phone": "unparsed"}, {})
-        else:
-            phone = exact + (";ext=412" if name in EXTENDED else "")
-            assert (lead["fields"]["phone"], lead["marks"], lead["typed"]) == (phone, {}, {"phone": typed})
+    names = itertools.cycle(decorations)
+    sample = [(exact, name := next(names), decorations[name](text)) for exact, _, text in texts("international")[::17]]
     assert len(sample) >= 50
+    posts = in_tens(FieldType.PHONE, [typed for _, _, typed in sample])
+    sent(client, wide, posts)
+    leads = received(wide, receiver, len(posts))
+    arrived = [(lead, key) for lead, answers in zip(leads, posts, strict=True) for key in answers]
+    for (exact, name, typed), (lead, key) in zip(sample, arrived, strict=True):
+        kept = typed if name in REMARKED else exact + (";ext=412" if name in EXTENDED else "")
+        assert lead["fields"][key] == kept
+        assert lead["marks"].get(key) == ("unparsed" if name in REMARKED else None)
+        assert lead["typed"].get(key) == (typed if kept != typed else None)
 
 
 @pytest.mark.parametrize(
