@@ -18,6 +18,7 @@ _MONTH_FIRST = frozenset({"en-US", "en-PH", "es-PA", "es-PR", "fil"})
 _UNKNOWN = frozenset({"af", "en", "en-CA", "en-ZA", "eo", "eu", "fa", "fr-CA", "hu", "ja", "ko", "lt", "mn", "ne"})
 _UNKNOWN |= {"oc", "se", "sv", "zh"}
 
+_AROUND_MARK = re.compile(r" *([-/.年년月월日일]) *")
 _YEAR_FIRST = re.compile(r"(\d{4})(?:([-/.])(\d{1,2})\2(\d{1,2})\.?|[年년](\d{1,2})[月월](\d{1,2})[日일])", re.ASCII)
 _ONLY_DIGITS = re.compile(r"(\d{4})(\d{2})(\d{2})", re.ASCII)
 _YEAR_LAST = re.compile(r"(\d{1,2})([-/.])(\d{1,2})\2(\d{4})", re.ASCII)
@@ -28,7 +29,7 @@ def read(text: str, language: str) -> str:
 
     Unclear where it has two readings and the language does not decide; another ValueError where it is no date.
     """
-    plain = ascii_only(text).replace(" ", "")
+    plain = _AROUND_MARK.sub(r"\1", ascii_only(text))
     if found := _YEAR_FIRST.fullmatch(plain) or _ONLY_DIGITS.fullmatch(plain):
         year, month, day = (int(part) for part in found.groups() if part and part.isdigit())
         return date(year, month, day).isoformat()
