@@ -6,14 +6,16 @@ value counts, in forms and in JSON.
 """
 
 import json
-from collections.abc import Mapping, Sequence
+import re
+from collections.abc import Callable, Mapping, Sequence
+from itertools import chain
 from typing import Any
 
 import structlog
 from flask import Blueprint, Response, abort, g, jsonify, make_response, redirect, request, url_for
 from werkzeug.exceptions import HTTPException, MethodNotAllowed, TooManyRequests
 
-from webapp.blueprints import form_pages
+from webapp.blueprints import foreign_text, form_pages
 from webapp.blueprints.form_pages import Answer
 from webapp.config import current_config
 from webapp.extensions import csrf, db
@@ -21,6 +23,7 @@ from webapp.models import Interface
 from webapp.services.intake import published_forms, submissions, visitor
 from webapp.services.intake.answers import LeadForm
 from webapp.services.intake.published_forms import PublishedForm
+from webapp.services.intake.rules import JsonNumber
 from webapp.services.intake.submissions import Captured, Declined, DeclineReason, Post
 from webapp.services.interfaces import form_look, form_texts
 from webapp.web.error_pages import http_error
@@ -30,6 +33,10 @@ from webapp.web.security import MAX_FIELDS, cross_site, public, takes_json
 blueprint = Blueprint("lead_form", __name__)
 blueprint.after_request(form_pages.set_headers)
 log = structlog.get_logger()
+
+# What text in another encoding leaves behind when it is read as UTF-8: an escape or a surrogate for its bytes, the
+# signs of ISO-2022-JP, a mark at the beginning. A % that a visitor typed is the same when the text is read again.
+_MAYBE_NOT_UTF_8 = re.compile("[%\x1b\ufeff\udc80-\udcff]")
 
 FORM_TYPES = ("application/x-www-form-urlencoded", "multipart/form-data")
 
@@ -55,8 +62,9 @@ def show(public_id: str) -> Answer:
     interface = _noted(published_forms.get(public_id))
     if interface.closed_at:
         return form_pages.closed(interface, 200)
-    tracked = visitor.tracked({}, request.args, *_where_from())
-    return form_pages.page(interface, LeadForm.of(interface, hidden=request.args), tracked)
+    query = _query()
+    tracked = visitor.tracked({}, query, *_where_from())
+    return form_pages.page(interface, LeadForm.of(interface, hidden=query), tracked)
 
 
 @blueprint.get("/f/<public_id>/thank-you")
@@ -122,7 +130,7 @@ def _post() -> Post:
     return Post(
         values=values,
         repeated=repeated,
-        query=request.args,
+        query=_query(),
         page=page,
         referrer=referrer,
         origin=request.headers.get("Origin"),
@@ -152,14 +160,38 @@ def _posted() -> tuple[Mapping[str, Any], Mapping[str, Sequence[str]]]:
         return _json(request.get_data()), {}
     if request.mimetype not in FORM_TYPES and request.get_data():
         abort(415)
-    repeated = dict(request.form.lists())
+    repeated = _in_any_encoding(dict(request.form.lists()), foreign_text.form)
     return {name: values[-1] for name, values in repeated.items()}, repeated
+
+
+def _query() -> Mapping[str, str]:
+    """The last value of each name in the query."""
+    if not request.query_string:
+        return {}
+    found = _in_any_encoding(dict(request.args.lists()), foreign_text.query)
+    return {name: values[-1] for name, values in found.items()}
+
+
+def _in_any_encoding(read: dict[str, list[str]], read_again: Callable[[], foreign_text.Pairs]) -> dict[str, list[str]]:
+    """All values of each name: as werkzeug read them in UTF-8, or read again where they may be in another encoding."""
+    text = "".join(chain(read, *read.values()))
+    is_utf_8 = read and request.mimetype_params.get("charset", "utf-8").lower() == "utf-8"
+    if is_utf_8 and "_charset_" not in read and not _MAYBE_NOT_UTF_8.search(text):
+        return read
+    found: dict[str, list[str]] = {}
+    for name, value in read_again():
+        found.setdefault(name, []).append(value)
+    return found
 
 
 def _json(body: bytes) -> dict[str, Any]:
     """Numbers stay as they were written, so that a phone number sent as a number keeps its digits."""
+    numbers: dict[str, Any] = {"parse_int": JsonNumber, "parse_float": JsonNumber, "parse_constant": _refuse_constant}
     try:
-        sent = json.loads(body, parse_int=str, parse_float=str, parse_constant=_refuse_constant)
+        try:
+            sent = json.loads(body, **numbers)  # in UTF-8, UTF-16 or UTF-32
+        except UnicodeDecodeError:
+            sent = json.loads(foreign_text.body(), **numbers)
     except (ValueError, RecursionError):
         abort(400, "The body is not valid JSON.")
     if not isinstance(sent, dict):

@@ -7,6 +7,7 @@ from wtforms import BooleanField, SelectChoice, SelectField, StringField, TextAr
 from wtforms.widgets import TextArea
 
 from webapp.models import Field, FieldType
+from webapp.services.interfaces import numbers
 from webapp.services.interfaces.field_types import KINDS
 from webapp.services.interfaces.fields import AUTOCOMPLETE, TEXTS
 
@@ -42,6 +43,9 @@ class FieldForm(FlaskForm):  # type: ignore[misc]  # Flask-WTF has no types
         if field:
             data = {name: getattr(field, name) for name in _names() if hasattr(field, name)}
             data["options"] = "\n".join(field.options)
+            if kind == FieldType.NUMBER:
+                limits = {name: data[name] for name in ("default", "minimum", "maximum") if data[name]}
+                data |= {name: numbers.written(each, field.interface.language) for name, each in limits.items()}
         form: FieldForm = cls(data=data)
         always = {"label", "key", "csrf_token"} if kind != FieldType.HEADING else {"label", "csrf_token"}
         for name in {each.name for each in form} - always - KINDS[kind].settings:

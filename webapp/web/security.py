@@ -15,6 +15,7 @@ from werkzeug.wrappers import Response as BaseResponse
 from webapp.extensions import db, login
 from webapp.models import User
 from webapp.web import roles
+from webapp.web.multipart import KeepingFormParser
 
 V = TypeVar("V", bound=Callable[..., Any])
 
@@ -110,6 +111,8 @@ def _refuse_too_much() -> None:
         if request.get_data().count(b"&") >= MAX_FIELDS:  # werkzeug counts the parts of multipart forms only
             abort(413)
     elif request.mimetype == "multipart/form-data":
+        if _view_has("reads_json"):  # the public form, which pages in any encoding may post to
+            request.form_data_parser_class = KeepingFormParser
         _ = request.form  # read here, within werkzeug's limits
 
 

@@ -13,8 +13,8 @@ from typing import Any
 from webapp.clock import utcnow
 from webapp.models import Field, FieldType, Interface
 from webapp.services.intake import contact_details, other_values
-from webapp.services.intake.rules import InvalidAnswer, Read, Rules
-from webapp.services.interfaces import form_texts
+from webapp.services.intake.rules import InvalidAnswer, JsonNumber, Read, Rules
+from webapp.services.interfaces import dates, form_texts, numbers
 from webapp.services.interfaces.field_types import CHOICES
 
 CONTROLS = {FieldType.EMAIL: "email", FieldType.PHONE: "tel", FieldType.DATE: "date", FieldType.URL: "url"}
@@ -55,6 +55,11 @@ class Answer:
         """The id, without the prefix, of the control that a link to this field points to."""
         return f"{self.key}-1" if self.field.type in (FieldType.RADIO, FieldType.CHECKBOXES) else self.key
 
+    @property
+    def days(self) -> tuple[str, str]:
+        """The first and the last day that a Date field accepts."""
+        return dates.bounds(self.field)
+
 
 def rules_of(interface: Interface) -> Rules:
     return Rules(form_texts.of(interface), interface.country, interface.language)
@@ -80,7 +85,7 @@ class LeadForm:
         self.rules = rules or Rules()
         self.answers = [Answer(each) for each in fields]
         for answer in self.answers:
-            _begin(answer, hidden or {})
+            _begin(answer, hidden or {}, self.rules)
             if sent is not None:
                 _validate(answer, sent, repeated or {}, self.rules)
 
@@ -118,7 +123,7 @@ class LeadForm:
         return {answer.key: answer.errors for answer in self.answers if answer.errors}
 
 
-def _begin(answer: Answer, hidden: Mapping[str, str]) -> None:
+def _begin(answer: Answer, hidden: Mapping[str, str], rules: Rules) -> None:
     """What the control shows before a visitor types. A consent is never ticked by default."""
     field, kind = answer.field, answer.field.type
     if kind == FieldType.CHECKBOXES:
@@ -126,7 +131,9 @@ def _begin(answer: Answer, hidden: Mapping[str, str]) -> None:
     elif kind == FieldType.CONSENT:
         answer.kept = False
     elif kind == FieldType.HIDDEN:
-        answer.value = clean(hidden.get(field.key) or field.default or "")
+        answer.value = clean(hidden.get(field.key) or field.default or "", multiline=True)
+    elif kind == FieldType.NUMBER and field.default:
+        answer.value = numbers.written(field.default, rules.language)  # it is read in that language when it comes back
     else:
         answer.value = field.default or ""
 
@@ -134,25 +141,44 @@ def _begin(answer: Answer, hidden: Mapping[str, str]) -> None:
 def _validate(answer: Answer, sent: Mapping[str, object], repeated: Mapping[str, Sequence[str]], rules: Rules) -> None:
     """Fills in the value to store or the errors; an invalid value stays in its control, to be corrected."""
     field, kind = answer.field, answer.field.type
-    if kind == FieldType.HEADING or (kind == FieldType.HIDDEN and field.key not in sent):
+    if kind == FieldType.HEADING:
         answer.kept = answer.value
         return
     try:
-        if kind == FieldType.CHECKBOXES:
-            answer.ticked = _several(field, sent, repeated)
-            answer.kept = validate_ticked(field, list(answer.ticked), rules)
-            return
-        text = _text(field, sent.get(field.key))
-        answer.value = clean(text, multiline=kind == FieldType.LONG_TEXT, keep_spaces=kind == FieldType.TEXT)
-        if kind == FieldType.CONSENT:
-            answer.kept = validate_consent(field, answer.value, rules)
+        if kind == FieldType.HIDDEN:
+            _validate_hidden(answer, sent)
+        elif kind == FieldType.CHECKBOXES:
+            answer.ticked = [one for one in _listed(field, sent, repeated) if one]
+            answer.kept = other_values.ticked(field, answer.ticked, rules)
+        elif kind == FieldType.CONSENT:
+            _validate_consent(answer, _listed(field, sent, repeated), rules)
         else:
-            answer.kept, answer.mark = validate_answer(field, answer.value, rules)
-            answer.typed = _typed(text, answer.kept) if kind in READ else None
-            answer.value = answer.kept if isinstance(answer.kept, str) else answer.value
+            _validate_text(answer, sent.get(field.key), rules)
     except InvalidAnswer as invalid:
         answer.errors.append(str(invalid))
-        answer.value = "" if kind == FieldType.CONSENT else answer.value
+
+
+def _validate_text(answer: Answer, sent: object, rules: Rules) -> None:
+    field, kind = answer.field, answer.field.type
+    text = _text(field, sent)
+    answer.value = clean(text, multiline=kind == FieldType.LONG_TEXT, keep_spaces=kind == FieldType.TEXT)
+    if kind == FieldType.NUMBER and isinstance(sent, JsonNumber | int | float):
+        rules = rules._replace(exact=True)
+    answer.kept, answer.mark = validate_answer(field, answer.value, rules)
+    answer.typed = _typed(text, answer.kept) if kind in READ else None
+    answer.value = answer.kept if isinstance(answer.kept, str) else answer.value
+
+
+def _validate_hidden(answer: Answer, sent: Mapping[str, object]) -> None:
+    """The control keeps the whole value: a form that is shown again must not send a shorter one without its mark."""
+    if answer.key in sent:
+        answer.value = clean(other_values.hidden_text(sent[answer.key]), multiline=True)
+    answer.kept, answer.mark = other_values.hidden(answer.value)
+
+
+def _validate_consent(answer: Answer, sent: Sequence[str], rules: Rules) -> None:
+    answer.kept = other_values.consent(answer.field, sent, rules)
+    answer.typed = None if other_values.is_plain_answer(sent) else sent[-1][:LONG]
 
 
 def _typed(text: str, kept: object) -> str | None:
@@ -161,10 +187,11 @@ def _typed(text: str, kept: object) -> str | None:
     return typed if typed and typed != str(kept) else None
 
 
-def _several(field: Field, sent: Mapping[str, object], repeated: Mapping[str, Sequence[str]]) -> list[str]:
+def _listed(field: Field, sent: Mapping[str, object], repeated: Mapping[str, Sequence[str]]) -> list[str]:
+    """All values that were sent for a field, from a form or as a list of JSON."""
     given = repeated.get(field.key) or sent.get(field.key)
     listed = given if isinstance(given, list | tuple) else [given]
-    return [one for one in (clean(_text(field, each)) for each in listed) if one]
+    return [clean(_text(field, each)) for each in listed]
 
 
 def _text(field: Field, sent: object) -> str:
@@ -207,29 +234,10 @@ def validate_answer(field: Field, typed: str, rules: Rules) -> Read:
     if len(typed) > longest(field):
         raise rules.invalid("too_long", field, number=len(typed), limit=longest(field))
     if not typed:
-        if field.required and field.type != FieldType.HIDDEN:
+        if field.required:
             raise rules.invalid("needed", field)
         return Read(None if field.type == FieldType.NUMBER else "")
     return _READERS.get(field.type, _plain)(field, typed, rules)
-
-
-def validate_ticked(field: Field, ticked: list[str], rules: Rules) -> list[str]:
-    """The options ticked, each once, in the order they are offered."""
-    if set(ticked) - set(field.options or []):
-        raise rules.invalid("choice", field)
-    if field.required and not ticked:
-        raise rules.invalid("needed", field)
-    return [option for option in field.options or [] if option in ticked]
-
-
-def validate_consent(field: Field, sent: str, rules: Rules) -> bool:
-    """Whether consent was given. Our page sends the version of the words it showed; an older version is asked again."""
-    if re.fullmatch(r"v\d+", sent) and sent != f"v{field.version or 1}":
-        raise rules.invalid("consent_changed", field)
-    is_given = sent.lower() not in ("", "false", "no", "off", "0")
-    if field.required and not is_given:
-        raise rules.invalid("consent", field)
-    return is_given
 
 
 def _plain(field: Field, typed: str, rules: Rules) -> Read:

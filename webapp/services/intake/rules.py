@@ -10,16 +10,24 @@ UNPARSED = "unparsed"  # the text is not what its field asks for, and is deliver
 CUT = "cut"  # it was longer than the limit
 
 
+class JsonNumber(str):
+    """A number of a JSON body, as it was written there: a phone number sent as a number keeps all its digits."""
+
+
 class InvalidAnswer(Exception):
     """An answer that is not accepted; the text is a sentence for the visitor."""
 
 
 class Rules(NamedTuple):
-    """A form's words, its language (a BCP 47 tag), and the country whose phone numbers need no country code."""
+    """A form's words, its language (a BCP 47 tag), and the country whose phone numbers need no country code.
+
+    `exact`: a number is written as in JSON, so the language does not matter.
+    """
 
     words: Mapping[str, str] = DEFAULTS
     country: str | None = None
     language: str = "en"
+    exact: bool = False
 
     def invalid(self, name: str, field: Field, **values: object) -> InvalidAnswer:
         return InvalidAnswer(fill(self.words[name], label=field.label, **values))

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from enum import Enum, auto
 from typing import Any
 
+import structlog
 from sqlalchemy import select
 
 from webapp.db.transactions import read_autocommit
@@ -15,8 +16,11 @@ from webapp.models import Lead
 from webapp.services.intake import capture, published_forms, visitor
 from webapp.services.intake.answers import LeadForm, consents_given
 from webapp.services.intake.published_forms import PublishedForm
+from webapp.services.intake.rules import CUT
 
 MAX_ATTEMPTS = 5  # to judge and capture one post while its form changes
+
+log = structlog.get_logger()
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,7 +80,10 @@ def submit(public_id: str, post: Post) -> Captured | Declined:
     for _ in range(MAX_ATTEMPTS):
         judgement = judge(form, post)
         if isinstance(judgement, capture.Submission):
-            lead_id = capture.submit(judgement) or _sent_before(judgement.lead.nonce)
+            stored_now = capture.submit(judgement)
+            if stored_now and judgement.lead.marks:
+                _log_cuts(judgement, post)
+            lead_id = stored_now or _sent_before(judgement.lead.nonce)
             if lead_id:
                 return Captured(form, lead_id, judgement.lead.spam)
         current = published_forms.get(public_id)
@@ -112,6 +119,14 @@ def judge(form: PublishedForm, post: Post) -> capture.Submission | Declined:
         spam=visitor.spam_reason(interface, post.values, token, values, post.ip),
     )
     return capture.Submission(form, lead)
+
+
+def _log_cuts(stored: capture.Submission, post: Post) -> None:
+    """Names each hidden value that was too long, so that the operator can find the page that sends it."""
+    interface, lead = stored.form.interface.public_id, stored.lead
+    for key in (key for key, mark in (lead.marks or {}).items() if mark == CUT):
+        sent, kept = post.values.get(key) or post.query.get(key) or "", lead.fields[key]
+        log.warning("hidden value cut", interface=interface, field=key, sent=len(str(sent)), kept=len(kept))
 
 
 def _sent_before(nonce: str | None) -> str | None:

@@ -21,8 +21,9 @@ from webapp.models import Interface, IpAddresses
 from webapp.services.intake.answers import clean
 from webapp.webhooks.payload import CLICK_IDS, PLACES, TRACKED, UTM
 
-MAX_URL = 2048
-MAX_TEXT = 300
+MAX_URL = 2048  # characters of a page's address, and of a user agent
+MAX_TITLE = 300
+MAX_TRACKED = 4000  # of a campaign or a click id: no advertiser makes longer ones
 # Names that no field can have: a field's key begins with a letter.
 TRAP = "_website"  # a control that visitors do not see
 TOKEN = "_token"
@@ -43,15 +44,18 @@ def tracked(
     """What is known about the visitor's way here, by name (TRACKED); unknown names are left out.
 
     What was sent with the answers counts first, then the form's own query, then the query of the page around it. `page`
-    and `referrer` are what the browser says, used where neither gives them.
+    and `referrer` are what the browser says, used where neither gives them. A part of an address, a campaign or a click
+    id is another one, so each is known whole or not at all.
     """
+    known = {"page_title": _title(sent.get("page_title")) or _title(query.get("page_title"))}
     places = {"page_url": page, "referrer": referrer}
-    known = {name: _text(name, sent.get(name)) or _text(name, query.get(name)) for name in PLACES}
-    known |= {name: _text(name, places.get(name)) for name in places if not known[name]}
-    on_page = dict(parse_qsl(urlsplit(known["page_url"]).query)) if known["page_url"] else {}
+    addresses = {name: _address(sent.get(name)) or _address(query.get(name)) for name in places}
+    addresses |= {name: _address(places[name]) for name in places if not addresses[name]}
+    known |= {name: _fitting(address) for name, address in addresses.items()}
+    on_page = _query_of(addresses["page_url"])
     for name in TRACKED[len(PLACES) :]:
-        known[name] = _text(name, sent.get(name)) or _text(name, query.get(name)) or _text(name, on_page.get(name))
-    return {name: value for name, value in known.items() if value}
+        known[name] = _whole(sent.get(name)) or _whole(query.get(name)) or _whole(on_page.get(name))
+    return {name: known[name] for name in TRACKED if known[name]}
 
 
 def source(known: Mapping[str, str], ip: str | None, user_agent: str | None) -> dict[str, Any]:
@@ -84,13 +88,36 @@ def kept_address(address: str | None, how: IpAddresses) -> str | None:
     return str(network.network_address)
 
 
-def _text(name: str, value: object) -> str:
-    """The value cleaned and cut; empty for anything but text, and for anything but a page's URL where one is meant."""
-    if not isinstance(value, str):
-        return ""
-    if name not in ("page_url", "referrer"):
-        return clean(value)[:MAX_TEXT]
-    address = clean(value)[:MAX_URL]
+def _title(value: object) -> str:
+    """A page's title, which only people read: cut visibly where it is long; empty for anything but text."""
+    title = clean(value) if isinstance(value, str) else ""
+    return title if len(title) <= MAX_TITLE else f"{title[: MAX_TITLE - 1]}…"
+
+
+def _whole(value: object) -> str:
+    """The value cleaned; empty where it is too long, and for anything but text."""
+    text = clean(value) if isinstance(value, str) else ""
+    return text if len(text) <= MAX_TRACKED else ""
+
+
+def _fitting(address: str) -> str:
+    """The address; without its query where it is too long, and empty where it is still too long then."""
+    short = address if len(address) <= MAX_URL else address.partition("#")[0].partition("?")[0]
+    return short if len(short) <= MAX_URL else ""
+
+
+def _query_of(address: str) -> dict[str, str]:
+    """The query of a page's address. Pages that are not in UTF-8 may have written theirs in windows-1252."""
+    query = urlsplit(address).query
+    try:
+        return dict(parse_qsl(query, errors="strict"))
+    except UnicodeDecodeError:
+        return dict(parse_qsl(query, encoding="cp1252", errors="replace"))
+
+
+def _address(value: object) -> str:
+    """The value cleaned, if it is the address of a page; else empty."""
+    address = clean(value) if isinstance(value, str) else ""
     try:
         parts = urlsplit(address)
     except ValueError:  # an opening bracket without a closing one

@@ -3,6 +3,7 @@
 from typing import Any, NamedTuple
 
 from webapp.models import Field, FieldType
+from webapp.services.interfaces import numbers
 
 HALF, HELP, REQUIRED = "half", "help", "required"
 _ASKED = frozenset({HALF, HELP, REQUIRED})
@@ -100,17 +101,8 @@ def sample(field: Field) -> object:
         return [first] if field.type == FieldType.CHECKBOXES else first
     if field.type in (FieldType.NUMBER, FieldType.DATE, FieldType.HIDDEN):
         known = field.default or field.minimum or field.maximum
-        return number(known) if known and field.type == FieldType.NUMBER else known or KINDS[field.type].sample
+        return numbers.exact(known) if known and field.type == FieldType.NUMBER else known or KINDS[field.type].sample
     return KINDS[field.type].sample
-
-
-def number(text: str) -> int | float:
-    """Digits, with an optional sign and fraction, as a JSON number; ValueError for any other text."""
-    whole = text.lstrip("+-").replace(".", "", 1)
-    if not (whole.isascii() and whole.isdigit()) or len(whole) > 15:  # JSON readers would round a longer number
-        raise ValueError(text)
-    found = float(text)
-    return int(found) if found.is_integer() else found
 
 
 def shown(value: object) -> str:

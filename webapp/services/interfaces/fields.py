@@ -8,7 +8,6 @@ field that no lead carries can be changed and deleted freely.
 
 import re
 from collections.abc import Mapping
-from datetime import date
 from typing import Any
 
 from sqlalchemy import select
@@ -19,7 +18,7 @@ from webapp.clock import utcnow
 from webapp.extensions import db
 from webapp.models import Field, FieldType, Interface, Lead
 from webapp.services.errors import Refused, refusing
-from webapp.services.interfaces import field_types, interfaces
+from webapp.services.interfaces import dates, interfaces, numbers
 from webapp.services.interfaces.field_types import CHOICES, FILLED_IN, KINDS
 from webapp.webhooks.payload import TRACKED
 
@@ -73,8 +72,8 @@ def add(interface: Interface, kind: FieldType, given: Mapping[str, Any]) -> Fiel
     _lock(interface)
     if len(interface.fields) >= MAX_FIELDS:
         raise Refused(f"A form can have at most {MAX_FIELDS} fields.")
-    begins = {"autocomplete": FILLED_IN.get(kind, "")}
-    field = Field(type=kind, position=len(interface.fields) + 1, **checked(kind, {**begins, **given}))
+    begins, position = {"autocomplete": FILLED_IN.get(kind, "")}, len(interface.fields) + 1
+    field = Field(type=kind, position=position, **checked(kind, {**begins, **given}, interface.language))
     field.key = _new_key(interface, field, str(given.get("key") or "").strip())
     interface.fields.append(field)
     _changed(interface, "added", field)
@@ -84,7 +83,7 @@ def add(interface: Interface, kind: FieldType, given: Mapping[str, Any]) -> Fiel
 def change(interface: Interface, field: Field, given: Mapping[str, Any]) -> Field:
     """Saves new settings; the type stays. Refused for a new key if leads carry the current one."""
     _lock(interface)
-    settings = checked(field.type, given)
+    settings = checked(field.type, given, interface.language)
     key = str(given.get("key") or "").strip() or field.key
     if key != field.key:
         if field.id in carried(interface):
@@ -140,12 +139,15 @@ def bring_back(interface: Interface, field: Field) -> Field:
 
 def draft(interface: Interface, kind: FieldType, given: Mapping[str, Any], of: Field | None) -> list[Field]:
     """The interface's fields for a preview, with `given` applied to the field `of`, or to a new one; saves nothing."""
-    new = Field(type=kind, key=of.key if of else "new", version=1, **checked(kind, given))
+    new = Field(type=kind, key=of.key if of else "new", version=1, **checked(kind, given, interface.language))
     return [new if field is of else field for field in interface.fields] + ([] if of else [new])
 
 
-def checked(kind: FieldType, given: Mapping[str, Any]) -> dict[str, Any]:
-    """The settings of a field of that type, validated; Refused with the name of the first that is wrong."""
+def checked(kind: FieldType, given: Mapping[str, Any], language: str = "en") -> dict[str, Any]:
+    """The settings of a field of that type, validated; Refused with the name of the first that is wrong.
+
+    `language`: of the form; numbers and dates are read in it, as those of visitors are.
+    """
     offered = KINDS[kind].settings
     found: dict[str, Any] = {"label": _line("label", "The label", given, 200, required=True)}
     found |= {name: bool(given.get(name)) for name in ("required", "half") if name in offered}
@@ -165,9 +167,9 @@ def checked(kind: FieldType, given: Mapping[str, Any]) -> dict[str, Any]:
     if "options" in offered:
         found["options"] = _options(given)
     if "minimum" in offered:
-        found |= _limits(kind, given)
+        found |= _limits(kind, given, language)
     if "default" in offered:
-        found["default"] = _default(kind, given, found.get("options", []))
+        found["default"] = _default(kind, given, found, language)
     return found
 
 
@@ -188,8 +190,9 @@ def _options(given: Mapping[str, Any]) -> list[str]:
     return options
 
 
-def _limits(kind: FieldType, given: Mapping[str, Any]) -> dict[str, str]:
-    found = {name: _limit(kind, name, str(given.get(name) or "").strip()) for name in ("minimum", "maximum")}
+def _limits(kind: FieldType, given: Mapping[str, Any], language: str) -> dict[str, str]:
+    typed = {name: str(given.get(name) or "").strip() for name in ("minimum", "maximum")}
+    found = {name: _limit(kind, name, text, language) for name, text in typed.items()}
     least, most = found["minimum"], found["maximum"]
     in_order = least <= most if kind == FieldType.DATE else float(least or 0) <= float(most or 0)
     if least and most and not in_order:
@@ -197,13 +200,15 @@ def _limits(kind: FieldType, given: Mapping[str, Any]) -> dict[str, str]:
     return found
 
 
-def _limit(kind: FieldType, name: str, typed: str) -> str:
+def _limit(kind: FieldType, name: str, typed: str, language: str) -> str:
     if not typed:
         return ""
     try:
         if kind == FieldType.DATE:
-            return date.fromisoformat(typed).isoformat()
-        found = field_types.number(typed)
+            return _likely_day(name, dates.read(typed, language))
+        found = numbers.read(typed, language)
+    except numbers.Unclear as unclear:
+        raise Refused(f"This can mean {unclear.first} or {unclear.second}. Write one of them.", name) from None
     except ValueError:
         what = "a date, such as 2027-03-31" if kind == FieldType.DATE else "a number"
         raise Refused(f"This is not {what}.", name) from None
@@ -212,17 +217,26 @@ def _limit(kind: FieldType, name: str, typed: str) -> str:
     return str(found)
 
 
-def _default(kind: FieldType, given: Mapping[str, Any], options: list[str]) -> str:
+def _likely_day(name: str, day: str, first: str = dates.OLDEST, last: str = dates.LAST) -> str:
+    if not first <= day <= last:
+        raise Refused(f"Write a day from {first} to {last}. The year has four digits.", name)
+    return day
+
+
+def _default(kind: FieldType, given: Mapping[str, Any], settings: Mapping[str, Any], language: str) -> str:
     typed = str(given.get("default") or "")
     with refusing("default"):
         if kind in (FieldType.LONG_TEXT, FieldType.CHECKBOXES):
             found = text.lines(typed, "What it begins with", 5000)
         else:
             found = text.line(typed, "What it begins with", 500, required=False)
-    if kind in CHOICES and set(found.splitlines()) - set(options):
+    if kind in CHOICES and set(found.splitlines()) - set(settings["options"]):
         raise Refused("This is not one of the options. Write it exactly as in the options.", "default")
     if kind in (FieldType.NUMBER, FieldType.DATE):
-        return _limit(kind, "default", found)
+        found = _limit(kind, "default", found, language)
+    if kind == FieldType.DATE and found:
+        limits = Field(minimum=settings["minimum"], maximum=settings["maximum"])
+        return _likely_day("default", found, *dates.bounds(limits))
     return found
 
 

@@ -52,7 +52,20 @@ FAULTS = (
         "This is not a phone number. Write digits only, with country code: +44 20 7946 0958.",
     ),
     FormText("number", "No number", "This is not a number. Write digits only, such as 1250 or 12.5."),
+    FormText(
+        "number_unclear",
+        "Number with two readings",
+        "This can mean {first} or {second}. Write it without a sign for thousands.",
+    ),
     FormText("date", "No date", "This is not a date. Write year, month and day: 2027-03-31."),
+    FormText(
+        "date_unclear", "Date with two readings", "This can mean {first} or {second}. Write it in one of these ways."
+    ),
+    FormText(
+        "date_range",
+        "Year that cannot be meant",
+        "{label} must be from {first} to {last}. Please check the year: it has four digits.",
+    ),
     FormText("url", "No web address", "This is not the address of a page. Write it like this: https://example.com"),
     FormText("least", "Number too small", "{label} must be {limit} or more."),
     FormText("most", "Number too large", "{label} must be {limit} or less."),

@@ -1,0 +1,130 @@
+"""Posts from pages that are not in UTF-8: their text is read so that every character, or at least every byte, arrives.
+
+An ordinary post never comes here. A byte that its encoding has no character for becomes %XX, as in an address.
+"""
+
+import codecs
+import re
+from collections.abc import Iterable, Sequence
+from functools import partial
+from urllib.parse import parse_qsl, quote_from_bytes
+
+from webapp.services.intake.encoding_labels import CODECS, LIKELY, USUAL
+from webapp.services.interfaces.numbers import language_and_region
+
+UTF_8 = "utf_8"
+CHARSET = "_charset_"  # HTML's name for the control that browsers fill with the encoding of the form
+BOM = b"\xef\xbb\xbf"
+
+# In no text: C1 controls, and what Python makes of bytes that Shift_JIS does not have. Another encoding was meant.
+_UNLIKELY = re.compile("[\x80-\x9f\uf8f0-\uf8f3]")
+_REFERENCE = re.compile(r"&#(\d{2,7});", re.ASCII)
+
+Pairs = Sequence[tuple[bytes, bytes]]
+
+
+class DeclaredText(str):
+    """Text of a part that said in which encoding it is, so it was read already."""
+
+
+def codec(label: str | None) -> str | None:
+    """Python's codec for an encoding as the web names it; None for a name that the web does not have."""
+    return CODECS.get((label or "").strip().lower())
+
+
+def url_encoded(body: bytes, label: str | None, language: str) -> list[tuple[str, str]]:
+    """The names and values of a form-encoded body or a query, in order.
+
+    `label`: the charset of its Content-Type; a value of CHARSET counts first. `language`: of the form (a BCP 47 tag).
+    """
+    text = body.removeprefix(BOM).decode("latin-1")  # a character a byte, before and after the escapes are read
+    raw = parse_qsl(text, keep_blank_values=True, encoding="latin-1")
+    return pairs([(name.encode("latin-1"), value.encode("latin-1")) for name, value in raw], label, language)
+
+
+def multipart(parts: Iterable[tuple[str, str]], label: str | None, language: str) -> list[tuple[str, str]]:
+    """The same of a multipart body, of which web/multipart.py kept the bytes that are not UTF-8 as surrogates."""
+    given = list(parts)
+    raw = [(_bytes(name), _bytes(value)) for name, value in given]
+    found = pairs(raw, label, language)
+    kept = [value if isinstance(value, DeclaredText) else None for _, value in given]
+    return [(name, kept if kept is not None else value) for (name, value), kept in zip(found, kept, strict=True)]
+
+
+def pairs(raw: Pairs, label: str | None, language: str) -> list[tuple[str, str]]:
+    """Names and values as text, all in the one encoding that fits them best."""
+    named = [value.decode("latin-1") for name, value in raw if name == CHARSET.encode()]
+    declared = codec(named[-1] if named else None) or codec(label)
+    chosen = encoding_of(b"\n".join(part for pair in raw for part in pair), declared, language)
+    read = partial(_decode, chosen=chosen)
+    return [(read(name), _with_references(read(value), chosen)) for name, value in raw]
+
+
+def text(raw: bytes, label: str | None, language: str) -> str:
+    """A whole body, such as JSON, as text."""
+    raw = raw.removeprefix(BOM)
+    return _decode(raw, encoding_of(raw, codec(label), language))
+
+
+def encoding_of(raw: bytes, declared: str | None, language: str) -> str:
+    """Python's codec for these bytes: the declared one, else UTF-8 where they are, else what the language suggests."""
+    if declared and declared != UTF_8:
+        return declared
+    name, region = language_and_region(language)
+    if name == "zh" and (region in ("TW", "HK", "MO") or "hant" in language.lower()):
+        name = "zh-Hant"
+    likely = LIKELY.get(name, ())
+    if b"\x1b" in raw and "iso2022_jp" in likely and _fits(raw, "iso2022_jp"):
+        return "iso2022_jp"
+    if _is_utf_8(raw):
+        return UTF_8
+    return next((each for each in likely if _fits(raw, each)), USUAL)
+
+
+def _is_utf_8(raw: bytes) -> bool:
+    """Whether it is UTF-8, or mostly: a script may have cut a text in the middle of a character."""
+    read = raw.decode(UTF_8, "replace")
+    broken = read.count("\ufffd") - raw.count(b"\xef\xbf\xbd")
+    return not broken or sum(character > "\x7f" for character in read) - read.count("\ufffd") > broken
+
+
+def _fits(raw: bytes, candidate: str) -> bool:
+    try:
+        return not _UNLIKELY.search(raw.decode(candidate))
+    except UnicodeDecodeError:
+        return False
+
+
+def _decode(raw: bytes, chosen: str) -> str:
+    return raw.decode(chosen, "leadhook.percent")
+
+
+def _percent(error: UnicodeError) -> tuple[str, int]:
+    assert isinstance(error, UnicodeDecodeError)
+    return quote_from_bytes(error.object[error.start : error.end], safe=""), error.end
+
+
+codecs.register_error("leadhook.percent", _percent)
+
+
+def _with_references(value: str, chosen: str) -> str:
+    """The value with the characters that a browser had to write as &#128640;, because the encoding does not have them.
+
+    What the encoding has, a browser does not write so: then a visitor typed it, and it stays. UTF-8 has everything.
+    """
+    return value if chosen == UTF_8 else _REFERENCE.sub(partial(_character, chosen=chosen), value)
+
+
+def _character(found: re.Match[str], chosen: str) -> str:
+    number = int(found[1])
+    if number > 0x10FFFF or 0xD800 <= number <= 0xDFFF:
+        return found[0]
+    try:
+        chr(number).encode(chosen)
+    except UnicodeEncodeError:
+        return chr(number)
+    return found[0]
+
+
+def _bytes(kept: str) -> bytes:
+    return kept.encode(UTF_8, "surrogateescape")
