@@ -18,7 +18,6 @@ Lovelace; Ada
 ADA LOVELACE
 ada lovelace
 adaLovelace
-Ada  Lovelace
 Ada "The Countess" Lovelace
 Ada “Countess” Lovelace
 Ada (née Byron) Lovelace

@@ -7,6 +7,7 @@ import phonenumbers
 import pytest
 from phonenumbers import PhoneMetadata
 
+from tests.support.tree import ROOT
 from webapp.models import Field, FieldType
 from webapp.services.intake import contact_details
 from webapp.services.intake.answers import Answer, LeadForm
@@ -328,3 +329,15 @@ def test_a_long_remark_is_accepted_and_a_text_of_any_length_is_judged_quickly() 
         begun = time.process_time()
         answer(text[:200], "DE")
         assert time.process_time() - begun < 0.1
+
+
+def test_the_examples_in_the_docs_are_true() -> None:
+    section = (ROOT / "docs" / "forms.md").read_text().partition("### Phone numbers")[2].partition("\n- ")[0]
+    rows = re.findall(r"^\| (`.*) \| (\w+) \| (.*) \|$", section, re.MULTILINE)
+    assert len(rows) == 6
+    for texts, country, delivered in rows:
+        [first, *others] = re.findall("`([^`]+)`", texts)
+        number = re.match("`([^`]+)`", delivered)
+        for typed in (first, *(other.replace("…", "(212) 736-5000") for other in others)):
+            expected = (number[1], None) if number else (typed, UNPARSED)
+            assert result(typed, None if country == "any" else country)[:2] == expected

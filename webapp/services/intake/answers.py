@@ -22,6 +22,7 @@ LONGEST = {FieldType.EMAIL: 254, FieldType.PHONE: 200, FieldType.LONG_TEXT: 20_0
 LONG = 500  # characters of any other type
 
 _NEWLINES = re.compile(r"\r\n|[\r\x0b\x0c\x1c-\x1e\x85\u2028\u2029]")
+_PLAIN_SPACES = re.compile(r"[ \n\t]+")
 _CONTROLS = re.compile(r"[\x00-\x08\x0e-\x1f\x7f-\x9f]")
 
 
@@ -209,11 +210,11 @@ def clean(text: str, multiline: bool = False, keep_spaces: bool = False) -> str:
     """What a visitor typed without NUL (PostgreSQL refuses it), other controls and halves of surrogate pairs, trimmed.
 
     Never refused. Newlines become \\n, or a space unless `multiline`. What emoji and right-to-left scripts need stays.
-    One line has single spaces, unless `keep_spaces`: 山田　太郎 has a wide one, and M. Dupont one that does not break.
+    One line has single plain spaces. With `keep_spaces` others stay: 山田　太郎 has a wide one.
     """
     text = _CONTROLS.sub("", _NEWLINES.sub("\n", _without_halves(text)))
     if keep_spaces:
-        text = text.replace("\n", " ").replace("\t", " ")
+        text = _PLAIN_SPACES.sub(" ", text)
     return text.strip() if multiline or keep_spaces else " ".join(text.split())
 
 
