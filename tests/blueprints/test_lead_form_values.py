@@ -250,7 +250,9 @@ def test_the_query_may_be_in_another_encoding(client: FlaskClient, form: Interfa
 def test_what_looks_like_an_escape_in_utf_8_stays_as_it_was_typed(client: FlaskClient, form: Interface) -> None:
     for typed in ("%E9", "50% off & 100%25", "&#128640;", "\ufeffAda", "%"):
         for content_type in (ENCODED, "multipart/form-data"):
-            assert sent(client, form, data={"text": typed}, content_type=content_type)["lead"]["fields"]["text"] == typed
+            assert (
+                sent(client, form, data={"text": typed}, content_type=content_type)["lead"]["fields"]["text"] == typed
+            )
 
 
 @pytest.mark.parametrize("label", ["utf-7", "zip", "rot13", "idna", "unicode_escape", "x" * 3000, "../../etc"])
@@ -360,7 +362,21 @@ def test_an_operator_types_limits_in_the_language_of_the_form(signed_in: FlaskCl
 
 YES = ["true", "TRUE", "on", "yes", " Yes ", "1", "checked", "v1", True, 1, ["on"], ["0", "on"], ["true", "false"]]
 NO = ["", "false", "off", "no", "0", False, 0, None, [], ["on", "0"], ["yes", ""]]
-OTHER = ["undefined", "null", "none", "nein", "n", "unchecked", "maybe", "NaN", "[object Object]", "tru", "y", "2", "nope"]
+OTHER = [
+    "undefined",
+    "null",
+    "none",
+    "nein",
+    "n",
+    "unchecked",
+    "maybe",
+    "NaN",
+    "[object Object]",
+    "tru",
+    "y",
+    "2",
+    "nope",
+]
 
 
 def test_only_a_documented_yes_is_a_consent(client: FlaskClient, form: Interface) -> None:
@@ -407,7 +423,10 @@ CLICK_IDS = ("gclid", "gbraid", "wbraid", "dclid", "fbclid", "msclkid", "ttclid"
 @pytest.mark.parametrize("length", [406, 2000, 4000])
 def test_click_ids_and_campaigns_arrive_whole(client: FlaskClient, form: Interface, length: int) -> None:
     value = "E.C.P" + "x" * (length - 5)
-    for how in ({"data": dict.fromkeys((*CLICK_IDS, "utm_campaign"), value)}, {"query": f"?ttclid={value}", "data": {}}):
+    for how in (
+        {"data": dict.fromkeys((*CLICK_IDS, "utm_campaign"), value)},
+        {"query": f"?ttclid={value}", "data": {}},
+    ):
         source = sent(client, form, **how)["source"]
         assert source["click_ids"]["ttclid"] == value
     data = {"page_url": f"https://shop.example/?ttclid={value}&utm_term={value}"}
@@ -416,7 +435,7 @@ def test_click_ids_and_campaigns_arrive_whole(client: FlaskClient, form: Interfa
 
 
 def test_what_is_too_long_to_be_whole_is_left_out_and_never_cut(client: FlaskClient, form: Interface) -> None:
-    data = {name: "x" * 4001 for name in (*CLICK_IDS, "utm_source", "utm_term")}
+    data = dict.fromkeys((*CLICK_IDS, "utm_source", "utm_term"), "x" * 4001)
     source = sent(client, form, data=data)["source"]
     assert (source["click_ids"], set(source["utm"].values())) == ({}, {None})
 

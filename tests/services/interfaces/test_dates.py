@@ -7,14 +7,22 @@ from webapp.services.interfaces.dates import bounds, read
 from webapp.services.interfaces.numbers import Unclear
 
 EVERYWHERE = ["2027-03-31", "20270331", "2027-3-31", "2027/03/31", "2027.03.31", "2027. 3. 31.", "2027年3月31日"]
-EVERYWHERE += ["2027년 3월 31일", "２０２７-０３-３１", "31.03.2027", "31/03/2027", "3/31/2027", "31-03-2027", "٣١/٠٣/٢٠٢٧"]
+EVERYWHERE += [
+    "2027년 3월 31일",
+    "２０２７-０３-３１",
+    "31.03.2027",
+    "31/03/2027",
+    "3/31/2027",
+    "31-03-2027",
+    "٣١/٠٣/٢٠٢٧",
+]
 EVERYWHERE += ["\u200e31.03.2027\u200f", "2027‑03‑31"]  # invisible marks; hyphens that do not break
 
 
-@pytest.mark.parametrize("typed", EVERYWHERE)
-def test_a_date_with_one_reading_is_read_in_every_language(typed: str) -> None:
-    for language in ("en", "en-US", "en-GB", "de", "ja", "fr-CA"):
-        assert read(typed, language) == "2027-03-31", language
+@pytest.mark.parametrize("language", ["en", "en-US", "en-GB", "de", "ja", "fr-CA"])
+def test_a_date_with_one_reading_is_read_in_every_language(language: str) -> None:
+    for typed in EVERYWHERE:
+        assert read(typed, language) == "2027-03-31", typed
 
 
 def test_the_language_says_whether_the_day_or_the_month_comes_first() -> None:
@@ -43,13 +51,22 @@ def test_a_date_with_two_readings_is_not_guessed(typed: str, language: str) -> N
 
 
 WRONG = ["", "2027-02-30", "2027-02-29", "2027-13-01", "2027-00-10", "0000-01-01", "2027-W13-3", "2027-090", "31.03.27"]
-WRONG += ["27-03-31", "03/31/27", "2027-03", "2027-03/31", "2027-03-31T10:00:00Z", "31032027", "tomorrow", "31. März 2027"]
+WRONG += [
+    "27-03-31",
+    "03/31/27",
+    "2027-03",
+    "2027-03/31",
+    "2027-03-31T10:00:00Z",
+    "31032027",
+    "tomorrow",
+    "31. März 2027",
+]
 WRONG += ["32.01.2027", "13/13/2027", "+2027-03-31", "2027-03-31 10:00", "2027-03-3 1", "12027-03-31"]
 
 
-@pytest.mark.parametrize("typed", WRONG)
-def test_what_is_not_a_date_is_none_in_any_language(typed: str) -> None:
-    for language in ("en", "en-US", "de", "ja"):
+@pytest.mark.parametrize("language", ["en", "en-US", "de", "ja"])
+def test_what_is_not_a_date_is_none_in_any_language(language: str) -> None:
+    for typed in WRONG:
         with pytest.raises(ValueError) as refused:
             read(typed, language)
         assert not isinstance(refused.value, Unclear), typed

@@ -92,14 +92,44 @@ def test_signs_exponents_and_invisible_characters_mean_the_same_everywhere(langu
         assert read(typed, language) == number, typed
 
 
-WRONG = ["", ".", "-", "--5", "5-", "(5)", "ten", "50 €", "€50", "5%", "10k", "1 2", "12 5", "030 123", "1,2,3", "1.2.3"]
-WRONG += ["31.03.2027", "1_000", "0x10", "Infinity", "NaN", "1e400", "1e-400", "1e99999999999", "½", "²", "5'11", "1.234,"]
+WRONG = [
+    "",
+    ".",
+    "-",
+    "--5",
+    "5-",
+    "(5)",
+    "ten",
+    "50 €",
+    "€50",
+    "5%",
+    "10k",
+    "1 2",
+    "12 5",
+    "030 123",
+    "1,2,3",
+    "1.2.3",
+]
+WRONG += [
+    "31.03.2027",
+    "1_000",
+    "0x10",
+    "Infinity",
+    "NaN",
+    "1e400",
+    "1e-400",
+    "1e99999999999",
+    "½",
+    "²",
+    "5'11",
+    "1.234,",
+]
 WRONG += ["1.234,5.6", "12.34,5", "1,23,4", "9" * 16, "0.1234567890123456", "1/2", "三", "e5", "5e", "1,234.567,8"]
 
 
-@pytest.mark.parametrize("typed", WRONG)
-def test_what_is_not_a_number_is_none_in_any_language(typed: str) -> None:
-    for language in ("en", "de", "fr", "de-CH", "hi"):
+@pytest.mark.parametrize("language", ["en", "de", "fr", "de-CH", "hi"])
+def test_what_is_not_a_number_is_none_in_any_language(language: str) -> None:
+    for typed in WRONG:
         with pytest.raises(ValueError) as refused:
             read(typed, language)
         assert not isinstance(refused.value, Unclear), typed
@@ -130,7 +160,7 @@ def test_what_is_shown_is_read_as_the_same_number(number: float, language: str) 
 
 # CLDR 45, by ICU 75: the signs for decimals and for thousands.
 CLDR = {
-    ".,": "en en-GB en-IN en-US ar ar-EG bn cy es-419 es-MX es-PE es-US fa fil ga gu he hi ja km ko mn ms mt my ne pa sw",
+    ".,": "en en-GB en-IN en-US ar ar-EG bn cy es-419 es-MX es-PE es-US fa fil ga gu he hi ja km ko mn ms my ne pa",
     ",.": "ar-DZ ar-MA az bs ca da de el es es-AR es-CL es-CO eu fo gl hr id is it lb lo mk nl pt pt-BR ro sl sr tr vi",
     ", ": "af be bg br cs en-ZA eo et fi fr fr-CA fr-CH hu hy ka kk lt lv nb nn no pl ru sk sq sv tg uk uz es-CR",
     ".'": "de-CH de-LI it-CH gsw",

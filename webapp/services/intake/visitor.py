@@ -108,6 +108,8 @@ def _fitting(address: str) -> str:
 
 def _query_of(address: str) -> dict[str, str]:
     """The query of a page's address. Pages that are not in UTF-8 may have written theirs in windows-1252."""
+    if "?" not in address:
+        return {}
     query = urlsplit(address).query
     try:
         return dict(parse_qsl(query, errors="strict"))
