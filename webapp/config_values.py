@@ -1,6 +1,7 @@
 """Parsers for values in the environment: each returns the parsed value, or raises ValueError with the reason."""
 
 import ssl
+from contextlib import suppress
 from email.utils import parseaddr
 from ipaddress import IPv4Network, IPv6Network, ip_network
 from pathlib import Path
@@ -96,7 +97,16 @@ def public_url(text: str) -> str:
     more = parts.username or parts.path.strip("/") or parts.query or parts.fragment
     if parts.scheme not in ("http", "https") or not parts.hostname or not has_good_port(text) or more:
         raise ValueError(f"{text!r} is not an address such as https://leads.example.com")
-    return text.rstrip("/")
+    if max(map(len, parts.hostname.split("."))) > 63:
+        raise ValueError(f"a part of the host in {text!r} is longer than 63 characters")
+    return _in_ascii(text.rstrip("/"), parts.netloc.partition(":")[0])
+
+
+def _in_ascii(url: str, host: str) -> str:
+    """An international host as browsers send it in Origin, and as mail servers and DNS know it."""
+    with suppress(ValueError):  # of emoji: only its older form exists, which the libraries make themselves
+        return url if host.isascii() else url.replace(host, text_values.ascii_domain(host), 1)
+    return url
 
 
 def has_good_port(url: str) -> bool:
@@ -143,9 +153,7 @@ def sender_of(public_url: str | None) -> str:
 def sender(text: str) -> str:
     """An address, with or without a name: Leadhook <leads@example.com>."""
     address = parseaddr(text)[1]
-    if address != sender_of(None):
-        email(address)
-    return text
+    return text if address == sender_of(None) else text.replace(address, text_values.address(address))
 
 
 def email(text: str) -> str:

@@ -7,6 +7,7 @@ it.
 import unicodedata
 from urllib.parse import urlsplit
 
+import idna
 from email_validator import EmailNotValidError, validate_email
 
 MAX_ADDRESSES = 20
@@ -37,6 +38,14 @@ def address(text: str) -> str:
     except EmailNotValidError as error:
         raise ValueError(f"“{_excerpt(text.strip())}” is not an e-mail address. {error}") from None
     return str(found.ascii_email)
+
+
+def ascii_domain(name: str) -> str:
+    """A domain as it is in DNS: in lower case, an international one in Punycode (UTS 46). ValueError if there is none.
+
+    Python's own "idna" codec is older, and another domain for some: it turns straße.example into strasse.example.
+    """
+    return name.lower() if name.isascii() else idna.encode(name, uts46=True).decode()
 
 
 def typed_address(text: str) -> str:
