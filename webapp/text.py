@@ -5,6 +5,7 @@ it.
 """
 
 import unicodedata
+from contextlib import suppress
 from urllib.parse import urlsplit
 
 import idna
@@ -46,6 +47,17 @@ def ascii_domain(name: str) -> str:
     Python's own "idna" codec is older, and another domain for some: it turns straße.example into strasse.example.
     """
     return name.lower() if name.isascii() else idna.encode(name, uts46=True).decode()
+
+
+def sender(entry: str) -> str:
+    """The one form in which senders are compared: an e-mail address or a domain, without regard to case and encoding.
+
+    What is neither, for example an IP address, stays as it is.
+    """
+    local, at, domain = unicodedata.normalize("NFC", entry).rpartition("@")
+    with suppress(ValueError):
+        domain = ascii_domain(domain)
+    return f"{local.casefold()}{at}{domain.casefold()}"
 
 
 def typed_address(text: str) -> str:
