@@ -1,4 +1,4 @@
-"""Text that a visitor typed, for a mail to an address that nobody has confirmed: all of it, but with nothing to click.
+"""Text that a visitor typed, for a mail to an address that is not confirmed: all of it, but with nothing to click.
 
 Mail programs make links of what looks like one. Anyone can type any address into a form, and would reach strangers with
 a link in our mail. A space breaks each kind of link, and names stay readable: A.Lovelace becomes A. Lovelace.
