@@ -1,7 +1,6 @@
 """Parsers for values in the environment: each returns the parsed value, or raises ValueError with the reason."""
 
 import ssl
-from contextlib import suppress
 from email.utils import parseaddr
 from ipaddress import IPv4Network, IPv6Network, ip_network
 from pathlib import Path
@@ -92,6 +91,14 @@ def authorities(text: str) -> str:
     return text
 
 
+def _in_ascii(url: str, host: str) -> str:
+    """An international host as browsers send it in Origin, and as mail servers and DNS know it."""
+    try:
+        return url if host.isascii() else url.replace(host, text_values.ascii_domain(host), 1)
+    except ValueError:  # a host of emoji has only an older form, which the libraries make themselves
+        return url
+
+
 def public_url(text: str) -> str:
     parts = urlsplit(text)
     more = parts.username or parts.path.strip("/") or parts.query or parts.fragment
@@ -99,14 +106,8 @@ def public_url(text: str) -> str:
         raise ValueError(f"{text!r} is not an address such as https://leads.example.com")
     if max(map(len, parts.hostname.split("."))) > 63:
         raise ValueError(f"a part of the host in {text!r} is longer than 63 characters")
-    return _in_ascii(text.rstrip("/"), parts.netloc.partition(":")[0])
-
-
-def _in_ascii(url: str, host: str) -> str:
-    """An international host as browsers send it in Origin, and as mail servers and DNS know it."""
-    with suppress(ValueError):  # of emoji: only its older form exists, which the libraries make themselves
-        return url if host.isascii() else url.replace(host, text_values.ascii_domain(host), 1)
-    return url
+    text = _in_ascii(text, parts.netloc.partition(":")[0])
+    return text.rstrip("/")
 
 
 def has_good_port(url: str) -> bool:
