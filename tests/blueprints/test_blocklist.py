@@ -158,6 +158,25 @@ def test_what_is_no_sender_cannot_be_listed(interface: Interface, typed: str) ->
         embedding.blocklist_entries(typed)
 
 
+@pytest.mark.parametrize(
+    ("typed", "site"),
+    [
+        ("https://straße.example", "https://xn--strae-oqa.example"),
+        ("https://*.Bücher.example:8443/x", "https://*.xn--bcher-kva.example:8443"),
+        ("пример.рф:443", "https://xn--e1afmkfd.xn--p1ai"),
+        ("*.example.com", "https://*.example.com"),
+    ],
+)
+def test_an_allowed_site_is_kept_as_browsers_send_it(typed: str, site: str) -> None:
+    assert embedding.sites(typed) == [site]
+
+
+@pytest.mark.parametrize("typed", ["https://ü..example", "https://💩.example", f"https://{'ü' * 80}.example"])
+def test_a_site_that_cannot_exist_is_refused(typed: str) -> None:
+    with pytest.raises(Refused, match="is not a site"):
+        embedding.sites(typed)
+
+
 def test_the_saved_list_has_one_form_and_each_entry_once() -> None:
     typed = "München.example\nxn--mnchen-3ya.example\nJosé@GMX.example\n10.1.2.3/8\n2001:DB8::1"
     assert embedding.blocklist_entries(typed) == [

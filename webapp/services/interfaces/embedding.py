@@ -47,13 +47,20 @@ def _site(typed: str) -> str:
     scheme, _, rest = address.partition("://")
     host = re.split(r"[/?#]", rest, maxsplit=1)[0]
     try:
-        site = f"{scheme}://{host if host.isascii() else host.encode('idna').decode()}"
-    except UnicodeError:
+        site = f"{scheme}://{_in_ascii(host)}"
+    except ValueError:
         site = ""
     if not _SITE.fullmatch(site):
         raise Refused(f"“{typed[:80]}” is not a site. {EXAMPLE}", "allowed_sites")
     default_port = ":443" if scheme == "https" else ":80"
     return site.removesuffix(default_port)
+
+
+def _in_ascii(host: str) -> str:
+    """The host as browsers send it in Origin; it may begin with *. and end with a port."""
+    star = "*." if host.startswith("*.") else ""
+    name, colon, port = host.removeprefix(star).partition(":")
+    return f"{star}{text.ascii_domain(name)}{colon}{port}"
 
 
 def frame_ancestors(allowed: Sequence[str]) -> str:
