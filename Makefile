@@ -1,10 +1,10 @@
 # `make run` starts Leadhook on this machine, `make test` tests it. Both need only Python 3.11 or newer, make and git.
 .DEFAULT_GOAL := help
-.PHONY: help run test quick check format bench soak lock
+.PHONY: help run test quick check format bench soak receivers lock
 MAKEFLAGS += --no-print-directory
 
 help: ## list these targets
-	@awk -F ':.*## ' '/^[a-z]+:.*## /{printf "make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z]+:.*## /{printf "make %-9s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 run: ## start everything on this machine; Ctrl-C stops it
 	@sh scripts/install.sh requirements.txt
@@ -37,6 +37,10 @@ bench: ## benchmark it against peers and limits, 75 minutes; ARGS=--quick is sho
 soak: ## cause faults under load for half an hour; ARGS="--seed N --database postgresql", see docs/reliability.md
 	@sh scripts/install.sh requirements.txt requirements-test.txt
 	@.venv/bin/python -m tests.fault $(ARGS)
+
+receivers: ## run vendors' own software against Leadhook: a web firewall; needs apt as root, see docs/firewalls.md
+	@sh scripts/install.sh requirements.txt requirements-test.txt
+	@.venv/bin/python -m tests.receivers.firewall
 
 # Pins for every Python from 3.11 up and every platform, with the hashes of all files; no package index is named.
 LOCK = .venv-lock/bin/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --upgrade \

@@ -91,11 +91,22 @@ def authorities(text: str) -> str:
     return text
 
 
+def _in_ascii(url: str, host: str) -> str:
+    """An international host as browsers send it in Origin, and as mail servers and DNS know it."""
+    try:
+        return url if host.isascii() else url.replace(host, text_values.ascii_domain(host), 1)
+    except ValueError:  # a host of emoji has only an older form, which the libraries make themselves
+        return url
+
+
 def public_url(text: str) -> str:
     parts = urlsplit(text)
     more = parts.username or parts.path.strip("/") or parts.query or parts.fragment
     if parts.scheme not in ("http", "https") or not parts.hostname or not has_good_port(text) or more:
         raise ValueError(f"{text!r} is not an address such as https://leads.example.com")
+    if max(map(len, parts.hostname.split("."))) > 63:
+        raise ValueError(f"a part of the host in {text!r} is longer than 63 characters")
+    text = _in_ascii(text, parts.netloc.partition(":")[0])
     return text.rstrip("/")
 
 
@@ -143,9 +154,7 @@ def sender_of(public_url: str | None) -> str:
 def sender(text: str) -> str:
     """An address, with or without a name: Leadhook <leads@example.com>."""
     address = parseaddr(text)[1]
-    if address != sender_of(None):
-        email(address)
-    return text
+    return text if address == sender_of(None) else text.replace(address, text_values.address(address))
 
 
 def email(text: str) -> str:

@@ -12,6 +12,8 @@ from flask_wtf.csrf import CSRFProtect
 
 from webapp.models.base import Base
 
+REST = 2.0  # seconds without asking Redis after it failed
+
 
 class Login(LoginManager):  # type: ignore[misc]  # Flask-Login has no types
     """Flask-Login, but it deletes the "stay signed in" cookie over HTTPS, too.

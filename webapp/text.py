@@ -5,8 +5,10 @@ it.
 """
 
 import unicodedata
+from contextlib import suppress
 from urllib.parse import urlsplit
 
+import idna
 from email_validator import EmailNotValidError, validate_email
 
 MAX_ADDRESSES = 20
@@ -37,6 +39,25 @@ def address(text: str) -> str:
     except EmailNotValidError as error:
         raise ValueError(f"“{_excerpt(text.strip())}” is not an e-mail address. {error}") from None
     return str(found.ascii_email)
+
+
+def ascii_domain(name: str) -> str:
+    """A domain as it is in DNS: in lower case, an international one in Punycode (UTS 46). ValueError if there is none.
+
+    Python's own "idna" codec is older, and another domain for some: it turns straße.example into strasse.example.
+    """
+    return name.lower() if name.isascii() else idna.encode(name, uts46=True).decode()
+
+
+def sender(entry: str) -> str:
+    """The one form in which senders are compared: an e-mail address or a domain, without regard to case and encoding.
+
+    What is neither, for example an IP address, stays as it is.
+    """
+    local, at, domain = unicodedata.normalize("NFC", entry).rpartition("@")
+    with suppress(ValueError):
+        domain = ascii_domain(domain)
+    return f"{local.casefold()}{at}{domain.casefold()}"
 
 
 def typed_address(text: str) -> str:

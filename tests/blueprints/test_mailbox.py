@@ -55,6 +55,16 @@ def test_a_mail_is_listed_and_opened(signed_in: FlaskClient, mail: Mail) -> None
         assert shown in opened
 
 
+def test_where_a_reply_goes_is_shown_as_in_the_mail(signed_in: FlaskClient, interface: Interface) -> None:
+    with transaction():
+        interface.notification_emails = ["sales@example.com"]
+    submit(interface, {**ADA, "email": "josé@bücher.example"})
+    page = " ".join(signed_in.get(f"/mailbox/{the_mail().id}").text.split())
+    assert "<dt>Reply-To</dt><dd>josé@bücher.example</dd>" in page
+    assert "The visitor’s address is josé@bücher.example." in page
+    assert "your reply goes to" not in page
+
+
 def test_with_smtp_the_page_says_that_mails_are_sent(make_app: AppMaker, owner: User) -> None:
     db.session.rollback()
     client = sign_in(make_app(MAIL_SERVER="127.0.0.1"), "alice@example.com")

@@ -14,7 +14,7 @@ from webapp.delivery import rings
 
 MODULE = "webapp/jobs.py"
 # Calls that name a queue, and which of their arguments does.
-NAMES_A_QUEUE = {"queues.get": 0, "Queue": 0, "OneQueue": 0, "_Queue": 0, "enqueue": 1, "_ring": 1}
+NAMES_A_QUEUE = {"queues.get": 0, "Queue": 0, "OneQueue": 0, "_Queue": 0, "enqueue": 1, "_ring": 1, "_ring_again": 1}
 
 
 def a_job_is_short_and_takes_ids_only(tree: Tree) -> list[str]:
@@ -114,6 +114,11 @@ def test_the_jobs_are_those_of_the_module() -> None:
 def test_worker_serves_every_queue_unless_told_otherwise(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sys, "argv", ["worker.py"])
     assert worker._arguments().queues == rings.NAMES
+
+
+def test_every_job_without_a_lane_is_in_a_queue_that_is_served() -> None:
+    assert {queue for queue, _ in rings.JOBS.values()} <= set(rings.NAMES)
+    assert all(not name.isdigit() and "-" not in name for name in rings.JOBS), "a number is the name of a lane"
 
 
 def test_every_queue_with_a_constant_is_listed() -> None:

@@ -17,6 +17,7 @@ class Received(NamedTuple):
     sender: str
     recipients: list[str]
     message: EmailMessage
+    content: bytes
 
     @property
     def text(self) -> str:
@@ -44,6 +45,7 @@ class MailServer:
     def __init__(self, **controller: Any) -> None:
         self.received: list[Received] = []
         self.sessions = 0
+        self.greetings: list[str] = []  # the names of clients
         self.refused: dict[str, str] = {}
         self.answer: str | None = None
         self.hangs = self.drops = False
@@ -79,6 +81,7 @@ class MailServer:
         self, server: SMTP, session: Session, envelope: Envelope, hostname: str, responses: list[str]
     ) -> list[str]:
         self.sessions += 1
+        self.greetings.append(hostname)
         session.host_name = hostname
         return responses
 
@@ -98,7 +101,7 @@ class MailServer:
         assert isinstance(envelope.content, bytes)
         message = message_from_bytes(envelope.content, policy=policy.default)
         assert isinstance(message, EmailMessage)
-        self.received.append(Received(envelope.mail_from or "", envelope.rcpt_tos, message))
+        self.received.append(Received(envelope.mail_from or "", envelope.rcpt_tos, message, envelope.content))
         if self.drops:
             server.transport.abort()
         return "250 OK"

@@ -59,6 +59,30 @@ def test_the_other_defaults_follow_the_port_and_the_public_url(tmp_path: Path) -
     assert load(tmp_path, PUBLIC_URL="https://leads.example.com").mail_default_sender == "leadhook@leads.example.com"
 
 
+@pytest.mark.parametrize(
+    ("given", "host"),
+    [
+        ("https://leads.exämple.com", "leads.xn--exmple-cua.com"),
+        ("https://Straße.example:8443/", "xn--strae-oqa.example:8443"),
+        ("https://пример.рф", "xn--e1afmkfd.xn--p1ai"),
+        ("https://i❤.example", "i❤.example"),
+        ("https://[2001:db8::1]:8443", "[2001:db8::1]:8443"),
+    ],
+)
+def test_an_international_public_url_is_kept_as_browsers_send_it(tmp_path: Path, given: str, host: str) -> None:
+    assert load(tmp_path, PUBLIC_URL=given, MAIL_DEFAULT_SENDER="a@example.com").public_url == f"https://{host}"
+
+
+def test_a_host_that_cannot_exist_is_a_mistake(tmp_path: Path) -> None:
+    found = mistakes(tmp_path, PUBLIC_URL=f"https://{'a' * 64}.example.com")
+    assert ["longer than 63 characters" in each for each in found] == [True]
+
+
+def test_the_senders_domain_is_kept_in_ascii(tmp_path: Path) -> None:
+    given = "Léa <leads@straße.example>"
+    assert load(tmp_path, MAIL_DEFAULT_SENDER=given).mail_default_sender == "Léa <leads@xn--strae-oqa.example>"
+
+
 def test_all_mistakes_are_reported_at_once(tmp_path: Path) -> None:
     found = mistakes(
         tmp_path,

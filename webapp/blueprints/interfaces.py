@@ -21,6 +21,7 @@ from webapp.services.interfaces import form_look, form_texts, interface_list, in
 from webapp.services.leads import leads
 from webapp.web import htmx
 from webapp.web.security import account_id, signed_in
+from webapp.webhooks.outcome import NO_ANSWER
 
 blueprint = Blueprint("interfaces", __name__)
 
@@ -265,4 +266,4 @@ def _outcome(template: str, interface: Interface, delivery: Delivery) -> str:
     waits = delivery.status == Status.QUEUED
     late = waits and utcnow() - delivery.lead.received_at > PATIENCE
     context = {"attempt": attempt, "token": token, "waits": waits, "late": late, "phrase": PHRASES}
-    return render_template(template, interface=interface, delivery=delivery, **context)
+    return render_template(template, interface=interface, delivery=delivery, no_answer=NO_ANSWER, **context)

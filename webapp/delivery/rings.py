@@ -21,6 +21,7 @@ from sqlalchemy import bindparam, select
 
 from webapp.db.transactions import read_autocommit
 from webapp.delivery import ledger
+from webapp.extensions import REST
 from webapp.models import Lane
 from webapp.per_app import per_app
 
@@ -33,7 +34,6 @@ FAST, SLOW, MAIL = "fast", "slow", "mail"
 NAMES = (FAST, SLOW, MAIL)
 
 WEB_TIMEOUT = 0.2  # seconds a request may wait for Redis
-REST = 2.0  # seconds without asking Redis after it failed
 
 
 class _Queue(Queue):
@@ -82,19 +82,40 @@ FAILURE_TTL = 86400  # seconds a failed job is kept, for the dashboard
 _FREE = select(Lane.slow_since).where(Lane.webhook_id == bindparam("lane"), ~ledger.LANE_LOCKED)
 
 
+# The jobs that belong to no lane: the name of the marker, with which their ids begin; the queue and the job.
+JOBS = {
+    "mail": (MAIL, "webapp.jobs.send_mail"),
+    "forget": (MAIL, "webapp.jobs.forget"),
+}
+
+
 def ring(webhook_id: int, slow: bool = False) -> None:
     """Has a job drain this lane. Does nothing if one waits already; without Redis the sweep does it later."""
-    _ring(str(webhook_id), SLOW if slow else FAST, "webapp.jobs.drain", webhook_id)
+    _ring(str(webhook_id), *_drain(webhook_id, slow))
 
 
 def ring_mail() -> None:
     """Has a job send the mails that are due."""
-    _ring("mail", MAIL, "webapp.jobs.send_mail")
+    _ring("mail", *JOBS["mail"])
 
 
 def ring_forget() -> None:
     """Has a job delete and anonymise the leads whose time has come."""
-    _ring("forget", MAIL, "webapp.jobs.forget")
+    _ring("forget", *JOBS["forget"])
+
+
+def ring_again(webhook_id: int, slow: bool) -> None:
+    """Rings a lane for the sweep, which knows that no job waits: whether its marker is set or not."""
+    _ring_again(str(webhook_id), *_drain(webhook_id, slow))
+
+
+def ring_job_again(name: str) -> None:
+    """Rings for one of JOBS in the same way."""
+    _ring_again(name, *JOBS[name])
+
+
+def _drain(webhook_id: int, slow: bool) -> tuple[str, str, int]:
+    return SLOW if slow else FAST, "webapp.jobs.drain", webhook_id
 
 
 def _ring(name: str, queue: str, job: str, *arguments: int) -> None:
@@ -124,9 +145,9 @@ def enqueue(name: str, queue: str, job: str, *arguments: int) -> None:
         pipeline.execute()
 
 
-def mark(name: str) -> None:
-    """Sets a marker even if it is set: for the sweep, which knows that no job waits."""
+def _ring_again(name: str, queue: str, job: str, *arguments: int) -> None:
     queues.redis.set(_marker(name), 1, ex=MARKER_SECONDS)
+    enqueue(name, queue, job, *arguments)
 
 
 def unmark(job_id: str, pipeline: Redis) -> None:

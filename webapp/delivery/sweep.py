@@ -16,7 +16,7 @@ from sqlalchemy.exc import IntegrityError
 from webapp.clock import now_sql
 from webapp.db.transactions import read_only
 from webapp.delivery import ledger, rings, states
-from webapp.delivery.rings import FAST, MAIL, NAMES, SLOW, queues
+from webapp.delivery.rings import NAMES, queues
 from webapp.extensions import db
 from webapp.models import (
     AutoresponseCount,
@@ -60,8 +60,11 @@ class Sweep:
                 _correct(connection, webhook_id)
         with read_only(), db.engine.connect() as connection:
             due = ledger.due_lanes(connection, ledger.lease())
-            mail, forget = _mail_is_due(connection), self._forget_is_due(connection)
-        self._ring(due, mail, forget)
+            jobs = {
+                "mail": _mail_is_due(connection),
+                "forget": self._forget_is_due(connection),
+            }
+        self._ring(due, [name for name, is_due in jobs.items() if is_due])
 
     def _forget_is_due(self, connection: Connection) -> bool:
         """Whether it is time for the job that deletes and anonymises, and there may be something for it to do."""
@@ -70,19 +73,15 @@ class Sweep:
         self.forgets_at = time.monotonic() + FORGET_EVERY
         return _may_forget(connection)
 
-    def _ring(self, due: Sequence[tuple[int, bool]], mail: bool, forget: bool) -> None:
+    def _ring(self, due: Sequence[tuple[int, bool]], jobs: Sequence[str]) -> None:
         try:
             waiting = {job_id.rpartition("-")[0] for name in NAMES for job_id in queues.get(name).get_job_ids()}
             for webhook_id, slow in due:
                 if str(webhook_id) not in waiting:
-                    rings.mark(str(webhook_id))
-                    rings.enqueue(str(webhook_id), SLOW if slow else FAST, "webapp.jobs.drain", webhook_id)
-            if mail and "mail" not in waiting:
-                rings.mark("mail")
-                rings.enqueue("mail", MAIL, "webapp.jobs.send_mail")
-            if forget and "forget" not in waiting:
-                rings.mark("forget")
-                rings.enqueue("forget", MAIL, "webapp.jobs.forget")
+                    rings.ring_again(webhook_id, slow)
+            for name in jobs:
+                if name not in waiting:
+                    rings.ring_job_again(name)
         except RedisError:
             queues.failed()
 

@@ -16,7 +16,7 @@ from limits.storage import MemoryStorage
 from limits.strategies import MovingWindowRateLimiter
 from redis.exceptions import RedisError
 
-from webapp.extensions import limiter
+from webapp.extensions import REST, limiter
 from webapp.per_app import per_app
 from webapp.text import typed_address
 
@@ -41,9 +41,6 @@ def _address(text: str) -> IPv4Address | IPv6Address | None:
             found = ip_address(candidate)
             return getattr(found, "ipv4_mapped", None) or found
     return None
-
-
-REST = 2.0  # seconds without asking Redis after it failed
 
 
 class FormLimit:

@@ -6,6 +6,7 @@ form's token (curl, plain HTML, fetch) is fine. The token adds the minimum time,
 
 import hashlib
 import json
+import re
 import secrets
 import time
 from collections.abc import Mapping, Sequence
@@ -16,8 +17,9 @@ from urllib.parse import parse_qsl, urlsplit
 
 from itsdangerous import BadSignature, URLSafeSerializer
 
+from webapp import text
 from webapp.config import current_config
-from webapp.models import Interface, IpAddresses
+from webapp.models import Field, FieldType, Interface, IpAddresses
 from webapp.services.intake.answers import clean
 from webapp.webhooks.payload import CLICK_IDS, PLACES, TRACKED, UTM
 
@@ -149,6 +151,8 @@ def _matches(site: str, origin: str) -> bool:
 
 # Whether it is spam --------------------------------------------------------------------------------------------------
 
+_ADDRESS = re.compile(r"[^\s@]+@[^\s@.]+(?:\.[^\s@.]+)+")
+
 
 class Token(NamedTuple):
     """The token of a form that we rendered. `shown_at`: when it was first shown, epoch seconds."""
@@ -188,17 +192,29 @@ def spam_reason(
     """Why this is spam, one of SPAM_REASONS; None if it is not."""
     if sent.get(TRAP):
         return HONEYPOT
-    if interface.blocklist and _is_listed(interface.blocklist, answers, ip):
+    if interface.blocklist and _is_listed(interface, answers, ip):
         return BLOCKED
     if token and time.time() - token.shown_at < current_config.form_minimum_time:
         return TOO_FAST
     return None
 
 
-def _is_listed(listed: Sequence[str], answers: Mapping[str, Any], ip: str | None) -> bool:
-    senders = {str(value).lower() for value in answers.values() if isinstance(value, str) and "@" in value}
-    domains = {sender.rpartition("@")[2] for sender in senders if " " not in sender}
-    return any(entry in senders or _has_domain(domains, entry) or _has_address(entry, ip) for entry in listed if entry)
+def _is_listed(interface: Interface, answers: Mapping[str, Any], ip: str | None) -> bool:
+    senders = {text.sender(address) for address in _addresses(interface.fields, answers)}
+    domains = {sender.rpartition("@")[2] for sender in senders}
+    # Also the entries: those stored before they were brought into this form.
+    listed = {text.sender(entry) for entry in interface.blocklist or [] if entry}
+    return any(entry in senders or _has_domain(domains, entry) or _has_address(entry, ip) for entry in listed)
+
+
+def _addresses(fields: Sequence[Field], answers: Mapping[str, Any]) -> list[str]:
+    """What the visitor gave as an e-mail address. Only a form without Email fields asks for it in a line of text."""
+    by_type: dict[FieldType, list[str]] = {FieldType.EMAIL: [], FieldType.TEXT: []}
+    for field in fields:
+        if field.type in by_type:
+            by_type[field.type].append(str(answers.get(field.key) or ""))
+    asked = by_type[FieldType.EMAIL] or by_type[FieldType.TEXT]
+    return [answer for answer in asked if _ADDRESS.fullmatch(answer)]
 
 
 def _has_domain(domains: set[str], entry: str) -> bool:

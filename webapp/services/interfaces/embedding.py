@@ -9,6 +9,8 @@ import re
 from collections.abc import Sequence
 from ipaddress import ip_address, ip_network
 
+from email_validator import EmailNotValidError, validate_email
+
 from webapp import text
 from webapp.clock import utcnow
 from webapp.models import Interface
@@ -45,13 +47,20 @@ def _site(typed: str) -> str:
     scheme, _, rest = address.partition("://")
     host = re.split(r"[/?#]", rest, maxsplit=1)[0]
     try:
-        site = f"{scheme}://{host if host.isascii() else host.encode('idna').decode()}"
-    except UnicodeError:
+        site = f"{scheme}://{_in_ascii(host)}"
+    except ValueError:
         site = ""
     if not _SITE.fullmatch(site):
         raise Refused(f"“{typed[:80]}” is not a site. {EXAMPLE}", "allowed_sites")
     default_port = ":443" if scheme == "https" else ":80"
     return site.removesuffix(default_port)
+
+
+def _in_ascii(host: str) -> str:
+    """The host as browsers send it in Origin; it may begin with *. and end with a port."""
+    star = "*." if host.startswith("*.") else ""
+    name, colon, port = host.removeprefix(star).partition(":")
+    return f"{star}{text.ascii_domain(name)}{colon}{port}"
 
 
 def frame_ancestors(allowed: Sequence[str]) -> str:
@@ -74,17 +83,20 @@ def blocklist_entries(typed: str) -> list[str]:
 
 
 def _entry(typed: str) -> str:
+    """The entry in the form of `text.sender`; an IP address or network in its usual form."""
     word = typed.lower()
     try:
         return str(ip_network(word, strict=False)) if "/" in word else str(ip_address(word))
     except ValueError:
         pass
+    is_address = "@" in typed.strip("@")
     try:
-        address = text.address(word if "@" in word.strip("@") else f"a@{word.removeprefix('@').removeprefix('*.')}")
-    except ValueError:
+        address = typed if is_address else f"a@{typed.removeprefix('@').removeprefix('*.').rstrip('.')}"
+        found = validate_email(address, check_deliverability=False, test_environment=True).normalized
+    except EmailNotValidError:
         words = "is no IP address, network, e-mail address or domain."
         raise Refused(f"“{typed[:80]}” {words} Write one per line.", "blocklist") from None
-    return address if "@" in word.strip("@") else address.removeprefix("a@")
+    return text.sender(found if is_address else found.removeprefix("a@"))
 
 
 def record(interface: Interface) -> None:

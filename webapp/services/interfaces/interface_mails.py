@@ -2,7 +2,6 @@
 
 import hashlib
 import hmac
-import re
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
@@ -17,7 +16,8 @@ from webapp.models import AutoresponseCount, Field, FieldType, Interface, Lead, 
 from webapp.services.errors import Refused, refusing
 from webapp.services.interfaces import interfaces
 from webapp.services.interfaces.field_types import SENT, sample, shown
-from webapp.services.mail import mails, placeholders
+from webapp.services.mail import addresses, mails, placeholders
+from webapp.services.mail.unlinked import unlinked
 
 NOTIFICATION, AUTORESPONSE = "lead_notification", "autoresponse"
 MAX_SUBJECT, MAX_BODY = 200, 5000
@@ -45,7 +45,6 @@ _CHOSEN = frozenset(FieldType) - {
     FieldType.URL,
     FieldType.HIDDEN,
 }
-_LINK = re.compile(r"://|\bwww\.|[\w-]\.[^\W\d_]{2,}\b", re.IGNORECASE)
 MAX_TYPED = 200  # characters of a free-text answer in a mail to the visitor
 
 
@@ -151,7 +150,7 @@ def _write_notification(
 
 
 def _of_notification(lead: Lead, interface: Interface, words: Words) -> dict[str, Any]:
-    context: dict[str, Any] = {"lead": lead, "interface": interface, "fields": interface.fields}
+    context: dict[str, Any] = {"lead": lead, "interface": interface, "fields": interface.fields, "reply": _reply(lead)}
     if not (words.notification_subject or words.notification_body):
         return context
     values = _values(_answers(lead, interface), interface, _of_lead(lead))
@@ -161,6 +160,18 @@ def _of_notification(lead: Lead, interface: Interface, words: Words) -> dict[str
         "own_subject": placeholders.fill(subject, values),
         "own_body": placeholders.fill(body, values),
     }
+
+
+def _reply(lead: Lead) -> str:
+    """Where a reply to the notification goes. True before the mail server is known, and if the mail is passed on."""
+    if not lead.email:
+        return "The visitor left no e-mail address, so you cannot reply."
+    if addresses.is_ascii(lead.email):
+        return f"If you reply to this e-mail, your reply goes to {lead.label}."
+    return (
+        f"The visitor’s address is {lead.email}. Not every mail program and mail server can write to such an address. "
+        "Before you send a reply, check that it goes to this address."
+    )
 
 
 def _write_autoresponse(lead: Lead, interface: Interface, recipient: str, words: Words, lead_id: int | None) -> None:
@@ -177,17 +188,12 @@ def _write_autoresponse(lead: Lead, interface: Interface, recipient: str, words:
 def _of_autoresponse(lead: Lead, interface: Interface, words: Words) -> dict[str, Any]:
     chosen = {field.key for field in interface.fields if field.type in _CHOSEN}
     answers = {
-        key: answer if key in chosen or answer == lead.email else _without_links(answer)
+        key: answer if key in chosen or answer == lead.email else unlinked(" ".join(answer.split())[:MAX_TYPED])
         for key, answer in _answers(lead, interface).items()
     }
     values = _values(answers, interface)
     own = placeholders.fill(words.autoresponse_subject, values), placeholders.fill(words.autoresponse_body, values)
     return {"own_subject": own[0], "own_body": own[1], "language": interface.language}
-
-
-def _without_links(answer: str) -> str:
-    """A free-text answer for a mail to an unverified address: on one line, cut, or empty if it holds a link."""
-    return "" if _LINK.search(answer) else " ".join(answer.split())[:MAX_TYPED]
 
 
 def _answers(lead: Lead, interface: Interface) -> dict[str, str]:

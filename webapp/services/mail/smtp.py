@@ -22,11 +22,14 @@ import flask_mail
 
 from webapp.clock import utcnow
 from webapp.config import current_config
+from webapp.services.mail import addresses
 
 TIMEOUT = 15.0  # seconds for the server's next reply
 DEADLINE = 120.0  # seconds for the whole conversation about one mail
 PATIENCE = timedelta(days=3)  # a mail that is refused temporarily for longer has failed
 
+NO_SMTPUTF8 = "The mail server does not offer SMTPUTF8, which an address with letters beyond ASCII needs"
+NO_DOMAIN = "No domain can have such a name"
 AUTO_SUBMITTED = {"autoresponse": "auto-replied"}  # by kind of mail; stops holiday notices from answering (RFC 3834)
 
 # A line of a mail has at most 998 bytes. Quoted-printable breaks longer lines; Flask-Mail's 8bit does not.
@@ -85,6 +88,8 @@ class SmtpConnection(flask_mail.Connection):
             self.host = self.server = self.configure_host()
         except (smtplib.SMTPException, OSError) as error:
             raise CannotConnect(f"The mail server could not be reached: {_describe(error)}.") from error
+        except UnicodeError as error:  # smtplib signs in with ASCII only
+            raise CannotConnect("MAIL_USERNAME or MAIL_PASSWORD is not ASCII, so Leadhook cannot sign in.") from error
         return self
 
     def __exit__(
@@ -97,9 +102,12 @@ class SmtpConnection(flask_mail.Connection):
     def configure_host(self) -> smtplib.SMTP:
         settings, context = self.mail, ssl.create_default_context()
         where: dict[str, Any] = {"host": settings.server, "port": settings.port, "timeout": TIMEOUT}
-        where["local_hostname"] = _own_name()  # otherwise smtplib asks DNS for it, which can be slow
+        name = addresses.greeting(urlsplit(current_config.public_url).hostname or "localhost")
+        where["local_hostname"] = name or "localhost"  # otherwise smtplib asks DNS for it, which can be slow
         host = smtplib.SMTP_SSL(**where, context=context) if settings.use_ssl else smtplib.SMTP(**where)
         try:
+            if name is None and host.sock is not None:  # nothing was said yet: greet with the address (RFC 5321, 4.1.3)
+                host.local_hostname = addresses.greeting(host.sock.getsockname()[0]) or "localhost"
             if settings.use_tls:
                 host.starttls(context=context)
             if settings.username and settings.password:
@@ -112,37 +120,52 @@ class SmtpConnection(flask_mail.Connection):
     def hand_over(self, mail: Claimed) -> Handover:
         """Sends a mail to the recipients without a final answer. Never raises because of what the server does."""
         waiting = [recipient for recipient in mail.recipients if recipient not in mail.answers]
-        addresses = {address: recipient for recipient in waiting if (address := _ascii(recipient))}
-        not_ascii = dict.fromkeys(set(waiting) - set(addresses.values()), "An address must be written in ASCII")
-        answer = self._send(mail, addresses) if addresses else Handover({})
-        errors = [f"{recipient}: {why}." for recipient, why in not_ascii.items()]
-        return answer._replace(answers=not_ascii | answer.answers, error=" ".join([*errors, answer.error]).strip())
-
-    def _send(self, mail: Claimed, addresses: dict[str, str]) -> Handover:
         try:
-            message = _message(mail)
-            content = message.as_bytes()
+            self.server.ehlo_or_helo_if_needed()
+        except (smtplib.SMTPException, OSError) as error:
+            return Handover({}, f"The mail server did not accept it: {_describe(error)}.", broken=True)
+        utf8 = self.server.has_extn("smtputf8")
+        answer = self._send(mail, waiting, utf8)
+        refused = answer.error and "" not in answer.answers.values() and self.server.sock is not None
+        if refused and utf8 and not addresses.is_ascii(mail.reply_to or "") and all(map(addresses.is_ascii, waiting)):
+            return self._send(mail, waiting, utf8=False)  # better without Reply-To than not at all
+        return answer
+
+    def _send(self, mail: Claimed, waiting: list[str], utf8: bool) -> Handover:
+        """Sends it to those `waiting`; those who cannot be addressed without SMTPUTF8 get a final answer."""
+        to = {address: recipient for recipient in waiting if (address := addresses.written(recipient, utf8))}
+        others = [each for each in waiting if each not in to.values()]
+        unwritable = {each: NO_DOMAIN if utf8 or addresses.is_ascii(each) else NO_SMTPUTF8 for each in others}
+        answer = self._converse(mail, to, utf8) if to else Handover({})
+        errors = [f"{recipient}: {why}." for recipient, why in unwritable.items()]
+        return answer._replace(answers=unwritable | answer.answers, error=" ".join([*errors, answer.error]).strip())
+
+    def _converse(self, mail: Claimed, to: dict[str, str], utf8: bool) -> Handover:
+        try:
+            message = _message(mail, utf8)
+            content, sender = message.as_bytes(), flask_mail.sanitize_address(message.sender)
+            options = () if content.isascii() and all(map(str.isascii, to)) else ("SMTPUTF8", "BODY=8BITMIME")
         except Exception as error:  # noqa: BLE001 - any error: this mail would be first again and block the others
             reason = f"It cannot be written as an e-mail: {error}"
-            return Handover(dict.fromkeys(addresses.values(), reason), reason)
+            return Handover(dict.fromkeys(to.values(), reason), reason)
         try:
             with self._until_deadline():
-                refused = self.server.sendmail(flask_mail.sanitize_address(message.sender), list(addresses), content)
+                refused = self.server.sendmail(sender, list(to), content, options)
         except smtplib.SMTPRecipientsRefused as error:
-            return self._read_replies(error.recipients, addresses, {})
+            return self._read_replies(error.recipients, to, {})
         except smtplib.SMTPDataError as error:
-            return self._read_replies(dict.fromkeys(addresses, (error.smtp_code, error.smtp_error)), addresses, {})
+            return self._read_replies(dict.fromkeys(to, (error.smtp_code, error.smtp_error)), to, {})
         except (smtplib.SMTPException, OSError) as error:
             # Also a refused sender: that is a mistake of the installation, not of a mail. It can be fixed in time.
             return Handover({}, f"The mail server did not accept it: {_describe(error)}.", broken=True)
-        accepted = {recipient: "" for address, recipient in addresses.items() if address not in refused}
-        return self._read_replies(refused, addresses, accepted)
+        accepted = {recipient: "" for address, recipient in to.items() if address not in refused}
+        return self._read_replies(refused, to, accepted)
 
     def _read_replies(
-        self, refused: Mapping[str, tuple[int, bytes | str]], addresses: dict[str, str], accepted: dict[str, str]
+        self, refused: Mapping[str, tuple[int, bytes | str]], to: dict[str, str], accepted: dict[str, str]
     ) -> Handover:
         """A 5xx is the final answer for a recipient. A 4xx is not, so that recipient is retried."""
-        replies = {addresses[address]: f"{code} {_text(reply)}" for address, (code, reply) in refused.items()}
+        replies = {to[address]: f"{code} {_text(reply)}" for address, (code, reply) in refused.items()}
         final = {recipient: reply for recipient, reply in replies.items() if reply.startswith("5")}
         error = " ".join(f"{recipient} was refused: {reply}." for recipient, reply in replies.items())
         return Handover({**accepted, **final}, error, broken=self.server.sock is None)
@@ -166,47 +189,35 @@ def _hang_up(connection: socket.socket | None) -> None:
 
 
 class _Message(flask_mail.Message):
+    to: str
+
     def _message(self) -> MIMEBase:
         built = super()._message()
         built.policy = HEADERS_UNPARSED
+        built.replace_header("To", self.to)
         if "=?" in self.subject or not self.subject.isascii():  # encoded here, or mail programs decode what was typed
             subject: Any = Header(self.subject, UTF8, header_name="Subject")
             built.replace_header("Subject", subject)
         return built
 
 
-def _message(mail: Claimed) -> _Message:
+def _message(mail: Claimed, utf8: bool) -> _Message:
+    reply_to = addresses.written(mail.reply_to, utf8) if mail.reply_to else None
+    more = {"Reply-To": addresses.header([reply_to])} if reply_to else {}
     message = _Message(
         subject=mail.subject,
-        recipients=[recipient for recipient in mail.recipients if _ascii(recipient)],
         body=mail.body_text,
         html=mail.body_html,
-        reply_to=mail.reply_to if _ascii(mail.reply_to or "") else None,
         date=mail.created_at.timestamp(),
         charset=UTF8,  # type: ignore[arg-type]  # passed on to email.mime, which accepts it
-        extra_headers={"Auto-Submitted": AUTO_SUBMITTED.get(mail.kind, "auto-generated")},
+        extra_headers={**more, "Auto-Submitted": AUTO_SUBMITTED.get(mail.kind, "auto-generated")},
     )
+    # Not by Flask-Mail, which cannot write an address with SMTPUTF8 and encodes domains by an older standard.
+    message.to = addresses.header([to for each in mail.recipients if (to := addresses.written(each, utf8))])
     message.msgId = mail.message_id
     if message.has_bad_headers():
         raise flask_mail.BadHeaderError
     return message
-
-
-def _ascii(address: str) -> str | None:
-    """The address as SMTP needs it, with its domain in Punycode. None if the part before the @ is not ASCII."""
-    try:
-        written = flask_mail.sanitize_address(address)
-    except ValueError:
-        return None
-    return written if written.isascii() else None
-
-
-def _own_name() -> str:
-    """The name to greet the server with: the host in PUBLIC_URL."""
-    name = urlsplit(current_config.public_url).hostname or "localhost"
-    if ":" in name:
-        return f"[IPv6:{name}]"
-    return f"[{name}]" if name.replace(".", "").isdigit() else name
 
 
 def _describe(error: Exception) -> str:
