@@ -18,9 +18,10 @@ from webapp.blueprints.form_pages import Answer
 from webapp.config import current_config
 from webapp.extensions import csrf, db
 from webapp.models import Interface
-from webapp.services.intake import published_forms, submissions, visitor
+from webapp.services.intake import idempotency, prefill, published_forms, submissions, visitor
 from webapp.services.intake.answers import LeadForm
 from webapp.services.intake.published_forms import PublishedForm
+from webapp.services.intake.rules import JsonNumber
 from webapp.services.intake.submissions import Captured, Declined, DeclineReason, Post
 from webapp.services.interfaces import form_look, form_texts
 from webapp.web.error_pages import http_error
@@ -51,12 +52,15 @@ WORDS = {
 @public
 @cross_site
 def show(public_id: str) -> Answer:
-    """The empty form with its defaults. Hidden fields are filled from the query."""
+    """The empty form with its defaults. Hidden fields are filled from the query, others if the interface says so."""
     interface = _noted(published_forms.get(public_id))
     if interface.closed_at:
         return form_pages.closed(interface, 200)
     tracked = visitor.tracked({}, request.args, *_where_from())
-    return form_pages.page(interface, LeadForm.of(interface, hidden=request.args), tracked)
+    form = LeadForm.of(interface, hidden=request.args)
+    if interface.prefills:
+        prefill.fill(form, request.args)
+    return form_pages.page(interface, form, tracked)
 
 
 @blueprint.get("/f/<public_id>/thank-you")
@@ -129,7 +133,19 @@ def _post() -> Post:
         own_origins=g.own_origins,
         ip=request.remote_addr,
         user_agent=request.user_agent.string,
+        key=_key(),
     )
+
+
+def _key() -> str | None:
+    """The post's Idempotency-Key, if it has one. Aborts with 400 if it is no key."""
+    header = request.headers.get("Idempotency-Key")
+    if header is None:
+        return None
+    try:
+        return idempotency.key_of(header)
+    except ValueError as error:
+        abort(400, str(error))
 
 
 def _where_from() -> tuple[str | None, str | None]:
@@ -159,7 +175,7 @@ def _posted() -> tuple[Mapping[str, Any], Mapping[str, Sequence[str]]]:
 def _json(body: bytes) -> dict[str, Any]:
     """Numbers stay as they were written, so that a phone number sent as a number keeps its digits."""
     try:
-        sent = json.loads(body, parse_int=str, parse_float=str, parse_constant=_refuse_constant)
+        sent = json.loads(body, parse_int=JsonNumber, parse_float=JsonNumber, parse_constant=_refuse_constant)
     except (ValueError, RecursionError):
         abort(400, "The body is not valid JSON.")
     if not isinstance(sent, dict):
@@ -191,6 +207,8 @@ def _refused(declined: Declined) -> Answer:
         return form_pages.declined(403, *WORDS[403])
     if declined.reason is DeclineReason.CLOSED:
         return form_pages.closed(interface, 403)
+    if declined.reason is DeclineReason.KEY_REUSED:
+        return form_pages.declined(422, "That was sent before", idempotency.REUSED)
     assert declined.answers  # the reason is INVALID
     if form_pages.wants_json():
         return jsonify(errors=declined.answers.errors), 422

@@ -10,6 +10,10 @@ UNPARSED = "unparsed"  # the text is not what its field asks for, and is deliver
 CUT = "cut"  # it was longer than the limit
 
 
+class JsonNumber(str):
+    """A number of a JSON post as it was written, so that a phone number sent as a number keeps its digits."""
+
+
 class InvalidAnswer(Exception):
     """An answer that is not accepted; the text is a sentence for the visitor."""
 
