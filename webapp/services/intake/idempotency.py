@@ -58,7 +58,7 @@ def key_of(header: str) -> str:
 def keyed(interface_id: int, key: str, values: Mapping[str, Any], repeated: Mapping[str, Sequence[str]]) -> Keyed:
     """The content is every answer that was sent, of a field or not, under the name it was sent with.
 
-    Not what was sent about the visitor's way here, nor the form's token: a program may make these anew for each try.
+    Not what was sent about the visitor's way here or the form's token: a program may make these anew for each try.
     """
     content = {
         name: list(repeated[name]) if len(repeated.get(name, ())) > 1 else value
