@@ -122,5 +122,7 @@ def shown(value: object) -> str:
         return ", ".join(map(shown, value))
     if isinstance(value, dict):
         is_file = value.keys() == {"file", "size"} and isinstance(value["size"], int)
-        return f"{value['file']} ({value['size']:,} bytes)" if is_file else json.dumps(value, ensure_ascii=False)
+        if is_file:
+            return f"{value['file']} ({value['size']:,} bytes, the file was not kept)"
+        return json.dumps(value, ensure_ascii=False)
     return "" if value is None else str(value)
