@@ -20,7 +20,7 @@ LEADS = "index csv show row retry retry_ticked not_spam"
 INTERFACES = (
     "index new general preview texts close reopen lead_generation test test_outcome pause resume confirm_delete delete"
 )
-FIELDS = "index new edit move confirm_remove remove bring_back preview"
+FIELDS = "index new edit move confirm_remove remove bring_back add_undeclared preview"
 KEYS = "index new rotate revoke_previous confirm_revoke revoke"
 ALLOWED: dict[str, set[str]] = {
     "leads-only": {*OWN.split(), *(f"leads.{name}" for name in LEADS.split())},

@@ -42,6 +42,8 @@ def addresses(site_app: Flask, site: Site) -> list[str]:
         with transaction():
             robot = captured(interface.public_id, ADA)
             robot.spam = visitor.HONEYPOT
+            undeclared = {"company": "Brightwater Solar", "topics[]": ["Solar"], "text": "Hello", "_cut": ["text"]}
+            robot.undeclared = captured(interface.public_id, ADA).undeclared = undeclared
         leads = ["/leads", "/leads?q=nobody", "/leads?status=retrying", "/leads?status=spam"]
         leads += [f"/leads/{one.public_id}" for one in (lead, robot)]
         db.session.rollback()

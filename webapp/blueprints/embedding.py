@@ -32,6 +32,7 @@ def settings(public_id: str) -> Response | str | tuple[str, int]:
         with transaction():
             embedding.update_sites(interface, form.allowed_sites.data or "")
             embedding.update_blocklist(interface, form.blocklist.data or "", form.blocklist_published.data)
+            embedding.update_prefills(interface, form.prefills.data)
             embedding.record(interface)
     except Refused as refusal:
         add_refusal(form, refusal)

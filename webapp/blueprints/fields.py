@@ -14,10 +14,13 @@ from webapp.services.errors import Refused
 from webapp.services.intake.answers import LeadForm, rules_of
 from webapp.services.interfaces import fields, form_look, interface_list, interfaces
 from webapp.services.interfaces.field_types import FILLED_IN, KINDS, PRESETS
+from webapp.services.leads import suggestions
 from webapp.web import htmx
 from webapp.web.security import account_id
 
 blueprint = Blueprint("fields", __name__, url_prefix="/interfaces/<public_id>/edit/fields")
+
+BATCH = 100  # leads filled in one transaction, so that no capture waits for long
 
 Answer = Response | str | tuple[str, int]
 
@@ -103,6 +106,27 @@ def bring_back(public_id: str, field_id: int) -> Answer:
     return _done(interface, f"edit-{field_id}", f"{field.label} is on the form again, at the end.")
 
 
+@blueprint.post("/undeclared")
+def add_undeclared(public_id: str) -> Answer:
+    """Adds the field for a name that leads sent, and fills it from their undeclared answers."""
+    interface, name = interfaces.get(account_id(), public_id), request.form.get("name", "")
+    try:
+        with transaction():
+            field, ids = suggestions.accept(interface, name)
+    except Refused as refusal:
+        return _done(interface, "add", str(refusal))
+    moved = 0
+    for start in range(0, len(ids), BATCH):
+        with transaction():
+            moved += suggestions.fill(interface, field, name, ids[start : start + BATCH])
+    with transaction():
+        suggestions.record(interface, field, moved)
+    left = f" {len(ids) - moved:,} did not fit and stay undeclared." if moved < len(ids) else ""
+    number = "1 lead" if len(ids) == 1 else f"{len(ids):,} leads"
+    words = f"{field.label} is on the form, filled from {moved:,} of {number}.{left}"
+    return _done(interface, f"edit-{field.id}", words)
+
+
 @blueprint.post("/preview")
 def preview(public_id: str) -> Answer:
     """The form with the unsaved settings of the open field; 204, which changes nothing, if they are not valid."""
@@ -137,6 +161,7 @@ def _preview(interface: Interface, form: LeadForm) -> dict[str, Any]:
 def _page(interface: Interface, open_id: int | None = None, **opened: Any) -> str:
     """The tab, or only the builder for htmx. `open_id` is the field being edited; with a form and no id, a new one."""
     context = _preview(interface, LeadForm.of(interface)) | opened
+    context |= {"suggestions": suggestions.of(interface), "looked_at": suggestions.LOOKED_AT}
     context |= {"kinds": KINDS, "presets": PRESETS, "carried": fields.carried(interface), "open_id": open_id}
     if htmx.asked():
         return render_template("fields/_builder.html", **context)

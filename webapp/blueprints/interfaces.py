@@ -146,6 +146,7 @@ def lead_generation(public_id: str) -> Response | str | tuple[str, int]:
                 shared_token=form.shared_token.data,
                 notification_emails=text.addresses(form.notification_emails.data or ""),
                 report_emails=text.addresses(form.report_emails.data or ""),
+                sends_undeclared=form.sends_undeclared.data,
                 automatic_retries=form.automatic_retries.data,
                 parallel_requests=form.parallel_requests.data,
             )

@@ -20,7 +20,7 @@ from webapp.blueprints.form_pages import Answer
 from webapp.config import current_config
 from webapp.extensions import csrf, db
 from webapp.models import Interface
-from webapp.services.intake import published_forms, submissions, visitor
+from webapp.services.intake import idempotency, prefill, published_forms, submissions, visitor
 from webapp.services.intake.answers import LeadForm
 from webapp.services.intake.published_forms import PublishedForm
 from webapp.services.intake.rules import JsonNumber
@@ -58,13 +58,16 @@ WORDS = {
 @public
 @cross_site
 def show(public_id: str) -> Answer:
-    """The empty form with its defaults. Hidden fields are filled from the query."""
+    """The empty form with its defaults. Hidden fields are filled from the query, others if the interface says so."""
     interface = _noted(published_forms.get(public_id))
     if interface.closed_at:
         return form_pages.closed(interface, 200)
     query = _query()
     tracked = visitor.tracked({}, query, *_where_from())
-    return form_pages.page(interface, LeadForm.of(interface, hidden=query), tracked)
+    form = LeadForm.of(interface, hidden=query)
+    if interface.prefills:
+        prefill.fill(form, query)
+    return form_pages.page(interface, form, tracked)
 
 
 @blueprint.get("/f/<public_id>/thank-you")
@@ -137,7 +140,19 @@ def _post() -> Post:
         own_origins=g.own_origins,
         ip=request.remote_addr,
         user_agent=request.user_agent.string,
+        key=_key(),
     )
+
+
+def _key() -> str | None:
+    """The post's Idempotency-Key, if it has one. Aborts with 400 if it is no key."""
+    header = request.headers.get("Idempotency-Key")
+    if header is None:
+        return None
+    try:
+        return idempotency.key_of(header)
+    except ValueError as error:
+        abort(400, str(error))
 
 
 def _where_from() -> tuple[str | None, str | None]:
@@ -223,6 +238,8 @@ def _refused(declined: Declined) -> Answer:
         return form_pages.declined(403, *WORDS[403])
     if declined.reason is DeclineReason.CLOSED:
         return form_pages.closed(interface, 403)
+    if declined.reason is DeclineReason.KEY_REUSED:
+        return form_pages.declined(422, "That was sent before", idempotency.REUSED)
     assert declined.answers  # the reason is INVALID
     if form_pages.wants_json():
         return jsonify(errors=declined.answers.errors), 422

@@ -12,9 +12,11 @@ class EmbeddingForm(FlaskForm):  # type: ignore[misc]  # Flask-WTF has no types
     allowed_sites = TextAreaField("Only these may show the form", render_kw={"rows": 3, "maxlength": 10_000, **PLAIN})
     blocklist = TextAreaField("Blocked senders", render_kw={"rows": 4, "maxlength": 50_000, **PLAIN})
     blocklist_published = BooleanField("Tell blocked senders")
+    prefills = BooleanField("Let addresses fill in answers")
 
     @classmethod
     def of(cls, interface: Interface) -> "EmbeddingForm":
         lists = {name: "\n".join(getattr(interface, name) or []) for name in ("allowed_sites", "blocklist")}
-        form: EmbeddingForm = cls(data={**lists, "blocklist_published": interface.blocklist_published})
+        switches = {name: getattr(interface, name) for name in ("blocklist_published", "prefills")}
+        form: EmbeddingForm = cls(data={**lists, **switches})
         return form

@@ -134,6 +134,7 @@ class LeadGenerationForm(FlaskForm):  # type: ignore[misc]
         "Lead Webhook Authentication", choices=AUTHENTICATION_CHOICES, default="none", validate_choice=False
     )
     shared_token = SelectField("Shared Token", validate_choice=False)
+    sends_undeclared = BooleanField("Send undeclared answers too")
     automatic_retries = BooleanField("Automatic retries")
     parallel_requests = IntegerField("Parallel requests", default=1)
     notification_emails = StringField("Lead Notification Email", [addresses], render_kw={"autocomplete": "off"})
@@ -153,6 +154,7 @@ class LeadGenerationForm(FlaskForm):  # type: ignore[misc]
             webhook_url=webhook.url or "",
             authentication="shared" if signs else "none",
             shared_token=webhook.shared_token.public_id if webhook.shared_token else None,
+            sends_undeclared=interface.sends_undeclared,
             automatic_retries=webhook.automatic_retries,
             parallel_requests=webhook.parallel_requests,
             notification_emails=", ".join(interface.notification_emails),

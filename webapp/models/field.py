@@ -50,6 +50,7 @@ class Field(Base):
     maximum: Mapped[str] = mapped_column(String(40), default="")
     statement: Mapped[str] = mapped_column(Text, default="")  # the text that a consent agrees to
     version: Mapped[int] = mapped_column(default=1)  # of the statement
+    sent_as: Mapped[str | None] = mapped_column(String(200))  # another name under which posts send it
     created_at: Mapped[datetime] = mapped_column(default=utcnow)
     removed_at: Mapped[datetime | None]
 

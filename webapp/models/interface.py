@@ -62,6 +62,8 @@ class Interface(Base):
     allowed_sites: Mapped[list[str] | None] = mapped_column(JSON, default=list)  # empty: any site may show the form
     blocklist: Mapped[list[str] | None] = mapped_column(JSON, default=list)  # see services/intake/visitor.py
     blocklist_published: Mapped[bool] = mapped_column(default=False, server_default=false())  # blocked senders are told
+    sends_undeclared: Mapped[bool] = mapped_column(default=False, server_default=false())  # in the payload
+    prefills: Mapped[bool] = mapped_column(default=False, server_default=false())  # answers, from the form's query
     notification_emails: Mapped[list[str]] = mapped_column(default=list)
     report_emails: Mapped[list[str]] = mapped_column(default=list)  # in addition to the owner's
     # The texts of a lead's mails, see services/interfaces/interface_mails.py; None is Leadhook's own text.

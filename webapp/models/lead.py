@@ -29,6 +29,7 @@ class Lead(Base):
         Index("ix_leads_account_received", "account_id", "received_at"),
         partial_index("ix_leads_visitor", "interface_id", "visitor", "id", where="visitor IS NOT NULL"),
         partial_index("ix_leads_blank_due", "id", where="blank_due"),
+        partial_index("ix_leads_undeclared", "interface_id", "id", where="undeclared IS NOT NULL"),
         Index("ix_leads_spam", "account_id", "id", sqlite_where=text(SPAM), postgresql_where=text(SPAM)),
         Index("ix_leads_nonce", "nonce", unique=True),
     )
@@ -53,7 +54,9 @@ class Lead(Base):
     consents: Mapped[list[Any]] = mapped_column(default=list)
     anonymise_after_delivery: Mapped[bool] = mapped_column("blank_due", default=False, server_default=false())
     anonymised_at: Mapped[datetime | None]
-    nonce: Mapped[str | None] = mapped_column(String(64))  # of the form and its answers, see services/intake/visitor.py
+    # Of the form and its answers, see services/intake/visitor.py, or of an Idempotency-Key, see idempotency.py there.
+    nonce: Mapped[str | None] = mapped_column(String(64))
+    content_digest: Mapped[str | None] = mapped_column(String(64))  # of what was sent with an Idempotency-Key
     spam: Mapped[str | None] = mapped_column(String(40))  # why it was judged to be spam; None if it was not
 
     interface: Mapped[Interface] = relationship()

@@ -45,6 +45,7 @@ TABLE: dict[str, frozenset[str]] = {
     "fields.confirm_remove": EDITORS,
     "fields.remove": EDITORS,
     "fields.bring_back": EDITORS,
+    "fields.add_undeclared": EDITORS,
     "fields.preview": EDITORS,
     "interfaces.lead_generation": EDITORS,
     "embedding.settings": EDITORS,

@@ -67,7 +67,10 @@ def rules_of(interface: Interface) -> Rules:
 
 
 class LeadForm:
-    """The answers to an interface's fields, in order. Values that no field asks for are dropped."""
+    """The answers to an interface's fields, in order. Values that no field asks for are not read.
+
+    `fault` is a sentence about the form as a whole, for the visitor; empty if there is none.
+    """
 
     def __init__(
         self,
@@ -83,7 +86,7 @@ class LeadForm:
         `repeated` holds all values of each name of a form post, for checkboxes; `hidden` holds values for hidden fields
         that were not sent, by key, such as the query of the form's URL.
         """
-        self.rules = rules or Rules()
+        self.rules, self.fault = rules or Rules(), ""
         self.answers = [Answer(each) for each in fields]
         for answer in self.answers:
             _begin(answer, hidden or {}, self.rules)
@@ -120,8 +123,9 @@ class LeadForm:
 
     @property
     def errors(self) -> dict[str, list[str]]:
-        """Sentences by field key, only for fields with an invalid answer."""
-        return {answer.key: answer.errors for answer in self.answers if answer.errors}
+        """Sentences by field key, only for fields with an invalid answer; "_form": about the form as a whole."""
+        of_form = {"_form": [self.fault]} if self.fault else {}
+        return of_form | {answer.key: answer.errors for answer in self.answers if answer.errors}
 
 
 def _begin(answer: Answer, hidden: Mapping[str, str], rules: Rules) -> None:

@@ -21,6 +21,7 @@ from webapp.extensions import db
 from webapp.ids import lead_id, message_id
 from webapp.models import Account, Delivery, DeliveryState, Field, FieldType, Interface, Lead, Webhook, WebhookState
 from webapp.per_app import per_app
+from webapp.services.intake import idempotency
 from webapp.services.intake.published_forms import VERSION, PublishedForm
 from webapp.services.interfaces import interface_mails
 from webapp.webhooks.payload import lead_payload
@@ -30,8 +31,9 @@ from webapp.webhooks.payload import lead_payload
 class NewLead:
     """The columns of a lead that is not stored yet, by the attributes of `Lead`.
 
-    `fields` holds every declared key. Of several leads with the same `nonce` only the first is stored. `spam` is the
-    reason why a lead counts as spam: it is stored, but not delivered and not mailed.
+    `fields` holds every declared key. Of several leads with the same `nonce` only the first is stored; one with a
+    `content_digest` was sent with an Idempotency-Key. `spam` is the reason why a lead counts as spam: it is stored, but
+    not delivered and not mailed.
     """
 
     account_id: int
@@ -46,6 +48,7 @@ class NewLead:
     undeclared: Mapping[str, Any] | None = None
     consents: Sequence[Any] = ()
     nonce: str | None = None
+    content_digest: str | None = None
     spam: str | None = None
     test: bool = False
     anonymise_after_delivery: bool = False
@@ -79,6 +82,7 @@ def new_lead(
     undeclared: Mapping[str, Any] | None = None,
     consents: Sequence[Any] = (),
     nonce: str | None = None,
+    content_digest: str | None = None,
     spam: str | None = None,
     test: bool = False,
 ) -> NewLead:
@@ -98,6 +102,7 @@ def new_lead(
         undeclared=undeclared or None,
         consents=consents,
         nonce=nonce,
+        content_digest=content_digest,
         spam=spam,
         test=test,
         anonymise_after_delivery=interface.anonymises and is_delivered and spam is None and not test,
@@ -126,6 +131,8 @@ def capture(submissions: Sequence[Submission]) -> list[str | None]:
         for webhook in form.interface.webhooks
         if webhook.url
     ]
+    if with_key := [lead.nonce for _, lead in submissions if lead.nonce and lead.content_digest]:
+        idempotency.release(with_key)
     rows = [{**lead.columns, **_version_values(form)} for form, lead in submissions]
     stored = _insert(rows, promised)
     for webhook_id in {row["webhook_id"] for row in promised if row["public_id"] in stored and _is_pending(row)}:
@@ -150,6 +157,7 @@ def payload_of(lead: NewLead | Lead, interface: Interface) -> bytes:
         fields=lead.fields,
         typed=lead.typed,
         marks=lead.marks,
+        undeclared=lead.undeclared or {} if interface.sends_undeclared else None,
         interface_id=interface.public_id,
         interface_name=interface.name,
         source=lead.source,

@@ -4,6 +4,7 @@ A cached form is used only while the database has the same version of it. So the
 from any process: a page view asks for the version, and the statement that inserts a lead has it as its condition.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, NamedTuple
@@ -15,6 +16,7 @@ from werkzeug.exceptions import NotFound
 from webapp.db.transactions import read_autocommit
 from webapp.models import Account, Interface, Webhook, WebhookState
 from webapp.per_app import per_app
+from webapp.services.intake import undeclared
 from webapp.services.intake.answers import rules_of
 from webapp.services.intake.rules import Rules
 
@@ -44,11 +46,16 @@ VERSION: dict[str, Any] = dict(
 
 @dataclass(frozen=True)
 class PublishedForm:
-    """An interface with its account, fields and webhook, all loaded and detached: threads share it, nothing writes."""
+    """An interface with its account, fields and webhook, all loaded and detached: threads share it, nothing writes.
+
+    `names` are those that a post of this form has; `other_names` are keys by another name, see undeclared.py.
+    """
 
     interface: Interface
     version: FormVersion
     rules: Rules
+    names: frozenset[str]
+    other_names: Mapping[str, str]
 
 
 _cache: dict[str, PublishedForm] = per_app("published_forms")
@@ -102,4 +109,5 @@ def _load(public_id: str) -> PublishedForm:
         session.expunge_all()
     webhook = interface.webhook
     version = FormVersion(interface.updated_at, interface.account.name, webhook.id, webhook.url, webhook.state)
-    return PublishedForm(interface, version, rules_of(interface))
+    names, others = undeclared.known_names(interface), undeclared.other_names(interface)
+    return PublishedForm(interface, version, rules_of(interface), names, others)

@@ -4,21 +4,21 @@
 """
 
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from enum import Enum, auto
 from typing import Any
 
 import structlog
-from sqlalchemy import select
 
-from webapp.db.transactions import read_autocommit
-from webapp.models import Lead
-from webapp.services.intake import capture, published_forms, visitor
+from webapp.models import FieldType, Interface
+from webapp.services.intake import capture, idempotency, published_forms, undeclared, visitor
 from webapp.services.intake.answers import LeadForm, consents_given
 from webapp.services.intake.published_forms import PublishedForm
 from webapp.services.intake.rules import CUT
 
 MAX_ATTEMPTS = 5  # to judge and capture one post while its form changes
+NOTHING: dict[str, Any] = {}
 
 log = structlog.get_logger()
 
@@ -28,7 +28,7 @@ class Post:
     """What was posted, and what the request says about where it comes from.
 
     `values` holds the last value of each name, `repeated` all values of each name of a form post. `own_origins` are the
-    addresses of this installation.
+    addresses of this installation. `key` is the post's Idempotency-Key.
     """
 
     values: Mapping[str, Any]
@@ -40,6 +40,7 @@ class Post:
     own_origins: Sequence[str]
     ip: str | None
     user_agent: str | None
+    key: str | None = None
 
 
 class DeclineReason(Enum):
@@ -47,7 +48,8 @@ class DeclineReason(Enum):
 
     OTHER_SITE = auto()  # it comes from a site that is not among the form's allowed sites
     CLOSED = auto()
-    INVALID = auto()  # an answer is invalid; `answers` says which
+    INVALID = auto()  # an answer is invalid, or there is none; `answers` says which and why
+    KEY_REUSED = auto()  # its Idempotency-Key belongs to a lead with other answers
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,15 +82,15 @@ def submit(public_id: str, post: Post) -> Captured | Declined:
     for _ in range(MAX_ATTEMPTS):
         judgement = judge(form, post)
         if isinstance(judgement, capture.Submission):
-            stored_now = capture.submit(judgement)
-            if stored_now and judgement.lead.marks:
+            lead_id = capture.submit(judgement)
+            if lead_id and judgement.lead.marks:
                 _log_cuts(judgement, post)
-            lead_id = stored_now or _sent_before(judgement.lead.nonce)
-            if lead_id:
-                return Captured(form, lead_id, judgement.lead.spam)
+            outcome = Captured(form, lead_id, judgement.lead.spam) if lead_id else _sent_before(judgement)
+            if outcome:
+                return outcome
         current = published_forms.get(public_id)
         if isinstance(judgement, Declined) and current is form:
-            return judgement
+            return _captured_before(judgement, post) or judgement
         form = current
     raise RuntimeError(f"form {public_id} changed each time a post was judged")
 
@@ -100,25 +102,46 @@ def judge(form: PublishedForm, post: Post) -> capture.Submission | Declined:
         return Declined(form, DeclineReason.OTHER_SITE)
     if interface.closed_at:
         return Declined(form, DeclineReason.CLOSED)
-    answers = LeadForm(interface.fields, post.values, repeated=post.repeated, hidden=post.query, rules=form.rules)
-    tracked = visitor.tracked(post.values, post.query, post.page, post.referrer)
-    sent_token = post.values.get(visitor.TOKEN)
-    token = visitor.read_token(interface.public_id, sent_token)
-    if answers.errors:
-        return Declined(form, DeclineReason.INVALID, answers, tracked, str(sent_token) if token else None)
+    values, repeated, others = post.values, post.repeated, NOTHING
+    if not form.names.issuperset(values):
+        values, repeated, others = undeclared.sort(values, repeated, form.names, form.other_names)
+    answers = LeadForm(interface.fields, values, repeated=repeated, hidden=post.query, rules=form.rules)
+    tracked = visitor.tracked(values, post.query, post.page, post.referrer)
+    token = visitor.read_token(interface.public_id, values.get(visitor.TOKEN))
+    is_invalid = bool(answers.errors)
+    if not is_invalid and not others and _says_nothing(answers, token):
+        is_invalid, answers.fault = True, form.rules.words["nothing"]
+    if is_invalid:
+        sent_token = str(values[visitor.TOKEN]) if token else None
+        return Declined(form, DeclineReason.INVALID, answers, tracked, sent_token)
+    return capture.Submission(form, _lead(interface, post, answers, others, tracked, token))
+
+
+def _lead(
+    interface: Interface,
+    post: Post,
+    answers: LeadForm,
+    others: Mapping[str, Any],
+    tracked: Mapping[str, str],
+    token: visitor.Token | None,
+) -> capture.NewLead:
     values, ip = answers.values, visitor.kept_address(post.ip, interface.ip_addresses)
     source = visitor.source(tracked, ip, post.user_agent)
-    lead = capture.new_lead(
+    nonce, digest = visitor.nonce_of(token, values, others), None
+    if post.key:
+        nonce, digest = idempotency.keyed(interface.id, post.key, post.values, post.repeated)
+    return capture.new_lead(
         interface,
         values,
         source,
         typed=answers.typed,
         marks=answers.marks,
+        undeclared=others,
         consents=consents_given(interface.fields, values, source["page_url"]),
-        nonce=visitor.nonce_of(token, values),
+        nonce=nonce,
+        content_digest=digest,
         spam=visitor.spam_reason(interface, post.values, token, values, post.ip),
     )
-    return capture.Submission(form, lead)
 
 
 def _log_cuts(stored: capture.Submission, post: Post) -> None:
@@ -129,9 +152,42 @@ def _log_cuts(stored: capture.Submission, post: Post) -> None:
         log.warning("hidden value cut", interface=interface, field=key, sent=len(str(sent)), kept=len(kept))
 
 
-def _sent_before(nonce: str | None) -> str | None:
-    """The public id of the lead that the same form with the same answers became before."""
-    if nonce is None:
+def _says_nothing(answers: LeadForm, token: visitor.Token | None) -> bool:
+    """Whether nothing was answered: every question is empty, and no hidden field has another value than its own.
+
+    A form without a question takes a press of its button, which its token shows, or any value of a hidden field.
+    """
+    asks = False
+    for answer in answers.answers:
+        if answer.field.type == FieldType.HIDDEN:
+            if answer.kept and answer.kept != answer.field.default:
+                return False
+        elif answer.field.type != FieldType.HEADING:
+            asks = True
+            if answer.kept or (answer.kept == 0 and answer.kept is not False):
+                return False
+    return asks or not (token or any(answer.kept for answer in answers.answers))
+
+
+def _sent_before(judged: capture.Submission) -> Captured | Declined | None:
+    """What the lead that has this nonce already means for the post; None if there is none: the form has changed."""
+    form, lead = judged
+    if lead.nonce is None:
         return None
-    with read_autocommit() as connection:
-        return connection.scalar(select(Lead.public_id).where(Lead.nonce == nonce))
+    try:
+        lead_id = idempotency.lead_of(lead.nonce, lead.content_digest)
+    except idempotency.KeyReused:
+        return Declined(form, DeclineReason.KEY_REUSED)
+    return Captured(form, lead_id, lead.spam) if lead_id else None
+
+
+def _captured_before(declined: Declined, post: Post) -> Captured | None:
+    """The lead of a post with an Idempotency-Key that was accepted before and would be declined now: by a form that was
+    closed or changed meanwhile."""
+    if not post.key or declined.reason == DeclineReason.OTHER_SITE:
+        return None
+    keyed = idempotency.keyed(declined.form.interface.id, post.key, post.values, post.repeated)
+    with suppress(idempotency.KeyReused):
+        if lead_id := idempotency.lead_of(*keyed):
+            return Captured(declined.form, lead_id, None)
+    return None

@@ -175,15 +175,16 @@ def read_token(public_id: str, sent: object) -> Token | None:
     return Token(nonce, shown_at) if of == public_id else None
 
 
-def nonce_of(token: Token | None, answers: Mapping[str, Any]) -> str | None:
-    """What is unique about a lead: the form that was sent and its answers. None without a token.
+def nonce_of(token: Token | None, answers: Mapping[str, Any], undeclared: Mapping[str, Any]) -> str | None:
+    """What is unique about a lead: the form that was sent and all its answers. None without a token.
 
     It is the same after a double click or a lost connection. A visitor who goes back and changes an answer sends
     another lead, which must not be lost.
     """
     if token is None:
         return None
-    return hashlib.sha256(json.dumps([token.nonce, answers], sort_keys=True).encode()).hexdigest()
+    unique = [token.nonce, answers, undeclared] if undeclared else [token.nonce, answers]
+    return hashlib.sha256(json.dumps(unique, sort_keys=True).encode()).hexdigest()
 
 
 def spam_reason(

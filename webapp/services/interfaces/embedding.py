@@ -99,6 +99,11 @@ def _entry(typed: str) -> str:
     return text.sender(found if is_address else found.removeprefix("a@"))
 
 
+def update_prefills(interface: Interface, prefills: bool) -> None:
+    """Saves whether the form's query may fill in answers, see services/intake/prefill.py."""
+    interface.prefills, interface.updated_at = prefills, utcnow()
+
+
 def record(interface: Interface) -> None:
     """Writes the change of the Embed tab into the audit log."""
     interfaces.record("changed", interface, "Embed")

@@ -1,5 +1,6 @@
 """The types of field: the name of each, the settings it has, and its sample answer in a test lead."""
 
+import json
 from typing import Any, NamedTuple
 
 from webapp.models import Field, FieldType
@@ -106,9 +107,17 @@ def sample(field: Field) -> object:
 
 
 def shown(value: object) -> str:
-    """An answer as people read it: options joined with commas, Yes or No, a number unchanged; empty if it is None."""
+    """An answer as people read it: options joined with commas, Yes or No, a number unchanged; empty if it is None.
+
+    Of undeclared answers also an object, as JSON, and a file that was not kept, by its name and size.
+    """
     if isinstance(value, bool):
         return "Yes" if value else "No"
     if isinstance(value, list):
-        return ", ".join(map(str, value))
+        return ", ".join(map(shown, value))
+    if isinstance(value, dict):
+        is_file = value.keys() == {"file", "size"} and isinstance(value["size"], int)
+        if is_file:
+            return f"{value['file']} ({value['size']:,} bytes, the file was not kept)"
+        return json.dumps(value, ensure_ascii=False)
     return "" if value is None else str(value)

@@ -37,6 +37,7 @@ FAULTS = (
     FormText("error", "Before the page’s title, when something is wrong", "Error"),
     FormText("errors_one", "Summary, one answer", "One answer needs another look"),
     FormText("errors_many", "Summary, several answers", "{number} answers need another look"),
+    FormText("nothing", "Summary, the whole form is empty", "Nothing is filled in yet. Please answer a question."),
     FormText("needed", "Nothing was answered", "{label} is needed."),
     FormText("choice", "Not one of the options", "Choose only from the answers on the form."),
     FormText("too_long", "Too long", "{label} is too long: it has {number} characters, and the limit is {limit}."),

@@ -133,6 +133,7 @@ def update_lead_generation(
     report_emails: Sequence[str] = (),
     automatic_retries: bool = True,
     parallel_requests: int = 1,
+    sends_undeclared: bool = False,
 ) -> int:
     """Saves where leads are sent, and who is notified. `shared_token` is the public id of a live token of the account.
 
@@ -152,7 +153,7 @@ def update_lead_generation(
     webhook.url, webhook.authentication = url or None, authentication
     webhook.automatic_retries, webhook.parallel_requests = automatic_retries, parallel_requests
     interface.notification_emails, interface.report_emails = list(notification_emails), list(report_emails)
-    interface.updated_at = utcnow()
+    interface.sends_undeclared, interface.updated_at = sends_undeclared, utcnow()
     record("changed", interface, "Lead Generation")
     db.session.flush()
     return webhooks.release_held(webhook)

@@ -11,6 +11,7 @@ from sqlalchemy.orm import joinedload
 
 from webapp.extensions import db
 from webapp.models import Attempt, Delivery, Field, FieldType, Lead, Reason
+from webapp.services.intake import undeclared
 from webapp.services.intake.rules import CUT, UNPARSED
 from webapp.services.interfaces.field_types import shown
 from webapp.services.leads.tel_links import tel_uri
@@ -131,6 +132,17 @@ def _note(kind: str, mark: str | None) -> str | None:
 def consents(lead: Lead) -> list[dict[str, Any]]:
     """What the visitor agreed to, or not: text, version, given, page, and `at` as a datetime."""
     return [{**entry, "at": datetime.fromisoformat(entry["at"])} for entry in lead.consents]
+
+
+def undeclared_answers(lead: Lead) -> list[tuple[str, str, bool]]:
+    """Every undeclared answer as (name, text, whether it was cut), in the order they came."""
+    cut = (lead.undeclared or {}).get(undeclared.CUT, ())
+    return [(name, shown(value), name in cut) for name, value in undeclared.answers(lead.undeclared).items()]
+
+
+def undeclared_left_out(lead: Lead) -> int:
+    """How many undeclared answers were left out, because there were too many or they were too long."""
+    return int((lead.undeclared or {}).get(undeclared.LEFT_OUT, 0))
 
 
 def _headers(delivery: Delivery, timestamp: int | None, signature: str | None = None) -> list[str]:

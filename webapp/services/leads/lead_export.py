@@ -2,6 +2,7 @@
 
 import csv
 import io
+import json
 import re
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
@@ -19,6 +20,7 @@ from webapp.webhooks.payload import CLICK_IDS, UTM
 BATCH = 500
 BOM = "\ufeff"  # without it Excel does not read the file as UTF-8
 FIRST = ("Lead", "Received (UTC)", "Interface", "Webhook Status", "Response code", "Webhook Response", "Test")
+UNDECLARED = "Undeclared answers"  # all in one cell, as JSON
 LAST = ("page_url", "page_title", "referrer", *(f"utm_{name}" for name in UTM), *CLICK_IDS, "ip", "user_agent")
 
 # The beginning of a formula: at the start of a cell, after spaces and quotes, also in full-width characters; and inside
@@ -35,7 +37,7 @@ def lines(wanted: Filter) -> Iterator[str]:
     """The file in pieces: every matching lead, newest first. No transaction is open between the pieces."""
     keys = _field_keys(wanted)
     end_transaction()
-    yield BOM + _text([[*FIRST, *keys, *LAST]])
+    yield BOM + _text([[*FIRST, *keys, *LAST, UNDECLARED]])
     query, older = _query(wanted), None
     while True:
         batch = db.session.execute(query if older is None else query.where(key(wanted) < older)).all()
@@ -71,8 +73,10 @@ def _text(rows: Iterable[Iterable[object]]) -> str:
 
 def _query(wanted: Filter) -> Select[Any]:
     answer = (WORD.label("status"), Delivery.last_code, Delivery.last_response)
-    columns = (Lead.id, Lead.public_id, Lead.received_at, Lead.test, Lead.fields, Lead.source, Interface.name, *answer)
-    query = matching(select(*columns).join(Interface, Lead.interface_id == Interface.id), wanted)
+    columns = (Lead.id, Lead.public_id, Lead.received_at, Lead.test, Lead.fields, Lead.source, Lead.undeclared)
+    query = matching(
+        select(*columns, Interface.name, *answer).join(Interface, Lead.interface_id == Interface.id), wanted
+    )
     if wanted.status in (None, Status.SPAM):
         query = query.outerjoin(Delivery, Delivery.lead_id == Lead.id)
     return query.order_by(key(wanted).desc()).limit(BATCH)
@@ -97,3 +101,4 @@ def _cells(row: Row[Any], keys: Sequence[str]) -> Iterator[object]:
     flat = {**source, **{f"utm_{name}": value for name, value in (source.get("utm") or {}).items()}}
     flat |= source.get("click_ids") or {}
     yield from (flat.get(name) for name in LAST)
+    yield json.dumps(row.undeclared, ensure_ascii=False) if row.undeclared else ""

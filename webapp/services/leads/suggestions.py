@@ -1,0 +1,203 @@
+"""Fields that the answers of an interface's leads suggest: names that are sent, and that no field asks for.
+
+One click adds the field and moves the answers of those leads into it. An answer that the new field would not accept
+stays undeclared. What a receiver was sent already, or waits to be sent, stays as it is.
+"""
+
+import re
+from collections import defaultdict
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any, NamedTuple
+
+from sqlalchemy import select
+
+from webapp.extensions import db
+from webapp.models import Field, FieldType, Interface, Lead
+from webapp.services.errors import Refused
+from webapp.services.intake import undeclared
+from webapp.services.intake.answers import LeadForm, clean, rules_of, validate_answer
+from webapp.services.intake.rules import CUT, InvalidAnswer, JsonNumber, Rules
+from webapp.services.interfaces import fields, interfaces
+from webapp.services.interfaces.field_types import PRESETS
+
+LOOKED_AT = 1000  # leads with undeclared answers, the newest
+SHOWN = 8  # suggestions, the most frequent
+MAX_OPTIONS, MAX_OPTION = 50, 200  # of a list that becomes checkboxes: options, and characters of one
+
+_KEY = re.compile(r"[a-z][a-z0-9_]{0,63}")
+_PARTS = re.compile(r"[^\W_]+")
+_CAMEL = re.compile(r"(?<=[a-z0-9])(?=[A-Z])")
+
+
+class Suggestion(NamedTuple):
+    """A name that leads sent: how many of those looked at, and the field for it.
+
+    `field` is a new one with `label`, `key` and `options`; or, if it has an id, one of the interface's, on the form or
+    removed. `fits` is False where no field can take the answers: objects, and lists of too many different texts.
+    """
+
+    name: str
+    times: int
+    field: Field
+    fits: bool
+
+    @property
+    def is_new(self) -> bool:
+        return self.field.id is None
+
+
+def of(interface: Interface) -> list[Suggestion]:
+    """The suggestions, the most frequent first. Tests and spam do not count."""
+    found = _values(interface)
+    names = sorted(found, key=lambda name: (-len(found[name]), name))
+    return [_suggestion(interface, name, found[name]) for name in names[:SHOWN]]
+
+
+def accept(interface: Interface, name: str) -> tuple[Field, list[int]]:
+    """Adds the field for a name, or brings a removed one back; returns it, and the leads to fill it from, newest first.
+
+    Refused if no lead that is looked at sent the name, or the form can have no such field.
+    """
+    values = _values(interface).get(name)
+    chosen = _suggestion(interface, name, values) if values else None
+    if not (values and chosen and chosen.fits):
+        raise Refused("No lead has such an answer any more. Perhaps the field was just added.")
+    field = chosen.field
+    if chosen.is_new:
+        given = {"label": field.label, "key": field.key, "options": "\n".join(field.options or [])}
+        field = fields.add(interface, field.type, {**given, "half": True, "autocomplete": field.autocomplete})
+        field.sent_as = name if name != field.key else None
+    elif field.removed_at:
+        fields.bring_back(interface, field)
+    db.session.flush()
+    return field, list(values)
+
+
+def fill(interface: Interface, field: Field, name: str, ids: Sequence[int]) -> int:
+    """Moves the answers of that name from these leads' undeclared ones into the field; returns of how many leads.
+
+    The field then counts as one that leads carry, as if it had been there when the oldest of them came.
+    """
+    wanted = select(Lead).where(Lead.id.in_(ids), Lead.interface_id == interface.id, Lead.undeclared.is_not(None))
+    rules, moved = rules_of(interface), 0
+    for lead in db.session.scalars(wanted.order_by(Lead.id).with_for_update()):
+        if _move(lead, field, name, rules):
+            moved += 1
+            field.created_at = min(field.created_at, lead.received_at)
+    db.session.flush()
+    return moved
+
+
+def record(interface: Interface, field: Field, moved: int) -> None:
+    """Writes into the audit log how many leads a field was filled from."""
+    number = "1 lead" if moved == 1 else f"{moved:,} leads"
+    interfaces.record("changed", interface, f"Fields: {field.key} filled from undeclared answers of {number}")
+
+
+def _values(interface: Interface) -> dict[str, dict[int, Any]]:
+    """The answers by name and by the lead's id, of the newest leads that have undeclared ones."""
+    newest = select(Lead.id, Lead.undeclared, Lead.test, Lead.spam).where(
+        Lead.interface_id == interface.id, Lead.undeclared.is_not(None)
+    )
+    found: dict[str, dict[int, Any]] = defaultdict(dict)
+    for row in db.session.execute(newest.order_by(Lead.id.desc()).limit(LOOKED_AT)):
+        if row.test or row.spam is not None:
+            continue
+        for name, value in undeclared.answers(row.undeclared).items():
+            found[name][row.id] = value
+    return dict(found)
+
+
+def _suggestion(interface: Interface, name: str, values: Mapping[int, Any]) -> Suggestion:
+    both = (*interface.fields, *interface.removed_fields)
+    if mine := next((field for field in both if name in (field.key, field.sent_as)), None):
+        return Suggestion(name, len(values), mine, fits=mine.type not in (FieldType.CONSENT, FieldType.HEADING))
+    kind, options = _kind(list(values.values()), rules_of(interface))
+    taken = {field.key for field in both} | fields.RESERVED
+    key = next(key for key in _keys(name) if key not in taken)
+    field = Field(type=kind or FieldType.TEXT, key=key, label=_label(name), options=options)
+    field.autocomplete = _autocomplete(key) if kind == FieldType.TEXT else ""
+    return Suggestion(name, len(values), field, fits=kind is not None)
+
+
+def _keys(name: str) -> Iterator[str]:
+    """Keys for the name, the best first: the name itself, or one made from it."""
+    if _KEY.fullmatch(name):
+        yield name
+    words = "_".join(_PARTS.findall(_CAMEL.sub(" ", name))).lower()[:56].strip("_")
+    stem = words if _KEY.fullmatch(words) else "answer"
+    yield stem
+    yield from (f"{stem}_{number}" for number in range(2, 2000))
+
+
+def _label(name: str) -> str:
+    words = " ".join(_PARTS.findall(_CAMEL.sub(" ", name)))
+    return clean(words[:1].upper() + words[1:] if words else name)[:200]
+
+
+def _autocomplete(key: str) -> str:
+    begins = (settings for _, settings in PRESETS.values())
+    return next((str(each["autocomplete"]) for each in begins if each["key"] == key), "")
+
+
+def _kind(values: Sequence[Any], rules: Rules) -> tuple[FieldType | None, list[str]]:
+    """The type that takes all of these answers, with its options; None if there is no such type."""
+    if any(isinstance(value, list) for value in values):
+        listed = [one for value in values for one in (value if isinstance(value, list) else [value])]
+        options = list(dict.fromkeys(" ".join(one.split()) for one in listed if isinstance(one, str)))
+        fits = (
+            all(isinstance(one, str) and 0 < len(one) <= MAX_OPTION for one in listed) and len(options) <= MAX_OPTIONS
+        )
+        return (FieldType.CHECKBOXES if fits else None), sorted(options) if fits else []
+    if any(isinstance(value, dict) for value in values):
+        return None, []
+    if all(isinstance(value, int | float) and not isinstance(value, bool) for value in values):
+        return FieldType.NUMBER, []
+    texts = [str(value) for value in values]
+    kind = next(
+        (kind for kind, shape in _SHAPES.items() if all(_reads(kind, shape, each, rules) for each in texts)), None
+    )
+    if kind:
+        return kind, []
+    return (FieldType.LONG_TEXT if any("\n" in each or len(each) > 200 for each in texts) else FieldType.TEXT), []
+
+
+# Types that a text may be of, and what it must look like beside being accepted: 12345 is no phone number to be sure of.
+_SHAPES = {
+    FieldType.EMAIL: re.compile(r"\S+@\S+"),
+    FieldType.URL: re.compile(r"https?://\S+"),
+    FieldType.DATE: re.compile(r"\d{4}-\d\d-\d\d"),
+    FieldType.PHONE: re.compile(r"[+(0]\D*\d.{5,}"),
+}
+
+
+def _reads(kind: FieldType, shape: re.Pattern[str], value: str, rules: Rules) -> bool:
+    try:
+        return (
+            bool(shape.fullmatch(value)) and not validate_answer(Field(type=kind, label="", key=""), value, rules).mark
+        )
+    except InvalidAnswer:
+        return False
+
+
+def _move(lead: Lead, field: Field, name: str, rules: Rules) -> bool:
+    """Whether the answer is in the field now: the field accepts it, and the lead has no other answer to it."""
+    kept = dict(lead.undeclared or {})
+    if name not in undeclared.answers(kept) or lead.fields.get(field.key):
+        return False
+    value = kept.pop(name)
+    is_number = isinstance(value, int | float) and not isinstance(value, bool)
+    form = LeadForm([field], {field.key: JsonNumber(value) if is_number else value}, rules=rules)
+    if form.errors:
+        return False
+    lead.fields = {**lead.fields, **form.values}
+    lead.typed = {**(lead.typed or {}), **form.typed} or None
+    lead.marks = {**(lead.marks or {}), **form.marks} or None
+    if name in kept.get(undeclared.CUT, ()):
+        kept[undeclared.CUT] = [other for other in kept[undeclared.CUT] if other != name]
+        lead.marks = {**(lead.marks or {}), field.key: CUT}
+    lead.undeclared = {key: one for key, one in kept.items() if one != []} or None
+    if field.type == FieldType.EMAIL and not lead.email:
+        lead.email = str(form.values[field.key])[:320]
+        lead.visitor = lead.email.lower() or lead.visitor
+    return True
