@@ -62,11 +62,12 @@ def show(public_id: str) -> Answer:
     interface = _noted(published_forms.get(public_id))
     if interface.closed_at:
         return form_pages.closed(interface, 200)
-    query = _query()
+    every = _query_lists()
+    query = _last(every)
     tracked = visitor.tracked({}, query, *_where_from())
     form = LeadForm.of(interface, hidden=query)
     if interface.prefills:
-        prefill.fill(form, query)
+        prefill.fill(form, every)
     return form_pages.page(interface, form, tracked)
 
 
@@ -133,7 +134,7 @@ def _post() -> Post:
     return Post(
         values=values,
         repeated=repeated,
-        query=_query(),
+        query=_last(_query_lists()),
         page=page,
         referrer=referrer,
         origin=request.headers.get("Origin"),
@@ -176,15 +177,18 @@ def _posted() -> tuple[Mapping[str, Any], Mapping[str, Sequence[str]]]:
     if request.mimetype not in FORM_TYPES and request.get_data():
         abort(415)
     repeated = _in_any_encoding(dict(request.form.lists()), foreign_text.form)
-    return {name: values[-1] for name, values in repeated.items()}, repeated
+    return _last(repeated), repeated
 
 
-def _query() -> Mapping[str, str]:
-    """The last value of each name in the query."""
+def _query_lists() -> Mapping[str, Sequence[str]]:
+    """All values of each name in the query."""
     if not request.query_string:
         return {}
-    found = _in_any_encoding(dict(request.args.lists()), foreign_text.query)
-    return {name: values[-1] for name, values in found.items()}
+    return _in_any_encoding(dict(request.args.lists()), foreign_text.query)
+
+
+def _last(values: Mapping[str, Sequence[str]]) -> Mapping[str, str]:
+    return {name: each[-1] for name, each in values.items()}
 
 
 def _in_any_encoding(read: dict[str, list[str]], read_again: Callable[[], foreign_text.Pairs]) -> dict[str, list[str]]:

@@ -4,9 +4,8 @@ They are shown as if the visitor had typed them: cleaned and cut, and judged onl
 never given by an address. Hidden fields read the query with or without this, see answers.py.
 """
 
+from collections.abc import Mapping, Sequence
 from datetime import date
-
-from werkzeug.datastructures import MultiDict
 
 from webapp.models import Field, FieldType
 from webapp.services.intake.answers import Answer, LeadForm, clean, longest
@@ -15,14 +14,14 @@ from webapp.services.interfaces.field_types import CHOICES
 NEVER = frozenset({FieldType.CONSENT, FieldType.HIDDEN, FieldType.HEADING})
 
 
-def fill(form: LeadForm, query: MultiDict[str, str]) -> None:
-    """Puts the query's values into the controls of an empty form, by field key; empty ones change nothing."""
+def fill(form: LeadForm, query: Mapping[str, Sequence[str]]) -> None:
+    """Puts the query's values, all of each name, into the controls of an empty form, by field key; empty ones change nothing."""
     for answer in form.answers:
-        if answer.field.type not in NEVER and any(sent := query.getlist(answer.key)):
+        if answer.field.type not in NEVER and any(sent := query.get(answer.key, ())):
             _fill(answer, sent)
 
 
-def _fill(answer: Answer, sent: list[str]) -> None:
+def _fill(answer: Answer, sent: Sequence[str]) -> None:
     field = answer.field
     if field.type == FieldType.CHECKBOXES:
         answer.ticked = _ticked(field, sent) or answer.ticked
@@ -44,7 +43,7 @@ def _can_show(field: Field, value: str) -> bool:
     return bool(value)
 
 
-def _ticked(field: Field, sent: list[str]) -> list[str]:
+def _ticked(field: Field, sent: Sequence[str]) -> list[str]:
     """The options among the values: the name repeated, or one value with commas."""
     options = field.options or []
     wanted = {clean(each) for each in sent} | {clean(part) for each in sent for part in each.split(",")}
