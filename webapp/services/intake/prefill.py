@@ -15,7 +15,7 @@ NEVER = frozenset({FieldType.CONSENT, FieldType.HIDDEN, FieldType.HEADING})
 
 
 def fill(form: LeadForm, query: Mapping[str, Sequence[str]]) -> None:
-    """Puts the query's values, all of each name, into the controls of an empty form, by field key; empty ones change nothing."""
+    """Puts the query's values (all of each name) into the controls of an empty form; empty ones change nothing."""
     for answer in form.answers:
         if answer.field.type not in NEVER and any(sent := query.get(answer.key, ())):
             _fill(answer, sent)
