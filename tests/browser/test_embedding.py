@@ -168,9 +168,9 @@ def test_the_script_in_a_page_with_a_strict_policy_and_without_cookies(
         ("Ada of second", "team", None),
         ("Ada of third", "pro", None),
     ]
-    for lead, path in zip(leads, ("/", "/", "/pricing"), strict=True):
+    for lead in leads:
         source = lead.source
-        assert (source["page_url"], source["page_title"]) == (f"{host.url}{path}", source["page_title"])
+        assert source["page_url"] == f"{host.url}/pricing", "where the visitor was when they typed"
         assert (source["utm"]["source"], source["utm"]["campaign"]) == ("news", "spring")
         assert source["click_ids"] == {"gclid": "g1"}
     assert leads[0].source["page_title"] == "Prices"

@@ -51,12 +51,12 @@ WORDS = {
 @public
 @cross_site
 def show(public_id: str) -> Answer:
-    """The empty form with its defaults. Hidden fields are filled from the query."""
+    """The empty form with its defaults. Hidden fields are filled from the query and from what is tracked."""
     interface = _noted(published_forms.get(public_id))
     if interface.closed_at:
         return form_pages.closed(interface, 200)
     tracked = visitor.tracked({}, request.args, *_where_from())
-    return form_pages.page(interface, LeadForm.of(interface, hidden=request.args), tracked)
+    return form_pages.page(interface, LeadForm.of(interface, hidden={**tracked, **request.args.to_dict()}), tracked)
 
 
 @blueprint.get("/f/<public_id>/thank-you")
@@ -137,9 +137,10 @@ def _where_from() -> tuple[str | None, str | None]:
 
     In a frame, and for a post, the Referer header is the page that shows the form; else it is the page before.
     """
-    if request.method == "POST" or form_pages.is_framed():
-        return request.referrer, None
-    return None, request.referrer
+    if request.method != "POST" and not form_pages.is_framed():
+        return None, request.referrer
+    page, found, _ = (request.referrer or "").partition(f"{visitor.SOURCE}=")
+    return (page.partition("?")[0] if found else page) or None, None
 
 
 def _posted() -> tuple[Mapping[str, Any], Mapping[str, Sequence[str]]]:
@@ -181,7 +182,9 @@ def _thanks(captured: Captured) -> Answer:
     if form_pages.wants_json():
         return jsonify(id=captured.lead_id), 201
     # A redirect, so that reloading the thank-you page or going back to it does not send the form again.
-    elsewhere = interface.redirect_url if not form_pages.is_framed() else None
+    if form_pages.is_framed():
+        return redirect(form_pages.thank_you_in_frame(interface, captured.lead_id), 303)
+    elsewhere = interface.redirect_url if not form_pages.is_script() else None  # which could not read another site
     return redirect(elsewhere or url_for(".thank_you", public_id=interface.public_id), 303)
 
 

@@ -89,14 +89,14 @@ def submit(public_id: str, post: Post) -> Captured | Declined:
 def judge(form: PublishedForm, post: Post) -> capture.Submission | Declined:
     """Whether the form accepts the post: the lead to capture, or why not. Reads no database and changes nothing."""
     interface = form.interface
-    if not visitor.may_post(interface.allowed_sites or (), post.origin, post.own_origins):
+    sent_token = post.values.get(visitor.TOKEN)
+    token = visitor.read_token(interface.public_id, sent_token)
+    if not visitor.may_post(interface.allowed_sites or (), post.origin, post.own_origins, token is not None):
         return Declined(form, DeclineReason.OTHER_SITE)
     if interface.closed_at:
         return Declined(form, DeclineReason.CLOSED)
     answers = LeadForm(interface.fields, post.values, repeated=post.repeated, hidden=post.query, rules=form.rules)
     tracked = visitor.tracked(post.values, post.query, post.page, post.referrer)
-    sent_token = post.values.get(visitor.TOKEN)
-    token = visitor.read_token(interface.public_id, sent_token)
     if answers.errors:
         return Declined(form, DeclineReason.INVALID, answers, tracked, str(sent_token) if token else None)
     values, ip = answers.values, visitor.kept_address(post.ip, interface.ip_addresses)

@@ -4,11 +4,13 @@ Spam is never refused unseen: it is stored under the Spam filter, where a person
 form's token (curl, plain HTML, fetch) is fine. The token adds the minimum time, and makes a form sent twice one lead.
 """
 
+import base64
 import hashlib
 import json
 import secrets
 import time
 from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime
 from functools import cache
 from ipaddress import IPv6Address, ip_address, ip_network
 from typing import Any, NamedTuple
@@ -26,7 +28,12 @@ MAX_TEXT = 300
 # Names that no field can have: a field's key begins with a letter.
 TRAP = "_website"  # a control that visitors do not see
 TOKEN = "_token"
+# All that is tracked, as one value: base64url of a JSON object, by name. A firewall takes addresses in plain text for
+# an attack: a referrer that ends in "?", or one with a numeric host.
+SOURCE = "_source"
 HONEYPOT, TOO_FAST, BLOCKED = "honeypot", "too fast", "blocklist"
+# The first touch within the visitor's tab, where the site has it kept; "first_at" is the time.
+FIRST = frozenset(f"first_{name}" for name in (*TRACKED, "at"))
 SPAM_REASONS = {
     HONEYPOT: "A control that visitors do not see was filled in.",
     TOO_FAST: "It was sent faster than a person types.",
@@ -40,29 +47,81 @@ SPAM_REASONS = {
 def tracked(
     sent: Mapping[str, object], query: Mapping[str, str], page: str | None, referrer: str | None
 ) -> dict[str, str]:
-    """What is known about the visitor's way here, by name (TRACKED); unknown names are left out.
+    """What is known about the visitor's way here, by name (TRACKED and FIRST); unknown names are left out.
 
-    What was sent with the answers counts first, then the form's own query, then the query of the page around it. `page`
-    and `referrer` are what the browser says, used where neither gives them.
+    What was sent with the answers counts first, then the form's own query, each by name or in SOURCE; then the query of
+    the page around the form, then that of the referrer if it is a page of the same site. `page` and `referrer` are what
+    the browser says, used where nothing else gives them. FIRST comes only from SOURCE.
     """
     places = {"page_url": page, "referrer": referrer}
-    known = {name: _text(name, sent.get(name)) or _text(name, query.get(name)) for name in PLACES}
-    known |= {name: _text(name, places.get(name)) for name in places if not known[name]}
-    on_page = dict(parse_qsl(urlsplit(known["page_url"]).query)) if known["page_url"] else {}
-    for name in TRACKED[len(PLACES) :]:
-        known[name] = _text(name, sent.get(name)) or _text(name, query.get(name)) or _text(name, on_page.get(name))
+    in_post, in_query = unpacked(sent.get(SOURCE)), unpacked(query.get(SOURCE))
+    ways = [way for way in (sent, in_post, query, in_query) if way]
+    known = {name: _first_text(name, ways) or _text(name, places.get(name)) for name in PLACES}
+    ways += _queries(known["page_url"], known["referrer"])
+    known |= {name: _first_text(name, ways) for name in TRACKED[len(PLACES) :]}
+    if first := in_post or in_query:
+        known |= {name: _text(name.removeprefix("first_"), first.get(name)) for name in FIRST}
     return {name: value for name, value in known.items() if value}
+
+
+def _first_text(name: str, ways: Sequence[Mapping[str, object]]) -> str:
+    return next((text for way in ways if (text := _text(name, way.get(name)))), "")
+
+
+def _queries(page: str, referrer: str) -> list[Mapping[str, object]]:
+    """The query of the page, and of the page before it if both are of the same origin: a campaign leads to a landing
+    page, and the visitor went on from there to the page with the form."""
+    here, before = urlsplit(page), urlsplit(referrer)
+    ours = (here, before) if before[:2] == here[:2] else (here,)
+    return [dict(parse_qsl(parts.query)) for parts in ours if parts.query]
+
+
+def packed(known: Mapping[str, str]) -> str:
+    """The value of SOURCE for what `tracked` returned."""
+    text = json.dumps(known, ensure_ascii=False, separators=(",", ":"))
+    return base64.urlsafe_b64encode(text.encode()).rstrip(b"=").decode()
+
+
+def unpacked(value: object) -> dict[str, object]:
+    """What a value of SOURCE holds, not yet cleaned; empty for anything that `packed` would not return."""
+    if not isinstance(value, str):
+        return {}
+    try:
+        found = json.loads(base64.urlsafe_b64decode(value + "=" * (-len(value) % 4)))
+    except (ValueError, RecursionError):
+        return {}
+    return found if isinstance(found, dict) else {}
 
 
 def source(known: Mapping[str, str], ip: str | None, user_agent: str | None) -> dict[str, Any]:
     """A lead's source in the shape of the payload; `known` as `tracked` returns it."""
+    first = {name.removeprefix("first_"): value for name, value in known.items() if name in FIRST}
+    return {
+        **_touch(known),
+        "ip": ip,
+        "user_agent": clean(user_agent or "")[:MAX_URL] or None,
+        **({"first_touch": {**_touch(first), "at": _moment(first.get("at"))}} if first else {}),
+    }
+
+
+def _touch(known: Mapping[str, str]) -> dict[str, Any]:
+    """Where a visitor was once: the page, and the campaign that led there."""
     return {
         **{name: known.get(name) for name in PLACES},
         "utm": {name: known.get(f"utm_{name}") for name in UTM},
         "click_ids": {name: known[name] for name in CLICK_IDS if name in known},
-        "ip": ip,
-        "user_agent": clean(user_agent or "")[:MAX_URL] or None,
     }
+
+
+def _moment(sent: str | None) -> str | None:
+    """A time as the payload writes times; None for a text that is no time in UTC, or none of this century."""
+    try:
+        at = datetime.fromisoformat((sent or "").replace("Z", "+00:00"))
+    except ValueError:
+        return None
+    if at.tzinfo is None or not 2000 < at.year < 2100:
+        return None
+    return at.astimezone(UTC).replace(tzinfo=None).isoformat(timespec="milliseconds") + "Z"
 
 
 def kept_address(address: str | None, how: IpAddresses) -> str | None:
@@ -101,13 +160,17 @@ def _text(name: str, value: object) -> str:
 # Whether its site may post -------------------------------------------------------------------------------------------
 
 
-def may_post(allowed: Sequence[str], origin: str | None, own: Sequence[str]) -> bool:
+def may_post(allowed: Sequence[str], origin: str | None, own: Sequence[str], has_token: bool = False) -> bool:
     """Whether a form with these allowed sites takes a post with this Origin header.
 
-    A post without the header does not come from a browser. `own`: the addresses of this installation.
+    A post without the header does not come from a browser. `own`: the addresses of this installation. Origin "null"
+    hides the site: a sandboxed frame sends it, and a post that a redirect passed on. Then `has_token` decides, whether
+    the post carries a token of this form: browsers show our form only on the allowed sites.
     """
     if not allowed or origin is None or origin in own:
         return True
+    if origin == "null":
+        return has_token
     return any(_matches(site, origin.lower()) for site in allowed)
 
 
