@@ -18,7 +18,7 @@ from webapp.blueprints.form_pages import Answer
 from webapp.config import current_config
 from webapp.extensions import csrf, db
 from webapp.models import Interface
-from webapp.services.intake import published_forms, submissions, visitor
+from webapp.services.intake import published_forms, refused_sites, submissions, visitor
 from webapp.services.intake.answers import LeadForm
 from webapp.services.intake.published_forms import PublishedForm
 from webapp.services.intake.submissions import Captured, Declined, DeclineReason, Post
@@ -56,6 +56,8 @@ def show(public_id: str) -> Answer:
     if interface.closed_at:
         return form_pages.closed(interface, 200)
     tracked = visitor.tracked({}, request.args, *_where_from())
+    if interface.allowed_sites and form_pages.is_framed():
+        refused_sites.note(interface, request.referrer, g.own_origins)
     return form_pages.page(interface, LeadForm.of(interface, hidden={**tracked, **request.args.to_dict()}), tracked)
 
 
@@ -191,6 +193,7 @@ def _thanks(captured: Captured) -> Answer:
 def _refused(declined: Declined) -> Answer:
     interface = declined.form.interface
     if declined.reason is DeclineReason.OTHER_SITE:
+        refused_sites.note(interface, request.headers.get("Origin"), g.own_origins)
         return form_pages.declined(403, *WORDS[403])
     if declined.reason is DeclineReason.CLOSED:
         return form_pages.closed(interface, 403)
