@@ -141,8 +141,10 @@ def _where_from() -> tuple[str | None, str | None]:
     """
     if request.method != "POST" and not form_pages.is_framed():
         return None, request.referrer
-    page, found, _ = (request.referrer or "").partition(f"{visitor.SOURCE}=")
-    return (page.partition("?")[0] if found else page) or None, None
+    page = request.referrer or ""
+    if any(f"{mark}{visitor.SOURCE}=" in page for mark in "?&"):  # our form, in a frame of a page that hides itself
+        page = page.partition("?")[0]
+    return page or None, None
 
 
 def _posted() -> tuple[Mapping[str, Any], Mapping[str, Sequence[str]]]:

@@ -72,7 +72,7 @@
   // A refused frame is the browser's grey page and never says a word. A link to the form is of more use.
   const link = (frame, place) => {
     const known = frames.get(frame);
-    if (known.heard || known.link || !frame.isConnected) return;
+    if (!known || known.heard || known.link) return; // it is gone, it works, or it has its link
     const open = document.createElement("a");
     open.href = frame.src.replace("_frame=1&", "");
     open.target = "_blank";

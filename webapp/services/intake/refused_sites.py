@@ -7,6 +7,7 @@ that hides its address (Referrer-Policy: no-referrer) is not known.
 import re
 import time
 from datetime import UTC, datetime
+from typing import cast
 from urllib.parse import urlsplit
 
 from redis.exceptions import RedisError
@@ -41,7 +42,7 @@ def listed(interface: Interface) -> list[tuple[str, datetime]]:
     if not interface.allowed_sites or queues.resting:
         return []
     try:
-        found = queues.redis.zrevrange(_key(interface), 0, -1, withscores=True)
+        found = cast(list[tuple[bytes, float]], queues.redis.zrevrange(_key(interface), 0, -1, withscores=True))
     except RedisError:
         queues.failed()
         return []
