@@ -130,6 +130,14 @@ def test_every_answer_may_be_shown_in_pages_that_isolate_themselves(client: Flas
         assert page.headers["Cross-Origin-Embedder-Policy"] == "require-corp"
 
 
+def test_the_honeypot_has_the_name_and_the_label_that_browsers_do_not_fill_in(client: FlaskClient, form: str) -> None:
+    """tests/browser/test_honeypot.py shows that Chromium fills it in under other names, despite autocomplete=off."""
+    assert visitor.TRAP == "_website"
+    [trap] = re.findall(r'<div class="lf-trap".*?</div>', client.get(form).text, re.S)
+    assert '<label for="_website">Leave this empty</label>' in trap
+    assert '<input id="_website" name="_website" tabindex="-1" autocomplete="off">' in trap
+
+
 # Origin: null --------------------------------------------------------------------------------------------------------
 
 NULL = {**HTML, "Origin": "null"}
