@@ -196,7 +196,7 @@ def test_a_blocklist_matches_address_network_email_and_domain(
 def test_the_list_of_sites_says_who_may_frame_and_who_may_post(
     client: FlaskClient, interface: Interface, form: str
 ) -> None:
-    assert client.get(form).headers["Content-Security-Policy"].endswith("frame-ancestors *")
+    assert "frame-ancestors" not in client.get(form).headers["Content-Security-Policy"]
     change(interface, allowed_sites=["https://a.example", "https://*.b.example:8443"])
     policy = client.get(form).headers["Content-Security-Policy"]
     assert policy.endswith("frame-ancestors 'self' https://a.example https://*.b.example:8443")
@@ -262,8 +262,9 @@ def test_the_loader_is_small_and_its_version_is_cached_for_ever(
     loader = client.get("/embed.js")
     assert loader.mimetype == "text/javascript"
     assert loader.headers["Cache-Control"] == "public, max-age=3600"
-    assert len(gzip.compress(loader.data)) <= 2048
-    assert "style" not in re.sub(r"//.*", "", loader.text)
+    assert len(gzip.compress(loader.data)) <= 2560
+    assert "localhost" in loader.text or "127.0.0.1" in loader.text, "its own address, for modules"
+    assert "leadhook.invalid" not in loader.text
     page = signed_in.get(f"/interfaces/{interface.public_id}/edit/embed").text
     [version] = re.findall(r"/embed\.\w+\.js", page)
     kept = client.get(version)

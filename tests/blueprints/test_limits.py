@@ -82,7 +82,7 @@ def test_an_unknown_method_is_405_in_the_format_of_its_route(
     assert form.headers["Access-Control-Allow-Origin"] == "*"
     page = client.open(f"/f/{interface.public_id}", method=method)
     assert page.status_code == 405
-    assert "frame-ancestors *" in page.headers["Content-Security-Policy"]
+    assert "frame-ancestors" not in page.headers["Content-Security-Policy"]
     elsewhere = client.open("/login", method=method, headers=JSON)
     assert (elsewhere.status_code, list(elsewhere.json or {})) == (405, ["error"])
     assert "GET" in elsewhere.headers["Allow"]

@@ -28,6 +28,7 @@ SWITCHES = [
     "--disable-component-update",
     "--disable-sync",
     "--no-first-run",
+    "--host-resolver-rules=MAP *.test 127.0.0.1",  # over plain http, unlike localhost, such a site is not trusted
 ]
 EMAIL = "alice@example.com"
 

@@ -32,7 +32,7 @@ def test_the_payload_is_exactly_what_receivers_were_promised():
         b'"interface":{"id":"if_8Kx2","name":"Contact sales"},'
         b'"source":{"page_url":"https://example.com/contact","page_title":null,"referrer":null,'
         b'"utm":{"source":"newsletter","medium":null,"campaign":null,"term":null,"content":null},'
-        b'"click_ids":{},"ip":"203.0.113.7","user_agent":null},'
+        b'"click_ids":{},"ip":"203.0.113.7","user_agent":null,"first_touch":null},'
         b'"consents":[]}}'
     )
 
@@ -53,6 +53,7 @@ def test_an_unknown_source_keeps_its_shape(source):
         "click_ids": {},
         "ip": None,
         "user_agent": None,
+        "first_touch": None,
     }
 
 

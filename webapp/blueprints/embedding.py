@@ -13,7 +13,7 @@ from webapp.forms.embedding import EmbeddingForm
 from webapp.forms.rules import add_refusal
 from webapp.models import Interface
 from webapp.services.errors import Refused
-from webapp.services.intake import visitor
+from webapp.services.intake import refused_sites, visitor
 from webapp.services.intake.answers import LeadForm
 from webapp.services.interfaces import embedding, form_look, interface_list, interfaces
 from webapp.services.interfaces.field_types import SENT, sample
@@ -58,6 +58,7 @@ def _page(interface: Interface, form: EmbeddingForm) -> str:
         body=shlex.quote(answers),
         answers=answers,
         trap=visitor.TRAP,
+        refused=refused_sites.listed(interface),
         preview=LeadForm.of(interface),
         look=form_look.stylesheet_name(interface),
     )

@@ -14,35 +14,63 @@ from werkzeug.wrappers import Response as BaseResponse
 
 from webapp.blueprints import loader
 from webapp.models import Interface
-from webapp.services.intake import visitor
+from webapp.services.intake import allowed_sites, packed_source, visitor
 from webapp.services.intake.answers import LeadForm
 from webapp.services.interfaces import embedding, form_look, form_texts
 
-CSP = "default-src 'none'; style-src 'self'; img-src 'self'; form-action 'self'{}; base-uri 'none'; frame-ancestors {}"
+CSP = "default-src 'none'; style-src 'self'; img-src 'self'; form-action 'self'{}; base-uri 'none'{}"
 # A framed page tells the page around it its height, and contains its logo. Other pages have no script.
 FRAMED_CSP = {"style-src": "script-src 'self'; style-src", "img-src": "img-src data:"}
 
 Answer = BaseResponse | str | tuple[str | Response, int]
 
 
+# In the address of a page that is shown in a frame: the loader writes it, and the frame's own pages pass it on.
+FRAME = "_frame"
+
+
 def is_framed() -> bool:
-    """Whether another page asks for this one, to show it in a frame."""
-    return request.headers.get("Sec-Fetch-Dest") in ("iframe", "frame", "embed", "object")
+    """Whether another page shows this one in a frame: its address says so, or the browser does.
+
+    Browsers say what a page is for only over https; then a frame's address that was opened as a page is no frame.
+    """
+    shown_as = request.headers.get("Sec-Fetch-Dest")
+    return shown_as in ("iframe", "frame", "embed", "object") or (FRAME in request.args and shown_as != "document")
 
 
 def wants_json() -> bool:
-    """Whether the client prefers JSON, or sent JSON and does not ask for a page."""
+    """Whether the client prefers JSON; or does not ask for a page, and sent JSON or is a script in a page."""
     accepted = request.accept_mimetypes
     if accepted.best_match(["text/html", "application/json"]) == "application/json":
         return True
-    return request.is_json and "text/html" not in accepted.values()
+    return "text/html" not in accepted.values() and (request.is_json or is_script())
+
+
+def is_script() -> bool:
+    """Whether a script in a web page asks, which can read only answers of this site that allow it.
+
+    Browsers that do not say so (over plain http) send an Origin with a post, and ask for a page only when they open it.
+    """
+    mode = request.headers.get("Sec-Fetch-Mode")
+    if mode:
+        return mode != "navigate"
+    if "X-Requested-With" in request.headers:
+        return True
+    return "Origin" in request.headers and "text/html" not in request.accept_mimetypes.values()
 
 
 def page(interface: Interface, form: LeadForm, tracked: Mapping[str, str], token: str | None = None) -> str:
     """The form; with the token it had, if any: the minimum time counts from when the form was first shown."""
     g.redirect_url = interface.redirect_url
-    hidden = {**tracked, visitor.TOKEN: token or visitor.new_token(interface.public_id)}
+    hidden = {visitor.TOKEN: token or visitor.new_token(interface.public_id)}
+    if tracked or is_framed():  # the loader sends it again once the page around the frame has its own title
+        hidden[visitor.SOURCE] = packed_source.packed(tracked)
     return rendered("show", interface, form=form, hidden=hidden, trap=visitor.TRAP, prefix="")
+
+
+def thank_you_in_frame(interface: Interface, lead_id: str) -> str:
+    """The address of the thank-you page for a frame. It says which lead it is for, so that its event comes once."""
+    return url_for("lead_form.thank_you", public_id=interface.public_id, _frame=1, _lead=lead_id)
 
 
 def closed(interface: Interface, code: int) -> Answer:
@@ -68,7 +96,8 @@ def rendered(template: str, interface: Interface | None, **context: object) -> s
     if interface and interface.logo:
         context["logo"] = _logo_address(interface, interface.logo, framed)
     found = current_app.jinja_env.get_template(f"lead_form/{template}.html")
-    return found.render(framed=framed, script=loader.frame_address() if framed else None, **context)
+    script, mark = (loader.frame_address(), {FRAME: 1}) if framed else (None, {})
+    return found.render(framed=framed, script=script, mark=mark, **context)
 
 
 def _logo_address(interface: Interface, logo: str, framed: bool) -> str:
@@ -82,12 +111,15 @@ def set_headers(response: Response) -> Response:
     """Lets any site frame the form and post to it, or the allowed ones: without a cookie there is nothing to abuse."""
     headers, allowed = response.headers, g.get("allowed_sites") or []
     headers.setdefault("Content-Security-Policy", _policy(allowed))
+    # Pages that isolate themselves show only frames, and read only files, that say this.
+    headers["Cross-Origin-Embedder-Policy"] = "require-corp"
+    headers["Cross-Origin-Resource-Policy"] = "cross-origin"
     # Cached for the browser's Back button, so that what was typed is still there.
     headers.setdefault("Cache-Control", "private, no-cache")
     origin = request.headers.get("Origin")
     if not allowed:
         headers["Access-Control-Allow-Origin"] = "*"
-    elif visitor.may_post(allowed, origin, g.own_origins):
+    elif allowed_sites.may_post(allowed, origin, g.own_origins):
         headers["Access-Control-Allow-Origin"] = origin or "*"
     if allowed:
         headers.add("Vary", "Origin")

@@ -20,7 +20,7 @@ from webapp.blueprints.form_pages import Answer
 from webapp.config import current_config
 from webapp.extensions import csrf, db
 from webapp.models import Interface
-from webapp.services.intake import idempotency, prefill, published_forms, submissions, visitor
+from webapp.services.intake import idempotency, prefill, published_forms, refused_sites, submissions, visitor
 from webapp.services.intake.answers import LeadForm
 from webapp.services.intake.published_forms import PublishedForm
 from webapp.services.intake.rules import JsonNumber
@@ -58,14 +58,17 @@ WORDS = {
 @public
 @cross_site
 def show(public_id: str) -> Answer:
-    """The empty form with its defaults. Hidden fields are filled from the query, others if the interface says so."""
+    """The empty form with its defaults. Hidden fields are filled from the query and from what is tracked, others from
+    the query if the interface says so."""
     interface = _noted(published_forms.get(public_id))
     if interface.closed_at:
         return form_pages.closed(interface, 200)
     every = _query_lists()
     query = _last(every)
     tracked = visitor.tracked({}, query, *_where_from())
-    form = LeadForm.of(interface, hidden=query)
+    if interface.allowed_sites and form_pages.is_framed():
+        refused_sites.note(interface, request.referrer, g.own_origins)
+    form = LeadForm.of(interface, hidden={**tracked, **query})
     if interface.prefills:
         prefill.fill(form, every)
     return form_pages.page(interface, form, tracked)
@@ -161,9 +164,12 @@ def _where_from() -> tuple[str | None, str | None]:
 
     In a frame, and for a post, the Referer header is the page that shows the form; else it is the page before.
     """
-    if request.method == "POST" or form_pages.is_framed():
-        return request.referrer, None
-    return None, request.referrer
+    if request.method != "POST" and not form_pages.is_framed():
+        return None, request.referrer
+    page = request.referrer or ""
+    if any(f"{mark}{visitor.SOURCE}=" in page for mark in "?&"):  # our form, in a frame of a page that hides itself
+        page = page.partition("?")[0]
+    return page or None, None
 
 
 def _posted() -> tuple[Mapping[str, Any], Mapping[str, Sequence[str]]]:
@@ -232,13 +238,16 @@ def _thanks(captured: Captured) -> Answer:
     if form_pages.wants_json():
         return jsonify(id=captured.lead_id), 201
     # A redirect, so that reloading the thank-you page or going back to it does not send the form again.
-    elsewhere = interface.redirect_url if not form_pages.is_framed() else None
+    if form_pages.is_framed():
+        return redirect(form_pages.thank_you_in_frame(interface, captured.lead_id), 303)
+    elsewhere = interface.redirect_url if not form_pages.is_script() else None  # which could not read another site
     return redirect(elsewhere or url_for(".thank_you", public_id=interface.public_id), 303)
 
 
 def _refused(declined: Declined) -> Answer:
     interface = declined.form.interface
     if declined.reason is DeclineReason.OTHER_SITE:
+        refused_sites.note(interface, request.headers.get("Origin"), g.own_origins)
         return form_pages.declined(403, *WORDS[403])
     if declined.reason is DeclineReason.CLOSED:
         return form_pages.closed(interface, 403)

@@ -3,10 +3,18 @@
 (() => {
   if (parent === self) return;
   const tell = (what) => parent.postMessage({ leadhook: 1, ...what }, "*");
+  const height = () => ({ height: document.body.offsetHeight });
   const { event } = document.body.dataset;
   const came = performance.getEntriesByType("navigation")[0]?.type; // a reload is not a second lead
-  new ResizeObserver(() => tell({ height: document.body.offsetHeight })).observe(document.body);
+  const source = document.getElementsByName("_source")[0]; // where the visitor is: the page around knows it best
+  addEventListener("message", ({ source: from, data }) => {
+    if (source && from === parent && data?.leadhook === 1 && data.source) source.value = data.source;
+  });
+  const ask = () => tell({ asks: !!source });
+  tell({ ...height(), asks: !!source }); // at once: the browser may not draw a frame that is far below
+  new ResizeObserver(() => tell(height())).observe(document.body);
+  addEventListener("focusin", ask, { once: true });
   if (!event || came === "reload" || came === "back_forward") return;
   document.querySelector("[role=alert], h1")?.focus({ preventScroll: true });
-  tell({ event });
+  tell({ event, lead: new URLSearchParams(location.search).get("_lead") });
 })();

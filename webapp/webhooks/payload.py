@@ -29,9 +29,9 @@ def lead_payload(
 
     `received_at` must be timezone-aware (else ValueError). `fields` must hold every declared field, empty ones too:
     Zapier and Make learn the shape from the first lead. `typed` and `marks` are explained in models/lead.py; without
-    `undeclared` the payload has no such part. Parts missing from `source` become null; `click_ids` becomes
-    {}. A value that JSON has no type for raises TypeError; NaN and infinity raise ValueError, because no receiver reads
-    them.
+    `undeclared` the payload has no such part. Parts missing from `source` become null, the first touch too;
+    `click_ids` becomes {}. A value that JSON has no type for raises TypeError; NaN and infinity raise ValueError,
+    because no receiver reads them.
     """
     moment = _utc_text(received_at)
     lead = {"id": lead_id, "received_at": moment, "test": event == "lead.test", "fields": dict(fields)}
@@ -59,13 +59,19 @@ def _utc_text(at: datetime) -> str:
 
 
 def _source(source: Mapping[str, Any]) -> dict[str, object]:
-    utm = source.get("utm") or {}
+    first = source.get("first_touch")
     return {
-        "page_url": source.get("page_url"),
-        "page_title": source.get("page_title"),
-        "referrer": source.get("referrer"),
-        "utm": {name: utm.get(name) for name in UTM},
-        "click_ids": dict(source.get("click_ids") or {}),
+        **_touch(source),
         "ip": source.get("ip"),
         "user_agent": source.get("user_agent"),
+        "first_touch": {**_touch(first), "at": first.get("at")} if first else None,
+    }
+
+
+def _touch(source: Mapping[str, Any]) -> dict[str, object]:
+    utm = source.get("utm") or {}
+    return {
+        **{name: source.get(name) for name in PLACES},
+        "utm": {name: utm.get(name) for name in UTM},
+        "click_ids": dict(source.get("click_ids") or {}),
     }

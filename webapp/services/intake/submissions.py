@@ -12,7 +12,7 @@ from typing import Any
 import structlog
 
 from webapp.models import FieldType, Interface
-from webapp.services.intake import capture, idempotency, published_forms, undeclared, visitor
+from webapp.services.intake import allowed_sites, capture, idempotency, published_forms, undeclared, visitor
 from webapp.services.intake.answers import LeadForm, consents_given
 from webapp.services.intake.published_forms import PublishedForm
 from webapp.services.intake.rules import CUT
@@ -98,7 +98,10 @@ def submit(public_id: str, post: Post) -> Captured | Declined:
 def judge(form: PublishedForm, post: Post) -> capture.Submission | Declined:
     """Whether the form accepts the post: the lead to capture, or why not. Reads no database and changes nothing."""
     interface = form.interface
-    if not visitor.may_post(interface.allowed_sites or (), post.origin, post.own_origins):
+    sent_token = post.values.get(visitor.TOKEN)
+    token = visitor.read_token(interface.public_id, sent_token)
+    sites = interface.allowed_sites
+    if sites and not allowed_sites.may_post(sites, post.origin, post.own_origins, token is not None):
         return Declined(form, DeclineReason.OTHER_SITE)
     if interface.closed_at:
         return Declined(form, DeclineReason.CLOSED)
@@ -107,13 +110,11 @@ def judge(form: PublishedForm, post: Post) -> capture.Submission | Declined:
         values, repeated, others = undeclared.sort(values, repeated, form.names, form.other_names)
     answers = LeadForm(interface.fields, values, repeated=repeated, hidden=post.query, rules=form.rules)
     tracked = visitor.tracked(values, post.query, post.page, post.referrer)
-    token = visitor.read_token(interface.public_id, values.get(visitor.TOKEN))
     is_invalid = bool(answers.errors)
     if not is_invalid and not others and _says_nothing(answers, token):
         is_invalid, answers.fault = True, form.rules.words["nothing"]
     if is_invalid:
-        sent_token = str(values[visitor.TOKEN]) if token else None
-        return Declined(form, DeclineReason.INVALID, answers, tracked, sent_token)
+        return Declined(form, DeclineReason.INVALID, answers, tracked, str(sent_token) if token else None)
     return capture.Submission(form, _lead(interface, post, answers, others, tracked, token))
 
 

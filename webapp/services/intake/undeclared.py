@@ -27,7 +27,7 @@ LEFT_OUT, CUT = "_left_out", "_cut"
 NOTES = frozenset({LEFT_OUT, CUT})
 
 # What the form and browsers send beside the answers.
-OURS = frozenset({*TRACKED, visitor.TOKEN, visitor.TRAP, "_charset_", "csrf_token"})
+OURS = frozenset({*TRACKED, visitor.TOKEN, visitor.TRAP, visitor.SOURCE, "_charset_", "csrf_token"})
 # What other software puts into every form for itself: secrets of another site, and riddles that were solved.
 OTHERS = frozenset(
     {

@@ -1,4 +1,4 @@
-"""Who sent a post: where the visitor came from, whether that site may post, and whether it is spam.
+"""Who sent a post: where the visitor came from, and whether it is spam.
 
 Spam is never refused unseen: it is stored under the Spam filter, where a person can take it out. A post without the
 form's token (curl, plain HTML, fetch) is fine. The token adds the minimum time, and makes a form sent twice one lead.
@@ -6,10 +6,9 @@ form's token (curl, plain HTML, fetch) is fine. The token adds the minimum time,
 
 import hashlib
 import json
-import re
 import secrets
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import cache
 from ipaddress import IPv6Address, ip_address, ip_network
 from typing import Any, NamedTuple
@@ -17,9 +16,9 @@ from urllib.parse import parse_qsl, urlsplit
 
 from itsdangerous import BadSignature, URLSafeSerializer
 
-from webapp import text
 from webapp.config import current_config
-from webapp.models import Field, FieldType, Interface, IpAddresses
+from webapp.models import Interface, IpAddresses
+from webapp.services.intake import blocklist, packed_source
 from webapp.services.intake.answers import clean
 from webapp.webhooks.payload import CLICK_IDS, PLACES, TRACKED, UTM
 
@@ -29,7 +28,10 @@ MAX_TRACKED = 4000  # of a campaign or a click id: no advertiser makes longer on
 # Names that no field can have: a field's key begins with a letter.
 TRAP = "_website"  # a control that visitors do not see
 TOKEN = "_token"
+SOURCE = "_source"  # all that is tracked, as one value: see packed_source.py
 HONEYPOT, TOO_FAST, BLOCKED = "honeypot", "too fast", "blocklist"
+# The first touch within the visitor's tab, where the site has it kept; "first_at" is the time.
+FIRST = frozenset(f"first_{name}" for name in (*TRACKED, "at"))
 SPAM_REASONS = {
     HONEYPOT: "A control that visitors do not see was filled in.",
     TOO_FAST: "It was sent faster than a person types.",
@@ -43,31 +45,64 @@ SPAM_REASONS = {
 def tracked(
     sent: Mapping[str, object], query: Mapping[str, str], page: str | None, referrer: str | None
 ) -> dict[str, str]:
-    """What is known about the visitor's way here, by name (TRACKED); unknown names are left out.
+    """What is known about the visitor's way here, by name (TRACKED and FIRST); unknown names are left out.
 
-    What was sent with the answers counts first, then the form's own query, then the query of the page around it. `page`
-    and `referrer` are what the browser says, used where neither gives them. A part of an address, a campaign or a click
-    id is another one, so each is known whole or not at all.
+    What was sent with the answers counts first, then the form's own query, each by name or in SOURCE; then the query of
+    the page around the form, then that of the referrer if it is a page of the same site. `page` and `referrer` are what
+    the browser says, used where nothing else gives them. FIRST comes only from SOURCE. A part of an address, a campaign
+    or a click id is another one, so each is known whole or not at all.
     """
-    known = {"page_title": _title(sent.get("page_title")) or _title(query.get("page_title"))}
+    ways: list[Mapping[str, object]] = []
+    packed: Mapping[str, object] = {}
+    for way in (sent, query):
+        ways.append(way)
+        if SOURCE in way and (found := packed_source.unpacked(way[SOURCE])):
+            ways.append(found)
+            packed = packed or found
     places = {"page_url": page, "referrer": referrer}
-    addresses = {name: _address(sent.get(name)) or _address(query.get(name)) for name in places}
-    addresses |= {name: _address(places[name]) for name in places if not addresses[name]}
+    addresses = {name: _first(_address, name, ways) or _address(places[name]) for name in places}
+    known = {"page_title": _first(_title, "page_title", ways)}
     known |= {name: _fitting(address) for name, address in addresses.items()}
-    on_page = _query_of(addresses["page_url"])
-    for name in TRACKED[len(PLACES) :]:
-        known[name] = _whole(sent.get(name)) or _whole(query.get(name)) or _whole(on_page.get(name))
-    return {name: known[name] for name in TRACKED if known[name]}
+    ways += _queries(*addresses.values())
+    known |= {name: _first(_whole, name, ways) for name in TRACKED[len(PLACES) :]}
+    known = {name: known[name] for name in TRACKED if known[name]}
+    return known | first_touch(packed) if packed else known
+
+
+def first_touch(packed: Mapping[str, object]) -> dict[str, str]:
+    """What SOURCE says about the first touch, by name (FIRST); unknown names are left out."""
+    found = {name: _READERS.get(name.removeprefix("first_"), _whole)(packed.get(name)) for name in FIRST}
+    return {name: value for name, value in found.items() if value}
+
+
+def _first(reader: Callable[[object], str], name: str, ways: Sequence[Mapping[str, object]]) -> str:
+    return next((text for way in ways if name in way and (text := reader(way[name]))), "")
+
+
+def _queries(page: str, referrer: str) -> list[dict[str, str]]:
+    """The query of the page, and of the page before it if both are of the same origin: a campaign leads to a landing
+    page, and the visitor went on from there to the page with the form."""
+    ours = (page, referrer) if urlsplit(page)[:2] == urlsplit(referrer)[:2] else (page,)
+    return [_query_of(address) for address in ours if "?" in address]
 
 
 def source(known: Mapping[str, str], ip: str | None, user_agent: str | None) -> dict[str, Any]:
     """A lead's source in the shape of the payload; `known` as `tracked` returns it."""
+    first = {name.removeprefix("first_"): value for name, value in known.items() if name in FIRST}
+    return {
+        **_touch(known),
+        "ip": ip,
+        "user_agent": clean(user_agent or "")[:MAX_URL] or None,
+        **({"first_touch": {**_touch(first), "at": packed_source.moment(first.get("at"))}} if first else {}),
+    }
+
+
+def _touch(known: Mapping[str, str]) -> dict[str, Any]:
+    """Where a visitor was once: the page, and the campaign that led there."""
     return {
         **{name: known.get(name) for name in PLACES},
         "utm": {name: known.get(f"utm_{name}") for name in UTM},
         "click_ids": {name: known[name] for name in CLICK_IDS if name in known},
-        "ip": ip,
-        "user_agent": clean(user_agent or "")[:MAX_URL] or None,
     }
 
 
@@ -110,8 +145,6 @@ def _fitting(address: str) -> str:
 
 def _query_of(address: str) -> dict[str, str]:
     """The query of a page's address. Pages that are not in UTF-8 may have written theirs in windows-1252."""
-    if "?" not in address:
-        return {}
     query = urlsplit(address).query
     try:
         return dict(parse_qsl(query, errors="strict"))
@@ -129,29 +162,10 @@ def _address(value: object) -> str:
     return address if parts.scheme in ("http", "https") and parts.netloc else ""
 
 
-# Whether its site may post -------------------------------------------------------------------------------------------
-
-
-def may_post(allowed: Sequence[str], origin: str | None, own: Sequence[str]) -> bool:
-    """Whether a form with these allowed sites takes a post with this Origin header.
-
-    A post without the header does not come from a browser. `own`: the addresses of this installation.
-    """
-    if not allowed or origin is None or origin in own:
-        return True
-    return any(_matches(site, origin.lower()) for site in allowed)
-
-
-def _matches(site: str, origin: str) -> bool:
-    scheme, _, host = site.partition("://")
-    if not host.startswith("*."):
-        return site == origin
-    return origin.startswith(f"{scheme}://") and origin.endswith(host[1:]) and len(origin) > len(site) - 1
+_READERS = {"page_title": _title, "page_url": _address, "referrer": _address}
 
 
 # Whether it is spam --------------------------------------------------------------------------------------------------
-
-_ADDRESS = re.compile(r"[^\s@]+@[^\s@.]+(?:\.[^\s@.]+)+")
 
 
 class Token(NamedTuple):
@@ -193,43 +207,11 @@ def spam_reason(
     """Why this is spam, one of SPAM_REASONS; None if it is not."""
     if sent.get(TRAP):
         return HONEYPOT
-    if interface.blocklist and _is_listed(interface, answers, ip):
+    if interface.blocklist and blocklist.is_listed(interface, answers, ip):
         return BLOCKED
     if token and time.time() - token.shown_at < current_config.form_minimum_time:
         return TOO_FAST
     return None
-
-
-def _is_listed(interface: Interface, answers: Mapping[str, Any], ip: str | None) -> bool:
-    senders = {text.sender(address) for address in _addresses(interface.fields, answers)}
-    domains = {sender.rpartition("@")[2] for sender in senders}
-    # Also the entries: those stored before they were brought into this form.
-    listed = {text.sender(entry) for entry in interface.blocklist or [] if entry}
-    return any(entry in senders or _has_domain(domains, entry) or _has_address(entry, ip) for entry in listed)
-
-
-def _addresses(fields: Sequence[Field], answers: Mapping[str, Any]) -> list[str]:
-    """What the visitor gave as an e-mail address. Only a form without Email fields asks for it in a line of text."""
-    by_type: dict[FieldType, list[str]] = {FieldType.EMAIL: [], FieldType.TEXT: []}
-    for field in fields:
-        if field.type in by_type:
-            by_type[field.type].append(str(answers.get(field.key) or ""))
-    asked = by_type[FieldType.EMAIL] or by_type[FieldType.TEXT]
-    return [answer for answer in asked if _ADDRESS.fullmatch(answer)]
-
-
-def _has_domain(domains: set[str], entry: str) -> bool:
-    """Whether one of the domains is the entry or a subdomain of it."""
-    return any(domain == entry or domain.endswith(f".{entry}") for domain in domains)
-
-
-def _has_address(entry: str, ip: str | None) -> bool:
-    try:
-        address, network = ip_address(ip or ""), ip_network(entry)
-    except ValueError:  # a unix socket has no address; a domain is not a network
-        return False
-    mapped = getattr(address, "ipv4_mapped", None)
-    return (mapped or address) in network
 
 
 def _serializer() -> URLSafeSerializer:

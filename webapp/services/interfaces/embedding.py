@@ -2,7 +2,7 @@
 
 A site is an origin (https://example.com) or all subdomains of one (https://*.example.com). The port is part of it.
 The same list fills the form's `frame-ancestors` and is compared with the Origin of a post. An empty list allows any
-site.
+site, and pages without an address.
 """
 
 import re
@@ -64,8 +64,11 @@ def _in_ascii(host: str) -> str:
 
 
 def frame_ancestors(allowed: Sequence[str]) -> str:
-    """The value of the `frame-ancestors` directive."""
-    return " ".join(["'self'", *allowed]) if allowed else "*"
+    """The `frame-ancestors` directive, to add to a policy; empty if any site may show the form.
+
+    Without the directive, because `*` means pages with a network address: not a file, a sandboxed page or srcdoc.
+    """
+    return " ".join(["; frame-ancestors 'self'", *allowed]) if allowed else ""
 
 
 def update_blocklist(interface: Interface, typed: str, published: bool) -> None:

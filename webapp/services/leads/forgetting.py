@@ -180,7 +180,9 @@ def _anonymise_one(lead: Lead) -> None:
     lead.name, lead.email, lead.visitor = "", "", None
     lead.fields = {key: _empty(value) for key, value in lead.fields.items()}
     lead.typed = lead.marks = lead.undeclared = None
-    lead.source = {"utm": lead.source.get("utm") or {}}
+    first = lead.source.get("first_touch")
+    campaigns = {"first_touch": {"utm": first.get("utm") or {}}} if first else {}
+    lead.source = {"utm": lead.source.get("utm") or {}, **campaigns}
     lead.consents = [{**consent, "page": None} for consent in lead.consents]
     lead.anonymise_after_delivery, lead.anonymised_at = False, utcnow()
     for delivery in lead.deliveries:

@@ -4,7 +4,7 @@ import csv
 import io
 import json
 import re
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 from sqlalchemy import Row, Select, func, select
@@ -21,7 +21,9 @@ BATCH = 500
 BOM = "\ufeff"  # without it Excel does not read the file as UTF-8
 FIRST = ("Lead", "Received (UTC)", "Interface", "Webhook Status", "Response code", "Webhook Response", "Test")
 UNDECLARED = "Undeclared answers"  # all in one cell, as JSON
-LAST = ("page_url", "page_title", "referrer", *(f"utm_{name}" for name in UTM), *CLICK_IDS, "ip", "user_agent")
+_CAMPAIGN = tuple(f"utm_{name}" for name in UTM)
+LAST = ("page_url", "page_title", "referrer", *_CAMPAIGN, *CLICK_IDS, "ip", "user_agent")
+FIRST_TOUCH = ("first_page_url", "first_referrer", *(f"first_{name}" for name in _CAMPAIGN), "first_click_ids")
 
 # The beginning of a formula: at the start of a cell, after spaces and quotes, also in full-width characters; and inside
 # a cell where a spreadsheet that splits at semicolons starts another cell. There "- item" and ";-)" stay as they are,
@@ -37,7 +39,7 @@ def lines(wanted: Filter) -> Iterator[str]:
     """The file in pieces: every matching lead, newest first. No transaction is open between the pieces."""
     keys = _field_keys(wanted)
     end_transaction()
-    yield BOM + _text([[*FIRST, *keys, *LAST, UNDECLARED]])
+    yield BOM + _text([[*FIRST, *keys, *LAST, *FIRST_TOUCH, UNDECLARED]])
     query, older = _query(wanted), None
     while True:
         batch = db.session.execute(query if older is None else query.where(key(wanted) < older)).all()
@@ -98,7 +100,14 @@ def _cells(row: Row[Any], keys: Sequence[str]) -> Iterator[object]:
     yield "yes" if row.test else ""
     yield from (row.fields.get(key) for key in keys)
     source = row.source
-    flat = {**source, **{f"utm_{name}": value for name, value in (source.get("utm") or {}).items()}}
-    flat |= source.get("click_ids") or {}
+    flat = _flat(source) | (source.get("click_ids") or {})
     yield from (flat.get(name) for name in LAST)
+    first = source.get("first_touch") or {}
+    flat = {f"first_{name}": value for name, value in _flat(first).items()}
+    flat["first_click_ids"] = [f"{name}={value}" for name, value in (first.get("click_ids") or {}).items()]
+    yield from (flat.get(name) for name in FIRST_TOUCH)
     yield json.dumps(row.undeclared, ensure_ascii=False) if row.undeclared else ""
+
+
+def _flat(touch: Mapping[str, Any]) -> dict[str, Any]:
+    return {**touch, **{f"utm_{name}": value for name, value in (touch.get("utm") or {}).items()}}
