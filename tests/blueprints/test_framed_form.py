@@ -17,7 +17,7 @@ from webapp.db.transactions import transaction
 from webapp.delivery.rings import queues
 from webapp.extensions import db
 from webapp.models import Delivery, Field, FieldType, Interface, Lead
-from webapp.services.intake import refused_sites, visitor
+from webapp.services.intake import packed_source, refused_sites, visitor
 from webapp.services.leads import forgetting
 
 ELSEWHERE = "https://shop.example/thanks"

@@ -133,7 +133,7 @@ def _name(sent: str) -> str:
 
 
 def _is_small(value: Any) -> bool:
-    """Whether a list or object is neither too deep nor too big to be walked through."""
+    """Whether a list or object is small and flat enough to be walked through."""
     level, parts = [value], 0
     for _ in range(MAX_DEPTH + 1):
         inner: list[Any] = []
