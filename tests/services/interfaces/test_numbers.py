@@ -1,7 +1,7 @@
 """Numbers in the way of each language: what has one reading is taken, what has two is asked about."""
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from webapp.services.interfaces.numbers import Unclear, exact, read, separators, written
@@ -150,6 +150,7 @@ def test_a_number_of_json_has_one_meaning() -> None:
             exact(text)
 
 
+@settings(deadline=None)
 @given(
     st.one_of(st.integers(-(10**14), 10**14), st.decimals(-(10**9), 10**9, places=4).map(float)),
     st.sampled_from(["en", "de", "fr", "de-CH", "es-MX", "ar", "hi", "en-ZA"]),
