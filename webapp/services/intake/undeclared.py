@@ -76,7 +76,7 @@ def sort(
     """
     values, repeated = dict(values), dict(repeated)
     for name, key in others.items():
-        if name in values and key not in values:
+        if name in values and name not in known and key not in values:
             values[key] = values.pop(name)
             if name in repeated:
                 repeated[key] = repeated.pop(name)
@@ -133,7 +133,11 @@ def _name(sent: str) -> str:
 
 
 def _is_small(value: Any) -> bool:
+<<<<<<< HEAD
     """Whether a list or object is small and flat enough to be walked through."""
+=======
+    """Whether a list or object is shallow and small enough to be walked through."""
+>>>>>>> undeclared
     level, parts = [value], 0
     for _ in range(MAX_DEPTH + 1):
         inner: list[Any] = []
