@@ -31,6 +31,10 @@ class FieldForm(FlaskForm):  # type: ignore[misc]  # Flask-WTF has no types
     minimum = StringField("At least", render_kw=PLAIN)
     maximum = StringField("At most", render_kw=PLAIN)
     autocomplete = SelectField("Browsers fill in", choices=TOKENS, validate_choice=False)
+    file_types = TextAreaField("Accepted files", render_kw={"rows": 4})
+    file_count = StringField("Most files", render_kw={**PLAIN, "inputmode": "numeric", "maxlength": 2})
+    file_megabytes = StringField("Largest file, in MB", render_kw={**PLAIN, "inputmode": "numeric", "maxlength": 4})
+    file_link_days = StringField("Days its link works", render_kw={**PLAIN, "inputmode": "numeric", "maxlength": 4})
     help = TextAreaField("Help text", render_kw={"rows": 2, "maxlength": 500})
     required = BooleanField("Required")
     half = BooleanField("Half width")
@@ -41,7 +45,7 @@ class FieldForm(FlaskForm):  # type: ignore[misc]  # Flask-WTF has no types
         data = initial
         if field:
             data = {name: getattr(field, name) for name in _names() if hasattr(field, name)}
-            data["options"] = "\n".join(field.options)
+            data["options"], data["file_types"] = "\n".join(field.options), "\n".join(field.file_types or [])
         form: FieldForm = cls(data=data)
         always = {"label", "key", "csrf_token"} if kind != FieldType.HEADING else {"label", "csrf_token"}
         for name in {each.name for each in form} - always - KINDS[kind].settings:

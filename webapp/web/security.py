@@ -44,6 +44,12 @@ def takes_json(view: V) -> V:
     return view
 
 
+def takes_files(view: V) -> V:
+    """Marks a view that reads multipart bodies itself, because it knows how much they may have."""
+    view.reads_files = True  # type: ignore[attr-defined]
+    return view
+
+
 def signed_in() -> User:
     """The user of this request. Only for views that need sign-in: `_require_sign_in` made sure that there is one."""
     return cast(User, current_user._get_current_object())
@@ -109,7 +115,7 @@ def _refuse_too_much() -> None:
     if request.mimetype == "application/x-www-form-urlencoded":
         if request.get_data().count(b"&") >= MAX_FIELDS:  # werkzeug counts the parts of multipart forms only
             abort(413)
-    elif request.mimetype == "multipart/form-data":
+    elif request.mimetype == "multipart/form-data" and not _view_has("reads_files"):
         _ = request.form  # read here, within werkzeug's limits
 
 

@@ -12,7 +12,9 @@ from typing import Any
 
 from webapp.clock import utcnow
 from webapp.models import Field, FieldType, Interface
-from webapp.services.intake import contact_details, other_values
+from webapp.services.files.uploads import Upload
+from webapp.services.intake import contact_details, file_answers, other_values
+from webapp.services.intake.file_answers import NO_FILES, PostedFiles
 from webapp.services.intake.rules import InvalidAnswer, Read, Rules
 from webapp.services.interfaces import form_texts
 from webapp.services.interfaces.field_types import CHOICES
@@ -30,7 +32,7 @@ class Answer:
     """One field and its answer: `value` and `ticked` are what the control shows, `kept` is what is stored.
 
     `typed` is what was typed, where another value is stored. `mark` is what a receiver must know about the value:
-    UNPARSED or CUT (see rules.py).
+    UNPARSED or CUT (see rules.py). `files` are those that a File field has, each with a reference if it is shown again.
     """
 
     field: Field
@@ -39,6 +41,7 @@ class Answer:
     kept: object = ""
     typed: str | None = None
     mark: str | None = None
+    files: Sequence[Upload] = ()
     errors: list[str] = dataclasses.field(default_factory=list)
 
     @property
@@ -70,6 +73,7 @@ class LeadForm:
         *,
         repeated: Mapping[str, Sequence[str]] | None = None,
         hidden: Mapping[str, str] | None = None,
+        files: PostedFiles = NO_FILES,
         rules: Rules | None = None,
     ) -> None:
         """`sent` holds what was posted, by field key: text, or JSON's types. Without it the form is empty and valid.
@@ -82,7 +86,7 @@ class LeadForm:
         for answer in self.answers:
             _begin(answer, hidden or {})
             if sent is not None:
-                _validate(answer, sent, repeated or {}, self.rules)
+                _validate(answer, sent, repeated or {}, files, self.rules)
 
     @classmethod
     def of(cls, interface: Interface, sent: Mapping[str, object] | None = None, **more: Any) -> "LeadForm":
@@ -113,6 +117,19 @@ class LeadForm:
         return {answer.key: answer.mark for answer in self.answers if answer.mark}
 
     @property
+    def takes_files(self) -> bool:
+        return any(answer.field.type == FieldType.FILE for answer in self.answers)
+
+    @property
+    def files(self) -> list[Upload]:
+        return [upload for answer in self.answers for upload in answer.files]
+
+    @property
+    def identity(self) -> dict[str, Any]:
+        """As `values`, but equal for the same files, whose links differ each time."""
+        return self.values | {a.key: [file.identity for file in a.files] for a in self.answers if a.files}
+
+    @property
     def errors(self) -> dict[str, list[str]]:
         """Sentences by field key, only for fields with an invalid answer."""
         return {answer.key: answer.errors for answer in self.answers if answer.errors}
@@ -125,17 +142,29 @@ def _begin(answer: Answer, hidden: Mapping[str, str]) -> None:
         answer.ticked, answer.kept = (field.default or "").splitlines(), []
     elif kind == FieldType.CONSENT:
         answer.kept = False
+    elif kind == FieldType.FILE:
+        answer.kept = []
     elif kind == FieldType.HIDDEN:
         answer.value = clean(hidden.get(field.key) or field.default or "")
     else:
         answer.value = field.default or ""
 
 
-def _validate(answer: Answer, sent: Mapping[str, object], repeated: Mapping[str, Sequence[str]], rules: Rules) -> None:
+def _validate(
+    answer: Answer,
+    sent: Mapping[str, object],
+    repeated: Mapping[str, Sequence[str]],
+    files: PostedFiles,
+    rules: Rules,
+) -> None:
     """Fills in the value to store or the errors; an invalid value stays in its control, to be corrected."""
     field, kind = answer.field, answer.field.type
     if kind == FieldType.HEADING or (kind == FieldType.HIDDEN and field.key not in sent):
         answer.kept = answer.value
+        return
+    if kind == FieldType.FILE:
+        answer.files, wrong = file_answers.read(field, sent.get(field.key), files, rules)
+        answer.kept, answer.errors = [file.entry for file in answer.files], [wrong] if wrong else []
         return
     try:
         if kind == FieldType.CHECKBOXES:

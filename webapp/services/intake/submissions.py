@@ -3,7 +3,7 @@
 `submit` is the whole way of a post, top to bottom: find the form, judge, capture.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import Enum, auto
 from typing import Any
@@ -12,8 +12,12 @@ from sqlalchemy import select
 
 from webapp.db.transactions import read_autocommit
 from webapp.models import Lead
-from webapp.services.intake import capture, published_forms, visitor
+from webapp.services.files import stored
+from webapp.services.files.stored import FilesGone
+from webapp.services.files.uploads import Upload
+from webapp.services.intake import capture, file_answers, published_forms, visitor
 from webapp.services.intake.answers import LeadForm, consents_given
+from webapp.services.intake.file_answers import NO_FILES, PostedFiles
 from webapp.services.intake.published_forms import PublishedForm
 
 MAX_ATTEMPTS = 5  # to judge and capture one post while its form changes
@@ -36,6 +40,7 @@ class Post:
     own_origins: Sequence[str]
     ip: str | None
     user_agent: str | None
+    files: Mapping[str, Sequence[Upload]] | None = None  # of a multipart post, by the name of the control
 
 
 class DeclineReason(Enum):
@@ -53,6 +58,7 @@ class Captured:
     form: PublishedForm
     lead_id: str
     spam: str | None
+    undeclared_files: Sequence[Mapping[str, Any]] = ()  # that no field asks for: field, name, size
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,12 +79,21 @@ def submit(public_id: str, post: Post) -> Captured | Declined:
     declined: it is judged again by the new version.
     """
     form = published_forms.cached(public_id) or published_forms.get(public_id)
+    lost: set[str] = set()
     for _ in range(MAX_ATTEMPTS):
-        judgement = judge(form, post)
+        judgement = judge(form, post, lost)
+        if post.files:
+            sent = [upload for uploads in post.files.values() for upload in uploads if upload.is_accepted]
+            stored.keep(form.interface, sent)
         if isinstance(judgement, capture.Submission):
-            lead_id = capture.submit(judgement) or _sent_before(judgement.lead.nonce)
+            try:
+                lead_id = capture.submit(judgement) or _sent_before(judgement.lead.nonce)
+            except FilesGone as gone:
+                lost |= gone.public_ids
+                continue
             if lead_id:
-                return Captured(form, lead_id, judgement.lead.spam)
+                undeclared = file_answers.undeclared(post.files, form.interface.fields) if post.files else ()
+                return Captured(form, lead_id, judgement.lead.spam, undeclared)
         current = published_forms.get(public_id)
         if isinstance(judgement, Declined) and current is form:
             return judgement
@@ -86,19 +101,28 @@ def submit(public_id: str, post: Post) -> Captured | Declined:
     raise RuntimeError(f"form {public_id} changed each time a post was judged")
 
 
-def judge(form: PublishedForm, post: Post) -> capture.Submission | Declined:
-    """Whether the form accepts the post: the lead to capture, or why not. Reads no database and changes nothing."""
+def judge(form: PublishedForm, post: Post, lost: Iterable[str] = ()) -> capture.Submission | Declined:
+    """Whether the form accepts the post: the lead to capture, or why not. Reads no database and changes nothing.
+
+    `lost` are files that the form refers to and that cannot be had.
+    """
     interface = form.interface
     if not visitor.may_post(interface.allowed_sites or (), post.origin, post.own_origins):
         return Declined(form, DeclineReason.OTHER_SITE)
     if interface.closed_at:
         return Declined(form, DeclineReason.CLOSED)
-    answers = LeadForm(interface.fields, post.values, repeated=post.repeated, hidden=post.query, rules=form.rules)
-    tracked = visitor.tracked(post.values, post.query, post.page, post.referrer)
     sent_token = post.values.get(visitor.TOKEN)
     token = visitor.read_token(interface.public_id, sent_token)
+    files, undeclared = NO_FILES, None
+    if post.files is not None:
+        files = PostedFiles.of(post.files, post.repeated, interface.public_id, token.nonce if token else None, lost)
+        undeclared = file_answers.as_answers(file_answers.undeclared(post.files, interface.fields))
+    asked: dict[str, Any] = {"repeated": post.repeated, "hidden": post.query, "files": files, "rules": form.rules}
+    answers = LeadForm(interface.fields, post.values, **asked)
+    tracked = visitor.tracked(post.values, post.query, post.page, post.referrer)
     if answers.errors:
-        return Declined(form, DeclineReason.INVALID, answers, tracked, str(sent_token) if token else None)
+        page_token = str(sent_token) if token else None
+        return Declined(form, DeclineReason.INVALID, answers, tracked, _referring(form, answers, page_token))
     values, ip = answers.values, visitor.kept_address(post.ip, interface.ip_addresses)
     source = visitor.source(tracked, ip, post.user_agent)
     lead = capture.new_lead(
@@ -107,11 +131,25 @@ def judge(form: PublishedForm, post: Post) -> capture.Submission | Declined:
         source,
         typed=answers.typed,
         marks=answers.marks,
+        undeclared=undeclared,
         consents=consents_given(interface.fields, values, source["page_url"]),
-        nonce=visitor.nonce_of(token, values),
+        files=[upload.public_id for upload in answers.files] if post.files is not None else (),
+        nonce=visitor.nonce_of(token, answers.identity if post.files is not None else values),
         spam=visitor.spam_reason(interface, post.values, token, values, post.ip),
     )
     return capture.Submission(form, lead)
+
+
+def _referring(form: PublishedForm, answers: LeadForm, token: str | None) -> str | None:
+    """The token for the form when it is shown again. If it keeps files, they are bound to that token."""
+    if not answers.files:
+        return token
+    form_id = form.interface.public_id
+    token = token or visitor.new_token(form_id)
+    read = visitor.read_token(form_id, token)
+    assert read
+    file_answers.refer(answers.files, form_id, read.nonce)
+    return token
 
 
 def _sent_before(nonce: str | None) -> str | None:

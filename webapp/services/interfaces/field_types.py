@@ -3,10 +3,12 @@
 from typing import Any, NamedTuple
 
 from webapp.models import Field, FieldType
+from webapp.services.files import links
 
 HALF, HELP, REQUIRED = "half", "help", "required"
 _ASKED = frozenset({HALF, HELP, REQUIRED})
 _TYPED = _ASKED | {"placeholder", "default", "autocomplete"}
+FILE_SETTINGS = ("file_types", "file_count", "file_megabytes", "file_link_days")
 _LIMITED = frozenset({"minimum", "maximum"})
 _CHOSEN = _ASKED | {"options", "default"}
 
@@ -61,6 +63,13 @@ KINDS = {
         "2027-03-31",
     ),
     FieldType.URL: FieldKind("URL", "external-link", _TYPED, "Text: an http or https address.", "https://example.com/"),
+    FieldType.FILE: FieldKind(
+        "File",
+        "inbox",
+        frozenset({HELP, REQUIRED, *FILE_SETTINGS}),
+        "A list of files, each with name, size (bytes), type and url; [] if there are none.",
+        None,
+    ),
     FieldType.HIDDEN: FieldKind("Hidden", "eye", frozenset({"default"}), "Text that visitors do not see.", "test"),
     FieldType.CONSENT: FieldKind(
         "Consent",
@@ -95,6 +104,8 @@ def sample(field: Field) -> object:
     if field.type in CHOICES:
         first = field.options[0]
         return [first] if field.type == FieldType.CHECKBOXES else first
+    if field.type == FieldType.FILE:
+        return [{"name": "sample.txt", "size": 71, "type": "text/plain", "url": links.address(links.SAMPLE)}]
     if field.type in (FieldType.NUMBER, FieldType.DATE, FieldType.HIDDEN):
         known = field.default or field.minimum or field.maximum
         return number(known) if known and field.type == FieldType.NUMBER else known or KINDS[field.type].sample
@@ -111,9 +122,12 @@ def number(text: str) -> int | float:
 
 
 def shown(value: object) -> str:
-    """An answer as people read it: options joined with commas, Yes or No, a number unchanged; empty if it is None."""
+    """An answer as people read it: options or names of files joined with commas, Yes or No, a number unchanged; empty if
+    it is None."""
     if isinstance(value, bool):
         return "Yes" if value else "No"
     if isinstance(value, list):
-        return ", ".join(map(str, value))
+        return ", ".join(map(shown, value))
+    if isinstance(value, dict):  # a file
+        return str(value.get("name", ""))
     return "" if value is None else str(value)

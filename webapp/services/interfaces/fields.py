@@ -19,7 +19,7 @@ from webapp.clock import utcnow
 from webapp.extensions import db
 from webapp.models import Field, FieldType, Interface, Lead
 from webapp.services.errors import Refused, refusing
-from webapp.services.interfaces import field_types, interfaces
+from webapp.services.interfaces import field_types, file_settings, interfaces
 from webapp.services.interfaces.field_types import CHOICES, KINDS
 from webapp.webhooks.payload import TRACKED
 
@@ -162,6 +162,8 @@ def checked(kind: FieldType, given: Mapping[str, Any]) -> dict[str, Any]:
         found["options"] = _options(given)
     if "minimum" in offered:
         found |= _limits(kind, given)
+    if "file_types" in offered:
+        found |= file_settings.checked(given)
     if "default" in offered:
         found["default"] = _default(kind, given, found.get("options", []))
     return found

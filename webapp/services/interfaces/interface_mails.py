@@ -43,6 +43,7 @@ _CHOSEN = frozenset(FieldType) - {
     FieldType.EMAIL,
     FieldType.PHONE,
     FieldType.URL,
+    FieldType.FILE,  # its name is free text
     FieldType.HIDDEN,
 }
 _LINK = re.compile(r"://|\bwww\.|[\w-]\.[^\W\d_]{2,}\b", re.IGNORECASE)

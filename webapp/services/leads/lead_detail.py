@@ -10,7 +10,8 @@ from sqlalchemy import func, select
 from sqlalchemy.orm import joinedload
 
 from webapp.extensions import db
-from webapp.models import Attempt, Delivery, Lead, Reason
+from webapp.models import Attempt, Delivery, File, Lead, Reason
+from webapp.services.files import stored
 from webapp.services.interfaces.field_types import shown
 from webapp.webhooks.outcome import NO_ANSWER
 from webapp.webhooks.sender import USER_AGENT
@@ -97,6 +98,12 @@ def fields(lead: Lead) -> list[tuple[str, str, str]]:
         for key, value in lead.fields.items()
         if key not in agreed
     ]
+
+
+def files(lead: Lead) -> Sequence[File]:
+    """What the visitor added; asks the database only where an answer of the lead can hold files."""
+    may_have = any(isinstance(value, list) and value and isinstance(value[0], dict) for value in lead.fields.values())
+    return stored.of_lead(lead.id) if may_have else ()
 
 
 def consents(lead: Lead) -> list[dict[str, Any]]:
