@@ -7,9 +7,11 @@ before the first byte is read. werkzeug streams each file to the disk (TMPDIR) o
 import contextlib
 from collections.abc import Mapping, Sequence
 from time import monotonic
+from typing import IO, Any, NoReturn, cast
 
 from flask import abort, current_app, g, request
 from werkzeug.exceptions import RequestEntityTooLarge
+from werkzeug.formparser import default_stream_factory
 
 from webapp.config import current_config
 from webapp.models import FieldType
@@ -30,11 +32,14 @@ def read(public_id: str) -> Mapping[str, Sequence[Upload]]:
     usual = current_app.config["MAX_CONTENT_LENGTH"]
     more = _for_files(public_id, usual)
     request.max_content_length = usual + more
+    opened = _note_streams()
     try:
         form, files = request.form, request.files
     except RequestEntityTooLarge:
+        _close(opened)
         _too_large(usual + more)
     if not form and not files:
+        _close(opened)
         abort(400, UNREADABLE)
     if more and sum(len(text.encode("utf-8", "replace")) for texts in form.listvalues() for text in texts) > usual:
         _too_large(usual)
@@ -60,7 +65,24 @@ def _for_files(public_id: str, usual: int) -> int:
     return uploads.body_limit(asked, current_config.files_max_mb * uploads.MEGABYTE)
 
 
-def _too_large(limit: int) -> None:
+def _note_streams() -> list[IO[bytes]]:
+    """The files that werkzeug opens from now on. It closes those of a body that it can read, and forgets the others."""
+    opened: list[IO[bytes]] = []
+
+    def open_stream(*given: Any, **named: Any) -> IO[bytes]:
+        opened.append(default_stream_factory(*given, **named))
+        return opened[-1]
+
+    cast(Any, request)._get_current_object()._get_file_stream = open_stream
+    return opened
+
+
+def _close(opened: Sequence[IO[bytes]]) -> None:
+    for stream in opened:
+        stream.close()
+
+
+def _too_large(limit: int) -> NoReturn:
     """413 in words that say the limit. The rest of the body is read first: a browser that is still sending would show
     a lost connection instead of them."""
     ends_at, left = monotonic() + DRAIN_FOR, 4 * current_config.files_max_mb * uploads.MEGABYTE

@@ -122,8 +122,8 @@ def number(text: str) -> int | float:
 
 
 def shown(value: object) -> str:
-    """An answer as people read it: options or names of files joined with commas, Yes or No, a number unchanged; empty if
-    it is None."""
+    """An answer as people read it: options and names of files joined with commas, Yes or No, a number unchanged; empty
+    for None."""
     if isinstance(value, bool):
         return "Yes" if value else "No"
     if isinstance(value, list):
