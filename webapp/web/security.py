@@ -112,11 +112,19 @@ def _refuse_nul() -> None:
 
 def _refuse_too_much() -> None:
     """413 before anything else reads the form: the limiter would take the error for a Redis outage, and count alone."""
+    if request.content_length is None and request.mimetype != "multipart/form-data" and _is_cut():
+        abort(413)
     if request.mimetype == "application/x-www-form-urlencoded":
         if request.get_data().count(b"&") >= MAX_FIELDS:  # werkzeug counts the parts of multipart forms only
             abort(413)
     elif request.mimetype == "multipart/form-data" and not _view_has("reads_files"):
         _ = request.form  # read here, within werkzeug's limits
+
+
+def _is_cut() -> bool:
+    """Whether a body of unknown length (chunked) is longer than allowed: werkzeug 3.1 then cuts it without an error."""
+    limit = request.max_content_length
+    return request.method not in SAFE_METHODS and limit is not None and len(request.get_data()) >= limit
 
 
 def _refuse_json() -> None:

@@ -76,6 +76,7 @@ USUAL = ("images", "pdf", "documents")  # of a new field
 MEDIA_TYPES = {ending: media_type for group in GROUPS.values() for ending, media_type in group.items()}
 UNKNOWN = "application/octet-stream"
 
+_SPELLINGS = frozenset({"jpeg", "tiff", "heif", "tgz", "m4v"})
 # Endings of one container, whose signatures do not tell them apart.
 _CONTAINERS = (
     {"zip", "docx", "xlsx", "pptx", "docm", "xlsm", "pptm", "odt", "ods", "odp", "pages", "numbers", "key", "epub"},
@@ -112,6 +113,11 @@ def endings(types: Iterable[str]) -> list[str]:
     """All endings of a field's list, without the dot, each once."""
     found = [ending for word in types for ending in GROUPS.get(word, {word.lstrip("."): ""})]
     return list(dict.fromkeys(found))
+
+
+def shown(found: Iterable[str]) -> list[str]:
+    """Endings as people read them: JPG, PDF; without a second spelling of the same type."""
+    return [ending.upper() for ending in found if ending not in _SPELLINGS]
 
 
 def ending_of(name: str) -> str:

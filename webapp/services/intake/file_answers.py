@@ -111,7 +111,7 @@ def limits(field: Field) -> Limits:
     found = uploads.endings(field)
     size = f"{uploads.largest(field) // uploads.MEGABYTE} MB"
     accept = ",".join(f".{ending}" for ending in found)
-    return Limits(", ".join(ending.upper() for ending in found), size, accept, uploads.most(field))
+    return Limits(", ".join(kinds.shown(found)), size, accept, uploads.most(field))
 
 
 def refer(files: Iterable[Upload], form_id: str, nonce: str) -> None:
