@@ -276,7 +276,7 @@ def test_the_owner_can_allow_what_no_group_has_and_it_is_still_only_saved(
 # Files that no field asks for ----------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("key", ["resume", "message", "files[]", "name", "résumé", "nobody_asked"])
+@pytest.mark.parametrize("key", ["resume", "message", "files[]", "name", "résumé", "not_asked_for"])
 def test_a_file_that_no_field_asks_for_is_named_and_the_lead_is_taken(
     app: Flask, client: FlaskClient, interface: Interface, key: str
 ) -> None:

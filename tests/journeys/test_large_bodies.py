@@ -71,30 +71,27 @@ def leads() -> int:
     return found
 
 
-@pytest.mark.parametrize("chunked", [False, True], ids=["length", "chunked"])
-def test_a_higher_limit_holds_only_for_multipart_to_a_form_with_a_file_field(
-    site: Site, interface: Interface, chunked: bool
-) -> None:
+def test_a_higher_limit_holds_only_for_multipart_to_a_form_with_a_file_field(site: Site, interface: Interface) -> None:
     """A chunked text that is too long is refused, too, and not cut: werkzeug 3.1 would cut it without a word."""
     path = f"/f/{interface.public_id}"
     body, kind = upload(400_000)
-    code, words = post(site, path, body, kind, chunked)
-    assert code == 413
-    assert "at most 262 KB" in words
+    for chunked in (False, True):
+        code, words = post(site, path, body, kind, chunked)
+        assert (code, "at most 262 KB" in words) == (413, True)
     ask_for_files(interface, file_megabytes="2")
     db.session.rollback()
-    assert post(site, path, body, kind, chunked)[0] == 201
-    body, kind = upload(1_900_000)
-    assert post(site, path, body, kind, chunked)[0] == 201, "from memory to disk"
-    code, words = post(site, path, *upload(3_000_000), chunked=chunked)
-    assert (code, "cv.pdf is too large: it has 3 MB, and the limit is 2 MB." in words) == (422, True)
-    code, words = post(site, path, *upload(6_000_000), chunked=chunked)
-    assert (code, "at most 4.5 MB at once" in words) == (413, True)
-    for other in (FORM, "application/json", "text/plain"):
-        assert try_post(site, path, LARGE, other, chunked) in (413, None), other
-    for elsewhere in ("/login", "/f/if_nothing"):
-        assert try_post(site, elsewhere, *upload(400_000), chunked=chunked) in (404, 413, None), elsewhere
-    assert leads() == 2
+    for chunked in (False, True):
+        assert post(site, path, body, kind, chunked)[0] == 201
+        assert post(site, path, *upload(1_900_000), chunked=chunked)[0] == 201, "from memory to disk"
+        code, words = post(site, path, *upload(3_000_000), chunked=chunked)
+        assert (code, "cv.pdf is too large: it has 3 MB, and the limit is 2 MB." in words) == (422, True)
+        code, words = post(site, path, *upload(6_000_000), chunked=chunked)
+        assert (code, "at most 4.5 MB at once" in words) == (413, True)
+        for other in (FORM, "application/json", "text/plain"):
+            assert try_post(site, path, LARGE, other, chunked) in (413, None), other
+        for elsewhere in ("/login", "/f/if_nothing"):
+            assert try_post(site, elsewhere, body, kind, chunked) in (404, 413, None), elsewhere
+    assert leads() == 4
 
 
 def try_post(site: Site, path: str, body: bytes, content_type: str, chunked: bool) -> int | None:

@@ -139,7 +139,7 @@ def fits(ending: str, stream: IO[bytes]) -> bool:
     if ending in _recognised():
         alike = _alike(ending)
         return not alike.isdisjoint(_candidates(stream)) or any(found(head) for found in _also(alike))
-    return not head.startswith(_PROGRAMS)  # a type that nobody can recognise, which the owner named
+    return not head.startswith(_PROGRAMS)  # a type without a signature, which the owner named
 
 
 def _is_text(head: bytes) -> bool:

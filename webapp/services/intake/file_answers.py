@@ -98,7 +98,7 @@ def _fault(field: Field, upload: Upload, rules: Rules) -> str | None:
     return None
 
 
-class Limits(NamedTuple):
+class Accepted(NamedTuple):
     """What a File field accepts, as its control says it: `types` "JPG, PDF", `size` "10 MB", `accept` ".jpg,.pdf"."""
 
     types: str
@@ -107,11 +107,11 @@ class Limits(NamedTuple):
     most: int
 
 
-def limits(field: Field) -> Limits:
+def limits(field: Field) -> Accepted:
     found = uploads.endings(field)
     size = f"{uploads.largest(field) // uploads.MEGABYTE} MB"
     accept = ",".join(f".{ending}" for ending in found)
-    return Limits(", ".join(kinds.shown(found)), size, accept, uploads.most(field))
+    return Accepted(", ".join(kinds.shown(found)), size, accept, uploads.most(field))
 
 
 def refer(files: Iterable[Upload], form_id: str, nonce: str) -> None:

@@ -32,7 +32,7 @@ def _types(typed: str) -> list[str]:
     wrong = next((word for word in found if not kinds.is_known(word)), None)
     if wrong:
         groups = ", ".join(kinds.GROUPS)
-        raise Refused(f"“{wrong}” is neither one of {groups}, nor an ending such as .dwg.", "file_types")
+        raise Refused(f"“{wrong}” is not one of {groups}, and not an ending such as .dwg.", "file_types")
     if len(found) > MOST_TYPES:
         raise Refused(f"List at most {MOST_TYPES} types.", "file_types")
     return list(dict.fromkeys(found)) or list(kinds.USUAL)
