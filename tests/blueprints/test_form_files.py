@@ -596,7 +596,7 @@ def test_only_a_form_with_a_file_field_takes_a_large_body(client: FlaskClient, i
     address, large = f"/f/{interface.public_id}", PDF + b"x" * 400_000
     refused = send(client, interface, cv=part(large, "cv.pdf"))
     assert refused.status_code == 413
-    assert "at most 262 KB" in refused.json["errors"]["_form"][0]
+    assert "at most 256 KB" in refused.json["errors"]["_form"][0]
     cv = ask_for_files(interface, file_megabytes="1")
     assert send(client, interface, cv=part(large, "cv.pdf")).status_code == 201
     assert client.post(address, data={**ADA, "message": "x" * 400_000}).status_code == 413

@@ -18,6 +18,7 @@ from webapp.models import FieldType
 from webapp.services.files import names, uploads
 from webapp.services.files.uploads import Upload
 from webapp.services.intake import published_forms
+from webapp.web.security import MAX_FIELDS
 
 UNREADABLE = "The form could not be read: it is empty, not complete, or has no boundary. Please send it again."
 DRAIN_FOR = 20.0  # seconds
@@ -37,12 +38,12 @@ def read(public_id: str) -> Mapping[str, Sequence[Upload]]:
         form, files = request.form, request.files
     except RequestEntityTooLarge:
         _close(opened)
-        _too_large(usual + more)
+        _too_large(usual + more if more else 0)
     if not form and not files:
         _close(opened)
         abort(400, UNREADABLE)
     if more and sum(len(text.encode("utf-8", "replace")) for texts in form.listvalues() for text in texts) > usual:
-        _too_large(usual)
+        _too_large()
     found = {key: [Upload.of(key, one.filename or "", one.stream) for one in sent] for key, sent in files.lists()}
     # A browser sends an empty part without a name for a control where no file was chosen.
     chosen = {
@@ -82,13 +83,18 @@ def _close(opened: Sequence[IO[bytes]]) -> None:
         stream.close()
 
 
-def _too_large(limit: int) -> NoReturn:
-    """413 in words that say the limit. The rest of the body is read first: a browser that is still sending would show
-    a lost connection instead of them."""
-    ends_at, left = monotonic() + DRAIN_FOR, 4 * current_config.files_max_mb * uploads.MEGABYTE
+def _too_large(limit: int = 0) -> NoReturn:
+    """413, in words that say the limit, if it is not the usual one.
+
+    The rest of the body is read first, within reason: a browser that is still sending would show a lost connection
+    instead of the words.
+    """
+    ends_at, left = monotonic() + DRAIN_FOR, 4 * max(limit, current_app.config["MAX_CONTENT_LENGTH"])
     stream = request.environ["wsgi.input"]
     with contextlib.suppress(OSError):
         while left > 0 and monotonic() < ends_at and (piece := stream.read(PIECE)):
             left -= len(piece)
-    g.too_large = f"This form accepts at most {names.size_words(limit)} at once. Please send less, or smaller files."
+    if limit:
+        most = f"{names.size_words(limit)} in {MAX_FIELDS} fields"
+        g.too_large = f"This form accepts at most {most}. Please send fewer or smaller files."
     raise RequestEntityTooLarge

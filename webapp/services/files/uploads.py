@@ -18,7 +18,7 @@ _PIECE = 256 * 1024
 class Upload:
     """`stream` is None where the bytes were stored by an earlier post of the same form. `name` is cleaned.
 
-    `is_accepted`: its field takes it, so that its bytes are stored, whatever is wrong with the other answers.
+    `is_accepted`: its field takes it, so its bytes are stored, even if another answer is wrong.
     """
 
     field_key: str
