@@ -16,6 +16,8 @@ from webapp.extensions import db
 from webapp.models import Lead, User
 from webapp.services.interfaces import interfaces
 
+HOSTILE = "<img src=x onerror=alert(1)>'\"&{{7*7}}.png"
+
 
 @pytest.fixture
 def public_id(site_app: Flask) -> str:
@@ -37,7 +39,8 @@ def violations(page: object) -> list[str]:
 def test_files_survive_a_correction_and_are_saved_by_people(
     chromium: Browser, site: Site, public_id: str, tmp_path: Path, look: str
 ) -> None:
-    for name, content in (("Lebenslauf für Köln.pdf", PDF), ("work.png", PNG), ("more work.png", PNG + b"2")):
+    wrong: list[str] = []
+    for name, content in (("Lebenslauf für Köln.pdf", PDF), (HOSTILE, PNG), ("more work.png", PNG + b"2")):
         (tmp_path / name).write_bytes(content)
     visitor = chromium.new_context(base_url=site.url, java_script_enabled=False, color_scheme=look)  # type: ignore[arg-type]
     page = visitor.new_page()
@@ -46,7 +49,7 @@ def test_files_survive_a_correction_and_are_saved_by_people(
     page.get_by_label("Email").fill("ada@example")
     page.get_by_label("Message").fill("Hello")
     page.get_by_label("Your CV").set_input_files(tmp_path / "Lebenslauf für Köln.pdf")
-    page.get_by_label("More").set_input_files([tmp_path / "work.png", tmp_path / "more work.png"])
+    page.get_by_label("More").set_input_files([tmp_path / HOSTILE, tmp_path / "more work.png"])
     page.get_by_role("button", name="Send").click()
     kept = page.get_by_label("Keep Lebenslauf für Köln.pdf")
     expect(kept).to_be_checked()
@@ -59,18 +62,19 @@ def test_files_survive_a_correction_and_are_saved_by_people(
     db.session.rollback()
     lead = db.session.scalars(select(Lead).order_by(Lead.id.desc())).first()
     assert lead
-    assert [entry["name"] for entry in lead.fields["your_cv" if "your_cv" in lead.fields else "cv"]] == [
-        "Lebenslauf für Köln.pdf"
-    ]
-    assert [entry["name"] for entry in lead.fields["more"]] == ["work.png"]
+    assert [entry["name"] for entry in lead.fields["cv"]] == ["Lebenslauf für Köln.pdf"]
+    assert [entry["name"] for entry in lead.fields["more"]] == [HOSTILE]
     lead_id = lead.public_id
     db.session.rollback()
 
     people = chromium.new_context(base_url=site.url, color_scheme=look)  # type: ignore[arg-type]
     page = people.new_page()
+    page.on("dialog", lambda dialog: wrong.append(dialog.message))
+    page.on("pageerror", lambda error: wrong.append(str(error)))
     sign_in(page)
     page.goto(f"/leads/{lead_id}")
     assert violations(page) == []
+    expect(page.get_by_role("link", name=HOSTILE)).to_be_visible()
     with page.expect_download() as saved:
         page.get_by_role("link", name="Lebenslauf für Köln.pdf").click()
     assert saved.value.suggested_filename == "Lebenslauf für Köln.pdf"
@@ -80,3 +84,4 @@ def test_files_survive_a_correction_and_are_saved_by_people(
     page.goto(f"/f/{public_id}")
     assert violations(page) == []
     people.close()
+    assert wrong == []
