@@ -10,7 +10,7 @@ from time import monotonic
 from typing import IO, Any, NoReturn, cast
 
 from flask import abort, current_app, g, request
-from werkzeug.exceptions import RequestEntityTooLarge
+from werkzeug.exceptions import NotFound, RequestEntityTooLarge
 from werkzeug.formparser import default_stream_factory
 
 from webapp.config import current_config
@@ -59,7 +59,11 @@ def _for_files(public_id: str, usual: int) -> int:
     form = published_forms.cached(public_id)
     is_small = request.content_length is not None and request.content_length <= usual
     if form is None or not is_small:
-        form = published_forms.get(public_id)
+        try:
+            form = published_forms.get(public_id)
+        except NotFound:
+            drain()
+            raise
     if form.interface.closed_at:
         return 0
     asked = [field for field in form.interface.fields if field.type == FieldType.FILE]
@@ -84,17 +88,19 @@ def _close(opened: Sequence[IO[bytes]]) -> None:
 
 
 def _too_large(limit: int = 0) -> NoReturn:
-    """413, in words that say the limit, if it is not the usual one.
+    """413, in words that say the limit, if it is not the usual one."""
+    drain(limit)
+    if limit:
+        most = f"{names.size_words(limit)} in {MAX_FIELDS} fields"
+        g.too_large = f"This form accepts at most {most}. Please send fewer or smaller files."
+    raise RequestEntityTooLarge
 
-    The rest of the body is read first, within reason: a browser that is still sending would show a lost connection
-    instead of the words.
-    """
+
+def drain(limit: int = 0) -> None:
+    """Reads the rest of the body and drops it, up to four times the limit: a browser that is still sending would show a
+    lost connection instead of our answer."""
     ends_at, left = monotonic() + DRAIN_FOR, 4 * max(limit, current_app.config["MAX_CONTENT_LENGTH"])
     stream = request.environ["wsgi.input"]
     with contextlib.suppress(OSError):
         while left > 0 and monotonic() < ends_at and (piece := stream.read(PIECE)):
             left -= len(piece)
-    if limit:
-        most = f"{names.size_words(limit)} in {MAX_FIELDS} fields"
-        g.too_large = f"This form accepts at most {most}. Please send fewer or smaller files."
-    raise RequestEntityTooLarge

@@ -95,6 +95,7 @@ def submit(public_id: str) -> Answer:
     """Captures a lead. The body is read first, so that no transaction is open while a slow client sends it."""
     wait = form_limit.seconds_to_wait(public_id, network())
     if wait:
+        form_uploads.drain()
         raise TooManyRequests(retry_after=wait)
     try:
         result = submissions.submit(public_id, _post(public_id))
