@@ -13,6 +13,7 @@ from webapp.config import Config
 from webapp.db import transactions
 from webapp.db.write_turns import GroupCommit
 from webapp.delivery.rings import Bell, Queues
+from webapp.services.files.storage import FileStore
 from webapp.services.intake import capture
 from webapp.web import error_pages, filters, htmx, roles, security
 from webapp.web.limits import FormLimit
@@ -69,6 +70,7 @@ def _parts(app: Flask, config: Config) -> dict[str, object]:
             "leadhook_bell": Bell(),
             "leadhook_captures": GroupCommit(capture.capture, transactions.transaction, begin),
             "leadhook_published_forms": {},
+            "leadhook_file_store": FileStore(config),
             "leadhook_form_limit": FormLimit(config.form_rate_limit),
             "leadhook_reports": Lock(),
         }

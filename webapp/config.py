@@ -68,6 +68,12 @@ class Config:
     report_window: tuple[float, ...]
     form_rate_limit: str
     form_minimum_time: float
+    files_bucket: str | None  # None: files are kept in `home`
+    files_endpoint: str | None
+    files_region: str | None
+    files_access_key: str | None = field(repr=False)
+    files_secret_key: str | None = field(repr=False)
+    files_max_mb: int
     worker_processes: int
     worker_slots: int
 
@@ -123,6 +129,12 @@ class _Reader:
             report_window=self.read("REPORT_WINDOW", REPORT_WINDOW, values.seconds_list),
             form_rate_limit=self.read("FORM_RATE_LIMIT", "30 per minute", values.rate_limit, keep_empty=True),
             form_minimum_time=self.read("FORM_MINIMUM_TIME", "0.3", values.seconds_or_none),
+            files_bucket=self.read("FILES_BUCKET", "", values.bucket) or None,
+            files_endpoint=self.read("FILES_ENDPOINT", "", values.endpoint) or None,
+            files_region=self.text("FILES_REGION"),
+            files_access_key=self.text("FILES_ACCESS_KEY"),
+            files_secret_key=self.text("FILES_SECRET_KEY"),
+            files_max_mb=self.read("FILES_MAX_MB", "50", values.megabytes),
             worker_processes=self.read("WORKER_PROCESSES", str(os.cpu_count() or 1), values.at_least_one),
             worker_slots=self.read("WORKER_SLOTS", "128", values.at_least_one),
         )
@@ -182,6 +194,7 @@ class _Reader:
         connect, deadline = found["connect_timeout"], found["deadline"]
         if connect is not None and deadline is not None and connect > deadline:
             self.mistakes.append("WEBHOOK_CONNECT_TIMEOUT: cannot be longer than WEBHOOK_DEADLINE")
+        self.mistakes += values.storage_mistakes(found)
         if found["port"] is not None and found["port"] == found["receiver_port"]:
             self.mistakes.append("RECEIVER_PORT: cannot be the same as PORT")
 

@@ -1,9 +1,12 @@
 """Parsers for values in the environment: each returns the parsed value, or raises ValueError with the reason."""
 
+import re
 import ssl
+from collections.abc import Mapping
 from email.utils import parseaddr
 from ipaddress import IPv4Network, IPv6Network, ip_network
 from pathlib import Path
+from typing import Any
 from urllib.parse import urlsplit
 
 from cryptography.fernet import Fernet
@@ -108,6 +111,34 @@ def public_url(text: str) -> str:
         raise ValueError(f"a part of the host in {text!r} is longer than 63 characters")
     text = _in_ascii(text, parts.netloc.partition(":")[0])
     return text.rstrip("/")
+
+
+def bucket(text: str) -> str:
+    if text and not re.fullmatch(r"[a-z0-9][a-z0-9._-]{1,61}[a-z0-9]", text):
+        raise ValueError(f"{text!r} is not the name of a bucket, such as leadhook-files")
+    return text
+
+
+def endpoint(text: str) -> str:
+    """The address of an S3-compatible server, such as https://s3.example.com; empty for AWS."""
+    return public_url(text) if text else ""
+
+
+def megabytes(text: str) -> int:
+    if not 1 <= count(text) <= 2000:
+        raise ValueError("must be from 1 to 2000, in megabytes")
+    return int(text)
+
+
+def storage_mistakes(found: Mapping[str, Any]) -> list[str]:
+    """What is wrong with the names FILES_… together."""
+    given = {name for name in ("endpoint", "region", "access_key", "secret_key") if found[f"files_{name}"]}
+    if given and not found["files_bucket"]:
+        names = ", ".join(sorted(f"FILES_{name.upper()}" for name in given))
+        return [f"FILES_BUCKET: must be given if {names} is set"]
+    if len(given & {"access_key", "secret_key"}) == 1:
+        return ["FILES_ACCESS_KEY, FILES_SECRET_KEY: give both or neither"]
+    return []
 
 
 def has_good_port(url: str) -> bool:

@@ -23,6 +23,10 @@ def message_id() -> str:
     return f"msg_{ulid()}"
 
 
+def file_id() -> str:
+    return f"file_{ulid()}"
+
+
 def attempt_id() -> str:
     return f"att_{ulid()}"
 

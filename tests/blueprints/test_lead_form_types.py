@@ -30,6 +30,7 @@ ANSWERS: dict[str, Any] = {
     "number": "12.50",
     "date": "2027-03-31",
     "url": "example.com/path",
+    "file": "",  # files have tests of their own: tests/blueprints/test_form_files.py
     "hidden": "spring",
     "consent": "v1",
 }
@@ -39,9 +40,10 @@ KEPT = ANSWERS | {
     "checkboxes": ["Red", "Blue, light"],
     "number": 12.5,
     "url": "https://example.com/path",
+    "file": [],
     "consent": True,
 }
-EMPTY = {"checkboxes": [], "number": None, "consent": False, "hidden": "plain"}
+EMPTY = {"checkboxes": [], "file": [], "number": None, "consent": False, "hidden": "plain"}
 
 
 @pytest.fixture
@@ -94,7 +96,7 @@ def test_each_type_is_stored_delivered_mailed_and_exported_in_its_own_way(
     header, _, row = "".join(lead_export.lines(Filter.of(every.account_id))).partition("\r\n")
     assert ",checkboxes,number," in header
     assert "heading" not in header
-    assert '"Red; Blue, light",12.5,2027-03-31,https://example.com/path,spring,Yes' in row
+    assert '"Red; Blue, light",12.5,2027-03-31,https://example.com/path,,spring,Yes' in row
 
     page = signed_in.get(f"/leads/{lead.public_id}").text
     for words in ("Red, Blue, light", 'href="https://example.com/path"', "I agree to [this]", "version 1", "Given"):
@@ -199,7 +201,7 @@ def test_every_visible_text_can_be_changed(client: FlaskClient, every: Interface
         interfaces.update_texts(every, {**ours, "fine_print": "", "choose": "  "})
         interfaces.update_general(every, name="Kontakt", introduction="", thank_you="Danke", language="he")
     page = client.post(f"/f/{every.public_id}", data={}).text
-    for words in ("Absenden", "11 Antworten fehlen", "The text fehlt.", "Choose…", '<html lang="he" dir="rtl"', ">*<"):
+    for words in ("Absenden", "12 Antworten fehlen", "The text fehlt.", "Choose…", '<html lang="he" dir="rtl"', ">*<"):
         assert words in page
     assert "Your answers go to" not in page
 

@@ -23,7 +23,7 @@ INTERFACES = (
 FIELDS = "index new edit move confirm_remove remove bring_back add_undeclared preview"
 KEYS = "index new rotate revoke_previous confirm_revoke revoke"
 ALLOWED: dict[str, set[str]] = {
-    "leads-only": {*OWN.split(), *(f"leads.{name}" for name in LEADS.split())},
+    "leads-only": {*OWN.split(), *(f"leads.{name}" for name in LEADS.split()), "files.of_lead"},
     "editor": {
         *(f"interfaces.{name}" for name in INTERFACES.split()),
         *(f"fields.{name}" for name in FIELDS.split()),

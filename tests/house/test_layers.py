@@ -18,9 +18,10 @@ FORBIDDEN = {
     "webapp/forms": ("webapp.delivery", "webapp.web", *OUTER),
     "webapp/jobs.py": ("flask", "sqlalchemy", "webapp.models", "webapp.forms", "webapp.blueprints", "webapp.webhooks"),
 }
-# They send mail between two short transactions, write each webhook's reports in one, or delete a few leads at
-# a time: only they know where a transaction ends.
+# They send mail or store files between two short transactions, write each webhook's reports in one, or delete a few
+# leads at a time: only they know where a transaction ends.
 OPEN_TRANSACTIONS = {
+    "webapp.services.files.stored",
     "webapp.services.leads.forgetting",
     "webapp.services.mail.mails",
     "webapp.services.reports.reports",

@@ -14,6 +14,7 @@ PUBLIC = {
     "docs.error_report",
     "docs.error_reports",
     "docs.webhooks",
+    "files.download",  # the holder of a link
     "health.alive",
     "health.metrics",  # the operator's, or this machine's: it looks for itself
     "health.ready",

@@ -274,3 +274,37 @@ def test_the_socket_is_elsewhere_if_the_home_path_is_too_long(tmp_path: Path) ->
 def test_a_new_home_directory_is_private(tmp_path: Path) -> None:
     load(tmp_path / "home")
     assert stat.S_IMODE((tmp_path / "home").stat().st_mode) == 0o700
+
+
+BUCKET = {"FILES_BUCKET": "leadhook-files", "FILES_REGION": "eu-central-1"}
+
+
+def test_files_are_in_the_home_or_in_a_bucket(tmp_path: Path) -> None:
+    assert (load(tmp_path).files_bucket, load(tmp_path).files_max_mb) == (None, 50)
+    secret = tmp_path / "secret"
+    secret.write_text("shh\n")
+    keys = {"FILES_ACCESS_KEY": "ours", "FILES_SECRET_KEY_FILE": str(secret)}
+    config = load(tmp_path, **BUCKET, **keys, FILES_ENDPOINT="https://s3.example.com/", FILES_MAX_MB="5")
+    assert (config.files_bucket, config.files_endpoint) == ("leadhook-files", "https://s3.example.com")
+    assert (config.files_secret_key, config.files_max_mb) == ("shh", 5)
+    assert "shh" not in repr(config)
+
+
+@pytest.mark.parametrize(
+    ("environ", "mistake"),
+    [
+        ({"FILES_BUCKET": "Not A Bucket"}, "FILES_BUCKET: 'Not A Bucket' is not the name of a bucket"),
+        ({**BUCKET, "FILES_ENDPOINT": "s3.example.com"}, "FILES_ENDPOINT: 's3.example.com' is not an address"),
+        ({"FILES_REGION": "eu"}, "FILES_BUCKET: must be given if FILES_REGION is set"),
+        ({"FILES_SECRET_KEY": "shh"}, "FILES_BUCKET: must be given if FILES_SECRET_KEY is set"),
+        ({**BUCKET, "FILES_ACCESS_KEY": "ours"}, "FILES_ACCESS_KEY, FILES_SECRET_KEY: give both or neither"),
+        ({"FILES_MAX_MB": "0"}, "FILES_MAX_MB: must be from 1 to 2000, in megabytes"),
+        ({"FILES_MAX_MB": "2.5"}, "FILES_MAX_MB: '2.5' is not a whole number of 0 or more"),
+    ],
+)
+def test_a_mistake_in_the_names_of_files_is_reported_with_the_others(
+    tmp_path: Path, environ: dict[str, str], mistake: str
+) -> None:
+    first, other = sorted(mistakes(tmp_path, PORT="x", **environ))
+    assert first.startswith(mistake)
+    assert other.startswith("PORT:")

@@ -12,6 +12,7 @@ def init_app(app: Flask) -> None:
         docs,
         embedding,
         fields,
+        files,
         health,
         interface_mails,
         interfaces,
@@ -29,5 +30,5 @@ def init_app(app: Flask) -> None:
 
     people = (auth, passwords, profile, api_keys, users, invitations, audit_log)
     tabs = (interfaces, fields, interface_mails, privacy, embedding)
-    for module in (*people, *tabs, leads, lead_form, loader, mailbox, docs, queue, health):
+    for module in (*people, *tabs, leads, files, lead_form, loader, mailbox, docs, queue, health):
         app.register_blueprint(module.blueprint)

@@ -11,6 +11,7 @@ from webapp.forms.field import FieldForm
 from webapp.forms.rules import add_refusal
 from webapp.models import FieldType, Interface
 from webapp.services.errors import Refused
+from webapp.services.files.kinds import USUAL
 from webapp.services.intake.answers import LeadForm, rules_of
 from webapp.services.interfaces import fields, form_look, interface_list, interfaces
 from webapp.services.interfaces.field_types import FILLED_IN, KINDS, PRESETS
@@ -149,6 +150,8 @@ def _wanted(word: str) -> tuple[FieldType, dict[str, Any]]:
     if word not in set(FieldType):
         raise NotFound
     kind = FieldType(word)
+    if kind == FieldType.FILE:
+        return kind, {"label": "", "file_types": "\n".join(USUAL), "file_count": "1", "file_megabytes": "10"}
     is_wide = kind in (FieldType.LONG_TEXT, FieldType.RADIO, FieldType.CHECKBOXES)
     label = "Email" if kind == FieldType.EMAIL else ""
     return kind, {"half": not is_wide, "label": label, "autocomplete": FILLED_IN.get(kind, "")}

@@ -15,7 +15,7 @@ import structlog
 from flask import Blueprint, Response, abort, g, jsonify, make_response, redirect, request, url_for
 from werkzeug.exceptions import HTTPException, MethodNotAllowed, TooManyRequests
 
-from webapp.blueprints import foreign_text, form_pages
+from webapp.blueprints import foreign_text, form_pages, form_uploads
 from webapp.blueprints.form_pages import Answer
 from webapp.config import current_config
 from webapp.extensions import csrf, db
@@ -28,7 +28,7 @@ from webapp.services.intake.submissions import Captured, Declined, DeclineReason
 from webapp.services.interfaces import form_look, form_texts
 from webapp.web.error_pages import http_error
 from webapp.web.limits import form_limit, network
-from webapp.web.security import MAX_FIELDS, cross_site, public, takes_json
+from webapp.web.security import MAX_FIELDS, cross_site, public, takes_files, takes_json
 
 blueprint = Blueprint("lead_form", __name__)
 blueprint.after_request(form_pages.set_headers)
@@ -51,6 +51,7 @@ WORDS = {
     415: ("That could not be read", "Send the answers form-encoded, as multipart/form-data or as JSON."),
     429: ("One moment, please", "Too much was sent from your network just now. Go back, wait a minute and try again."),
     500: ("That was not sent", "Your answers could not be stored just now. Go back and send them again in a moment."),
+    503: ("That was not sent", "Your files could not be stored just now. Go back and send them again in a moment."),
 }
 
 
@@ -103,14 +104,16 @@ def logo(public_id: str, name: str) -> Response:
 @public
 @cross_site
 @takes_json
+@takes_files
 @csrf.exempt  # type: ignore[untyped-decorator]
 def submit(public_id: str) -> Answer:
     """Captures a lead. The body is read first, so that no transaction is open while a slow client sends it."""
     wait = form_limit.seconds_to_wait(public_id, network())
     if wait:
+        form_uploads.drain()
         raise TooManyRequests(retry_after=wait)
     try:
-        result = submissions.submit(public_id, _post())
+        result = submissions.submit(public_id, _post(public_id))
     except Exception:
         if form := published_forms.cached(public_id):
             _noted(form)  # the page of an error has the headers of the form too
@@ -131,8 +134,9 @@ def _noted(form: PublishedForm) -> Interface:
     return form.interface
 
 
-def _post() -> Post:
+def _post(public_id: str) -> Post:
     page, referrer = _where_from()
+    files = form_uploads.read(public_id) if request.mimetype == "multipart/form-data" else None
     values, repeated = _posted()
     return Post(
         values=values,
@@ -145,6 +149,7 @@ def _post() -> Post:
         ip=request.remote_addr,
         user_agent=request.user_agent.string,
         key=_key(),
+        files=files,
     )
 
 
@@ -236,7 +241,8 @@ def _thanks(captured: Captured) -> Answer:
         words = form_texts.of(interface)
         return form_pages.declined(403, words["blocked_title"], words["blocked"])
     if form_pages.wants_json():
-        return jsonify(id=captured.lead_id), 201
+        more = {"undeclared_files": captured.undeclared_files} if captured.undeclared_files else {}
+        return jsonify(id=captured.lead_id, **more), 201
     # A redirect, so that reloading the thank-you page or going back to it does not send the form again.
     if form_pages.is_framed():
         return redirect(form_pages.thank_you_in_frame(interface, captured.lead_id), 303)
@@ -272,6 +278,8 @@ def _declined(error: HTTPException) -> Answer:
     title, words = WORDS.get(code, (error.name, error.description or ""))
     if code in (400, 422):
         words = error.description or words
+    elif code == 413:
+        words = g.get("too_large") or words
     answer = make_response(form_pages.declined(code, title, words))
     if isinstance(error, TooManyRequests):
         answer.headers["Retry-After"] = str(error.retry_after)

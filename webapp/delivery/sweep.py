@@ -21,6 +21,7 @@ from webapp.extensions import db
 from webapp.models import (
     AutoresponseCount,
     Delivery,
+    File,
     Interface,
     Lead,
     Mail,
@@ -152,4 +153,5 @@ def _may_forget(connection: Connection) -> bool:
     keeps = exists().where(Interface.retention_days.is_not(None))
     blanks = exists().where(text("leads.blank_due")).select_from(Lead)  # the exact text of the partial index
     counts = select(AutoresponseCount.interface_id).exists()
-    return bool(connection.execute(select(or_(keeps, blanks, counts))).scalar_one())
+    loose = exists().where(File.lead_id.is_(None)).select_from(File)  # they wait for a lead, or to be deleted
+    return bool(connection.execute(select(or_(keeps, blanks, counts, loose))).scalar_one())

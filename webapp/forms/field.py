@@ -32,6 +32,10 @@ class FieldForm(FlaskForm):  # type: ignore[misc]  # Flask-WTF has no types
     minimum = StringField("At least", render_kw=PLAIN)
     maximum = StringField("At most", render_kw=PLAIN)
     autocomplete = SelectField("Browsers fill in", choices=TOKENS, validate_choice=False)
+    file_types = TextAreaField("Accepted files", render_kw={"rows": 4})
+    file_count = StringField("Most files", render_kw={**PLAIN, "inputmode": "numeric", "maxlength": 2})
+    file_megabytes = StringField("Largest file, in MB", render_kw={**PLAIN, "inputmode": "numeric", "maxlength": 4})
+    file_link_days = StringField("Days its link works", render_kw={**PLAIN, "inputmode": "numeric", "maxlength": 4})
     help = TextAreaField("Help text", render_kw={"rows": 2, "maxlength": 500})
     required = BooleanField("Required")
     half = BooleanField("Half width")
@@ -42,7 +46,7 @@ class FieldForm(FlaskForm):  # type: ignore[misc]  # Flask-WTF has no types
         data = initial
         if field:
             data = {name: getattr(field, name) for name in _names() if hasattr(field, name)}
-            data["options"] = "\n".join(field.options)
+            data["options"], data["file_types"] = "\n".join(field.options), "\n".join(field.file_types or [])
             if kind == FieldType.NUMBER:
                 limits = {name: data[name] for name in ("default", "minimum", "maximum") if data[name]}
                 data |= {name: numbers.written(each, field.interface.language) for name, each in limits.items()}

@@ -7,6 +7,7 @@ from webapp.models.autoresponse import AutoresponseCount
 from webapp.models.base import Base
 from webapp.models.delivery import Attempt, Delivery, DeliveryState, Reason
 from webapp.models.field import Field, FieldType
+from webapp.models.file import File
 from webapp.models.interface import Corners, Interface, IpAddresses, Logo, Scheme
 from webapp.models.invitation import Invitation
 from webapp.models.lead import Lead, LeadLogEntry
@@ -31,6 +32,7 @@ __all__ = [
     "DeliveryState",
     "Field",
     "FieldType",
+    "File",
     "Interface",
     "Invitation",
     "IpAddresses",

@@ -3,7 +3,7 @@
 from datetime import datetime
 from enum import StrEnum
 
-from sqlalchemy import ForeignKey, String, Text, UniqueConstraint
+from sqlalchemy import JSON, ForeignKey, String, Text, UniqueConstraint
 from sqlalchemy.orm import Mapped, mapped_column, relationship
 
 from webapp.clock import utcnow
@@ -22,6 +22,7 @@ class FieldType(StrEnum):
     NUMBER = "number"
     DATE = "date"
     URL = "url"
+    FILE = "file"
     HIDDEN = "hidden"
     CONSENT = "consent"
     HEADING = "heading"
@@ -51,6 +52,12 @@ class Field(Base):
     statement: Mapped[str] = mapped_column(Text, default="")  # the text that a consent agrees to
     version: Mapped[int] = mapped_column(default=1)  # of the statement
     sent_as: Mapped[str | None] = mapped_column(String(200))  # another name under which posts send it
+    # Of a file: what may be added, each a group of services/files/kinds.py or an ending such as ".dwg"; how large each
+    # may be, and how many; and for how many days the link in the payload works, None: as long as the lead is kept.
+    file_types: Mapped[list[str] | None] = mapped_column(JSON(none_as_null=True))
+    file_megabytes: Mapped[int | None]
+    file_count: Mapped[int | None]
+    file_link_days: Mapped[int | None]
     created_at: Mapped[datetime] = mapped_column(default=utcnow)
     removed_at: Mapped[datetime | None]
 

@@ -8,6 +8,8 @@ from flask import Flask
 
 from webapp import text
 from webapp.clock import moment, utc, utcnow
+from webapp.services.files.names import size_words
+from webapp.services.intake import file_answers
 from webapp.services.interfaces import field_types, form_texts, statements
 
 RIGHT_TO_LEFT = ("ar", "dv", "fa", "he", "ku", "ps", "sd", "ug", "ur", "yi")
@@ -25,6 +27,8 @@ def init_app(app: Flask) -> None:
         duration=duration,
         age=age,
         bare_url=bare_url,
+        size=size_words,
+        file_limits=file_answers.limits,
         shown=field_types.shown,
         statement=statements.parts,
         fill=form_texts.fill,

@@ -28,6 +28,7 @@ TABLE: dict[str, frozenset[str]] = {
     "leads.csv": EVERYONE,
     "leads.show": EVERYONE,
     "leads.row": EVERYONE,
+    "files.of_lead": EVERYONE,
     "leads.retry": EVERYONE,
     "leads.not_spam": EVERYONE,
     "leads.retry_ticked": EVERYONE,

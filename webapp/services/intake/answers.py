@@ -7,12 +7,12 @@ Every text that leaves here was cleaned by `clean`.
 import dataclasses
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from datetime import datetime
 from typing import Any
 
-from webapp.clock import utcnow
 from webapp.models import Field, FieldType, Interface
-from webapp.services.intake import contact_details, other_values
+from webapp.services.files.uploads import Upload
+from webapp.services.intake import consents, contact_details, file_answers, other_values
+from webapp.services.intake.file_answers import NO_FILES, PostedFiles
 from webapp.services.intake.rules import InvalidAnswer, JsonNumber, Read, Rules
 from webapp.services.interfaces import dates, form_texts, numbers
 from webapp.services.interfaces.field_types import CHOICES
@@ -31,7 +31,7 @@ class Answer:
     """One field and its answer: `value` and `ticked` are what the control shows, `kept` is what is stored.
 
     `typed` is what was typed, where another value is stored. `mark` is what a receiver must know about the value:
-    UNPARSED or CUT (see rules.py).
+    UNPARSED or CUT (see rules.py). `files` are those that a File field has, each with a reference if it is shown again.
     """
 
     field: Field
@@ -40,6 +40,7 @@ class Answer:
     kept: object = ""
     typed: str | None = None
     mark: str | None = None
+    files: Sequence[Upload] = ()
     errors: list[str] = dataclasses.field(default_factory=list)
 
     @property
@@ -79,6 +80,7 @@ class LeadForm:
         *,
         repeated: Mapping[str, Sequence[str]] | None = None,
         hidden: Mapping[str, str] | None = None,
+        files: PostedFiles = NO_FILES,
         rules: Rules | None = None,
     ) -> None:
         """`sent` holds what was posted, by field key: text, or JSON's types. Without it the form is empty and valid.
@@ -91,7 +93,7 @@ class LeadForm:
         for answer in self.answers:
             _begin(answer, hidden or {}, self.rules)
             if sent is not None:
-                _validate(answer, sent, repeated or {}, self.rules)
+                _validate(answer, sent, repeated or {}, files, self.rules)
 
     @classmethod
     def of(cls, interface: Interface, sent: Mapping[str, object] | None = None, **more: Any) -> "LeadForm":
@@ -122,6 +124,19 @@ class LeadForm:
         return {answer.key: answer.mark for answer in self.answers if answer.mark}
 
     @property
+    def takes_files(self) -> bool:
+        return any(answer.field.type == FieldType.FILE for answer in self.answers)
+
+    @property
+    def files(self) -> list[Upload]:
+        return [upload for answer in self.answers for upload in answer.files]
+
+    @property
+    def identity(self) -> dict[str, Any]:
+        """As `values`, but equal for the same files, whose links differ each time."""
+        return self.values | {a.key: [file.identity for file in a.files] for a in self.answers if a.files}
+
+    @property
     def errors(self) -> dict[str, list[str]]:
         """Sentences by field key, only for fields with an invalid answer; "_form": about the form as a whole."""
         of_form = {"_form": [self.fault]} if self.fault else {}
@@ -135,6 +150,8 @@ def _begin(answer: Answer, hidden: Mapping[str, str], rules: Rules) -> None:
         answer.ticked, answer.kept = (field.default or "").splitlines(), []
     elif kind == FieldType.CONSENT:
         answer.kept = False
+    elif kind == FieldType.FILE:
+        answer.kept = []
     elif kind == FieldType.HIDDEN:
         answer.value = clean(hidden.get(field.key) or field.default or "", multiline=True)
     elif kind == FieldType.NUMBER and field.default:
@@ -143,11 +160,21 @@ def _begin(answer: Answer, hidden: Mapping[str, str], rules: Rules) -> None:
         answer.value = field.default or ""
 
 
-def _validate(answer: Answer, sent: Mapping[str, object], repeated: Mapping[str, Sequence[str]], rules: Rules) -> None:
+def _validate(
+    answer: Answer,
+    sent: Mapping[str, object],
+    repeated: Mapping[str, Sequence[str]],
+    files: PostedFiles,
+    rules: Rules,
+) -> None:
     """Fills in the value to store or the errors; an invalid value stays in its control, to be corrected."""
     field, kind = answer.field, answer.field.type
     if kind == FieldType.HEADING:
         answer.kept = answer.value
+        return
+    if kind == FieldType.FILE:
+        answer.files, wrong = file_answers.read(field, sent.get(field.key), files, rules)
+        answer.kept, answer.errors = [file.entry for file in answer.files], [wrong] if wrong else []
         return
     try:
         if kind == FieldType.HIDDEN:
@@ -182,8 +209,8 @@ def _validate_hidden(answer: Answer, sent: Mapping[str, object]) -> None:
 
 
 def _validate_consent(answer: Answer, sent: Sequence[str], rules: Rules) -> None:
-    answer.kept = other_values.consent(answer.field, sent, rules)
-    answer.typed = None if other_values.is_plain_answer(sent) else sent[-1][:LONG]
+    answer.kept = consents.read(answer.field, sent, rules)
+    answer.typed = None if consents.is_plain_answer(sent) else sent[-1][:LONG]
 
 
 def _typed(text: str, kept: object) -> str | None:
@@ -262,25 +289,3 @@ _READERS: Mapping[FieldType, Callable[[Field, str, Rules], Read]] = {
     FieldType.URL: other_values.url,
 }
 READ = frozenset(_READERS) - CHOICES  # the types whose value may be written in several ways
-
-
-def consents_given(
-    fields: Iterable[Field], values: Mapping[str, object], page: str | None, at: datetime | None = None
-) -> list[Any]:
-    """One entry for each consent among the fields, given or not: key, text, version, given, at (UTC), page or None.
-
-    `text` is the statement as it is set, links included, so that what the visitor read can be shown again.
-    """
-    moment = (at or utcnow()).replace(tzinfo=None).isoformat(timespec="milliseconds") + "Z"
-    return [
-        {
-            "key": field.key,
-            "text": field.statement or field.label,
-            "version": field.version or 1,
-            "given": values.get(field.key) is True,
-            "at": moment,
-            "page": page,
-        }
-        for field in fields
-        if field.type == FieldType.CONSENT
-    ]

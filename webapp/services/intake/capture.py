@@ -21,6 +21,7 @@ from webapp.extensions import db
 from webapp.ids import lead_id, message_id
 from webapp.models import Account, Delivery, DeliveryState, Field, FieldType, Interface, Lead, Webhook, WebhookState
 from webapp.per_app import per_app
+from webapp.services.files import stored as stored_files
 from webapp.services.intake import idempotency
 from webapp.services.intake.published_forms import VERSION, PublishedForm
 from webapp.services.interfaces import interface_mails
@@ -52,6 +53,7 @@ class NewLead:
     spam: str | None = None
     test: bool = False
     anonymise_after_delivery: bool = False
+    files: Sequence[str] = ()  # public ids of stored files, which become the lead's; not a column
     public_id: str = dataclasses.field(default_factory=lead_id)
     received_at: datetime = dataclasses.field(default_factory=utcnow)
 
@@ -62,7 +64,7 @@ class NewLead:
         return {**values, "fields": dict(self.fields), "source": dict(self.source), "consents": list(self.consents)}
 
 
-LEAD_COLUMNS = tuple(field.name for field in dataclasses.fields(NewLead))
+LEAD_COLUMNS = tuple(field.name for field in dataclasses.fields(NewLead) if field.name != "files")
 
 
 class Submission(NamedTuple):
@@ -81,6 +83,7 @@ def new_lead(
     marks: Mapping[str, str] | None = None,
     undeclared: Mapping[str, Any] | None = None,
     consents: Sequence[Any] = (),
+    files: Sequence[str] = (),
     nonce: str | None = None,
     content_digest: str | None = None,
     spam: str | None = None,
@@ -101,6 +104,7 @@ def new_lead(
         marks=marks or None,
         undeclared=undeclared or None,
         consents=consents,
+        files=files,
         nonce=nonce,
         content_digest=content_digest,
         spam=spam,
@@ -122,7 +126,8 @@ def submit(submission: Submission) -> str | None:
 def capture(submissions: Sequence[Submission]) -> list[str | None]:
     """Stores the leads of these submissions in the current transaction; returns their public ids.
 
-    None for a lead whose nonce is stored already, or whose form changed since it was accepted.
+    None for a lead whose nonce is stored already, or whose form changed since it was accepted. FilesGone for one whose
+    files cannot be given to it.
     """
     wanted = [submission for submission in submissions if submission.lead.spam is None]
     promised = [
@@ -135,6 +140,8 @@ def capture(submissions: Sequence[Submission]) -> list[str | None]:
         idempotency.release(with_key)
     rows = [{**lead.columns, **_version_values(form)} for form, lead in submissions]
     stored = _insert(rows, promised)
+    if any(lead.files for _, lead in submissions):
+        stored_files.attach({lead.public_id: lead.files for _, lead in submissions if lead.public_id in stored})
     for webhook_id in {row["webhook_id"] for row in promised if row["public_id"] in stored and _is_pending(row)}:
         ring(webhook_id)
     _write_mails([submission for submission in wanted if submission.lead.public_id in stored])

@@ -55,8 +55,15 @@ def key_of(header: str) -> str:
     return key
 
 
-def keyed(interface_id: int, key: str, values: Mapping[str, Any], repeated: Mapping[str, Sequence[str]]) -> Keyed:
-    """The content is every answer that was sent, of a field or not, under the name it was sent with.
+def keyed(
+    interface_id: int,
+    key: str,
+    values: Mapping[str, Any],
+    repeated: Mapping[str, Sequence[str]],
+    files: Sequence[Any] = (),
+) -> Keyed:
+    """The content is every answer that was sent, of a field or not, under the name it was sent with, and what tells
+    each of the `files` from others.
 
     Not what was sent about the visitor's way here or the form's token: a program may make these anew for each try.
     """
@@ -65,7 +72,7 @@ def keyed(interface_id: int, key: str, values: Mapping[str, Any], repeated: Mapp
         for name, value in values.items()
         if name not in undeclared.OURS
     }
-    return Keyed(_digest("key", interface_id, key), _digest("content", interface_id, key, content))
+    return Keyed(_digest("key", interface_id, key), _digest("content", interface_id, key, content, *files))
 
 
 def release(nonces: Sequence[str]) -> None:

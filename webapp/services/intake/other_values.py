@@ -1,4 +1,4 @@
-"""Options, numbers, dates, web addresses, consents and hidden values: read from text."""
+"""Options, numbers, dates, web addresses and hidden values: read from text."""
 
 import json
 import re
@@ -14,10 +14,6 @@ LONGEST_HIDDEN = 20_000  # characters
 CUT_SIGN = "… (cut)"  # the end of a hidden value that was cut, here or by embed.js
 
 _SCHEME = re.compile(r"(?:[a-z][a-z0-9+.-]*://|(?:javascript|data|mailto|tel):)", re.IGNORECASE)
-_YES = frozenset({"true", "on", "yes", "1", "checked"})
-_NO = frozenset({"", "false", "off", "no", "0"})
-# What ASP.NET sends for a box that is ticked: its hidden "false" comes after the box.
-_TICKED_BEFORE_FALSE = ["true", "false"]
 
 
 def choice(field: Field, typed: str, rules: Rules) -> Read:
@@ -33,27 +29,6 @@ def ticked(field: Field, typed: Sequence[str], rules: Rules) -> list[str]:
     if field.required and not typed:
         raise rules.invalid("needed", field)
     return [option for option in field.options or [] if option in typed]
-
-
-def consent(field: Field, sent: Sequence[str], rules: Rules) -> bool:
-    """Whether consent was given: only by one of the yes-values that docs/forms.md names. The last value sent counts.
-
-    Our page sends the version of the words it showed; another version is asked again.
-    """
-    words = [each.lower() for each in sent]
-    last = words[-1] if words and words != _TICKED_BEFORE_FALSE else "true" if words else ""
-    current = f"v{field.version or 1}"
-    if re.fullmatch(r"v\d+", last) and last != current:
-        raise rules.invalid("consent_changed", field)
-    is_given = last in _YES or last == current
-    if field.required and not is_given:
-        raise rules.invalid("consent", field)
-    return is_given
-
-
-def is_plain_answer(sent: Sequence[str]) -> bool:
-    """Whether a consent's last value is a plain yes or no, which says no more than true or false."""
-    return not sent or sent[-1].lower() in _YES | _NO or bool(re.fullmatch(r"v\d+", sent[-1].lower()))
 
 
 def number(field: Field, typed: str, rules: Rules) -> Read:

@@ -14,6 +14,7 @@ from typing import Any, NamedTuple
 from webapp.models import FieldType, Interface
 from webapp.services.intake import visitor
 from webapp.services.intake.answers import clean
+from webapp.services.intake.file_answers import REFERENCE
 from webapp.services.intake.rules import JsonNumber
 from webapp.webhooks.payload import TRACKED
 
@@ -69,10 +70,12 @@ def sort(
     repeated: Mapping[str, Sequence[str]],
     known: frozenset[str],
     others: Mapping[str, str],
+    files: Mapping[str, Any],
 ) -> Sorted:
     """Finds the undeclared answers of a post, in the order they came, and gives renamed ones to their fields.
 
     If a field's key and its other name are both sent, the key counts, and the other is an undeclared answer.
+    `files` are those that no field asks for, by name, each as `file_entry` or a list of these.
     """
     values, repeated = dict(values), dict(repeated)
     for name, key in others.items():
@@ -80,8 +83,9 @@ def sort(
             values[key] = values.pop(name)
             if name in repeated:
                 repeated[key] = repeated.pop(name)
-    unknown = [name for name in values if name not in known]
-    return Sorted(values, repeated, collect((name, _sent(name, values, repeated)) for name in unknown))
+    unknown = [name for name in values if name not in known and not name.startswith(REFERENCE)]
+    sent = [(name, _sent(name, values, repeated)) for name in unknown]
+    return Sorted(values, repeated, collect([*sent, *files.items()]))
 
 
 def file_entry(name: str, size: int) -> dict[str, Any]:
@@ -133,11 +137,7 @@ def _name(sent: str) -> str:
 
 
 def _is_small(value: Any) -> bool:
-<<<<<<< HEAD
     """Whether a list or object is small and flat enough to be walked through."""
-=======
-    """Whether a list or object is shallow and small enough to be walked through."""
->>>>>>> undeclared
     level, parts = [value], 0
     for _ in range(MAX_DEPTH + 1):
         inner: list[Any] = []

@@ -4,11 +4,13 @@ import json
 from typing import Any, NamedTuple
 
 from webapp.models import Field, FieldType
+from webapp.services.files import links
 from webapp.services.interfaces import numbers
 
 HALF, HELP, REQUIRED = "half", "help", "required"
 _ASKED = frozenset({HALF, HELP, REQUIRED})
 _TYPED = _ASKED | {"placeholder", "default", "autocomplete"}
+FILE_SETTINGS = ("file_types", "file_count", "file_megabytes", "file_link_days")
 _LIMITED = frozenset({"minimum", "maximum"})
 _CHOSEN = _ASKED | {"options", "default"}
 
@@ -64,6 +66,13 @@ KINDS = {
         "2027-03-31",
     ),
     FieldType.URL: FieldKind("URL", "external-link", _TYPED, "Text: an http or https address.", "https://example.com/"),
+    FieldType.FILE: FieldKind(
+        "File",
+        "inbox",
+        frozenset({HELP, REQUIRED, *FILE_SETTINGS}),
+        "A list of files, each with name, size (bytes), type and url; [] if there are none.",
+        None,
+    ),
     FieldType.HIDDEN: FieldKind("Hidden", "eye", frozenset({"default"}), "Text that visitors do not see.", "test"),
     FieldType.CONSENT: FieldKind(
         "Consent",
@@ -100,6 +109,8 @@ def sample(field: Field) -> object:
     if field.type in CHOICES:
         first = field.options[0]
         return [first] if field.type == FieldType.CHECKBOXES else first
+    if field.type == FieldType.FILE:
+        return [{"name": "sample.txt", "size": 71, "type": "text/plain", "url": links.address(links.SAMPLE)}]
     if field.type in (FieldType.NUMBER, FieldType.DATE, FieldType.HIDDEN):
         known = field.default or field.minimum or field.maximum
         return numbers.exact(known) if known and field.type == FieldType.NUMBER else known or KINDS[field.type].sample
@@ -107,7 +118,8 @@ def sample(field: Field) -> object:
 
 
 def shown(value: object) -> str:
-    """An answer as people read it: options joined with commas, Yes or No, a number unchanged; empty if it is None.
+    """An answer as people read it: options and names of files joined with commas, Yes or No, a number unchanged; empty
+    if it is None.
 
     Of undeclared answers also an object, as JSON, and a file that was not kept, by its name and size.
     """
@@ -116,8 +128,13 @@ def shown(value: object) -> str:
     if isinstance(value, list):
         return ", ".join(map(shown, value))
     if isinstance(value, dict):
-        is_file = value.keys() == {"file", "size"} and isinstance(value["size"], int)
-        if is_file:
-            return f"{value['file']} ({value['size']:,} bytes, the file was not kept)"
-        return json.dumps(value, ensure_ascii=False)
+        return _shown_object(value)
     return "" if value is None else str(value)
+
+
+def _shown_object(value: dict[str, Any]) -> str:
+    if value.keys() == {"name", "size", "type", "url"}:  # a file
+        return str(value["name"])
+    if value.keys() == {"file", "size"} and isinstance(value["size"], int):
+        return f"{value['file']} ({value['size']:,} bytes, the file was not kept)"
+    return json.dumps(value, ensure_ascii=False)

@@ -18,7 +18,7 @@ from webapp.clock import utcnow
 from webapp.extensions import db
 from webapp.models import Field, FieldType, Interface, Lead
 from webapp.services.errors import Refused, refusing
-from webapp.services.interfaces import dates, interfaces, numbers
+from webapp.services.interfaces import dates, file_settings, interfaces, numbers
 from webapp.services.interfaces.field_types import CHOICES, FILLED_IN, KINDS
 from webapp.webhooks.payload import TRACKED
 
@@ -168,6 +168,8 @@ def checked(kind: FieldType, given: Mapping[str, Any], language: str = "en") -> 
         found["options"] = _options(given)
     if "minimum" in offered:
         found |= _limits(kind, given, language)
+    if "file_types" in offered:
+        found |= file_settings.checked(given)
     if "default" in offered:
         found["default"] = _default(kind, given, found, language)
     return found

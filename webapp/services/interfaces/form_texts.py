@@ -25,6 +25,8 @@ SHOWN = (
     FormText("optional", "Mark of an optional question", "(optional)", may_be_empty=True),
     FormText("required", "Mark of a required question", "", may_be_empty=True),
     FormText("choose", "First line of a select", "Choose…"),
+    FormText("file_limits", "Under a file control", "{types}; up to {size}", may_be_empty=True),
+    FormText("file_kept", "A file that was added before", "Keep {file} ({size})"),
     FormText("fine_print", "Under the button", "Your answers go to {account}.", may_be_empty=True),
     FormText("thank_you_title", "Title of the thank-you", "Your answers were sent"),
     FormText("onward", "Link to your page, inside a frame", "Continue"),
@@ -72,6 +74,15 @@ FAULTS = (
     FormText("most", "Number too large", "{label} must be {limit} or less."),
     FormText("earliest", "Date too early", "{label} must be {limit} or later."),
     FormText("latest", "Date too late", "{label} must be {limit} or earlier."),
+    FormText("file_type", "File of another type", "{file} cannot be added. Choose one of these: {types}."),
+    FormText(
+        "file_content", "File whose content is another type", "{file} is not the kind of file that its name says."
+    ),
+    FormText("file_size", "File too large", "{file} is too large: it has {size}, and the limit is {limit}."),
+    FormText("file_empty", "Empty file", "{file} is empty. Please check the file, and choose it again."),
+    FormText("file_many", "Too many files", "You can add at most {limit} here, and {number} were chosen."),
+    FormText("file_gone", "File no longer kept", "The file that you added before is no longer here. Choose it again."),
+    FormText("file_text", "Something that is not a file", "{label} must be a file, sent as multipart/form-data."),
     FormText("consent", "Consent not given", "Please tick this box. Without it you cannot send your answers."),
     FormText(
         "consent_changed",

@@ -43,6 +43,7 @@ _CHOSEN = frozenset(FieldType) - {
     FieldType.EMAIL,
     FieldType.PHONE,
     FieldType.URL,
+    FieldType.FILE,  # its name is free text
     FieldType.HIDDEN,
 }
 MAX_TYPED = 200  # characters of a free-text answer in a mail to the visitor

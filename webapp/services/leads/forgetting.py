@@ -31,6 +31,7 @@ from webapp.models import (
     Webhook,
 )
 from webapp.services import audit
+from webapp.services.files import stored
 from webapp.services.intake import capture
 from webapp.services.interfaces import privacy
 from webapp.services.interfaces.interface_mails import AUTORESPONSE, today
@@ -58,7 +59,7 @@ def forget(stopping: Callable[[], bool] = lambda: False) -> None:
 
     with transaction():
         db.session.execute(delete(AutoresponseCount).where(AutoresponseCount.day < today()))
-    done = _anonymise_delivered(time_is_left) and _delete_old(time_is_left)
+    done = _anonymise_delivered(time_is_left) and _delete_old(time_is_left) and stored.sweep(time_is_left)
     if not done and not stopping():
         rings.ring_forget()
 
@@ -118,6 +119,7 @@ def _lock(*wanted: Any) -> list[int]:
 
 def _delete(ids: Sequence[int]) -> None:
     """Deletes leads and all rows that refer to them. Mails before the log: a mail that is being sent writes to it."""
+    stored.let_go(ids)
     deliveries = select(Delivery.id).where(Delivery.lead_id.in_(ids)).scalar_subquery()
     for statement in (
         delete(ReportEntry).where(ReportEntry.delivery_id.in_(deliveries)),
@@ -162,6 +164,7 @@ def _anonymise(ids: Sequence[int]) -> None:
     for lead in db.session.scalars(select(Lead).where(Lead.id.in_(ids)).options(*parts)):
         _anonymise_one(lead)
         db.session.add(LeadLogEntry(lead_id=lead.id, action="anonymised"))
+    stored.let_go(ids)
     deliveries = select(Delivery.id).where(Delivery.lead_id.in_(ids)).scalar_subquery()
     attempts = update(Attempt).where(Attempt.delivery_id.in_(deliveries), Attempt.code != NO_ANSWER)
     mails = update(Mail).where(Mail.lead_id.in_(ids))

@@ -10,7 +10,8 @@ from sqlalchemy import func, select
 from sqlalchemy.orm import joinedload
 
 from webapp.extensions import db
-from webapp.models import Attempt, Delivery, Field, FieldType, Lead, Reason
+from webapp.models import Attempt, Delivery, Field, FieldType, File, Lead, Reason
+from webapp.services.files import stored
 from webapp.services.intake import undeclared
 from webapp.services.intake.rules import CUT, UNPARSED
 from webapp.services.interfaces.field_types import shown
@@ -127,6 +128,12 @@ def _note(kind: str, mark: str | None) -> str | None:
         what = " as a phone number" if kind == FieldType.PHONE else ""
         return f"Not read{what}: delivered as typed"
     return "Longer than the limit: cut" if mark == CUT else None
+
+
+def files(lead: Lead) -> Sequence[File]:
+    """What the visitor added; asks the database only where an answer of the lead can hold files."""
+    may_have = any(isinstance(value, list) and value and isinstance(value[0], dict) for value in lead.fields.values())
+    return stored.of_lead(lead.id) if may_have else ()
 
 
 def consents(lead: Lead) -> list[dict[str, Any]]:

@@ -62,7 +62,7 @@ def cell(value: object) -> str:
 
     Several options are in one cell, separated by semicolons.
     """
-    text = "; ".join(map(str, value)) if isinstance(value, list) else shown(value)
+    text = "; ".join(map(shown, value)) if isinstance(value, list) else shown(value)
     is_plain = isinstance(value, int | float) or _E164.fullmatch(text)
     return text if is_plain else _FORMULA.sub("'", text)
 

@@ -14,8 +14,7 @@ from webapp.extensions import db
 from webapp.models import Delivery, DeliveryState, Interface, Lead, LeadLogEntry, Status, Webhook, WebhookState
 from webapp.services import audit
 from webapp.services.errors import Refused
-from webapp.services.intake import capture
-from webapp.services.intake.answers import consents_given
+from webapp.services.intake import capture, consents
 from webapp.services.interfaces import field_types, interface_mails, interfaces
 
 
@@ -41,7 +40,7 @@ def send_test(interface: Interface, user_id: int) -> Delivery:
     fields = {field.key: field_types.sample(field) for field in asked}
     source = {"page_url": interfaces.form_url(interface)}
     db.session.flush()  # the interface may be new in this transaction
-    given = consents_given(asked, fields, source["page_url"])
+    given = consents.given(asked, fields, source["page_url"])
     lead = Lead(interface=interface, **capture.new_lead(interface, fields, source, consents=given, test=True).columns)
     db.session.add(lead)
     interfaces.record("tested", interface)

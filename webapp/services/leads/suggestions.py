@@ -20,6 +20,8 @@ from webapp.services.intake.rules import CUT, InvalidAnswer, JsonNumber, Rules
 from webapp.services.interfaces import fields, interfaces
 from webapp.services.interfaces.field_types import PRESETS
 
+# Types whose answers are more than a value: what was agreed to, and files.
+UNFIT = frozenset({FieldType.CONSENT, FieldType.HEADING, FieldType.FILE})
 LOOKED_AT = 1000  # leads with undeclared answers, the newest
 SHOWN = 8  # suggestions, the most frequent
 MAX_OPTIONS, MAX_OPTION = 50, 200  # of a list that becomes checkboxes: options, and characters of one
@@ -111,7 +113,7 @@ def _values(interface: Interface) -> dict[str, dict[int, Any]]:
 def _suggestion(interface: Interface, name: str, values: Mapping[int, Any]) -> Suggestion:
     both = (*interface.fields, *interface.removed_fields)
     if mine := next((field for field in both if name in (field.key, field.sent_as)), None):
-        return Suggestion(name, len(values), mine, fits=mine.type not in (FieldType.CONSENT, FieldType.HEADING))
+        return Suggestion(name, len(values), mine, fits=mine.type not in UNFIT)
     kind, options = _kind(list(values.values()), rules_of(interface))
     taken = {field.key for field in both} | fields.RESERVED
     key = next(key for key in _keys(name) if key not in taken)
