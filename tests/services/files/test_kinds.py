@@ -98,7 +98,9 @@ REAL = [
 ]
 
 
-@pytest.mark.parametrize(("ending", "content"), REAL)
+@pytest.mark.parametrize(
+    ("ending", "content"), REAL, ids=[f"{number} {ending}" for number, (ending, _) in enumerate(REAL)]
+)
 def test_a_real_file_fits_its_ending(ending: str, content: bytes) -> None:
     assert kinds.fits(ending, io.BytesIO(content))
 
@@ -114,7 +116,11 @@ def test_no_program_fits_any_ending_of_a_group(ending: str, content: bytes) -> N
 
 
 @pytest.mark.parametrize("ending", sorted(set(kinds.MEDIA_TYPES) - {"txt", "md", "csv", "tsv"}))
-@pytest.mark.parametrize("content", [HTML, SVG, b"#!/bin/sh\nrm -rf ~\n", b"Hello", b"\0" * 300])
+@pytest.mark.parametrize(
+    "content",
+    [HTML, SVG, b"#!/bin/sh\nrm -rf ~\n", b"Hello", b"\0" * 300],
+    ids=["HTML", "SVG", "script", "text", "zeros"],
+)
 def test_no_text_and_no_page_fits_the_ending_of_something_else(ending: str, content: bytes) -> None:
     assert not kinds.fits(ending, io.BytesIO(content))
 
