@@ -435,6 +435,7 @@ def test_back_and_sent_again_is_one_event_and_another_answer_is_another(show: Sh
     assert len(leads(form)) == 2
     heard(page, 2)
     page.evaluate("history.back()")
+    frame.get_by_role("button", name="Send").wait_for()
     page.evaluate("history.forward()")
     frame.get_by_role("heading", name="Your answers were sent").wait_for()
     heard(page, 2)
