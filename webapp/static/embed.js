@@ -39,21 +39,24 @@
       .replaceAll("+", "-")
       .replaceAll("/", "_");
 
-  const address = (place, id) => {
+  // The frame's address. What is too long for it goes into `late`, if it is a hidden value: a message brings it.
+  const address = (place, id, late) => {
     const values = {};
+    const hidden = {};
     const found = source();
     for (const { name, value } of place.attributes) {
-      const [, key] = /^data-(?:hidden|prefill)-(.+)/.exec(name) || [];
-      if (key) values[key.replaceAll("-", "_")] = value;
+      const [, kind, key] = /^data-(hidden|prefill)-(.+)/.exec(name) || [];
+      if (key) (kind === "hidden" ? hidden : values)[key.replaceAll("-", "_")] = value;
     }
     for (;;) {
-      const query = new URLSearchParams({ _frame: 1, ...values, _source: packed(found) });
+      const query = new URLSearchParams({ _frame: 1, ...values, ...hidden, _source: packed(found) });
       const { href } = new URL(`f/${encodeURIComponent(id)}?${query}`, base);
       if (href.length <= longest) return href;
-      const all = [values, found].flatMap((bag) => Object.entries(bag).map(([name, { length }]) => ({ bag, name, length })));
+      const all = [hidden, values, found].flatMap((bag) => Object.entries(bag).map(([name, { length }]) => ({ bag, name, length })));
       const { bag, name, length } = all.reduce((one, other) => (other.length > one.length ? other : one));
+      if (bag === hidden) late[name] = hidden[name];
       delete bag[name];
-      console.warn(`Leadhook: ${name} has ${length} characters. It is left out, because the form's address would be too long.`);
+      if (bag !== hidden) console.warn(`Leadhook: ${name} has ${length} characters. It is left out, because the form's address would be too long.`);
     }
   };
 
@@ -93,14 +96,15 @@
     if (!id || (there && there.leadhook === id)) return;
     const frame = document.createElement("iframe");
     frame.leadhook = frame.dataset.form = id; // the attribute is for older versions of this script
-    frame.src = address(place, id);
+    const late = {};
+    frame.src = address(place, id, late);
     frame.title = place.dataset.title || place.title || "Form";
     frame.width = "100%";
     frame.height = 600;
     frame.setAttribute("frameborder", 0);
     style(frame, { width: "100%", height: "600px", "min-height": 0, "max-height": "none", "box-sizing": "border-box", position: "static" });
     frame.onload = () => setTimeout(link, 2000, frame, place);
-    frames.set(frame, {});
+    frames.set(frame, { late });
     root.replaceChildren(frame);
   };
 
@@ -123,7 +127,7 @@
       }
       if (data.height > 0) fit(frame, data.height);
       // By now the page has its address and title: some sites set them after they show the page.
-      if (data.asks) window.postMessage({ leadhook: 1, source: packed(source()) }, origin === "null" ? "*" : origin);
+      if (data.asks) window.postMessage({ leadhook: 1, source: packed(source()), late: known.late }, origin === "null" ? "*" : origin);
       if (data.event) frame.scrollIntoView({ block: "nearest" });
       if (data.event !== "submitted" || sent.has(data.lead)) continue;
       if (data.lead) sent.add(data.lead);

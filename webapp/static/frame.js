@@ -8,7 +8,12 @@
   const came = performance.getEntriesByType("navigation")[0]?.type; // a reload is not a second lead
   const source = document.getElementsByName("_source")[0]; // where the visitor is: the page around knows it best
   addEventListener("message", ({ source: from, data }) => {
-    if (source && from === parent && data?.leadhook === 1 && data.source) source.value = data.source;
+    if (!source || from !== parent || data?.leadhook !== 1 || !data.source) return;
+    source.value = data.source;
+    for (const [name, value] of Object.entries(data.late || {})) {
+      const input = document.querySelector(`.lf-grid > input[type=hidden][name="${CSS.escape(name)}"]`);
+      if (input) input.value = value; // a hidden value that is too long for an address
+    }
   });
   const ask = () => tell({ asks: !!source });
   tell({ ...height(), asks: !!source }); // at once: the browser may not draw a frame that is far below
