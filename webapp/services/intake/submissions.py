@@ -3,8 +3,8 @@
 `submit` is the whole way of a post, top to bottom: find the form, judge, capture.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from enum import Enum, auto
 from typing import Any
 
@@ -41,6 +41,7 @@ class Post:
     ip: str | None
     user_agent: str | None
     files: Mapping[str, Sequence[Upload]] | None = None  # of a multipart post, by the name of the control
+    lost: frozenset[str] = frozenset()  # ids of files that it refers to and that cannot be had
 
 
 class DeclineReason(Enum):
@@ -79,21 +80,17 @@ def submit(public_id: str, post: Post) -> Captured | Declined:
     declined: it is judged again by the new version.
     """
     form = published_forms.cached(public_id) or published_forms.get(public_id)
-    lost: set[str] = set()
     for _ in range(MAX_ATTEMPTS):
-        judgement = judge(form, post, lost)
+        judgement = judge(form, post)
         if post.files:
-            sent = [upload for uploads in post.files.values() for upload in uploads if upload.is_accepted]
-            stored.keep(form.interface, sent)
-        if isinstance(judgement, capture.Submission):
-            try:
-                lead_id = capture.submit(judgement) or _sent_before(judgement.lead.nonce)
-            except FilesGone as gone:
-                lost |= gone.public_ids
-                continue
-            if lead_id:
-                undeclared = file_answers.undeclared(post.files, form.interface.fields) if post.files else ()
-                return Captured(form, lead_id, judgement.lead.spam, undeclared)
+            stored.keep(form.interface, [upload for sent in post.files.values() for upload in sent])
+        try:
+            captured = _capture(judgement, post) if isinstance(judgement, capture.Submission) else None
+        except FilesGone as gone:
+            post = replace(post, lost=post.lost | gone.public_ids)
+            continue
+        if captured:
+            return captured
         current = published_forms.get(public_id)
         if isinstance(judgement, Declined) and current is form:
             return judgement
@@ -101,11 +98,17 @@ def submit(public_id: str, post: Post) -> Captured | Declined:
     raise RuntimeError(f"form {public_id} changed each time a post was judged")
 
 
-def judge(form: PublishedForm, post: Post, lost: Iterable[str] = ()) -> capture.Submission | Declined:
-    """Whether the form accepts the post: the lead to capture, or why not. Reads no database and changes nothing.
+def _capture(judged: capture.Submission, post: Post) -> Captured | None:
+    """The lead of a submission; None where its form changed. FilesGone where its files cannot be had."""
+    lead_id = capture.submit(judged) or _sent_before(judged.lead.nonce)
+    if lead_id is None:
+        return None
+    undeclared = file_answers.undeclared(post.files, judged.form.interface.fields) if post.files else ()
+    return Captured(judged.form, lead_id, judged.lead.spam, undeclared)
 
-    `lost` are files that the form refers to and that cannot be had.
-    """
+
+def judge(form: PublishedForm, post: Post) -> capture.Submission | Declined:
+    """Whether the form accepts the post: the lead to capture, or why not. Reads no database and changes nothing."""
     interface = form.interface
     if not visitor.may_post(interface.allowed_sites or (), post.origin, post.own_origins):
         return Declined(form, DeclineReason.OTHER_SITE)
@@ -113,10 +116,7 @@ def judge(form: PublishedForm, post: Post, lost: Iterable[str] = ()) -> capture.
         return Declined(form, DeclineReason.CLOSED)
     sent_token = post.values.get(visitor.TOKEN)
     token = visitor.read_token(interface.public_id, sent_token)
-    files, undeclared = NO_FILES, None
-    if post.files is not None:
-        files = PostedFiles.of(post.files, post.repeated, interface.public_id, token.nonce if token else None, lost)
-        undeclared = file_answers.as_answers(file_answers.undeclared(post.files, interface.fields))
+    files = _posted_files(form, post, token) if post.files is not None else NO_FILES
     asked: dict[str, Any] = {"repeated": post.repeated, "hidden": post.query, "files": files, "rules": form.rules}
     answers = LeadForm(interface.fields, post.values, **asked)
     tracked = visitor.tracked(post.values, post.query, post.page, post.referrer)
@@ -131,24 +131,39 @@ def judge(form: PublishedForm, post: Post, lost: Iterable[str] = ()) -> capture.
         source,
         typed=answers.typed,
         marks=answers.marks,
-        undeclared=undeclared,
+        undeclared=file_answers.undeclared_answers(post.files, interface.fields) if post.files else None,
         consents=consents_given(interface.fields, values, source["page_url"]),
-        files=[upload.public_id for upload in answers.files] if post.files is not None else (),
-        nonce=visitor.nonce_of(token, answers.identity if post.files is not None else values),
+        files=[upload.public_id for upload in _files(answers)] if post.files is not None else (),
+        nonce=visitor.nonce_of(token, values if post.files is None else _without_links(answers)),
         spam=visitor.spam_reason(interface, post.values, token, values, post.ip),
     )
     return capture.Submission(form, lead)
 
 
+def _posted_files(form: PublishedForm, post: Post, token: visitor.Token | None) -> PostedFiles:
+    nonce = token.nonce if token else None
+    return PostedFiles.of(post.files or {}, post.repeated, form.interface.public_id, nonce, post.lost)
+
+
+def _files(answers: LeadForm) -> list[Upload]:
+    return [upload for answer in answers.answers for upload in answer.files]
+
+
+def _without_links(answers: LeadForm) -> dict[str, Any]:
+    """The values of the answers, but equal for the same files, whose links differ each time."""
+    return answers.values | {each.key: [file.identity for file in each.files] for each in answers.answers if each.files}
+
+
 def _referring(form: PublishedForm, answers: LeadForm, token: str | None) -> str | None:
     """The token for the form when it is shown again. If it keeps files, they are bound to that token."""
-    if not answers.files:
+    files = _files(answers)
+    if not files:
         return token
     form_id = form.interface.public_id
     token = token or visitor.new_token(form_id)
     read = visitor.read_token(form_id, token)
     assert read
-    file_answers.refer(answers.files, form_id, read.nonce)
+    file_answers.refer(files, form_id, read.nonce)
     return token
 
 
