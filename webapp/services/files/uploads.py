@@ -46,6 +46,7 @@ class Upload:
     @property
     def identity(self) -> list[Any]:
         """The same for the same file, whenever it was received."""
+        self._read()
         return [self.name, self.size, self.sha256]
 
     @property
@@ -55,6 +56,9 @@ class Upload:
     def accept(self) -> None:
         """Notes that its field takes it, and what it holds."""
         self.is_accepted, self.media_type = True, kinds.media_type(kinds.ending_of(self.name))
+        self._read()
+
+    def _read(self) -> None:
         if self.stream is not None and not self.sha256:
             self.sha256 = _digest(self.stream)
 
