@@ -10,6 +10,7 @@ from time import monotonic
 from typing import IO, Any, NoReturn, cast
 
 from flask import abort, current_app, g, request
+from werkzeug.datastructures import FileStorage
 from werkzeug.exceptions import NotFound, RequestEntityTooLarge
 from werkzeug.formparser import default_stream_factory
 
@@ -44,13 +45,17 @@ def read(public_id: str) -> Mapping[str, Sequence[Upload]]:
         abort(400, UNREADABLE)
     if more and sum(len(text.encode("utf-8", "replace")) for texts in form.listvalues() for text in texts) > usual:
         _too_large()
-    found = {key: [Upload.of(key, one.filename or "", one.stream) for one in sent] for key, sent in files.lists()}
-    # A browser sends an empty part without a name for a control where no file was chosen.
-    chosen = {
-        key: [one for one, part in zip(found[key], files.getlist(key), strict=True) if part.filename or one.size]
-        for key in found
-    }
-    return {key: sent for key, sent in chosen.items() if sent}
+    found = {key: [_upload(key, part) for part in parts if _is_chosen(part)] for key, parts in files.lists()}
+    return {key: sent for key, sent in found.items() if sent}
+
+
+def _upload(key: str, part: FileStorage) -> Upload:
+    return Upload.of(key, part.filename or "", part.stream)
+
+
+def _is_chosen(part: FileStorage) -> bool:
+    """A browser sends an empty part without a name for a control where no file was chosen."""
+    return bool(part.filename) or part.stream.seek(0, 2) > 0
 
 
 def _for_files(public_id: str, usual: int) -> int:

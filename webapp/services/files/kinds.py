@@ -1,8 +1,9 @@
 """Types of file: the groups that people choose from, and whether a file's content is what its name says.
 
 Both must be right: the name's ending is on the field's list, and the content fits the ending. Recognising content is
-the work of puremagic, which knows some thousand signatures. It returns every type that the first and last bytes could
-be, so the question here is never "what is it?" but "can it be what its name says?".
+the work of puremagic, which knows some thousand signatures; it is imported when the first file comes. It returns every
+type that the first and last bytes could be, so the question here is never "what is it?" but "can it be what its name
+says?".
 """
 
 import contextlib
@@ -10,8 +11,6 @@ import re
 from collections.abc import Callable, Iterable
 from functools import cache
 from typing import IO
-
-import puremagic
 
 _OFFICE = "application/vnd.openxmlformats-officedocument"
 _ODF = "application/vnd.oasis.opendocument"
@@ -156,6 +155,8 @@ def _also(alike: set[str]) -> list[Callable[[bytes], bool]]:
 
 
 def _candidates(stream: IO[bytes]) -> set[str]:
+    import puremagic
+
     stream.seek(0)
     with contextlib.suppress(puremagic.PureError, ValueError):
         return {found.extension.lstrip(".").lower() for found in puremagic.magic_stream(stream)}
@@ -165,6 +166,8 @@ def _candidates(stream: IO[bytes]) -> set[str]:
 @cache
 def _recognised() -> frozenset[str]:
     """The endings whose content can be recognised."""
+    import puremagic.main
+
     signatures = (*puremagic.main.magic_header_array, *puremagic.main.magic_footer_array)
     known = {entry.extension.lstrip(".").lower() for entry in signatures}
     return frozenset(known.union(*(group for group in _CONTAINERS if not group.isdisjoint(known))))

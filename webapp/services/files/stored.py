@@ -36,8 +36,11 @@ class FilesGone(Exception):
 
 
 def keep(interface: Interface, uploads: Sequence[Upload]) -> None:
-    """Stores files that wait for a lead. StorageDown if that fails; no transaction is open while bytes are stored."""
-    new = [upload for upload in uploads if upload.stream is not None and not upload.is_stored]
+    """Stores those that their fields accept; they wait for a lead. StorageDown if that fails.
+
+    No transaction is open while bytes are stored.
+    """
+    new = [upload for upload in uploads if upload.is_accepted and not upload.is_stored]
     if not new:
         return
     now = utcnow()

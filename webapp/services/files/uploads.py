@@ -46,14 +46,8 @@ class Upload:
     @property
     def identity(self) -> list[Any]:
         """The same for the same file, whenever it was received."""
-        return [self.name, self.size, self.digest]
-
-    @property
-    def digest(self) -> str:
-        """The SHA-256 of its bytes in hexadecimal; reads them once."""
-        if self.stream is not None and not self.sha256:
-            self.sha256 = _digest(self.stream)
-        return self.sha256
+        self._read()
+        return [self.name, self.size, self.sha256]
 
     @property
     def size_words(self) -> str:
@@ -62,7 +56,11 @@ class Upload:
     def accept(self) -> None:
         """Notes that its field takes it, and what it holds."""
         self.is_accepted, self.media_type = True, kinds.media_type(kinds.ending_of(self.name))
-        _ = self.digest
+        self._read()
+
+    def _read(self) -> None:
+        if self.stream is not None and not self.sha256:
+            self.sha256 = _digest(self.stream)
 
 
 def _digest(stream: IO[bytes]) -> str:

@@ -92,8 +92,10 @@ class LeadForm:
         self.answers = [Answer(each) for each in fields]
         for answer in self.answers:
             _begin(answer, hidden or {}, self.rules)
-            if sent is not None:
-                _validate(answer, sent, repeated or {}, files, self.rules)
+            if sent is not None and answer.field.type == FieldType.FILE:
+                _take_files(answer, sent, files, self.rules)
+            elif sent is not None:
+                _validate(answer, sent, repeated or {}, self.rules)
 
     @classmethod
     def of(cls, interface: Interface, sent: Mapping[str, object] | None = None, **more: Any) -> "LeadForm":
@@ -124,19 +126,6 @@ class LeadForm:
         return {answer.key: answer.mark for answer in self.answers if answer.mark}
 
     @property
-    def takes_files(self) -> bool:
-        return any(answer.field.type == FieldType.FILE for answer in self.answers)
-
-    @property
-    def files(self) -> list[Upload]:
-        return [upload for answer in self.answers for upload in answer.files]
-
-    @property
-    def identity(self) -> dict[str, Any]:
-        """As `values`, but equal for the same files, whose links differ each time."""
-        return self.values | {a.key: [file.identity for file in a.files] for a in self.answers if a.files}
-
-    @property
     def errors(self) -> dict[str, list[str]]:
         """Sentences by field key, only for fields with an invalid answer; "_form": about the form as a whole."""
         of_form = {"_form": [self.fault]} if self.fault else {}
@@ -160,21 +149,11 @@ def _begin(answer: Answer, hidden: Mapping[str, str], rules: Rules) -> None:
         answer.value = field.default or ""
 
 
-def _validate(
-    answer: Answer,
-    sent: Mapping[str, object],
-    repeated: Mapping[str, Sequence[str]],
-    files: PostedFiles,
-    rules: Rules,
-) -> None:
+def _validate(answer: Answer, sent: Mapping[str, object], repeated: Mapping[str, Sequence[str]], rules: Rules) -> None:
     """Fills in the value to store or the errors; an invalid value stays in its control, to be corrected."""
     field, kind = answer.field, answer.field.type
     if kind == FieldType.HEADING:
         answer.kept = answer.value
-        return
-    if kind == FieldType.FILE:
-        answer.files, wrong = file_answers.read(field, sent.get(field.key), files, rules)
-        answer.kept, answer.errors = [file.entry for file in answer.files], [wrong] if wrong else []
         return
     try:
         if kind == FieldType.HIDDEN:
@@ -211,6 +190,11 @@ def _validate_hidden(answer: Answer, sent: Mapping[str, object]) -> None:
 def _validate_consent(answer: Answer, sent: Sequence[str], rules: Rules) -> None:
     answer.kept = consents.read(answer.field, sent, rules)
     answer.typed = None if consents.is_plain_answer(sent) else sent[-1][:LONG]
+
+
+def _take_files(answer: Answer, sent: Mapping[str, object], files: PostedFiles, rules: Rules) -> None:
+    answer.files, wrong = file_answers.read(answer.field, sent.get(answer.key), files, rules)
+    answer.kept, answer.errors = [file.entry for file in answer.files], [wrong] if wrong else []
 
 
 def _typed(text: str, kept: object) -> str | None:

@@ -131,9 +131,9 @@ def undeclared(files: Mapping[str, Sequence[Upload]], fields: Iterable[Field]) -
     ]
 
 
-def as_answers(files: Iterable[Mapping[str, Any]]) -> dict[str, Any]:
-    """Undeclared files as undeclared answers: {"file": name, "size": bytes} by key, a list where a key has several."""
+def undeclared_answers(files: Mapping[str, Sequence[Upload]], fields: Iterable[Field]) -> dict[str, Any]:
+    """The same as undeclared answers: {"file": name, "size": bytes} by key, a list of them where a key has several."""
     found: dict[str, list[dict[str, Any]]] = {}
-    for each in files:
+    for each in undeclared(files, fields):
         found.setdefault(each["field"], []).append({"file": each["name"], "size": each["size"]})
     return {key: entries[0] if len(entries) == 1 else entries for key, entries in found.items()}

@@ -3,9 +3,9 @@
 `submit` is the whole way of a post, top to bottom: find the form, judge, capture.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from enum import Enum, auto
 from typing import Any
 
@@ -55,6 +55,7 @@ class Post:
     user_agent: str | None
     key: str | None = None
     files: Mapping[str, Sequence[Upload]] | None = None  # of a multipart post, by the name of the control
+    lost: frozenset[str] = frozenset()  # ids of files that it refers to and that cannot be had
 
 
 class DeclineReason(Enum):
@@ -94,23 +95,17 @@ def submit(public_id: str, post: Post) -> Captured | Declined:
     declined: it is judged again by the new version.
     """
     form = published_forms.cached(public_id) or published_forms.get(public_id)
-    lost: set[str] = set()
     for _ in range(MAX_ATTEMPTS):
-        judgement = judge(form, post, lost)
+        judgement = judge(form, post)
         if post.files:
-            sent = [upload for uploads in post.files.values() for upload in uploads if upload.is_accepted]
-            stored.keep(form.interface, sent)
-        if isinstance(judgement, capture.Submission):
-            try:
-                lead_id = capture.submit(judgement)
-            except FilesGone as gone:
-                lost |= gone.public_ids
-                continue
-            if lead_id and judgement.lead.marks:
-                _log_cuts(judgement, post)
-            outcome = _captured(judgement, lead_id, post) if lead_id else _sent_before(judgement, post)
-            if outcome:
-                return outcome
+            stored.keep(form.interface, [upload for sent in post.files.values() for upload in sent])
+        try:
+            outcome = _capture(judgement, post) if isinstance(judgement, capture.Submission) else None
+        except FilesGone as gone:
+            post = replace(post, lost=post.lost | gone.public_ids)
+            continue
+        if outcome:
+            return outcome
         current = published_forms.get(public_id)
         if isinstance(judgement, Declined) and current is form:
             return _captured_before(judgement, post) or judgement
@@ -118,11 +113,8 @@ def submit(public_id: str, post: Post) -> Captured | Declined:
     raise RuntimeError(f"form {public_id} changed each time a post was judged")
 
 
-def judge(form: PublishedForm, post: Post, lost: Iterable[str] = ()) -> capture.Submission | Declined:
-    """Whether the form accepts the post: the lead to capture, or why not. Reads no database and changes nothing.
-
-    `lost` are files that the form refers to and that cannot be had.
-    """
+def judge(form: PublishedForm, post: Post) -> capture.Submission | Declined:
+    """Whether the form accepts the post: the lead to capture, or why not. Reads no database and changes nothing."""
     interface = form.interface
     sent_token = post.values.get(visitor.TOKEN)
     token = visitor.read_token(interface.public_id, sent_token)
@@ -132,28 +124,19 @@ def judge(form: PublishedForm, post: Post, lost: Iterable[str] = ()) -> capture.
     if interface.closed_at:
         return Declined(form, DeclineReason.CLOSED)
     values, repeated, others = post.values, post.repeated, NOTHING
-    files, unasked = _files_of(form, post, token, lost) if post.files is not None else (NO_FILES, NOTHING)
+    unasked = file_answers.undeclared_answers(post.files, interface.fields) if post.files else NOTHING
     if unasked or not form.names.issuperset(values):
         values, repeated, others = undeclared.sort(values, repeated, form.names, form.other_names, unasked)
+    files = _posted_files(form, post, token) if post.files is not None else NO_FILES
     asked: dict[str, Any] = {"repeated": repeated, "hidden": post.query, "files": files, "rules": form.rules}
     answers = LeadForm(interface.fields, values, **asked)
     tracked = visitor.tracked(values, post.query, post.page, post.referrer)
-    is_invalid = bool(answers.errors)
-    if not is_invalid and not others and _says_nothing(answers, token):
-        is_invalid, answers.fault = True, form.rules.words["nothing"]
-    if is_invalid:
+    if not answers.errors and not others and _says_nothing(answers, token):
+        answers.fault = form.rules.words["nothing"]
+    if answers.fault or answers.errors:
         page_token = str(sent_token) if token else None
         return Declined(form, DeclineReason.INVALID, answers, tracked, _referring(form, answers, page_token))
     return capture.Submission(form, _lead(interface, post, answers, others, tracked, token))
-
-
-def _files_of(
-    form: PublishedForm, post: Post, token: visitor.Token | None, lost: Iterable[str]
-) -> tuple[PostedFiles, Mapping[str, Any]]:
-    """The files that the form asks for, and all others as undeclared answers."""
-    sent, interface = post.files or {}, form.interface
-    files = PostedFiles.of(sent, post.repeated, interface.public_id, token.nonce if token else None, lost)
-    return files, file_answers.as_answers(file_answers.undeclared(sent, interface.fields))
 
 
 def _lead(
@@ -166,9 +149,9 @@ def _lead(
 ) -> capture.NewLead:
     values, ip = answers.values, visitor.kept_address(post.ip, interface.ip_addresses)
     source = visitor.source(tracked, ip, post.user_agent)
-    identity = answers.identity if post.files is not None else values
     asks_consent = any(field.type == FieldType.CONSENT for field in interface.fields)
-    nonce, digest = visitor.nonce_of(token, identity, others), None
+    unique, digest = values if post.files is None else _without_links(answers), None
+    nonce = visitor.nonce_of(token, unique, others)
     if post.key:
         nonce, digest = _keyed(interface, post, post.key)
     return capture.new_lead(
@@ -179,54 +162,26 @@ def _lead(
         marks=answers.marks,
         undeclared=others,
         consents=consents.given(interface.fields, values, source["page_url"]) if asks_consent else (),
-        files=[upload.public_id for upload in answers.files] if post.files is not None else (),
+        files=[upload.public_id for upload in _files(answers)] if post.files is not None else (),
         nonce=nonce,
         content_digest=digest,
         spam=visitor.spam_reason(interface, post.values, token, values, post.ip),
     )
 
 
-def _log_cuts(stored: capture.Submission, post: Post) -> None:
-    """Names each hidden value that was too long, so that the operator can find the page that sends it."""
-    interface, lead = stored.form.interface.public_id, stored.lead
-    for key in (key for key, mark in (lead.marks or {}).items() if mark == CUT):
-        sent, kept = post.values.get(key) or post.query.get(key) or "", lead.fields[key]
-        log.warning("hidden value cut", interface=interface, field=key, sent=len(str(sent)), kept=len(kept))
-
-
-def _says_nothing(answers: LeadForm, token: visitor.Token | None) -> bool:
-    """Whether nothing was answered: every question is empty, and no hidden field has another value than its own.
-
-    A form without a question takes a press of its button, which its token shows, or any value of a hidden field.
-    """
-    asks = False
-    for answer in answers.answers:
-        if answer.field.type == FieldType.HIDDEN:
-            if answer.kept and answer.kept != answer.field.default:
-                return False
-        elif answer.field.type != FieldType.HEADING:
-            asks = True
-            if answer.kept or (answer.kept == 0 and answer.kept is not False):
-                return False
-    return asks or not (token or any(answer.kept for answer in answers.answers))
-
-
-def _referring(form: PublishedForm, answers: LeadForm, token: str | None) -> str | None:
-    """The token for the form when it is shown again. If it keeps files, they are bound to that token."""
-    if not answers.files:
-        return token
-    form_id = form.interface.public_id
-    token = token or visitor.new_token(form_id)
-    read = visitor.read_token(form_id, token)
-    assert read
-    file_answers.refer(answers.files, form_id, read.nonce)
-    return token
+def _capture(judged: capture.Submission, post: Post) -> Captured | Declined | None:
+    """The lead of a submission; None where its form changed. FilesGone where its files cannot be had."""
+    lead_id = capture.submit(judged)
+    if lead_id is None:
+        return _sent_before(judged, post)
+    if judged.lead.marks:
+        _log_cuts(judged, post)
+    return _captured(judged, lead_id, post)
 
 
 def _captured(judged: capture.Submission, lead_id: str, post: Post) -> Captured:
-    form, lead = judged
-    unasked = file_answers.undeclared(post.files, form.interface.fields) if post.files else ()
-    return Captured(form, lead_id, lead.spam, unasked)
+    unasked = file_answers.undeclared(post.files, judged.form.interface.fields) if post.files else ()
+    return Captured(judged.form, lead_id, judged.lead.spam, unasked)
 
 
 def _sent_before(judged: capture.Submission, post: Post) -> Captured | Declined | None:
@@ -255,3 +210,55 @@ def _captured_before(declined: Declined, post: Post) -> Captured | None:
 def _keyed(interface: Interface, post: Post, key: str) -> idempotency.Keyed:
     files = [[name, upload.identity] for name, uploads in (post.files or {}).items() for upload in uploads]
     return idempotency.keyed(interface.id, key, post.values, post.repeated, files)
+
+
+def _says_nothing(answers: LeadForm, token: visitor.Token | None) -> bool:
+    """Whether nothing was answered: every question is empty, and no hidden field has another value than its own.
+
+    A form without a question takes a press of its button, which its token shows, or any value of a hidden field.
+    """
+    asks = False
+    for answer in answers.answers:
+        if answer.field.type == FieldType.HIDDEN:
+            if answer.kept and answer.kept != answer.field.default:
+                return False
+        elif answer.field.type != FieldType.HEADING:
+            asks = True
+            if answer.kept or (answer.kept == 0 and answer.kept is not False):
+                return False
+    return asks or not (token or any(answer.kept for answer in answers.answers))
+
+
+def _log_cuts(stored_now: capture.Submission, post: Post) -> None:
+    """Names each hidden value that was too long, so that the operator can find the page that sends it."""
+    interface, lead = stored_now.form.interface.public_id, stored_now.lead
+    for key in (key for key, mark in (lead.marks or {}).items() if mark == CUT):
+        sent, kept = post.values.get(key) or post.query.get(key) or "", lead.fields[key]
+        log.warning("hidden value cut", interface=interface, field=key, sent=len(str(sent)), kept=len(kept))
+
+
+def _posted_files(form: PublishedForm, post: Post, token: visitor.Token | None) -> PostedFiles:
+    nonce = token.nonce if token else None
+    return PostedFiles.of(post.files or {}, post.repeated, form.interface.public_id, nonce, post.lost)
+
+
+def _files(answers: LeadForm) -> list[Upload]:
+    return [upload for answer in answers.answers for upload in answer.files]
+
+
+def _without_links(answers: LeadForm) -> dict[str, Any]:
+    """The values of the answers, but equal for the same files, whose links differ each time."""
+    return answers.values | {each.key: [file.identity for file in each.files] for each in answers.answers if each.files}
+
+
+def _referring(form: PublishedForm, answers: LeadForm, token: str | None) -> str | None:
+    """The token for the form when it is shown again. If it keeps files, they are bound to that token."""
+    files = _files(answers)
+    if not files:
+        return token
+    form_id = form.interface.public_id
+    token = token or visitor.new_token(form_id)
+    read = visitor.read_token(form_id, token)
+    assert read
+    file_answers.refer(files, form_id, read.nonce)
+    return token
