@@ -190,5 +190,5 @@ def test_a_form_without_a_blocklist_reads_no_sender(
     def unexpected(*arguments: object) -> bool:
         raise AssertionError
 
-    monkeypatch.setattr(visitor, "_is_listed", unexpected)
+    monkeypatch.setattr("webapp.services.intake.blocklist.is_listed", unexpected)
     assert client.post(form, data=ADA).status_code == 303

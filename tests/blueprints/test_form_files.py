@@ -287,7 +287,8 @@ def test_a_file_that_no_field_asks_for_is_named_and_the_lead_is_taken(
     assert answer.json["undeclared_files"] == [{"field": key, "name": "cv.pdf", "size": len(PDF)}]
     lead = the_lead()
     assert lead.public_id == answer.json["id"]
-    assert lead.undeclared == {key: {"file": "cv.pdf", "size": len(PDF)}}
+    entry = {"file": "cv.pdf", "size": len(PDF)}
+    assert lead.undeclared == {key: entry if key in ADA else ["text", entry]}
     assert (count(File), stored_bytes()) == (0, [])
 
 
@@ -679,7 +680,7 @@ def test_the_name_of_a_file_is_no_advertisement_in_a_mail_to_strangers(
         interface.autoresponse_subject, interface.autoresponse_body = "Thanks", "You sent {{ cv }}."
     send(client, interface, cv=part(PDF, "buy at www.example.com.pdf"))
     mail = db.session.scalars(select(Mail)).one()
-    assert "You sent ." in mail.body_text
+    assert "www.example.com" not in mail.body_text
 
 
 def test_settings_of_a_file_field_are_checked(interface: Interface) -> None:

@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Iterator
+from io import BytesIO
 from typing import Any
 
 import pytest
@@ -16,8 +17,9 @@ from tests.support.factories import point_at, submit
 from tests.support.people import as_user, join
 from webapp.db.transactions import transaction
 from webapp.extensions import db
-from webapp.models import Delivery, Interface, Invitation, Mail, Role, User
+from webapp.models import Delivery, File, Interface, Invitation, Mail, Role, User
 from webapp.services import api_keys
+from webapp.services.files.storage import file_store
 from webapp.services.interfaces import interfaces, webhooks
 from webapp.services.leads import leads
 from webapp.services.people import invitations, users
@@ -34,6 +36,7 @@ PARAMETERS = {
     "users": {"user_id": "user"},
     "invitations": {"invitation_id": "invitation"},
     "mailbox": {"mail_id": "mail"},
+    "files": {"lead_id": "lead", "file_id": "file"},
 }
 # Forms and queries send ids under these names.
 SENT = {
@@ -84,6 +87,13 @@ def alice(app: Flask, owner: User) -> dict[str, str]:
     with transaction():
         test = leads.send_test(interface, owner.id)
         webhooks.pause(interface.webhook, "Paused by a test.")
+        file = File(account_id=owner.account_id, interface_id=interface.id, lead_id=lead.id, field_key="cv")
+        file.name, file.size, file.media_type = "Brightwater.pdf", 1, "application/pdf"
+        file.sha256, file.storage_key = "0" * 64, "of-brightwater"
+        file_store.put(file.storage_key, BytesIO(b"x"))
+        db.session.add(file)
+        db.session.flush()
+        file_id = file.public_id
     mail = db.session.scalar(select(Mail.id).where(Mail.kind == "lead_notification"))
     return {
         "interface": interface.public_id,
@@ -94,6 +104,7 @@ def alice(app: Flask, owner: User) -> dict[str, str]:
         "user": str(editor.id),
         "invitation": str(invitation.id),
         "mail": str(mail),
+        "file": file_id,
         "kind of mail": "answer",
     }
 

@@ -17,7 +17,7 @@ def form() -> Pairs:
 
 def query() -> Pairs:
     """The names and values of the query, in order."""
-    return encodings.url_encoded(request.query_string, None, _language())
+    return encodings.query(request.query_string, _language())
 
 
 def body() -> str:

@@ -5,7 +5,6 @@ A client that prefers JSON (by Accept, or because it sent JSON) gets JSON: 201 {
 value counts, in forms and in JSON.
 """
 
-import json
 import re
 from collections.abc import Callable, Mapping, Sequence
 from itertools import chain
@@ -15,7 +14,7 @@ import structlog
 from flask import Blueprint, Response, abort, g, jsonify, make_response, redirect, request, url_for
 from werkzeug.exceptions import HTTPException, MethodNotAllowed, TooManyRequests
 
-from webapp.blueprints import foreign_text, form_pages, form_uploads
+from webapp.blueprints import foreign_text, form_pages, form_uploads, json_posts
 from webapp.blueprints.form_pages import Answer
 from webapp.config import current_config
 from webapp.extensions import csrf, db
@@ -23,12 +22,11 @@ from webapp.models import Interface
 from webapp.services.intake import idempotency, prefill, published_forms, refused_sites, submissions, visitor
 from webapp.services.intake.answers import LeadForm
 from webapp.services.intake.published_forms import PublishedForm
-from webapp.services.intake.rules import JsonNumber
 from webapp.services.intake.submissions import Captured, Declined, DeclineReason, Post
 from webapp.services.interfaces import form_look, form_texts
 from webapp.web.error_pages import http_error
 from webapp.web.limits import form_limit, network
-from webapp.web.security import MAX_FIELDS, cross_site, public, takes_files, takes_json
+from webapp.web.security import cross_site, public, takes_files, takes_json
 
 blueprint = Blueprint("lead_form", __name__)
 blueprint.after_request(form_pages.set_headers)
@@ -184,7 +182,7 @@ def _posted() -> tuple[Mapping[str, Any], Mapping[str, Sequence[str]]]:
     for too many fields.
     """
     if request.is_json:
-        return _json(request.get_data()), {}
+        return json_posts.read(), {}
     if request.mimetype not in FORM_TYPES and request.get_data():
         abort(415)
     repeated = _in_any_encoding(dict(request.form.lists()), foreign_text.form)
@@ -212,27 +210,6 @@ def _in_any_encoding(read: dict[str, list[str]], read_again: Callable[[], foreig
     for name, value in read_again():
         found.setdefault(name, []).append(value)
     return found
-
-
-def _json(body: bytes) -> dict[str, Any]:
-    """Numbers stay as they were written, so that a phone number sent as a number keeps its digits."""
-    numbers: dict[str, Any] = {"parse_int": JsonNumber, "parse_float": JsonNumber, "parse_constant": _refuse_constant}
-    try:
-        try:
-            sent = json.loads(body, **numbers)  # in UTF-8, UTF-16 or UTF-32
-        except UnicodeDecodeError:
-            sent = json.loads(foreign_text.body(), **numbers)
-    except (ValueError, RecursionError):
-        abort(400, "The body is not valid JSON.")
-    if not isinstance(sent, dict):
-        abort(422, 'The body must be a JSON object, such as {"email": "ada@example.com"}.')
-    if len(sent) > MAX_FIELDS:
-        abort(413)
-    return sent
-
-
-def _refuse_constant(constant: str) -> None:
-    raise ValueError(f"{constant} is not JSON")
 
 
 def _thanks(captured: Captured) -> Answer:

@@ -33,13 +33,18 @@ def codec(label: str | None) -> str | None:
 
 
 def url_encoded(body: bytes, label: str | None, language: str) -> list[tuple[str, str]]:
-    """The names and values of a form-encoded body or a query, in order.
+    """The names and values of a form-encoded body, in order.
 
     `label`: the charset of its Content-Type; a value of CHARSET counts first. `language`: of the form (a BCP 47 tag).
     """
     text = body.removeprefix(BOM).decode("latin-1")  # a character a byte, before and after the escapes are read
     raw = parse_qsl(text, keep_blank_values=True, encoding="latin-1")
     return pairs([(name.encode("latin-1"), value.encode("latin-1")) for name, value in raw], label, language)
+
+
+def query(raw: bytes, language: str) -> list[tuple[str, str]]:
+    """The names and values of a query, each read by itself: other programs append what they like to an address."""
+    return [pair for one in raw.split(b"&") for pair in url_encoded(one, None, language)]
 
 
 def multipart(parts: Iterable[tuple[str, str]], label: str | None, language: str) -> list[tuple[str, str]]:

@@ -70,7 +70,7 @@ def sort(
     repeated: Mapping[str, Sequence[str]],
     known: frozenset[str],
     others: Mapping[str, str],
-    files: Mapping[str, Any],
+    files: Mapping[str, Any] | None = None,
 ) -> Sorted:
     """Finds the undeclared answers of a post, in the order they came, and gives renamed ones to their fields.
 
@@ -85,7 +85,7 @@ def sort(
                 repeated[key] = repeated.pop(name)
     unknown = [name for name in values if name not in known and not name.startswith(REFERENCE)]
     sent = [(name, _sent(name, values, repeated)) for name in unknown]
-    return Sorted(values, repeated, collect([*sent, *files.items()]))
+    return Sorted(values, repeated, collect([*sent, *(files or {}).items()]))
 
 
 def file_entry(name: str, size: int) -> dict[str, Any]:
