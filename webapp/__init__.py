@@ -13,7 +13,9 @@ from webapp.config import Config
 from webapp.db import transactions
 from webapp.db.write_turns import GroupCommit
 from webapp.delivery.rings import Bell, Queues
+from webapp.servers import redis_server
 from webapp.services.intake import capture
+from webapp.services.signs.readiness import Probe
 from webapp.web import error_pages, filters, htmx, roles, security
 from webapp.web.limits import FormLimit
 
@@ -71,12 +73,16 @@ def _parts(app: Flask, config: Config) -> dict[str, object]:
             "leadhook_published_forms": {},
             "leadhook_form_limit": FormLimit(config.form_rate_limit),
             "leadhook_reports": Lock(),
+            "leadhook_readiness": Probe(transactions.transaction),
+            "leadhook_database_trouble": log.Trouble("the database does not answer", "the database answers again"),
         }
 
 
 def _flask_config(config: Config, worker: bool, plans_once: bool, connections: tuple[int, int]) -> dict[str, Any]:
     https = config.public_url.startswith("https://")
+    counts_at, counts_with = redis_server.storage_of_limits(config.redis_url)
     return {
+        "LEADHOOK_VERSION": __version__,
         "SECRET_KEY": config.secret_key,
         "MAX_CONTENT_LENGTH": MAX_BODY,
         "MAX_FORM_MEMORY_SIZE": MAX_BODY,
@@ -98,8 +104,8 @@ def _flask_config(config: Config, worker: bool, plans_once: bool, connections: t
         # FULL, so that an accepted lead survives a power cut. A worker could only lose records of attempts, and would
         # then repeat these attempts.
         "SQLITE_SYNCHRONOUS": "NORMAL" if worker else "FULL",
-        "RATELIMIT_STORAGE_URI": config.redis_url.replace("unix://", "redis+unix://"),
-        "RATELIMIT_STORAGE_OPTIONS": {"socket_timeout": 0.2, "socket_connect_timeout": 0.2},
+        "RATELIMIT_STORAGE_URI": counts_at,
+        "RATELIMIT_STORAGE_OPTIONS": {"socket_timeout": 0.2, "socket_connect_timeout": 0.2, **counts_with},
         "RATELIMIT_STRATEGY": "moving-window",
         "RATELIMIT_IN_MEMORY_FALLBACK_ENABLED": True,  # without Redis each process keeps its own count
         "RATELIMIT_SWALLOW_ERRORS": True,  # if Redis fails during a request, the count is lost, and no error page

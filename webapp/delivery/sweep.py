@@ -83,8 +83,8 @@ class Sweep:
             if forget and "forget" not in waiting:
                 rings.mark("forget")
                 rings.enqueue("forget", MAIL, "webapp.jobs.forget")
-        except RedisError:
-            queues.failed()
+        except RedisError as error:
+            queues.failed(error)
 
     def _hold_lease(self) -> bool:
         """Takes or renews the lease; returns whether this sweeper has it."""

@@ -34,6 +34,8 @@ from webapp.config import Config
 from webapp.delivery import rings
 from webapp.delivery.rings import SLOW
 from webapp.delivery.slots import Slots
+from webapp.log import Trouble
+from webapp.servers import redis_server
 
 log = structlog.get_logger()
 
@@ -164,7 +166,7 @@ class ThreadedWorker(BaseWorker):
             with self.app.app_context():
                 self.perform_job(job, queue, execution)
         except RedisError as error:
-            log.warning("Redis cannot be reached during a job", job=job.id, error=type(error).__name__)
+            log.warning("Redis cannot be used during a job", job=job.id, reason=redis_server.reason(error))
         finally:
             self.executions.pop(execution.id, None)
 
@@ -233,13 +235,14 @@ def serve(app: Flask, queue_name: str, slots_count: int) -> bool:
     """
     config: Config = app.extensions["leadhook_config"]
     slots = Slots(slots_count, is_stopping, pace=SLOW_PACE if queue_name == SLOW else 0.0)
-    connection = Redis.from_url(config.redis_url)  # its own one: RQ changes its timeouts
+    connection = redis_server.connect(config.redis_url)  # its own one: RQ changes its timeouts
+    trouble = Trouble("Redis cannot be used, trying again", "Redis can be used again")
     while not is_stopping():
         queue = OneQueue(queue_name, connection=connection, serializer=JSONSerializer)
         try:
             ThreadedWorker(app, queue, slots).work(logging_level="WARNING")
         except RedisError as error:
-            log.warning("Redis cannot be reached, trying again", error=type(error).__name__)
+            trouble.report(redis_server.reason(error))
         _stopping.wait(RECONNECT / 2)
     return slots.drained(within=config.deadline + 4)
 
