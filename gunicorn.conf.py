@@ -5,9 +5,11 @@ Options on gunicorn's command line take precedence.
 
 import gc
 import sys
+import threading
 
 from webapp.config import Config, ConfigError
 from webapp.delivery.rings import bell
+from webapp.services.signs import start
 
 try:
     _config = Config.load()
@@ -28,6 +30,12 @@ forwarded_allow_ips = ""  # only TRUSTED_PROXIES decides whether X-Forwarded-* h
 control_socket_disable = True
 
 
+def _warn(app):  # type: ignore[no-untyped-def]
+    """On a thread: a database that does not answer delays no request."""
+    with app.app_context():
+        start.warn()
+
+
 def post_worker_init(worker):  # type: ignore[no-untyped-def]
     """Starts what needs a thread, because threads do not survive the fork.
 
@@ -35,4 +43,6 @@ def post_worker_init(worker):  # type: ignore[no-untyped-def]
     """
     with worker.wsgi.app_context():
         bell.start(worker.wsgi)
+    if worker.age == 1:  # the first one speaks for all
+        threading.Thread(target=_warn, args=(worker.wsgi,), daemon=True).start()
     gc.freeze()

@@ -27,6 +27,7 @@ from webapp.delivery.sweep import EVERY, Sweep
 from webapp.log import Trouble
 from webapp.services import health
 from webapp.services.reports import reports
+from webapp.services.signs import start
 
 log = structlog.get_logger()
 
@@ -168,6 +169,7 @@ class WorkerProcesses:
 
 
 def _sweep() -> None:
+    start.warn()
     sweep, trouble = Sweep(), Trouble("a sweep failed", "sweeps work again")
     while not threaded_worker.stopped_within(EVERY):
         try:

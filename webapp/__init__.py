@@ -16,7 +16,7 @@ from webapp.delivery.rings import Bell, Queues
 from webapp.servers import redis_server
 from webapp.services.intake import capture
 from webapp.services.signs.readiness import Probe
-from webapp.web import error_pages, filters, htmx, roles, security
+from webapp.web import error_pages, filters, htmx, roles, security, sessions
 from webapp.web.limits import FormLimit
 
 __version__ = "1.0.0"
@@ -55,7 +55,7 @@ def create_app(
     extensions.mail.init_app(app)
     extensions.limiter.init_app(app)
     app.extensions.update(_parts(app, config))
-    for part in (security, error_pages, filters, htmx, blueprints, cli):
+    for part in (sessions, security, error_pages, filters, htmx, blueprints, cli):
         part.init_app(app)
     extensions.csrf.init_app(app)  # it reads the form, so it comes after security has checked the request
     roles.check(app)

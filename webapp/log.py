@@ -71,27 +71,27 @@ def configure() -> None:
 class Trouble:
     """Something that goes wrong for a while: its reason stands in the log at once, then once a minute, and its end.
 
-    One object per process and kind of trouble.
+    One object per process and kind of trouble. `reason`: the last one, empty where all is well.
     """
 
     def __init__(self, event: str, end: str, every: float = 60.0) -> None:
         self._event, self._end, self._every = event, end, every
-        self._reason, self._logged_at = "", -every
+        self.reason, self._logged_at = "", -every
         self._lock = threading.Lock()
 
     def report(self, reason: str) -> None:
         """Logs the reason, unless the same one was logged less than a minute ago."""
         now = time.monotonic()
         with self._lock:
-            if reason == self._reason and now < self._logged_at + self._every:
+            if reason == self.reason and now < self._logged_at + self._every:
                 return
-            self._reason, self._logged_at = reason, now
+            self.reason, self._logged_at = reason, now
         structlog.get_logger().error(self._event, reason=reason)
 
     def over(self) -> None:
         """Logs the end of trouble that was reported."""
-        if self._reason:
+        if self.reason:
             with self._lock:
-                was, self._reason, self._logged_at = self._reason, "", -self._every
+                was, self.reason, self._logged_at = self.reason, "", -self._every
             if was:
                 structlog.get_logger().warning(self._end)

@@ -60,7 +60,7 @@ class Queues:
         # Jobs have only ids as arguments, so JSON is enough.
         self._named = {name: _Queue(name, connection=self.redis, serializer=JSONSerializer) for name in NAMES}
         self._failed_at = -REST
-        self._trouble = Trouble("Redis cannot be used; the sweep queues the jobs later", "Redis can be used again")
+        self.trouble = Trouble("Redis cannot be used; the sweep queues the jobs later", "Redis can be used again")
 
     def get(self, name: str) -> Queue:
         """The queue called `name`, one of NAMES."""
@@ -74,7 +74,7 @@ class Queues:
     def failed(self, error: Exception) -> None:
         """Notes that Redis could not be used. The reason stands in the log at once, then once a minute."""
         self._failed_at = time.monotonic()
-        self._trouble.report(redis_server.reason(error))
+        self.trouble.report(redis_server.reason(error))
 
     def state(self) -> str:
         """`ok`, `away`, or `unusable`: a server that answers, but takes no writes of ours. Found out by a write."""
@@ -83,7 +83,7 @@ class Queues:
         except (RedisError, OSError) as error:
             self.failed(error)
             return "unusable" if redis_server.answers(error) else "away"
-        self._trouble.over()
+        self.trouble.over()
         return "ok"
 
 

@@ -73,7 +73,8 @@ class FormLimit:
         for limit in self._limits:
             if not limiter.hit(limit, "form", form, network):
                 window = limiter.get_window_stats(limit, "form", form, network)
-                return max(1, math.ceil(window.reset_time - time.time()))
+                seconds = min(window.reset_time - time.time(), limit.get_expiry())  # another host's clock may differ
+                return max(1, math.ceil(seconds))
         return 0
 
 

@@ -19,6 +19,7 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from webapp.clock import now_sql
 from webapp.config import current_config
+from webapp.db import database_clock
 from webapp.delivery import ledger, rings, states, sweep
 from webapp.delivery.rings import NAMES, queues
 from webapp.extensions import db
@@ -87,14 +88,30 @@ def _count_of(rows: Any) -> int:
     return db.session.scalar(select(func.count()).select_from(rows.limit(COUNTED).subquery())) or 0
 
 
-def _backlog() -> Iterator[Metric]:
-    """What is due, and for how long. Both times of the age are the database's: this host's clock may be wrong."""
+def due_now() -> tuple[int, float]:
+    """How many deliveries could be sent now, and for how many seconds the oldest has waited.
+
+    Both times of the age are the database's: this host's clock may be wrong.
+    """
     due, age = 0, 0.0
     parts = ((ledger.CLICKED, Delivery.retry_at), (ledger.FRESH, Delivery.due_at), (ledger.AGAIN, Delivery.due_at))
     for condition, at in parts:
         some = select(at.label("at")).where(condition, at <= now_sql()).limit(COUNTED).subquery()
         count, waited = db.session.execute(select(func.count(), now_sql() - func.min(some.c.at))).one()
         due, age = due + count, max(age, waited or 0.0)
+    return due, age
+
+
+def mails_due() -> tuple[int, float]:
+    """How many mails wait for the mail server, and how many seconds ago the oldest was written, by its host's clock."""
+    is_due = Mail.state == MailState.DUE
+    created_at = db.session.scalar(select(Mail.created_at).where(is_due).order_by(Mail.id).limit(1))
+    age = 0.0 if created_at is None else (database_clock.now() - created_at).total_seconds()
+    return _count(Mail, is_due), max(0.0, age)
+
+
+def _backlog() -> Iterator[Metric]:
+    due, age = due_now()
     later = _count(Delivery, ledger.AGAIN) if due < COUNTED else 0
     yield _gauge("leadhook_deliveries_due", "Deliveries that could be sent now.", due)
     yield _gauge("leadhook_deliveries_oldest_due_seconds", "How long the oldest of them has waited.", age)
@@ -113,13 +130,8 @@ def _troubles() -> Iterator[Metric]:
 
 
 def _mails() -> Iterator[Metric]:
-    is_due = Mail.state == MailState.DUE
-    yield _gauge("leadhook_mails_due", "E-mails that wait for the mail server.", _count(Mail, is_due))
-    oldest = select(Mail.created_at).where(is_due).order_by(Mail.id).limit(1)
-    created_at = db.session.scalar(oldest)
-    age = 0.0
-    if created_at is not None:
-        age = max(0.0, (db.session.scalar(select(now_sql())) or 0.0) - created_at.timestamp())
+    due, age = mails_due()
+    yield _gauge("leadhook_mails_due", "E-mails that wait for the mail server.", due)
     yield _gauge("leadhook_mails_oldest_due_seconds", "How long ago the oldest of them was written.", age)
 
 
