@@ -139,7 +139,7 @@ def secrets() -> Check:
     db.session.rollback()
     if not unreadable:
         return Check("secrets", True, f"ENCRYPTION_KEYS can read the secrets in the database, {count} of them.")
-    found = f"The database holds {count} secrets, and none of ENCRYPTION_KEYS reads {unreadable} of them."
+    found = f"No key of ENCRYPTION_KEYS reads {unreadable} of the {count} secrets in the database."
     why = "The keys were replaced, or a backup was restored without its key files. What they sign is on hold."
     do = "Put the old key into ENCRYPTION_KEYS, after the new one. If it is lost, rotate the Shared Tokens."
     return Check("secrets", False, found, why, do)
@@ -179,6 +179,6 @@ def as_lines(checks: list[Check]) -> Iterator[str]:
     words = {True: "ok", False: "MEND", None: "?"}
     for check in checks:
         yield f"{words[check.ok]:<5}{check.sign:<10}{check.found}"
-        if check.ok is not True:
+        if check.ok is False:
             yield f"{'':<15}Why: {check.why}"
             yield f"{'':<15}Do:  {check.do}"
