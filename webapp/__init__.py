@@ -16,8 +16,8 @@ from webapp.delivery.rings import Bell, Queues
 from webapp.servers import redis_server
 from webapp.services.intake import capture
 from webapp.services.signs.readiness import Probe
-from webapp.web import error_pages, filters, htmx, roles, security, sessions
-from webapp.web.limits import FormLimit
+from webapp.web import error_pages, filters, htmx, roles, security, sessions, unread_bodies
+from webapp.web.limits import ClientAddress, FormLimit
 
 __version__ = "1.0.0"
 
@@ -41,6 +41,7 @@ def create_app(
     app = Flask("webapp", root_path=str(Path(__file__).parent), instance_path=str(config.home))
     app.config.from_mapping(_flask_config(config, worker, plans_once, connections))
     app.extensions["leadhook_config"] = config
+    app.wsgi_app = ClientAddress(app.wsgi_app)  # type: ignore[method-assign]
     if config.trusted_proxies:
         hops = config.trusted_proxies
         app.wsgi_app = ProxyFix(app.wsgi_app, x_for=hops, x_proto=hops, x_host=hops)  # type: ignore[method-assign]
@@ -55,7 +56,7 @@ def create_app(
     extensions.mail.init_app(app)
     extensions.limiter.init_app(app)
     app.extensions.update(_parts(app, config))
-    for part in (sessions, security, error_pages, filters, htmx, blueprints, cli):
+    for part in (unread_bodies, sessions, security, error_pages, filters, htmx, blueprints, cli):
         part.init_app(app)
     extensions.csrf.init_app(app)  # it reads the form, so it comes after security has checked the request
     roles.check(app)
