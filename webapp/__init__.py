@@ -15,6 +15,7 @@ from webapp.db.write_turns import GroupCommit
 from webapp.delivery.rings import Bell, Queues
 from webapp.servers import redis_server
 from webapp.services.intake import capture
+from webapp.services.signs.counters import PostCounters
 from webapp.services.signs.readiness import Probe
 from webapp.web import error_pages, filters, htmx, roles, security, sessions, unread_bodies
 from webapp.web.limits import ClientAddress, FormLimit
@@ -74,6 +75,7 @@ def _parts(app: Flask, config: Config) -> dict[str, object]:
             "leadhook_published_forms": {},
             "leadhook_form_limit": FormLimit(config.form_rate_limit),
             "leadhook_reports": Lock(),
+            "leadhook_post_counters": PostCounters(),
             "leadhook_readiness": Probe(transactions.transaction),
             "leadhook_database_trouble": log.Trouble("the database does not answer", "the database answers again"),
         }

@@ -123,7 +123,7 @@ def test_a_redis_that_is_away(app: Flask, owner: User, valkey: Valkey) -> None:
     assert doctor(app)[1]["workers"]["ok"] is None
 
 
-def test_deliveries_that_nobody_sends(app: Flask, interface: Interface) -> None:
+def test_deliveries_that_are_not_sent(app: Flask, interface: Interface) -> None:
     point_at(interface, "http://127.0.0.1:9/")
     submit(interface)
     with transaction():

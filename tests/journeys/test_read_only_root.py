@@ -65,6 +65,6 @@ def test_the_web_starts_and_takes_leads_with_a_root_that_is_read_only(
         log.seek(0)
         said = log.read().decode()
     if "still writable" in said or "unshare failed" in said:
-        pytest.skip("this machine lets nobody mount")
+        pytest.skip("this machine allows no mounts")
     assert "No usable temporary directory" not in said
     assert "Traceback" not in said

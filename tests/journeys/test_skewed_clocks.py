@@ -1,4 +1,4 @@
-"""Two hosts with one database, whose clocks differ: no lead is lost to Spam, nobody is signed out, no link dies early.
+"""Two hosts with one database, whose clocks differ: no lead goes to Spam for it, no session ends, no link dies early.
 
 The second host is an app whose clock is moved with time-machine; the database keeps its own, except SQLite, which has
 the host's.

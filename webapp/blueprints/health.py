@@ -2,7 +2,7 @@
 
 import hmac
 
-from flask import Blueprint, Response, abort, jsonify, request
+from flask import Blueprint, Response, abort, g, jsonify, request
 from flask_login import current_user
 from prometheus_client import CONTENT_TYPE_LATEST
 from sqlalchemy.exc import SQLAlchemyError
@@ -10,6 +10,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from webapp.config import current_config
 from webapp.extensions import db
 from webapp.services.signs import metrics as figures
+from webapp.services.signs.counters import post_counters, result_of
 from webapp.services.signs.readiness import probe
 from webapp.web.security import public
 
@@ -38,6 +39,13 @@ def ready() -> tuple[Response, int]:
         clock_offset_seconds=offset,
     )
     return answer, 200 if found.writable else 503
+
+
+@blueprint.after_app_request
+def _count(response: Response) -> Response:
+    if request.endpoint == "lead_form.submit":
+        post_counters.add(result_of(response.status_code, g.get("is_spam")))
+    return response
 
 
 @blueprint.get("/metrics")

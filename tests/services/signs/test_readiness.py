@@ -204,7 +204,7 @@ def test_it_is_not_ready_on_a_full_tmpfs(make_app: AppMaker, tmp_path: Path) -> 
     command = [sys.executable, "-m", "tests.support.full_disk", source, str(tmp_path)]
     ran = subprocess.run(["unshare", "--mount", *command], capture_output=True, text=True, check=False)
     if "Operation not permitted" in ran.stderr or "unshare failed" in ran.stderr:
-        pytest.skip("this machine lets nobody mount")
+        pytest.skip("this machine allows no mounts")
     assert ran.stdout.split() == ["200", "201", "503", "500", "503", "200", "201"], ran.stderr
 
 

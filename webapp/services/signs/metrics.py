@@ -11,7 +11,7 @@ from typing import Any
 
 from flask import current_app
 from prometheus_client import CollectorRegistry, generate_latest
-from prometheus_client.core import GaugeMetricFamily, Metric
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 from redis.exceptions import RedisError
 from sqlalchemy import String, case, cast, func, literal_column, select
@@ -35,6 +35,7 @@ from webapp.models import (
     Webhook,
     WebhookState,
 )
+from webapp.services.signs.counters import post_counters
 from webapp.services.signs.readiness import probe
 
 COUNTED = 100_000  # a count stops at this number of rows: then there are that many or more
@@ -74,6 +75,11 @@ def _of_this_host() -> Iterator[Metric]:
     build = GaugeMetricFamily("leadhook_build_info", "The version of Leadhook, always 1.", labels=["version"])
     build.add_metric([current_app.config["LEADHOOK_VERSION"]], 1)
     yield build
+    words = "Posts to forms that the web processes of this host answered since they started, by result."
+    posts = CounterMetricFamily("leadhook_form_posts", words, labels=["result"])
+    for name, count in post_counters.totals().items():
+        posts.add_metric([name], count)
+    yield posts
 
 
 def _gauge(name: str, words: str, value: float) -> Metric:

@@ -1,4 +1,4 @@
-"""What a process says when it starts: mistakes of the installation that stop nothing, and that nobody would see."""
+"""What a process says when it starts: mistakes of the installation that stop nothing, and that no page shows."""
 
 import structlog
 from sqlalchemy.exc import SQLAlchemyError
