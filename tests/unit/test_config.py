@@ -250,3 +250,23 @@ def test_the_socket_is_elsewhere_if_the_home_path_is_too_long(tmp_path: Path) ->
 def test_a_new_home_directory_is_private(tmp_path: Path) -> None:
     load(tmp_path / "home")
     assert stat.S_IMODE((tmp_path / "home").stat().st_mode) == 0o700
+
+
+@pytest.mark.parametrize(
+    "token",
+    ["short", "fifteen-letters", "with spaces in it 1", "söme-letters-of-others", "a" * 15, "x" * 20 + "\n" + "y"],
+)
+def test_a_bad_metrics_token_is_listed_with_the_other_mistakes(tmp_path: Path, token: str) -> None:
+    found = mistakes(tmp_path, METRICS_TOKEN=token, PORT="x")
+    assert [mistake.partition(":")[0] for mistake in found] == ["PORT", "METRICS_TOKEN"]
+    assert token not in found[1]
+
+
+@pytest.mark.parametrize("token", ["a" * 16, "Zm9v-._~+/=bar12345"])
+def test_a_metrics_token_is_read_also_from_a_file(tmp_path: Path, token: str) -> None:
+    assert load(tmp_path).metrics_token is None
+    assert load(tmp_path, METRICS_TOKEN=token).metrics_token == token
+    (tmp_path / "token").write_text(f"{token}\n")
+    config = load(tmp_path, METRICS_TOKEN_FILE=str(tmp_path / "token"))
+    assert config.metrics_token == token
+    assert token not in repr(config)

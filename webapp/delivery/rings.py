@@ -6,6 +6,7 @@ Redis only wakes the workers: all data is in the database. If a ring is lost, th
 import secrets
 import threading
 import time
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, cast
 
 import structlog
@@ -88,6 +89,23 @@ class Queues:
 
 
 queues: Queues = per_app("queues")
+
+
+ATTEMPTS = "leadhook:attempts"  # a hash of counts: see sending.AttemptCounts
+
+
+def add_attempts(connection: Redis, counts: Mapping[str, int]) -> None:
+    """Adds a process's counts of attempts to those of all workers. They begin at 0 again when Redis loses them."""
+    with connection.pipeline(transaction=False) as pipeline:
+        for name, count in counts.items():
+            pipeline.hincrby(ATTEMPTS, name, count)
+        pipeline.execute()
+
+
+def attempts() -> dict[str, int]:
+    """The counts of all workers."""
+    found = cast(dict[bytes, bytes], queues.redis.hgetall(ATTEMPTS))
+    return {name.decode(): int(count) for name, count in found.items()}
 
 
 def workers_alive(name: str) -> int:

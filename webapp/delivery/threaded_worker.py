@@ -33,6 +33,7 @@ from rq.worker.base import BaseWorker, WorkerStatus
 from webapp.config import Config
 from webapp.delivery import rings
 from webapp.delivery.rings import SLOW
+from webapp.delivery.sending import attempt_counts
 from webapp.delivery.slots import Slots
 from webapp.log import Trouble
 from webapp.servers import redis_server
@@ -189,6 +190,7 @@ class ThreadedWorker(BaseWorker):
         if now < self._beat_at + BEAT:
             return
         self._beat_at = now
+        self._add_attempts()
         super().heartbeat(timeout, pipeline)
         if self.get_state() == WorkerStatus.IDLE:
             connection = self.connection if pipeline is None else pipeline
@@ -199,6 +201,15 @@ class ThreadedWorker(BaseWorker):
                 worker_registration.register(self, transaction)
                 transaction.expire(self.key, self.worker_ttl + 60)
                 transaction.execute()
+
+    def _add_attempts(self) -> None:
+        counts = attempt_counts.take()
+        if counts:
+            try:
+                rings.add_attempts(self.connection, counts)
+            except RedisError:
+                attempt_counts.put_back(counts)
+                raise
 
     def _install_signal_handlers(self) -> None:
         for number in (signal.SIGTERM, signal.SIGINT):
@@ -225,6 +236,7 @@ class ThreadedWorker(BaseWorker):
         short_wait = ConnectionPool(connection_class=pool.connection_class, **settings)
         self.connection = Redis(connection_pool=short_wait, retry=settings["retry"])
         with contextlib.suppress(RedisError):  # the registration expires anyway
+            self._add_attempts()
             super().teardown()  # type: ignore[no-untyped-call]
 
 

@@ -13,11 +13,15 @@ from tests.conftest import METRICS_TOKEN, AppMaker
 from tests.support.factories import ADA, point_at, submit
 from webapp.clock import now_sql
 from webapp.db.transactions import transaction
+from webapp.delivery import rings
+from webapp.delivery.rings import queues
+from webapp.delivery.sending import AttemptCounts
 from webapp.delivery.sweep import Sweep
 from webapp.extensions import db
 from webapp.models import Delivery, DeliveryState, Interface, Webhook, WebhookState
 from webapp.services.intake import visitor
 from webapp.services.signs.counters import PostCounters
+from webapp.webhooks.outcome import ErrorKind, Outcome
 
 
 def values(client: FlaskClient) -> dict[str, float]:
@@ -107,6 +111,32 @@ def test_the_age_of_the_oldest_delivery_and_of_the_last_sweep(client: FlaskClien
     found = values(client)
     assert found["leadhook_deliveries_oldest_due_seconds"] == pytest.approx(100, abs=20)
     assert 0 <= found["leadhook_last_sweep_seconds"] < 20
+
+
+def test_attempts_are_counted_by_result_and_duration(app: Flask, client: FlaskClient) -> None:
+    counts = AttemptCounts()
+    for code, error, milliseconds in ((200, None, 20), (204, None, 300), (500, None, 700), (999, "timeout", 15_000)):
+        kind = ErrorKind(error) if error else None
+        counts.add(Outcome(code, "", False, (), kind, milliseconds, None))
+    rings.add_attempts(queues.redis, counts.take())
+    assert not counts.take()
+    found = values(client)
+    results = {name: found.get(f'leadhook_attempts_total{{result="{name}"}}') for name in ("2xx", "5xx", "timeout")}
+    assert results == {"2xx": 2, "5xx": 1, "timeout": 1}
+    bucket = "leadhook_attempt_duration_seconds_bucket"
+    assert [found[f'{bucket}{{le="{limit}"}}'] for limit in ("0.05", "0.25", "0.5", "1.0", "10.0", "15.0", "+Inf")] == [
+        *(1, 1, 2, 3, 3, 4, 4)
+    ]
+    assert found["leadhook_attempt_duration_seconds_count"] == 4
+    assert found["leadhook_attempt_duration_seconds_sum"] == pytest.approx(16.02)
+
+
+def test_counts_that_do_not_reach_redis_are_kept(app: Flask) -> None:
+    counts = AttemptCounts()
+    counts.add(Outcome(200, "", False, (), None, 20, None))
+    counts.put_back(counts.take())
+    counts.add(Outcome(200, "", False, (), None, 20, None))
+    assert counts.take()["2xx"] == 2
 
 
 def test_workers_disk_and_version_are_there(app: Flask, client: FlaskClient) -> None:

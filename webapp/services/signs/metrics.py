@@ -5,13 +5,14 @@ there, and `leadhook_database_up 0`.
 """
 
 import shutil
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
+from itertools import accumulate
 from time import time
 from typing import Any
 
 from flask import current_app
 from prometheus_client import CollectorRegistry, generate_latest
-from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily, Metric
 from prometheus_client.registry import Collector
 from redis.exceptions import RedisError
 from sqlalchemy import String, case, cast, func, literal_column, select
@@ -22,6 +23,7 @@ from webapp.config import current_config
 from webapp.db import database_clock
 from webapp.delivery import ledger, rings, states, sweep
 from webapp.delivery.rings import NAMES, queues
+from webapp.delivery.sending import BUCKETS, MILLISECONDS, UP_TO
 from webapp.extensions import db
 from webapp.ids import CROCKFORD
 from webapp.models import (
@@ -152,6 +154,7 @@ def _queue_lengths() -> Iterator[Metric]:
     lengths = GaugeMetricFamily("leadhook_queue_jobs", "Jobs that wait in an RQ queue.", labels=["queue"])
     workers = GaugeMetricFamily("leadhook_workers", "Worker processes that serve an RQ queue.", labels=["queue"])
     try:
+        counts = rings.attempts()
         for name in NAMES:
             lengths.add_metric([name], queues.get(name).count)
             workers.add_metric([name], rings.workers_alive(name))
@@ -159,6 +162,22 @@ def _queue_lengths() -> Iterator[Metric]:
         return
     yield lengths
     yield workers
+    yield from _attempts(counts)
+
+
+def _attempts(counts: Mapping[str, int]) -> Iterator[Metric]:
+    words = "Attempts of all workers by result: 2xx, or the kind of error."
+    total = CounterMetricFamily("leadhook_attempts", words, labels=["result"])
+    for name, count in counts.items():
+        if not name.startswith(UP_TO) and name != MILLISECONDS:
+            total.add_metric([name], count)
+    yield total
+    places = (*map(str, BUCKETS), "inf")
+    sums = accumulate(counts.get(f"{UP_TO}{place}", 0) for place in places)
+    buckets = [(place.replace("inf", "+Inf"), float(count)) for place, count in zip(places, sums, strict=True)]
+    words = "How long attempts took, in seconds."
+    seconds = counts.get(MILLISECONDS, 0) / 1000
+    yield HistogramMetricFamily("leadhook_attempt_duration_seconds", words, buckets=buckets, sum_value=seconds)
 
 
 def _recent_attempts() -> Metric:
