@@ -36,6 +36,7 @@ bench: ## benchmark it against peers and limits, 75 minutes; ARGS=--quick is sho
 
 soak: ## cause faults under load for half an hour; ARGS="--seed N --database postgresql", see docs/reliability.md
 	@sh scripts/install.sh requirements.txt requirements-test.txt
+	@SOAK=1 .venv/bin/pytest tests/soak
 	@.venv/bin/python -m tests.fault $(ARGS)
 
 receivers: ## run vendors' own software against Leadhook: a web firewall; needs apt as root, see docs/firewalls.md

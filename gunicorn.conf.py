@@ -5,14 +5,23 @@ Options on gunicorn's command line take precedence.
 
 import gc
 import sys
+import tempfile
+import threading
 
 from webapp.config import Config, ConfigError
 from webapp.delivery.rings import bell
+from webapp.services.signs import start
 
 try:
     _config = Config.load()
 except ConfigError as error:  # reported here once, instead of by each worker with a traceback
     sys.exit(str(error))
+
+try:
+    tempfile.gettempdir()
+except FileNotFoundError:  # a container whose root is read-only: gunicorn's workers need a file that they can touch
+    _config.home.mkdir(mode=0o700, parents=True, exist_ok=True)
+    tempfile.tempdir = worker_tmp_dir = str(_config.home)
 
 bind = f"127.0.0.1:{_config.port}"
 workers = 2
@@ -28,6 +37,21 @@ forwarded_allow_ips = ""  # only TRUSTED_PROXIES decides whether X-Forwarded-* h
 control_socket_disable = True
 
 
+def when_ready(server):  # type: ignore[no-untyped-def]
+    """A socket file has no client addresses: without proxies that name them, all visitors are one."""
+    if not _config.trusted_proxies and any(isinstance(address, str) for address in server.cfg.address):
+        print(  # noqa: T201 - for the person at the terminal
+            "On a unix socket visitors have no address and share one rate limit: set TRUSTED_PROXIES.",
+            file=sys.stderr,
+        )
+
+
+def _warn(app):  # type: ignore[no-untyped-def]
+    """On a thread: a database that does not answer delays no request."""
+    with app.app_context():
+        start.warn()
+
+
 def post_worker_init(worker):  # type: ignore[no-untyped-def]
     """Starts what needs a thread, because threads do not survive the fork.
 
@@ -35,4 +59,6 @@ def post_worker_init(worker):  # type: ignore[no-untyped-def]
     """
     with worker.wsgi.app_context():
         bell.start(worker.wsgi)
+    if worker.age == 1:  # the first one speaks for all
+        threading.Thread(target=_warn, args=(worker.wsgi,), daemon=True).start()
     gc.freeze()

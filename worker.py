@@ -24,7 +24,10 @@ from webapp.delivery import threaded_worker
 from webapp.delivery.rehearsal import rehearse
 from webapp.delivery.rings import FAST, MAIL, NAMES, SLOW
 from webapp.delivery.sweep import EVERY, Sweep
+from webapp.log import Trouble
+from webapp.services import health
 from webapp.services.reports import reports
+from webapp.services.signs import start
 
 log = structlog.get_logger()
 
@@ -166,12 +169,14 @@ class WorkerProcesses:
 
 
 def _sweep() -> None:
-    sweep = Sweep()
+    start.warn()
+    sweep, trouble = Sweep(), Trouble("a sweep failed", "sweeps work again")
     while not threaded_worker.stopped_within(EVERY):
         try:
             sweep.once()
+            trouble.over()
         except SQLAlchemyError as error:
-            log.warning("a sweep failed", error=type(error).__name__)
+            trouble.report(health.reason(error))
     with contextlib.suppress(SQLAlchemyError):  # without a database the lease ends a few seconds later anyway
         sweep.resign()
 

@@ -33,6 +33,7 @@ from webapp.webhooks.addresses import resolve
 
 ON_POSTGRESQL = os.environ.get("LEADHOOK_TEST_DATABASE") == "postgresql"
 PASSWORD = "correct horse battery"
+METRICS_TOKEN = "only-for-tests-to-scrape"
 KEYS = {"SECRET_KEY": "only for tests, at least 16", "ENCRYPTION_KEYS": Fernet.generate_key().decode()}
 
 AppMaker = Callable[..., Flask]
@@ -109,6 +110,7 @@ def make_app(
     """Makes apps on one fresh migrated database and an empty Valkey; keyword arguments are environment names."""
     valkey_is_up(valkey)
     environ = {**KEYS, "LEADHOOK_HOME": str(tmp_path), "REDIS_URL": valkey.url}
+    environ["METRICS_TOKEN"] = METRICS_TOKEN
     environ["WEBHOOK_ALLOWED_NETWORKS"] = "127.0.0.0/8,::1/128"
     name = postgres.borrow(template_database) if postgres else ""
     if postgres:

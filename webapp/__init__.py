@@ -13,10 +13,13 @@ from webapp.config import Config
 from webapp.db import transactions
 from webapp.db.write_turns import GroupCommit
 from webapp.delivery.rings import Bell, Queues
+from webapp.servers import redis_server
 from webapp.services.files.storage import FileStore
 from webapp.services.intake import capture
-from webapp.web import error_pages, filters, htmx, roles, security
-from webapp.web.limits import FormLimit
+from webapp.services.signs.counters import PostCounters
+from webapp.services.signs.readiness import Probe
+from webapp.web import error_pages, filters, htmx, roles, security, sessions, unread_bodies
+from webapp.web.limits import ClientAddress, FormLimit
 
 __version__ = "1.0.0"
 
@@ -40,6 +43,7 @@ def create_app(
     app = Flask("webapp", root_path=str(Path(__file__).parent), instance_path=str(config.home))
     app.config.from_mapping(_flask_config(config, worker, plans_once, connections))
     app.extensions["leadhook_config"] = config
+    app.wsgi_app = ClientAddress(app.wsgi_app)  # type: ignore[method-assign]
     if config.trusted_proxies:
         hops = config.trusted_proxies
         app.wsgi_app = ProxyFix(app.wsgi_app, x_for=hops, x_proto=hops, x_host=hops)  # type: ignore[method-assign]
@@ -54,7 +58,7 @@ def create_app(
     extensions.mail.init_app(app)
     extensions.limiter.init_app(app)
     app.extensions.update(_parts(app, config))
-    for part in (security, error_pages, filters, htmx, blueprints, cli):
+    for part in (unread_bodies, sessions, security, error_pages, filters, htmx, blueprints, cli):
         part.init_app(app)
     extensions.csrf.init_app(app)  # it reads the form, so it comes after security has checked the request
     roles.check(app)
@@ -73,12 +77,17 @@ def _parts(app: Flask, config: Config) -> dict[str, object]:
             "leadhook_file_store": FileStore(config),
             "leadhook_form_limit": FormLimit(config.form_rate_limit),
             "leadhook_reports": Lock(),
+            "leadhook_post_counters": PostCounters(),
+            "leadhook_readiness": Probe(transactions.transaction),
+            "leadhook_database_trouble": log.Trouble("the database does not answer", "the database answers again"),
         }
 
 
 def _flask_config(config: Config, worker: bool, plans_once: bool, connections: tuple[int, int]) -> dict[str, Any]:
     https = config.public_url.startswith("https://")
+    counts_at, counts_with = redis_server.storage_of_limits(config.redis_url)
     return {
+        "LEADHOOK_VERSION": __version__,
         "SECRET_KEY": config.secret_key,
         "MAX_CONTENT_LENGTH": MAX_BODY,
         "MAX_FORM_MEMORY_SIZE": MAX_BODY,
@@ -100,8 +109,8 @@ def _flask_config(config: Config, worker: bool, plans_once: bool, connections: t
         # FULL, so that an accepted lead survives a power cut. A worker could only lose records of attempts, and would
         # then repeat these attempts.
         "SQLITE_SYNCHRONOUS": "NORMAL" if worker else "FULL",
-        "RATELIMIT_STORAGE_URI": config.redis_url.replace("unix://", "redis+unix://"),
-        "RATELIMIT_STORAGE_OPTIONS": {"socket_timeout": 0.2, "socket_connect_timeout": 0.2},
+        "RATELIMIT_STORAGE_URI": counts_at,
+        "RATELIMIT_STORAGE_OPTIONS": {"socket_timeout": 0.2, "socket_connect_timeout": 0.2, **counts_with},
         "RATELIMIT_STRATEGY": "moving-window",
         "RATELIMIT_IN_MEMORY_FALLBACK_ENABLED": True,  # without Redis each process keeps its own count
         "RATELIMIT_SWALLOW_ERRORS": True,  # if Redis fails during a request, the count is lost, and no error page

@@ -18,11 +18,12 @@ from webapp.services import api_keys, installation
 from webapp.services.errors import Refused
 from webapp.services.interfaces import interfaces, webhooks
 from webapp.services.people import password_resets, users
+from webapp.services.signs import checks
 
 
 def init_app(app: Flask) -> None:
     """Adds the commands to `flask --app webapp`."""
-    for command in (create_owner, create_interface, create_api_key, reset_password, rotate_encryption, receive):
+    for command in (create_owner, create_interface, create_api_key, reset_password, rotate_encryption, receive, doctor):
         app.cli.add_command(command)
 
 
@@ -129,6 +130,25 @@ def rotate_encryption() -> None:
     with _errors_as_sentences(), transaction():
         answer = api_keys.reencrypt_all()
     _print(answer)
+    if answer["unreadable"]:
+        raise click.ClickException(
+            f"{answer['unreadable']} of {answer['secrets']} secrets cannot be read: ENCRYPTION_KEYS lacks their key. "
+            "Add the old key after the new one, then run this again."
+        )
+
+
+@_command("doctor")
+@click.option("--json", "as_json", is_flag=True, help="Print one line of JSON.")
+@with_appcontext
+def doctor(as_json: bool) -> None:
+    """Checks the installation. Says what is wrong, why, and what to do. Exit code 1 if something is to be mended."""
+    found = checks.all_checks()
+    if as_json:
+        _print(checks.as_json(found))
+    else:
+        click.echo("\n".join(checks.as_lines(found)))
+    if any(check.ok is False for check in found):
+        raise click.exceptions.Exit(1)
 
 
 @_command("receive")

@@ -50,6 +50,7 @@ class Config:
     embedded_redis: bool  # Valkey is a child of `make run`, on a unix socket
     secret_key: str = field(repr=False)
     encryption_keys: tuple[str, ...] = field(repr=False)
+    metrics_token: str | None = field(repr=False)
     owner_email: str
     owner_password: str | None = field(repr=False)
     mail_server: str | None
@@ -111,6 +112,7 @@ class _Reader:
             database_url=self.read("DATABASE_URL", values.sqlite_url(home), values.database_url),
             redis_url=self.read("REDIS_URL", f"unix://{quote(str(valkey_socket(home)))}", values.redis_url),
             embedded_redis=self.text("REDIS_URL") is None,
+            metrics_token=self.read("METRICS_TOKEN", "", values.metrics_token),
             owner_email=self.read("OWNER_EMAIL", "owner@example.com", values.email),
             owner_password=self.text("OWNER_PASSWORD"),
             mail_server=self.text("MAIL_SERVER"),
@@ -183,7 +185,7 @@ class _Reader:
 
     def kept(self, path: Path, make: Callable[[], str]) -> str:
         try:
-            return _kept(path, make)
+            return kept_secret(path, make)
         except OSError as error:
             self.mistakes.append(f"LEADHOOK_HOME: {path.parent} cannot be used ({error.strerror})")
             return ""
@@ -213,7 +215,7 @@ def valkey_socket(home: Path) -> Path:
     return Path("/tmp") / f"leadhook-{os.getuid()}-{name}" / "valkey.sock"  # noqa: S108 - `make run` checks its owner
 
 
-def _kept(path: Path, make: Callable[[], str]) -> str:
+def kept_secret(path: Path, make: Callable[[], str]) -> str:
     """The secret in the file `path`, made now (mode 600) if it is missing; safe if several processes start together."""
     path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
     draft = path.with_name(f"{path.name}.{os.getpid()}")

@@ -11,11 +11,11 @@ from urllib.parse import urlsplit
 
 from cryptography.fernet import Fernet
 from limits import parse_many
-from redis.connection import parse_url
 from sqlalchemy.engine import URL, make_url
 from sqlalchemy.exc import SQLAlchemyError
 
 from webapp import text as text_values
+from webapp.servers import redis_server
 
 Network = IPv4Network | IPv6Network
 
@@ -167,13 +167,14 @@ def database_url(text: str) -> str:
 
 
 def redis_url(text: str) -> str:
-    if not text.startswith(("redis://", "rediss://", "unix://")):
-        raise ValueError("must begin with redis://, rediss:// or unix://")
-    try:
-        parse_url(text)  # type: ignore[no-untyped-call]
-    except ValueError:
-        raise ValueError("is not a Redis URL such as redis://:password@host:6379/0") from None
-    return text
+    return redis_server.checked(text)
+
+
+def metrics_token(text: str) -> str | None:
+    """A secret that stands in a header as it is; None for none."""
+    if text and (len(text) < 16 or not re.fullmatch(r"[A-Za-z0-9._~+/=-]+", text)):
+        raise ValueError("must have at least 16 characters: letters of English, digits and . _ ~ + / = -")
+    return text or None
 
 
 def sender_of(public_url: str | None) -> str:

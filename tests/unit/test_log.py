@@ -1,5 +1,6 @@
 """One event is one line in the log, with any text from outside."""
 
+import io
 import logging
 
 import pytest
@@ -48,3 +49,37 @@ def test_a_librarys_warning_is_one_line(capsys: pytest.CaptureFixture[str], monk
     logging.getLogger("some.library").warning("cannot read %s", FORGED)
     [line] = lines_of(capsys)
     assert line.endswith(r"\x9b31m")
+
+
+def test_trouble_is_said_at_once_then_once_a_minute_and_when_it_is_over(monkeypatch: pytest.MonkeyPatch) -> None:
+    now = [1000.0]
+    monkeypatch.setattr("webapp.log.time.monotonic", lambda: now[0])
+    trouble = log.Trouble("it is away", "it is back")
+    with structlog.testing.capture_logs() as logged:
+        trouble.over()
+        for reason in ("refused", "refused", "time-out", "time-out"):
+            trouble.report(reason)
+        now[0] += 61
+        trouble.report("time-out")
+        trouble.over()
+        trouble.over()
+        trouble.report("time-out")
+    said = [(entry["event"], entry.get("reason")) for entry in logged]
+    assert said == [
+        ("it is away", "refused"),
+        ("it is away", "time-out"),
+        ("it is away", "time-out"),
+        ("it is back", None),
+        ("it is away", "time-out"),
+    ]
+
+
+def test_a_log_that_cannot_be_written_raises_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    with open("/dev/full", "wb", buffering=0) as file:
+        full = io.TextIOWrapper(file, write_through=True)
+        monkeypatch.setattr("sys.stderr", full)
+        configured(monkeypatch)
+        structlog.get_logger().error("the disk is full")
+        monkeypatch.undo()
+        log.configure()
+        full.detach()

@@ -117,6 +117,7 @@ def submit(public_id: str) -> Answer:
             _noted(form)  # the page of an error has the headers of the form too
         raise
     _noted(result.form)
+    g.is_spam = result.spam is not None if isinstance(result, Captured) else None
     return _thanks(result) if isinstance(result, Captured) else _refused(result)
 
 

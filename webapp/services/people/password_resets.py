@@ -8,7 +8,7 @@ from datetime import timedelta
 from sqlalchemy import ColumnElement, delete, select
 from werkzeug.exceptions import NotFound
 
-from webapp.clock import utcnow
+from webapp.db import database_clock
 from webapp.db.transactions import end_transaction
 from webapp.extensions import db
 from webapp.models import PasswordReset, User
@@ -87,12 +87,12 @@ def _create(user: User) -> tuple[str, PasswordReset]:
     asking again and again."""
     token = links.new_token()
     db.session.execute(
-        delete(PasswordReset).where(PasswordReset.user_id == user.id, PasswordReset.expires_at <= utcnow())
+        delete(PasswordReset).where(PasswordReset.user_id == user.id, PasswordReset.expires_at <= database_clock.now())
     )
-    reset = PasswordReset(user_id=user.id, token_hash=links.digest(token), expires_at=utcnow() + LIFETIME)
+    reset = PasswordReset(user_id=user.id, token_hash=links.digest(token), expires_at=database_clock.now() + LIFETIME)
     db.session.add(reset)
     return token, reset
 
 
 def _live(token: str) -> tuple[ColumnElement[bool], ...]:
-    return PasswordReset.token_hash == links.digest(token), PasswordReset.expires_at > utcnow()
+    return PasswordReset.token_hash == links.digest(token), PasswordReset.expires_at > database_clock.now()

@@ -1,0 +1,147 @@
+"""The Redis that REDIS_URL names: how to connect to it, whether it can be used, and what is wrong in its own words.
+
+Leadhook needs one server that takes writes; a Sentinel may say which one that is now. A replica answers PING, and so
+does a node of a Cluster: only a write finds out.
+"""
+
+from collections.abc import Mapping
+from typing import Any, NamedTuple
+from urllib.parse import parse_qsl, unquote, urlsplit
+
+from redis import ConnectionPool, Redis
+from redis.connection import parse_url
+from redis.exceptions import RedisError
+from redis.sentinel import Sentinel
+
+SENTINEL = "redis+sentinel://"
+SENTINEL_PORT = 26379
+SENTINEL_OPTIONS = ("sentinel_username", "sentinel_password", "ssl", "ssl_ca_certs", "ssl_cert_reqs")
+FORBIDDEN = ("decode_responses", "encoding", "encoding_errors", "single_connection_client")
+PROBED = ("leadhook:probe", "leadhook:probe:2")  # two slots of a Cluster, which refuses to change both at once
+_A_CLUSTER = "REDIS_URL leads to a Redis Cluster, which cannot be used. Use one server, or one behind Sentinel."
+_A_PASSWORD = "Check the user and the password in REDIS_URL."
+ADVICE = {
+    "READONLY": "REDIS_URL leads to a replica. Use the primary's address, or redis+sentinel://.",
+    **dict.fromkeys(("MOVED", "ASK", "CROSSSLOT", "CLUSTERDOWN"), _A_CLUSTER),
+    **dict.fromkeys(("NOAUTH", "WRONGPASS"), _A_PASSWORD),
+    "NOPERM": "Give the user in REDIS_URL the commands +@read +@write +@connection and the keys ~rq:* ~leadhook:*.",
+    "OOM": "Redis is full. Give it more memory.",
+}
+
+
+class SentinelUrl(NamedTuple):
+    """What redis+sentinel://user:password@host:port,host:port/service/db?option=… says."""
+
+    hosts: tuple[tuple[str, int], ...]
+    service: str
+    of_server: dict[str, Any]
+    of_sentinel: dict[str, Any]
+
+
+def checked(url: str) -> str:
+    """The URL; ValueError with the reason where redis-py, or Leadhook with redis-py, cannot use it."""
+    if url.startswith(SENTINEL):
+        _sentinel_url(url)
+        return url
+    if not url.startswith(("redis://", "rediss://", "unix://")):
+        raise ValueError("must begin with redis://, rediss://, unix:// or redis+sentinel://")
+    try:
+        options = parse_url(url)  # type: ignore[no-untyped-call]
+    except ValueError:
+        raise ValueError("is not a Redis URL such as redis://:password@host:6379/0") from None
+    for name in FORBIDDEN:
+        if name in options:
+            raise ValueError(f"cannot have the option {name}: Leadhook reads the answers of Redis as bytes")
+    try:
+        ConnectionPool.from_url(url).make_connection()  # opens no socket
+    except (TypeError, ValueError, RedisError):
+        raise ValueError("has an option that redis-py does not know, or a value that it does not take") from None
+    return url
+
+
+def connect(url: str, **options: Any) -> Redis:
+    """A client of the server. Opens no connection yet. With Sentinel, each new connection asks which server it is."""
+    if not url.startswith(SENTINEL):
+        return Redis.from_url(url, **options)
+    found = _sentinel_url(url)
+    waits = {name: options[name] for name in ("socket_timeout", "socket_connect_timeout") if name in options}
+    sentinel = Sentinel(found.hosts, sentinel_kwargs={"socket_timeout": 1.0, **waits, **found.of_sentinel})  # type: ignore[no-untyped-call]
+    return sentinel.master_for(found.service, **found.of_server, **options)  # type: ignore[no-untyped-call, no-any-return]
+
+
+def storage_of_limits(url: str) -> tuple[str, dict[str, Any]]:
+    """The same server as the library `limits` wants it: a URI, and options besides."""
+    if not url.startswith(SENTINEL):
+        return url.replace("unix://", "redis+unix://"), {}
+    found = _sentinel_url(url)
+    hosts = ",".join(f"[{host}]:{port}" if ":" in host else f"{host}:{port}" for host, port in found.hosts)
+    waits = {"socket_timeout": 0.2, "socket_connect_timeout": 0.2}
+    options = {"use_replicas": False, "sentinel_kwargs": {**waits, **found.of_sentinel}, **found.of_server}
+    return f"{SENTINEL}{hosts}/{found.service}", options
+
+
+def probe(redis: Redis) -> None:
+    """Writes what expires at once; a RedisError or an OSError where the server cannot be used."""
+    redis.set(PROBED[0], 1, ex=60)
+    redis.delete(*PROBED)
+
+
+def answers(error: BaseException) -> bool:
+    """Whether the error is an answer of the server, so that it is there, but not of use."""
+    return bool(code_of(error)) or str(error).startswith("unknown command")
+
+
+def code_of(error: BaseException) -> str:
+    """The word that a server's error begins with, such as READONLY; empty for other errors."""
+    return getattr(error, "status_code", None) or ""
+
+
+def reason(error: BaseException) -> str:
+    """What is wrong in the server's own words, or the system's, and what to do where that is known."""
+    code = code_of(error)
+    words = " ".join(f"{code} {error}".split())
+    if words.startswith("unknown command"):
+        advice = (
+            "REDIS_URL leads to a Sentinel, or to no Redis at all. For Sentinel: redis+sentinel://host:26379/service."
+        )
+    else:
+        advice = ADVICE.get(code, "")
+    return f"{words or type(error).__name__} {f'({advice})' if advice else ''}".strip()
+
+
+def _sentinel_url(url: str) -> SentinelUrl:
+    parts = urlsplit(url)
+    login, _, places = parts.netloc.rpartition("@")
+    path = [unquote(part) for part in parts.path.strip("/").split("/")]
+    query = dict(parse_qsl(parts.query, keep_blank_values=True))
+    database = path[1] if len(path) == 2 else "0"
+    if not path[0] or len(path) > 2 or not (database.isascii() and database.isdigit()) or parts.fragment:
+        raise ValueError("must be like redis+sentinel://host:26379,host:26379/service or …/service/0")
+    if unknown := sorted(set(query) - set(SENTINEL_OPTIONS)):
+        raise ValueError(f"has an option that redis+sentinel:// does not take: {unknown[0]}")
+    server = {"db": int(database), **_tls(query), **_login(login)}
+    sentinel = {name: query[f"sentinel_{name}"] for name in ("username", "password") if f"sentinel_{name}" in query}
+    return SentinelUrl(tuple(map(_place, places.split(","))), path[0], server, {**_tls(query), **sentinel})
+
+
+def _login(text: str) -> dict[str, str]:
+    user, _, password = text.partition(":")
+    return {name: unquote(value) for name, value in (("username", user), ("password", password)) if value}
+
+
+def _tls(query: Mapping[str, str]) -> dict[str, Any]:
+    on = query.get("ssl", "false").lower()
+    if on not in ("true", "false"):
+        raise ValueError("ssl must be true or false")
+    return {"ssl": True, **{n: v for n, v in query.items() if n.startswith("ssl_")}} if on == "true" else {}
+
+
+def _place(text: str) -> tuple[str, int]:
+    try:
+        place = urlsplit(f"//{text}")
+        host, port = place.hostname, place.port
+    except ValueError:
+        host, port = None, None
+    if not host or "@" in text or port == 0:
+        raise ValueError("must name each Sentinel as host or host:port, separated by commas")
+    return host, port or SENTINEL_PORT
