@@ -47,6 +47,7 @@ class NewLead:
     consents: Sequence[Any] = ()
     nonce: str | None = None
     spam: str | None = None
+    no_webhook: bool = False  # it gets no delivery, although it is not spam
     test: bool = False
     anonymise_after_delivery: bool = False
     public_id: str = dataclasses.field(default_factory=lead_id)
@@ -99,6 +100,7 @@ def new_lead(
         consents=consents,
         nonce=nonce,
         spam=spam,
+        no_webhook=not is_delivered and spam is None,
         test=test,
         anonymise_after_delivery=interface.anonymises and is_delivered and spam is None and not test,
     )

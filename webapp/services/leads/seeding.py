@@ -91,6 +91,8 @@ def begin(operator: User, count: int, interface_count: int, failed: float) -> Se
         interface.webhook.url = URL.format(number)
         if number == 2:
             interface.webhook.state, interface.webhook.state_reason = WebhookState.PAUSED, "Paused by seed-leads."
+        if number < interface_count:  # the last one was never successful
+            interface.webhook.lane.succeeded_at = utcnow().timestamp()
         db.session.flush()
         forms.append(_form(interface))
     return Seed((operator.account_id, operator.id, operator.label), forms, failed, count)
