@@ -10,10 +10,10 @@ from sqlalchemy import Row, Select, func, select
 
 from webapp.db.transactions import end_transaction
 from webapp.extensions import db
-from webapp.models import Delivery, Field, Interface, Lead, Status
+from webapp.models import Delivery, Field, Interface, Lead
 from webapp.services import audit
 from webapp.services.interfaces.field_types import SENT, shown
-from webapp.services.leads.lead_list import WORD, Filter, key, matching
+from webapp.services.leads.lead_list import WORD, Filter, by_delivery, key, matching
 from webapp.webhooks.payload import CLICK_IDS, UTM
 
 BATCH = 500
@@ -73,7 +73,7 @@ def _query(wanted: Filter) -> Select[Any]:
     answer = (WORD.label("status"), Delivery.last_code, Delivery.last_response)
     columns = (Lead.id, Lead.public_id, Lead.received_at, Lead.test, Lead.fields, Lead.source, Interface.name, *answer)
     query = matching(select(*columns).join(Interface, Lead.interface_id == Interface.id), wanted)
-    if wanted.status in (None, Status.SPAM):
+    if not by_delivery(wanted):
         query = query.outerjoin(Delivery, Delivery.lead_id == Lead.id)
     return query.order_by(key(wanted).desc()).limit(BATCH)
 

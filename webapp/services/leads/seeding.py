@@ -31,16 +31,17 @@ BATCH = 5000  # leads in one transaction
 YEARS = timedelta(days=730)
 RETRYING_IN = 20 * 24 * 3600.0  # seconds: so that no worker sends while somebody measures
 URL = "https://receiver.example/hooks/{}"  # a name that is reserved for examples, so nobody gets anything
-FIRST = "Ada Grace Alan Edsger Barbara Donald Frances John Radia Ken Leslie Niklaus Shafi Tony Judea Jean".split()
-LAST = "Smith Jones Taylor Brown Walker Wright Hall Green Wood Clarke Hughes Evans Turner Hill Moore Ward".split()
-WORDS = "we would like a quote for solar panels on our roof before the summer please call me in the morning".split()
+FIRST = ("Ada", "Grace", "Alan", "Edsger", "Barbara", "Donald", "Frances", "John", "Radia", "Ken", "Leslie", "Shafi")
+LAST = ("Smith", "Jones", "Taylor", "Brown", "Walker", "Wright", "Hall", "Green", "Wood", "Clarke", "Hughes", "Evans")
+MESSAGE = "We would like a quote for solar panels on our roof before the summer. Please call me in the morning {}"
 TRIES = (1, 1, 1, 2, 2, 2, 3, 3)  # attempts of a delivered one
 AGENT = "Mozilla/5.0 (X11; Linux x86_64; rv:128.0) Gecko/20100101 Firefox/128.0"
 UTM = {"source": "newsletter", "medium": "email", "campaign": "summer", "term": None, "content": None}
 HEADERS = json.dumps([["content-type", "application/json"], ["server", "nginx"]])
 
 TABLES = {
-    "leads": "id public_id account_id interface_id received_at test name email visitor fields source consents nonce spam",
+    "leads": "id public_id account_id interface_id received_at test name email visitor fields source consents nonce "
+    "spam",
     "deliveries": "id message_id account_id lead_id webhook_id payload test state state_reason tries due_at "
     "last_code last_response last_duration_ms last_at",
     "attempts": "id delivery_id reason started_at url timestamp code response truncated response_headers duration_ms",
@@ -192,7 +193,7 @@ def _digits(number: int, length: int) -> str:
 
 
 def _fields(luck: random.Random, number: int, name: str, email: str) -> str:
-    message = " ".join(luck.choices(WORDS, k=18))
+    message = MESSAGE.format(luck.randrange(10_000))
     phone = f"+1555{number % 10_000_000:07}"
     return f'{{"name":"{name}","email":"{email}","phone":"{phone}","message":"{message}"}}'
 
