@@ -3,6 +3,7 @@
 from flask import Blueprint, Response, render_template, request
 
 from webapp.config import current_config
+from webapp.db import slow_reads
 from webapp.ids import LARGEST_ROW
 from webapp.models import Mail, MailState
 from webapp.services.mail import mailbox
@@ -19,7 +20,8 @@ MAIL_ID = f"<int(max={LARGEST_ROW}):mail_id>"
 def index() -> str:
     """One page of the mails that match the URL's query."""
     user, q, state = signed_in(), request.args.get("q", "").strip(), _state()
-    page = mailbox.page(user, q, state, before=number_in_query("before"), after=number_in_query("after"))
+    with slow_reads.searches.turn(bool(q)):
+        page = mailbox.page(user, q, state, before=number_in_query("before"), after=number_in_query("after"))
     return render_template(
         "mailbox/index.html",
         page=page,

@@ -9,11 +9,16 @@ because it would hold up the line until its last statement.
 import time
 from typing import Any
 
+import structlog
 from alembic import context
 from flask import current_app
 from sqlalchemy import Connection, Engine, NullPool, create_engine, event
 from sqlalchemy.exc import OperationalError
 
+from webapp.config import current_config
+from webapp.db.engines import SETTINGS
+
+log = structlog.get_logger()
 db = current_app.extensions["migrate"].db
 TRIES, PAUSE = 120, 0.5  # seconds
 LOCK_TIMEOUT = "SET LOCAL lock_timeout = '500ms'"
@@ -26,6 +31,8 @@ def run() -> None:
         try:
             with engine.connect() as connection:
                 migrate(connection)
+                if engine.dialect.name == "postgresql" and not current_config.prepared_statements:
+                    set_for_role(connection)
             return
         except OperationalError as error:
             if getattr(error.orig, "sqlstate", None) != LOCK_NOT_AVAILABLE or not tries_left:
@@ -50,6 +57,17 @@ def migrate(connection: Connection) -> None:
     )
     with context.begin_transaction():
         context.run_migrations()
+
+
+def set_for_role(connection: Connection) -> None:
+    """What a pooler does not let us send while connecting (db/engines.py): from now on PostgreSQL itself gives it to
+    each new session of this role in this database."""
+    role, database = connection.exec_driver_sql("SELECT current_user, current_database()").one()
+    quote = connection.dialect.identifier_preparer.quote
+    for name, value in SETTINGS.items():
+        connection.exec_driver_sql(f"ALTER ROLE {quote(role)} IN DATABASE {quote(database)} SET {name} = '{value}'")
+    connection.commit()
+    log.info("settings were given to the role", role=role, database=database, settings=SETTINGS)
 
 
 def sqlite_engine() -> Engine:

@@ -8,6 +8,7 @@ from typing import Any
 
 from sqlalchemy import Row, Select, func, select
 
+from webapp.db.slow_reads import unlimited
 from webapp.db.transactions import end_transaction
 from webapp.extensions import db
 from webapp.models import Delivery, Field, Interface, Lead
@@ -38,7 +39,8 @@ def lines(wanted: Filter) -> Iterator[str]:
     yield BOM + _text([[*FIRST, *keys, *LAST]])
     query, older = _query(wanted), None
     while True:
-        batch = db.session.execute(query if older is None else query.where(key(wanted) < older)).all()
+        with unlimited():
+            batch = db.session.execute(query if older is None else query.where(key(wanted) < older)).all()
         end_transaction()
         yield _text(_cells(row, keys) for row in batch)
         if len(batch) < BATCH:

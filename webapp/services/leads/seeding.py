@@ -142,6 +142,7 @@ def _write(connection: Connection, table: str, columns: Sequence[str], rows: Ite
         places = ", ".join("?" * len(columns))
         cursor.executemany(f"INSERT INTO {table} ({names}) VALUES ({places})", rows)  # noqa: S608 - our own names
         return
+    cursor.execute("SET LOCAL timezone = 'utc'")
     with cursor.copy(f"COPY {table} ({names}) FROM STDIN") as copy:
         for row in rows:
             copy.write_row(row)
