@@ -14,7 +14,7 @@ from webapp.db.slow_reads import Turns
 from webapp.db.write_turns import GroupCommit
 from webapp.delivery.rings import Bell, Queues
 from webapp.services.intake import capture
-from webapp.web import error_pages, filters, htmx, roles, security
+from webapp.web import busy, error_pages, filters, htmx, roles, security
 from webapp.web.limits import FormLimit
 
 __version__ = "1.0.0"
@@ -53,7 +53,7 @@ def create_app(
     extensions.mail.init_app(app)
     extensions.limiter.init_app(app)
     app.extensions.update(_parts(app, config))
-    for part in (security, error_pages, filters, htmx, blueprints, cli):
+    for part in (busy, security, error_pages, filters, htmx, blueprints, cli):
         part.init_app(app)
     extensions.csrf.init_app(app)  # it reads the form, so it comes after security has checked the request
     roles.check(app)

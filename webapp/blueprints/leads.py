@@ -31,6 +31,7 @@ from webapp.services.intake.answers import clean
 from webapp.services.leads import lead_detail, lead_export, lead_list, leads
 from webapp.services.leads.lead_list import Filter
 from webapp.web import htmx
+from webapp.web.busy import takes_turns
 from webapp.web.security import account_id, local_path, signed_in
 
 blueprint = Blueprint("leads", __name__)
@@ -44,12 +45,12 @@ PATIENCE = timedelta(minutes=1)  # until then a page polls for an outcome every 
 
 
 @blueprint.get("/leads")
+@takes_turns
 def index() -> str:
     """One page of the leads that match the URL's query."""
     wanted = _filter()
-    with slow_reads.searches.turn(bool(wanted.q)):
-        page = lead_list.page(wanted, request.args.get("before", ""), request.args.get("after", ""))
-        counts = lead_list.counts(wanted)
+    page = lead_list.page(wanted, request.args.get("before", ""), request.args.get("after", ""))
+    counts = lead_list.counts(wanted)
     everything = counts if page.rows or not wanted.narrow else lead_list.counts(Filter(wanted.account_id))
     return render_template(
         "leads/index.html",

@@ -3,10 +3,10 @@
 from flask import Blueprint, Response, render_template, request
 
 from webapp.config import current_config
-from webapp.db import slow_reads
 from webapp.ids import LARGEST_ROW
 from webapp.models import Mail, MailState
 from webapp.services.mail import mailbox
+from webapp.web.busy import takes_turns
 from webapp.web.frames import mail_html, with_frames
 from webapp.web.query import number_in_query
 from webapp.web.security import signed_in
@@ -17,11 +17,11 @@ MAIL_ID = f"<int(max={LARGEST_ROW}):mail_id>"
 
 
 @blueprint.get("/mailbox")
+@takes_turns
 def index() -> str:
     """One page of the mails that match the URL's query."""
     user, q, state = signed_in(), request.args.get("q", "").strip(), _state()
-    with slow_reads.searches.turn(bool(q)):
-        page = mailbox.page(user, q, state, before=number_in_query("before"), after=number_in_query("after"))
+    page = mailbox.page(user, q, state, before=number_in_query("before"), after=number_in_query("after"))
     return render_template(
         "mailbox/index.html",
         page=page,

@@ -37,6 +37,8 @@ POLL = 0.02  # seconds between two looks for a turn of another process
 LONGEST = 20.0  # seconds a page may read
 LOOK = 0.25  # seconds between two looks at the readers
 
+BUSY = "Others are searching or exporting just now. Wait a moment, then try again."
+
 _unlimited: ContextVar[bool] = ContextVar("leadhook_unlimited_read", default=False)
 
 
@@ -68,8 +70,7 @@ class Turns:
             yield
             return
         with self._lock:
-            if self._inside >= INSIDE:
-                raise _busy()
+            self.refuse_if_full()
             self._inside += 1
         try:
             with self._place(time.monotonic() + PATIENCE):
@@ -79,10 +80,15 @@ class Turns:
             with self._lock:
                 self._inside -= 1
 
+    def refuse_if_full(self) -> None:
+        """Raises Busy if too many threads of this process wait already."""
+        if self._inside >= INSIDE:
+            raise Busy(BUSY)
+
     @contextmanager
     def _place(self, ends_at: float) -> Iterator[None]:
         if not self._places.acquire(timeout=ends_at - time.monotonic()):
-            raise _busy()
+            raise Busy(BUSY)
         try:
             file = self._file(ends_at)
             try:
@@ -109,16 +115,12 @@ class Turns:
                     os.close(file)
                     return None
             if time.monotonic() > ends_at:
-                raise _busy()
+                raise Busy(BUSY)
             time.sleep(POLL)
 
 
 searches: Turns = per_app("searches")
 exports: Turns = per_app("exports")
-
-
-def _busy() -> Busy:
-    return Busy("Others are searching or exporting just now. Wait a moment, then try again.")
 
 
 class Read:

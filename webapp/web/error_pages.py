@@ -9,7 +9,6 @@ from flask_wtf.csrf import CSRFError
 from sqlalchemy.orm.exc import ObjectDeletedError
 from werkzeug.exceptions import HTTPException, NotFound
 
-from webapp.db.slow_reads import Busy
 from webapp.extensions import db, limiter
 from webapp.ids import ulid
 
@@ -29,7 +28,6 @@ def init_app(app: Flask) -> None:
     app.register_error_handler(CSRFError, _csrf)
     app.register_error_handler(HTTPException, http_error)
     app.register_error_handler(ObjectDeletedError, _deleted)
-    app.register_error_handler(Busy, _busy)
     app.register_error_handler(Exception, _crash)
     app.after_request(_set_retry_after)
 
@@ -73,12 +71,6 @@ def _deleted(error: ObjectDeletedError) -> Response | tuple[str | Response, int]
     """404: another request deleted a row after a view loaded it and before the view's transaction began."""
     db.session.rollback()
     return http_error(NotFound())
-
-
-def _busy(error: Busy) -> Response | tuple[str | Response, int]:
-    """A read was stopped, so its transaction is over; the page reads the user again."""
-    db.session.rollback()
-    return http_error(error)
 
 
 def _set_retry_after(response: Response) -> Response:
