@@ -20,7 +20,8 @@ from webapp.webhooks.payload import CLICK_IDS, UTM
 BATCH = 500
 BOM = "\ufeff"  # without it Excel does not read the file as UTF-8
 FIRST = ("Lead", "Received (UTC)", "Interface", "Webhook Status", "Response code", "Webhook Response", "Test")
-LAST = ("page_url", "page_title", "referrer", *(f"utm_{name}" for name in UTM), *CLICK_IDS, "ip", "user_agent")
+PAGE, CLIENT = ("page_url", "page_title", "referrer"), ("ip", "user_agent")
+LAST = (*PAGE, *(f"utm_{name}" for name in UTM), *CLICK_IDS, *CLIENT)
 
 # The beginning of a formula: at the start of a cell, after spaces and quotes, also in full-width characters; and inside
 # a cell where a spreadsheet that splits at semicolons starts another cell. There "- item" and ";-)" stay as they are,
@@ -29,6 +30,11 @@ _FORMULA = re.compile(
     r"""^(?=[\s"'\u200b-\u200f\ufeff]*[=+\-@＝＋－＠]|[\t\r\n])"""
     r"""|(?<=[;\t\r\n])(?=[ "]*(?:[=@＝＠]|[+\-＋－](?:[^\s)]|\s[^;\t\r\n]*(?:[|!=&]|\w\())))"""
 )
+# Nearly no row has one. So the cells of a row, joined by \x1f, are searched first for what could be one: a cell that
+# begins with a sign (not a plain phone number's), a space, a quote or what cannot be seen; a separator
+# before such a one. This must find more than _FORMULA does, never less.
+_PLAIN = r"\w!#$%&()*,./:;<>?\[\]^`{|}~"  # not a space, a quote, a sign, or what cannot be seen
+_SUSPECT = re.compile(rf"\x1f(?![{_PLAIN}\x1f]|\Z|\+[1-9][0-9]{{6,14}}(?:\x1f|\Z))|[;\t\r\n](?! ?[{_PLAIN}\x1f]|\Z)")
 _E164 = re.compile(r"\+[1-9][0-9]{6,14}")
 
 
@@ -40,9 +46,10 @@ def lines(wanted: Filter) -> Iterator[str]:
     query, older = _query(wanted), None
     while True:
         with unlimited():
-            batch = db.session.execute(query if older is None else query.where(key(wanted) < older)).all()
+            page = query if older is None else query.where(key(wanted) < older)
+            batch = db.session.connection().execute(page).all()  # not as objects of the session: only columns
         end_transaction()
-        yield _text(_cells(row, keys) for row in batch)
+        yield _text([_cells(row, keys) for row in batch])
         if len(batch) < BATCH:
             return
         older = batch[-1].id
@@ -65,10 +72,18 @@ def cell(value: object) -> str:
     return text if is_plain else _FORMULA.sub("'", text)
 
 
-def _text(rows: Iterable[Iterable[object]]) -> str:
+def _text(rows: Iterable[Sequence[object]]) -> str:
     page = io.StringIO()
-    csv.writer(page).writerows([cell(value) for value in row] for row in rows)
+    csv.writer(page).writerows(map(_texts, rows))
     return page.getvalue()
+
+
+def _texts(row: Sequence[object]) -> list[str]:
+    """A row as `cell` makes it, in a tenth of the time where no cell is suspect."""
+    texts = [value if type(value) is str else "" if value is None else cell(value) for value in row]
+    if _SUSPECT.search("\x1f" + "\x1f".join(texts)):
+        return [cell(value) for value in row]
+    return texts
 
 
 def _query(wanted: Filter) -> Select[Any]:
@@ -90,12 +105,18 @@ def _field_keys(wanted: Filter) -> list[str]:
     return list(db.session.scalars(keys.order_by(position, first)))
 
 
-def _cells(row: Row[Any], keys: Sequence[str]) -> Iterator[object]:
-    received = row.received_at.strftime("%Y-%m-%d %H:%M:%S")
-    yield from (row.public_id, received, row.name, row.status, row.last_code, row.last_response)
-    yield "yes" if row.test else ""
-    yield from (row.fields.get(key) for key in keys)
-    source = row.source
-    flat = {**source, **{f"utm_{name}": value for name, value in (source.get("utm") or {}).items()}}
-    flat |= source.get("click_ids") or {}
-    yield from (flat.get(name) for name in LAST)
+def _cells(row: Row[Any], keys: Sequence[str]) -> list[object]:
+    _, public_id, received_at, test, fields, source, name, *answer = tuple(row)
+    utm, click_ids = source.get("utm") or {}, source.get("click_ids") or {}
+    return [
+        public_id,
+        str(received_at)[:19],
+        name,
+        *answer,
+        "yes" if test else "",
+        *map(fields.get, keys),
+        *map(source.get, PAGE),
+        *map(utm.get, UTM),
+        *map(click_ids.get, CLICK_IDS),
+        *map(source.get, CLIENT),
+    ]
