@@ -5,10 +5,12 @@ DATABASE_PREPARED_STATEMENTS=off they belong to the role instead: `db upgrade` s
 never sets them itself: behind a pooler they would stay for the next client.
 """
 
+import json
 from typing import Any
 
 from sqlalchemy.engine import URL, make_url
 
+_SCAN = json.JSONDecoder().scan_once  # type: ignore[attr-defined]
 AUTOCOMMIT = "autocommit"  # the bind whose statements commit themselves
 
 SETTINGS = {
@@ -34,7 +36,17 @@ def options(database_url: str, prepares: bool, plans_once: bool, pool_size: int)
     if url.get_backend_name() == "postgresql":
         found["connect_args"] = {"connect_timeout": 10, **_session(url, prepares, plans_once)}
         found["max_overflow"] = 0
+    else:
+        found["json_deserializer"] = _from_json  # psycopg reads JSON itself
     return found
+
+
+def _from_json(document: str) -> Any:
+    """As json.loads, in half the time, for what json.dumps wrote: without a space before or behind it."""
+    try:
+        return _SCAN(document, 0)[0]
+    except StopIteration:
+        return json.loads(document)
 
 
 def _session(url: URL, prepares: bool, plans_once: bool) -> dict[str, Any]:

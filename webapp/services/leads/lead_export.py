@@ -21,6 +21,7 @@ BATCH = 500
 BOM = "\ufeff"  # without it Excel does not read the file as UTF-8
 FIRST = ("Lead", "Received (UTC)", "Interface", "Webhook Status", "Response code", "Webhook Response", "Test")
 PAGE, CLIENT = ("page_url", "page_title", "referrer"), ("ip", "user_agent")
+_NO_UTM, _NO_CLICK_IDS = ("",) * len(UTM), ("",) * len(CLICK_IDS)
 LAST = (*PAGE, *(f"utm_{name}" for name in UTM), *CLICK_IDS, *CLIENT)
 
 # The beginning of a formula: at the start of a cell, after spaces and quotes, also in full-width characters; and inside
@@ -106,17 +107,19 @@ def _field_keys(wanted: Filter) -> list[str]:
 
 
 def _cells(row: Row[Any], keys: Sequence[str]) -> list[object]:
-    _, public_id, received_at, test, fields, source, name, *answer = tuple(row)
-    utm, click_ids = source.get("utm") or {}, source.get("click_ids") or {}
+    _, public_id, received_at, test, fields, source, name, status, code, response = tuple(row)
+    utm, click_ids = source.get("utm"), source.get("click_ids")
     return [
         public_id,
         str(received_at)[:19],
         name,
-        *answer,
+        status,
+        code,
+        response,
         "yes" if test else "",
         *map(fields.get, keys),
         *map(source.get, PAGE),
-        *map(utm.get, UTM),
-        *map(click_ids.get, CLICK_IDS),
+        *(map(utm.get, UTM) if utm else _NO_UTM),
+        *(map(click_ids.get, CLICK_IDS) if click_ids else _NO_CLICK_IDS),
         *map(source.get, CLIENT),
     ]
