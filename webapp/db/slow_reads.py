@@ -182,7 +182,7 @@ def begin(connection: Connection) -> Read | None:
 
 def _restart_watch() -> None:
     """The time that was spent waiting for a turn does not count."""
-    if read := db.session().info.get("read"):
+    if has_request_context() and (read := db.session().info.get("read")):
         read.restart()
 
 
