@@ -1,5 +1,6 @@
 """The health of the installation: whether its parts answer, and how much work is waiting. Each check is cheap."""
 
+import re
 from collections.abc import Iterable, Iterator
 from functools import cache
 from pathlib import Path
@@ -35,7 +36,8 @@ def database() -> str:
         return "not migrated" if _connects() else "away"
     # A newer revision is fine: this version serves while the next one migrates. Revisions are numbers of four digits.
     head = _head(current_app.extensions["migrate"].directory) or ""
-    return "ok" if revision and revision >= head else "not migrated"
+    is_number = bool(re.fullmatch("[0-9]{4}", revision or ""))
+    return "ok" if is_number and revision >= head else "not migrated"
 
 
 def redis() -> str:
