@@ -1,4 +1,4 @@
-"""`db upgrade` while the previous version serves: rows in batches, indexes that block nobody, locks that give way."""
+"""`db upgrade` while the previous version serves: rows in batches, indexes that block no post, locks that give way."""
 
 import threading
 from collections.abc import Iterator

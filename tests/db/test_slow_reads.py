@@ -250,7 +250,7 @@ app.view_functions["docs.webhooks"] = endless
 
 @pytest.mark.skipif(sys.platform == "darwin", reason="reads a process's time from /proc")
 def test_reading_stops_when_the_reader_leaves(make_app: AppMaker, tmp_path: Path) -> None:
-    """In gunicorn: the thread is free again, and the database works for nobody."""
+    """In gunicorn: the thread is free again, and the database does no work for it."""
     (tmp_path / "served.py").write_text(SERVED % ENDLESS)
     site = Site({**make_app().config["ENVIRON"], "PYTHONPATH": f"{tmp_path}:{ROOT}"})
     command = ["-m", "gunicorn", "--bind", f"127.0.0.1:{site.port}", "--workers", "1", "--threads", "1", "served:app"]

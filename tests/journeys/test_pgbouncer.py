@@ -98,7 +98,7 @@ def foreign_client(address: str) -> Iterator[list[str]]:
                 for number in range(20):
                     try:
                         connection.execute(f"SELECT {number}, %s::text", (str(number),))
-                    except psycopg.Error as error:  # its own mistake: nobody should prepare in transaction pooling
+                    except psycopg.Error as error:  # its own mistake: no client should prepare in transaction pooling
                         mistakes.append(type(error).__name__)
 
     thread = threading.Thread(target=work)

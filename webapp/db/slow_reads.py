@@ -1,4 +1,4 @@
-"""Keeps slow reads harmless: nobody who searches or exports may take the last thread or the whole machine.
+"""Keeps slow reads harmless: a person who searches or exports cannot take the last thread or the whole machine.
 
 - A page that may read for seconds takes a *turn*: two at once on this host, for all web processes together. Others wait
   a moment, a few of each process; the rest are told at once to try again. So most threads stay free for those who send
@@ -123,7 +123,7 @@ searches: Turns = per_app("searches")
 exports: Turns = per_app("exports")
 
 
-class Read:
+class PageRead:
     """A transaction of a page that only reads, from `begin` to `end`."""
 
     def __init__(self, connection: Connection) -> None:
@@ -165,15 +165,15 @@ class Read:
             self._has_ended = True
 
 
-_reads: dict[int, Read] = {}
+_reads: dict[int, PageRead] = {}
 _watch: tuple[int, threading.Thread] | None = None  # with the process it belongs to: threads do not survive a fork
 
 
-def begin(connection: Connection) -> Read | None:
+def begin(connection: Connection) -> PageRead | None:
     """Has a transaction of a request watched; the caller must call its `end`."""
     if not has_request_context():
         return None
-    read = Read(connection)
+    read = PageRead(connection)
     _reads[id(read)] = read
     if _watch is None or _watch[0] != os.getpid():
         _start_watch()
@@ -219,7 +219,7 @@ def unlimited() -> Iterator[None]:
         _unlimited.reset(token)
 
 
-def explain(read: Read | None, error: BaseException | None) -> None:
+def explain(read: PageRead | None, error: BaseException | None) -> None:
     """Raises Busy for the error of a statement that was stopped."""
     if read and read.stopped and isinstance(error, DBAPIError):
         raise Busy(read.stopped) from None

@@ -240,7 +240,7 @@ def _all_counts(account_id: int) -> dict[Status | None, Number]:
     """All leads of an account, by status, in two statements that read indexes.
 
     Reading ten thousand rows would take longer than the rest of the page. What an index cannot tell is subtracted: the
-    few deliveries that were clicked count as Queued, whatever their state, and spam is not among all leads.
+    few deliveries that were clicked count as Queued, in any state, and spam is not among all leads.
     """
     of_account = Delivery.account_id == account_id
     kinds: list[Any] = [and_(ledger.CLICKED, Delivery.state == state) for state in DeliveryState]

@@ -30,7 +30,7 @@ from webapp.webhooks.payload import lead_payload
 BATCH = 5000  # leads in one transaction
 YEARS = timedelta(days=730)
 RETRYING_IN = 20 * 24 * 3600.0  # seconds: so that no worker sends while somebody measures
-URL = "https://receiver.example/hooks/{}"  # a name that is reserved for examples, so nobody gets anything
+URL = "https://receiver.example/hooks/{}"  # a name that is reserved for examples, so nothing is sent
 FIRST = ("Ada", "Grace", "Alan", "Edsger", "Barbara", "Donald", "Frances", "John", "Radia", "Ken", "Leslie", "Shafi")
 LAST = ("Smith", "Jones", "Taylor", "Brown", "Walker", "Wright", "Hall", "Green", "Wood", "Clarke", "Hughes", "Evans")
 MESSAGE = "We would like a quote for solar panels on our roof before the summer. Please call me in the morning {}"
