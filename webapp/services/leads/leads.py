@@ -21,7 +21,8 @@ from webapp.services.interfaces import field_types, interface_mails, interfaces
 
 def get(account_id: int, public_id: str) -> Lead:
     """The account's lead; NotFound for any other."""
-    lead = db.session.scalar(select(Lead).where(Lead.account_id == account_id, Lead.public_id == public_id))
+    asked = select(Lead).where(Lead.account_id == account_id, Lead.public_id == public_id)
+    lead = db.session.scalar(asked.options(joinedload(Lead.interface, innerjoin=True)))
     if lead is None:
         raise NotFound
     return lead
