@@ -11,11 +11,12 @@ have() {
     fonts-liberation) ls /usr/share/fonts/truetype/liberation*/*.ttf >/dev/null 2>&1 ;;
     nodejs) command -v node >/dev/null ;;
     php-cli) command -v php >/dev/null ;;
+    pgbouncer) command -v pgbouncer >/dev/null || [ -x /usr/sbin/pgbouncer ] ;;
   esac
 }
 
 missing() {
-  for package in postgresql chromium fonts-liberation nodejs php-cli; do
+  for package in postgresql chromium fonts-liberation nodejs php-cli pgbouncer; do
     have "$package" || printf '%s ' "$package"
   done
 }
@@ -36,6 +37,7 @@ for package in $left_out; do
     postgresql) echo "Left out: every test on PostgreSQL. Install PostgreSQL to run them." ;;
     chromium) echo "Left out: the tests in a browser. Install Chromium to run them." && set -- "$@" --ignore=tests/browser ;;
     nodejs) echo "Left out: the tests of the Node.js receiver. Install Node.js to run them." ;;
+    pgbouncer) echo "Left out: the tests behind PgBouncer. Install PgBouncer to run them." ;;
     php-cli) echo "Left out: the tests of the PHP receiver. Install PHP (command line) to run them." ;;
     fonts-liberation) echo "Without the Liberation fonts, screenshots look different; no test is left out." ;;
   esac
@@ -51,6 +53,6 @@ if have postgresql; then
   echo "Running the tests that use the database again, on PostgreSQL."
   LEADHOOK_TEST_DATABASE=postgresql .venv/bin/pytest -n 2 --dist worksteal tests/delivery tests/services tests/blueprints tests/journeys \
     tests/fault/test_faults.py tests/model/test_properties.py tests/house/test_migrations.py tests/db/test_transactions.py \
-    tests/db/test_ending.py --ignore=tests/journeys/test_run.py # test_run.py is always SQLite
+    tests/db/test_ending.py tests/db/test_slow_reads.py --ignore=tests/journeys/test_run.py # test_run.py is always SQLite
 fi
 echo "Everything took $(($(date +%s) - start_at)) seconds."

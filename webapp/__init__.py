@@ -5,12 +5,12 @@ from threading import Lock
 from typing import Any
 
 from flask import Flask
-from sqlalchemy.engine import make_url
 from werkzeug.middleware.proxy_fix import ProxyFix
 
 from webapp import blueprints, cli, extensions, log
 from webapp.config import Config
-from webapp.db import transactions
+from webapp.db import engines, transactions
+from webapp.db.slow_reads import Turns
 from webapp.db.write_turns import GroupCommit
 from webapp.delivery.rings import Bell, Queues
 from webapp.servers import redis_server
@@ -18,7 +18,7 @@ from webapp.services.files.storage import FileStore
 from webapp.services.intake import capture
 from webapp.services.signs.counters import PostCounters
 from webapp.services.signs.readiness import Probe
-from webapp.web import error_pages, filters, htmx, roles, security, sessions, unread_bodies
+from webapp.web import busy, error_pages, filters, htmx, roles, security, sessions, unread_bodies
 from webapp.web.limits import ClientAddress, FormLimit
 
 __version__ = "1.0.0"
@@ -58,7 +58,7 @@ def create_app(
     extensions.mail.init_app(app)
     extensions.limiter.init_app(app)
     app.extensions.update(_parts(app, config))
-    for part in (unread_bodies, sessions, security, error_pages, filters, htmx, blueprints, cli):
+    for part in (unread_bodies, sessions, busy, security, error_pages, filters, htmx, blueprints, cli):
         part.init_app(app)
     extensions.csrf.init_app(app)  # it reads the form, so it comes after security has checked the request
     roles.check(app)
@@ -80,12 +80,15 @@ def _parts(app: Flask, config: Config) -> dict[str, object]:
             "leadhook_post_counters": PostCounters(),
             "leadhook_readiness": Probe(transactions.transaction),
             "leadhook_database_trouble": log.Trouble("the database does not answer", "the database answers again"),
+            "leadhook_searches": Turns(config.home, "search"),
+            "leadhook_exports": Turns(config.home, "export"),
         }
 
 
 def _flask_config(config: Config, worker: bool, plans_once: bool, connections: tuple[int, int]) -> dict[str, Any]:
     https = config.public_url.startswith("https://")
     counts_at, counts_with = redis_server.storage_of_limits(config.redis_url)
+    database = config.database_url, config.prepared_statements, plans_once
     return {
         "LEADHOOK_VERSION": __version__,
         "SECRET_KEY": config.secret_key,
@@ -104,8 +107,8 @@ def _flask_config(config: Config, worker: bool, plans_once: bool, connections: t
         "WTF_CSRF_TIME_LIMIT": None,  # as long as the session, so that a form left open for hours is not refused
         "WTF_CSRF_SSL_STRICT": False,  # security.py checks Sec-Fetch-Site instead, which needs no referrer
         "SQLALCHEMY_DATABASE_URI": config.database_url,
-        "SQLALCHEMY_ENGINE_OPTIONS": _engine_options(config.database_url, plans_once, connections[0]),
-        "SQLALCHEMY_BINDS": _binds(config.database_url, plans_once, connections[1]),
+        "SQLALCHEMY_ENGINE_OPTIONS": engines.options(*database, connections[0]),
+        "SQLALCHEMY_BINDS": engines.binds(*database, connections[1]),
         # FULL, so that an accepted lead survives a power cut. A worker could only lose records of attempts, and would
         # then repeat these attempts.
         "SQLITE_SYNCHRONOUS": "NORMAL" if worker else "FULL",
@@ -122,32 +125,3 @@ def _flask_config(config: Config, worker: bool, plans_once: bool, connections: t
         "MAIL_PASSWORD": config.mail_password,
         "MAIL_DEFAULT_SENDER": config.mail_default_sender,
     }
-
-
-def _engine_options(database_url: str, plans_once: bool, pool_size: int) -> dict[str, Any]:
-    options: dict[str, Any] = {"pool_size": pool_size, "pool_timeout": 30}
-    options["pool_use_lifo"] = True  # the connection used last has its statements prepared
-    options["hide_parameters"] = True  # errors are logged, and a visitor's data must not be
-    if make_url(database_url).get_backend_name() == "postgresql":
-        # A transaction whose client is gone must not lock a lane's row for ever.
-        settings = "-c idle_in_transaction_session_timeout=60s -c timezone=utc"
-        if plans_once:
-            # For processes with few statements, which find their rows through an index for any values. In a large
-            # table PostgreSQL would plan them again each time, which takes longer than running them.
-            settings += " -c plan_cache_mode=force_generic_plan"
-        options["connect_args"] = {"options": settings, "connect_timeout": 10}
-        options["max_overflow"] = 0
-    return options
-
-
-def _binds(database_url: str, plans_once: bool, pool_size: int) -> dict[str, Any]:
-    """On PostgreSQL, separate connections for autocommit statements.
-
-    With the others, switching to autocommit and back, and a rollback without a transaction, took a third of the
-    processor time of the statement itself.
-    """
-    if make_url(database_url).get_backend_name() != "postgresql":
-        return {}
-    options = _engine_options(database_url, plans_once, pool_size)
-    options |= {"isolation_level": "AUTOCOMMIT", "skip_autocommit_rollback": True, "pool_reset_on_return": None}
-    return {transactions.AUTOCOMMIT: {"url": database_url, **options}}

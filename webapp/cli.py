@@ -25,6 +25,7 @@ def init_app(app: Flask) -> None:
     """Adds the commands to `flask --app webapp`."""
     for command in (create_owner, create_interface, create_api_key, reset_password, rotate_encryption, receive, doctor):
         app.cli.add_command(command)
+    app.cli.add_command(seed_leads)
 
 
 @contextmanager
@@ -149,6 +150,24 @@ def doctor(as_json: bool) -> None:
         click.echo("\n".join(checks.as_lines(found)))
     if any(check.ok is False for check in found):
         raise click.exceptions.Exit(1)
+
+
+@_command("seed-leads")
+@click.option("--count", required=True, type=click.IntRange(1, 10_000_000), help="How many leads.")
+@click.option("--interfaces", "number", default=20, type=click.IntRange(1, 1000), show_default=True)
+@click.option("--failed", default=0.02, type=click.FloatRange(0, 0.9), show_default=True, help="Share that failed.")
+@with_appcontext
+def seed_leads(count: int, number: int, failed: float) -> None:
+    """Fills a database that has no leads with made-up ones, for measuring: with deliveries, attempts and mails."""
+    from webapp.services.leads import seeding
+
+    with _errors_as_sentences():
+        with transaction():
+            seed = seeding.begin(_operator(), count, number, failed)
+        for first in range(0, count, seeding.BATCH):
+            with transaction():
+                seeding.store(seed, range(first, min(first + seeding.BATCH, count)))
+    _print({"leads": count, "interfaces": number, "account": seed.operator[0]})
 
 
 @_command("receive")

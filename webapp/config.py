@@ -46,6 +46,7 @@ class Config:
     receiver_port: int
     trusted_proxies: int
     database_url: str = field(repr=False)
+    prepared_statements: bool
     redis_url: str = field(repr=False)
     embedded_redis: bool  # Valkey is a child of `make run`, on a unix socket
     secret_key: str = field(repr=False)
@@ -110,6 +111,7 @@ class _Reader:
             receiver_port=self.read("RECEIVER_PORT", str(_next_to(port or 8000)), values.port),
             trusted_proxies=self.read("TRUSTED_PROXIES", "0", values.count),
             database_url=self.read("DATABASE_URL", values.sqlite_url(home), values.database_url),
+            prepared_statements=self.read("DATABASE_PREPARED_STATEMENTS", "on", values.boolean),
             redis_url=self.read("REDIS_URL", f"unix://{quote(str(valkey_socket(home)))}", values.redis_url),
             embedded_redis=self.text("REDIS_URL") is None,
             metrics_token=self.read("METRICS_TOKEN", "", values.metrics_token),

@@ -163,6 +163,8 @@ def database_url(text: str) -> str:
         raise ValueError("is not a database URL such as postgresql+psycopg://user:password@host/name") from None
     if not url.database:
         raise ValueError("must name a database, as in postgresql+psycopg://user:password@host/name")
+    if "prepare_threshold" in url.query:
+        raise ValueError("cannot have prepare_threshold: set DATABASE_PREPARED_STATEMENTS=off instead")
     return text
 
 

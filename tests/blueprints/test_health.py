@@ -8,7 +8,7 @@ from sqlalchemy import text
 from structlog.testing import capture_logs
 
 from tests.conftest import METRICS_TOKEN, AppMaker
-from tests.support.factories import submit
+from tests.support.factories import ADA, submit
 from tests.support.valkey import Valkey
 from webapp.db.transactions import transaction
 from webapp.extensions import db
@@ -67,6 +67,24 @@ def test_it_is_not_ready_before_the_database_is_migrated(client: FlaskClient) ->
         db.session.execute(text("UPDATE alembic_version SET version_num = :version"), {"version": current})
     assert answer.status_code == 503
     assert answer.json == {**UNAVAILABLE, "database": "not migrated"}
+
+
+@pytest.mark.parametrize("revision", ["9998", "9999"])
+def test_it_stays_ready_while_the_next_version_migrates(
+    client: FlaskClient, interface: Interface, revision: str
+) -> None:
+    """Otherwise a load balancer would take out every old process at once, while each of them takes leads."""
+    with transaction():
+        db.session.execute(text("UPDATE alembic_version SET version_num = :it"), {"it": revision})
+    assert client.get("/readyz").status_code == 200
+    assert client.post(f"/f/{interface.public_id}", data=ADA).status_code == 303
+
+
+@pytest.mark.parametrize("revision", ["0001", "0005", "", "1", "abcd", "-999", "99 99"])
+def test_it_is_not_ready_with_an_older_or_an_unknown_revision(client: FlaskClient, revision: str) -> None:
+    with transaction():
+        db.session.execute(text("UPDATE alembic_version SET version_num = :it"), {"it": revision})
+    assert client.get("/readyz").json == {**UNAVAILABLE, "database": "not migrated"}
 
 
 def test_it_is_not_ready_with_an_empty_database(client: FlaskClient) -> None:

@@ -52,6 +52,22 @@ def test_nothing_has_to_be_set(tmp_path: Path) -> None:
     assert (config.worker_processes, config.worker_slots) == (os.cpu_count(), 128)
 
 
+@pytest.mark.parametrize("word", ["off", "0", "false", "no", "OFF"])
+def test_prepared_statements_are_on_unless_they_are_turned_off(tmp_path: Path, word: str) -> None:
+    assert load(tmp_path).prepared_statements
+    assert not load(tmp_path, DATABASE_PREPARED_STATEMENTS=word).prepared_statements
+    assert mistakes(tmp_path, DATABASE_PREPARED_STATEMENTS="maybe") == [
+        "DATABASE_PREPARED_STATEMENTS: 'maybe' is not true or false"
+    ]
+
+
+@pytest.mark.parametrize("value", ["0", "5", "None", ""])
+def test_a_prepare_threshold_in_the_address_is_refused_and_not_dropped(tmp_path: Path, value: str) -> None:
+    url = f"postgresql+psycopg://leadhook@db/leadhook?prepare_threshold={value or 'off'}"
+    [mistake] = mistakes(tmp_path, **{**ON_SERVERS, "DATABASE_URL": url})
+    assert mistake.startswith("DATABASE_URL: cannot have prepare_threshold: set DATABASE_PREPARED_STATEMENTS=off")
+
+
 def test_the_other_defaults_follow_the_port_and_the_public_url(tmp_path: Path) -> None:
     config = load(tmp_path, PORT="9000")
     assert (config.receiver_port, config.public_url) == (9001, "http://127.0.0.1:9000")

@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Sequence
+from contextlib import ExitStack
 from datetime import timedelta
 from typing import Any
 
@@ -21,6 +22,7 @@ from werkzeug.wrappers import Response as BaseResponse
 
 from webapp.clock import moment, utcnow
 from webapp.config import current_config
+from webapp.db import slow_reads
 from webapp.db.transactions import transaction
 from webapp.models import Lead, Status
 from webapp.services.errors import Refused
@@ -29,6 +31,7 @@ from webapp.services.intake.answers import clean
 from webapp.services.leads import lead_detail, lead_export, lead_list, leads
 from webapp.services.leads.lead_list import Filter
 from webapp.web import htmx
+from webapp.web.busy import takes_turns
 from webapp.web.security import account_id, local_path, signed_in
 
 blueprint = Blueprint("leads", __name__)
@@ -42,12 +45,13 @@ PATIENCE = timedelta(minutes=1)  # until then a page polls for an outcome every 
 
 
 @blueprint.get("/leads")
+@takes_turns
 def index() -> str:
     """One page of the leads that match the URL's query."""
     wanted = _filter()
     page = lead_list.page(wanted, request.args.get("before", ""), request.args.get("after", ""))
     counts = lead_list.counts(wanted)
-    everything = counts if page.rows else lead_list.counts(Filter(wanted.account_id))
+    everything = counts if page.rows or not wanted.narrow else lead_list.counts(Filter(wanted.account_id))
     return render_template(
         "leads/index.html",
         wanted=wanted,
@@ -65,11 +69,14 @@ def index() -> str:
 @blueprint.get("/leads.csv")
 def csv() -> Response:
     """All leads that match the URL's query."""
-    name = f"leads-{utcnow():%Y-%m-%d}.csv"
-    with transaction():
-        lead_export.record(_filter())
-    lines = stream_with_context(lead_export.lines(_filter()))
-    response = Response(lines, content_type="text/csv; charset=utf-8")
+    wanted, name = _filter(), f"leads-{utcnow():%Y-%m-%d}.csv"
+    with ExitStack() as turn:
+        turn.enter_context(slow_reads.exports.turn())
+        with transaction():
+            lead_export.record(wanted)
+        lines = stream_with_context(lead_export.lines(wanted))
+        response = Response(lines, content_type="text/csv; charset=utf-8")
+        response.call_on_close(turn.pop_all().close)
     response.headers["Content-Disposition"] = f'attachment; filename="{name}"'
     return response
 

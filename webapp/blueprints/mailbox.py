@@ -6,6 +6,7 @@ from webapp.config import current_config
 from webapp.ids import LARGEST_ROW
 from webapp.models import Mail, MailState
 from webapp.services.mail import mailbox
+from webapp.web.busy import takes_turns
 from webapp.web.frames import mail_html, with_frames
 from webapp.web.query import number_in_query
 from webapp.web.security import signed_in
@@ -16,6 +17,7 @@ MAIL_ID = f"<int(max={LARGEST_ROW}):mail_id>"
 
 
 @blueprint.get("/mailbox")
+@takes_turns
 def index() -> str:
     """One page of the mails that match the URL's query."""
     user, q, state = signed_in(), request.args.get("q", "").strip(), _state()

@@ -18,11 +18,12 @@ from typing import Any
 
 import structlog
 from flask import Flask, has_request_context
-from sqlalchemy import Connection, Engine, event
-from sqlalchemy.engine import ExceptionContext
+from sqlalchemy import Connection, Engine, ExceptionContext, event
 from sqlalchemy.exc import InvalidatePoolError
 from sqlalchemy.orm import Session, SessionTransaction
 
+from webapp.db import slow_reads
+from webapp.db.engines import AUTOCOMMIT
 from webapp.db.write_turns import FairLock, ProcessLock
 from webapp.extensions import db
 
@@ -31,7 +32,6 @@ log = structlog.get_logger()
 BUSY_TIMEOUT = 30  # seconds a writer waits for the ones before it
 READ_ONLY = "25006"  # SQLSTATE: the server takes no writes
 IDLE = 0.25  # seconds: a connection that was idle for less is not checked before it is used again
-AUTOCOMMIT = "autocommit"  # the bind whose statements commit themselves
 
 # None: only reads in a request, may write elsewhere
 _reads_only: ContextVar[bool | None] = ContextVar("leadhook_reads_only", default=None)
@@ -126,12 +126,16 @@ def _has_changes(session: Session) -> bool:
 @event.listens_for(db.session, "after_begin")
 def _note_connection(session: Session, transaction: Any, connection: Connection) -> None:
     session.info["connection"] = connection
+    if _only_reads():
+        session.info["read"] = slow_reads.begin(connection)
 
 
 @event.listens_for(db.session, "after_transaction_end")
 def _forget_connection(session: Session, transaction: SessionTransaction) -> None:
     if transaction.parent is None:  # else only a flush ended
         session.info.pop("connection", None)
+        if read := session.info.pop("read", None):
+            read.end()
 
 
 def _only_reads() -> bool:
@@ -146,10 +150,16 @@ def bind(app: Flask) -> None:
     for name, engine in engines.items():
         if name != AUTOCOMMIT:  # its connections are never the session's, and events cost each statement some time
             _note_writes(engine)
+        event.listen(engine, "handle_error", _explain)
         if engine.dialect.name == "sqlite":
             _bind_sqlite(engine, synchronous=app.config["SQLITE_SYNCHRONOUS"])
         else:
             _bind_postgresql(engine)
+
+
+def _explain(context: ExceptionContext) -> None:
+    if has_request_context():
+        slow_reads.explain(db.session().info.get("read"), context.sqlalchemy_exception)
 
 
 def disconnect() -> None:
@@ -225,6 +235,8 @@ def _bind_postgresql(engine: Engine) -> None:
     @event.listens_for(engine, "checkin")
     def checkin(dbapi_connection: Any, record: Any) -> None:
         record.info["used_at"] = monotonic()
+        if record.info.pop("stopped", False):  # PostgreSQL may stop the next statement instead
+            record.invalidate()
 
     @event.listens_for(engine, "checkout")
     def checkout(dbapi_connection: Any, record: Any, proxy: Any) -> None:

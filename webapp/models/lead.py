@@ -26,11 +26,15 @@ class Lead(Base):
     __table_args__ = (
         Index("ix_leads_account", "account_id", "id"),
         Index("ix_leads_interface", "interface_id", "id"),
-        Index("ix_leads_account_received", "account_id", "received_at"),
+        # Also what the Interfaces page counts by day: then it reads no leads.
+        Index("ix_leads_account_received", "account_id", "received_at", "interface_id", "test", "spam"),
         partial_index("ix_leads_visitor", "interface_id", "visitor", "id", where="visitor IS NOT NULL"),
         partial_index("ix_leads_blank_due", "id", where="blank_due"),
         partial_index("ix_leads_undeclared", "interface_id", "id", where="undeclared IS NOT NULL"),
         Index("ix_leads_spam", "account_id", "id", sqlite_where=text(SPAM), postgresql_where=text(SPAM)),
+        partial_index("ix_leads_spam_interface", "account_id", "interface_id", "id", where=SPAM),
+        partial_index("ix_leads_no_webhook", "account_id", "id", where="no_webhook"),
+        partial_index("ix_leads_test", "interface_id", "id", where="test"),
         Index("ix_leads_nonce", "nonce", unique=True),
     )
 
@@ -58,6 +62,8 @@ class Lead(Base):
     nonce: Mapped[str | None] = mapped_column(String(64))
     content_digest: Mapped[str | None] = mapped_column(String(64))  # of what was sent with an Idempotency-Key
     spam: Mapped[str | None] = mapped_column(String(40))  # why it was judged to be spam; None if it was not
+    # Not spam, and without a delivery, because its interface had no URL: so that an index finds these few.
+    no_webhook: Mapped[bool] = mapped_column(default=False, server_default=false())
 
     interface: Mapped[Interface] = relationship()
     deliveries: Mapped[list["Delivery"]] = relationship(order_by="Delivery.id", back_populates="lead")

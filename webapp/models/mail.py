@@ -34,6 +34,8 @@ class Mail(Base):
     __table_args__ = (
         partial_index("ix_mails_due", "due_at", where="state = 'due'"),
         partial_index("ix_mails_account", "account_id", "id", where="account_id IS NOT NULL"),
+        partial_index("ix_mails_state", "account_id", "state", "id", where="account_id IS NOT NULL"),
+        partial_index("ix_mails_operator", "id", where="account_id IS NULL OR signs_in"),
     )
 
     id: Mapped[int] = mapped_column(BigId, primary_key=True)

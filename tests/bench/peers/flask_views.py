@@ -26,12 +26,12 @@ from webapp.webhooks.payload import lead_payload
 
 def create_app() -> Flask:
     """Both views on Leadhook's database, its SQLite with the same synchronous=FULL; the newest interface is theirs."""
-    from webapp import _engine_options
+    from webapp.db import engines
 
     config = Config.load()
     app = Flask("views")
     app.config["SQLALCHEMY_DATABASE_URI"] = config.database_url
-    app.config["SQLALCHEMY_ENGINE_OPTIONS"] = _engine_options(config.database_url, plans_once=False, pool_size=20)
+    app.config["SQLALCHEMY_ENGINE_OPTIONS"] = engines.options(config.database_url, True, plans_once=False, pool_size=20)
     db.init_app(app)
     with app.app_context():
         if db.engine.dialect.name == "sqlite":

@@ -51,6 +51,7 @@ class NewLead:
     nonce: str | None = None
     content_digest: str | None = None
     spam: str | None = None
+    no_webhook: bool = False  # it gets no delivery, although it is not spam
     test: bool = False
     anonymise_after_delivery: bool = False
     files: Sequence[str] = ()  # public ids of stored files, which become the lead's; not a column
@@ -108,6 +109,7 @@ def new_lead(
         nonce=nonce,
         content_digest=content_digest,
         spam=spam,
+        no_webhook=not is_delivered and spam is None,
         test=test,
         anonymise_after_delivery=interface.anonymises and is_delivered and spam is None and not test,
     )

@@ -33,8 +33,8 @@ def note(interface: Interface, address: str | None, own: tuple[str, ...]) -> Non
             pipeline.zremrangebyrank(key, 0, -MOST - 1)
             pipeline.expire(key, KEPT)
             pipeline.execute()
-    except RedisError:
-        queues.failed()
+    except RedisError as error:
+        queues.failed(error)
 
 
 def listed(interface: Interface) -> list[tuple[str, datetime]]:
@@ -43,8 +43,8 @@ def listed(interface: Interface) -> list[tuple[str, datetime]]:
         return []
     try:
         found = cast(list[tuple[bytes, float]], queues.redis.zrevrange(_key(interface), 0, -1, withscores=True))
-    except RedisError:
-        queues.failed()
+    except RedisError as error:
+        queues.failed(error)
         return []
     sites = [(name.decode(), datetime.fromtimestamp(at, UTC)) for name, at in found if at > time.time() - KEPT]
     return [(site, at) for site, at in sites if not allowed_sites.may_post(interface.allowed_sites, site, ())]

@@ -155,7 +155,9 @@ def _leads_a_day(account_id: int) -> dict[int, list[int]]:
     """Leads of each of the last seven UTC days, by interface; one query, which reads only those days of an index."""
     today = utcnow().replace(hour=0, minute=0, second=0, microsecond=0)
     first = today - timedelta(days=DAYS - 1)
-    day = func.date(Lead.received_at)
+    # On PostgreSQL a time has the time zone of the session, which is UTC, unless a pooler has other settings.
+    is_sqlite = db.engine.dialect.name == "sqlite"
+    day = func.date(Lead.received_at if is_sqlite else func.timezone("UTC", Lead.received_at))
     query = (
         select(Lead.interface_id, day, func.count())
         .where(Lead.account_id == account_id, Lead.received_at >= first, ~Lead.test, Lead.spam.is_(None))

@@ -40,8 +40,11 @@ def attempts(delivery: Delivery | None) -> tuple[Sequence[Attempt], int]:
         return [], 0
     of_delivery = Attempt.delivery_id == delivery.id
     newest = select(Attempt).where(of_delivery).options(joinedload(Attempt.user)).order_by(Attempt.id.desc())
+    found = db.session.scalars(newest.limit(SHOWN)).all()
+    if len(found) < SHOWN:
+        return found, len(found)
     total = db.session.scalar(select(func.count()).select_from(Attempt).where(of_delivery))
-    return db.session.scalars(newest.limit(SHOWN)).all(), total or 0
+    return found, total or 0
 
 
 def code_words(attempt: Attempt) -> str:

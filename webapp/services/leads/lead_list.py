@@ -9,19 +9,21 @@ from dataclasses import dataclass, replace
 from datetime import timedelta
 from typing import Any, NamedTuple
 
-from sqlalchemy import ColumnElement, Select, and_, case, false, func, or_, select
+from sqlalchemy import ColumnElement, Select, and_, case, false, func, or_, select, text, union_all
 from sqlalchemy.orm import aliased, defer, joinedload, selectinload
 from werkzeug.exceptions import NotFound
 
 from webapp.clock import utcnow
 from webapp.db.pages import Page, read_page
+from webapp.delivery import ledger
 from webapp.extensions import db
-from webapp.models import Delivery, Interface, Lead, Status
+from webapp.models import Delivery, DeliveryState, Interface, Lead, Status, Webhook
 from webapp.models.status import delivery_rules
 from webapp.services.intake.answers import clean
 
 PAGE = 25
 MOST = 10_000  # leads are counted up to here
+MOST_NARROW = 1_000  # with a filter besides the status: then each lead must be read
 # Shown as filters even if no lead has this status.
 ALWAYS_OFFERED = (Status.DELIVERED, Status.RETRYING, Status.FAILED, Status.HELD, Status.NO_WEBHOOK)
 RECEIVED = {"24h": timedelta(hours=24), "7d": timedelta(days=7), "30d": timedelta(days=30), "90d": timedelta(days=90)}
@@ -36,6 +38,7 @@ _IS = {
     **delivery_rules(Delivery.retry_at.is_not(None), Delivery.retry_at.is_(None), Delivery.state, Delivery.tries),
 }
 WORD = case(*((condition, status.value) for status, condition in _IS.items()))
+_NO_WEBHOOK = text("leads.no_webhook")  # the exact text of the partial index
 _OF_DELIVERY = case(*((condition, status.value) for status, condition in _IS.items() if status != Status.SPAM))
 
 
@@ -55,12 +58,16 @@ class Filter:
     q: str = ""
     interface: str = ""
     received: str = ""
+    # The row of `interface`, read first: PostgreSQL chooses another index for a value than for a subquery.
+    interface_id: int | None = None
 
     @classmethod
     def of(cls, account_id: int, status: str = "", q: str = "", interface: str = "", received: str = "") -> "Filter":
         """The filter for the values of a URL's query."""
         since = received if received in RECEIVED else ""
-        return cls(account_id, _BY_SLUG.get(status), clean(q)[:200], clean(interface)[:40], since)
+        public_id = clean(interface)[:40]
+        row = _interface_id(account_id, public_id) if public_id else None
+        return cls(account_id, _BY_SLUG.get(status), clean(q)[:200], public_id, since, row)
 
     @property
     def narrow(self) -> bool:
@@ -121,16 +128,35 @@ def _cursor(wanted: Filter, public_id: str) -> int | None:
 def matching(query: Select[Any], wanted: Filter) -> Select[Any]:
     """`query` for leads, limited to those that match; spam only if the filter asks for it."""
     is_spam = wanted.status == Status.SPAM
-    query = query.where(Lead.account_id == wanted.account_id, _IS[Status.SPAM] if is_spam else Lead.spam.is_(None))
+    query = _in_scope(query, wanted).where(_IS[Status.SPAM] if is_spam else Lead.spam.is_(None))
+    if wanted.status == Status.NO_WEBHOOK:
+        return query.where(_NO_WEBHOOK)
+    if wanted.status == Status.QUEUED:
+        return query.where(Lead.id.in_(_queued(wanted.account_id)))
+    if wanted.status is None or is_spam:
+        return query
+    query = query.join(Delivery, Delivery.lead_id == Lead.id)
+    return query.where(_IS[wanted.status], Delivery.account_id == wanted.account_id)
+
+
+def _queued(account_id: int) -> Any:
+    """The ids of Queued leads, by the indexes that drains use. By account, all that are retried would be read."""
+    return union_all(*(_waiting(account_id, part) for part in (ledger.CLICKED, and_(ledger.FRESH, ledger.UNCLICKED))))
+
+
+def _waiting(account_id: int, part: Any) -> Any:
+    webhooks = select(Webhook.id).where(Webhook.account_id == account_id)
+    return select(Delivery.lead_id).where(Delivery.webhook_id.in_(webhooks), part)
+
+
+def _in_scope(query: Select[Any], wanted: Filter) -> Select[Any]:
+    """`query` for leads, limited by all but the status."""
+    query = query.where(Lead.account_id == wanted.account_id)
     if wanted.interface:
-        query = query.where(Lead.interface_id == _interface_id(wanted))
+        query = query.where(false() if wanted.interface_id is None else Lead.interface_id == wanted.interface_id)
     if wanted.received:
         query = query.where(Lead.id >= _first_since(wanted))
-    if wanted.q:
-        query = query.where(_search(wanted.q))
-    if wanted.status and not is_spam:
-        query = query.outerjoin(Delivery, Delivery.lead_id == Lead.id).where(_IS[wanted.status])
-    return query.where(Delivery.account_id == wanted.account_id) if _by_delivery(wanted) else query
+    return query.where(_search(wanted.q)) if wanted.q else query
 
 
 def key(wanted: Filter) -> Any:
@@ -138,16 +164,17 @@ def key(wanted: Filter) -> Any:
 
     Three failed leads among a million are found by their deliveries. Ordered by `leads.id`, all leads would be read.
     """
-    return Delivery.lead_id if _by_delivery(wanted) else Lead.id
+    return Delivery.lead_id if by_delivery(wanted) else Lead.id
 
 
-def _by_delivery(wanted: Filter) -> bool:
-    return wanted.status not in (None, Status.NO_WEBHOOK, Status.SPAM)
+def by_delivery(wanted: Filter) -> bool:
+    """Whether `matching` joins the deliveries."""
+    return wanted.status not in (None, Status.NO_WEBHOOK, Status.SPAM, Status.QUEUED)
 
 
-def _interface_id(wanted: Filter) -> Any:
-    of_account = select(Interface.id).where(Interface.account_id == wanted.account_id)
-    return of_account.where(Interface.public_id == wanted.interface).scalar_subquery()
+def _interface_id(account_id: int, public_id: str) -> int | None:
+    of_account = select(Interface.id).where(Interface.account_id == account_id)
+    return db.session.scalar(of_account.where(Interface.public_id == public_id))
 
 
 def _first_since(wanted: Filter) -> Any:
@@ -157,42 +184,98 @@ def _first_since(wanted: Filter) -> Any:
     return recent.order_by(Lead.received_at, Lead.id).limit(1).scalar_subquery()
 
 
+LEAD_ID = 31  # characters
+KNOWN = 10  # of them at least: then the rest are the leads of less than half a day
+
+
 def _search(q: str) -> ColumnElement[bool]:
     """Finds by id, or by a part of the name, of the address or of what identifies the visitor.
 
     SQLite ignores case only for ASCII, so text with other letters is also searched in other cases.
     """
     if q.startswith("lead_"):
-        return Lead.public_id.startswith(q, autoescape=True)
+        return _of_id(q)
     spellings = {q} if q.isascii() else {q, q.lower(), q.upper(), q.title()}
     columns = (Lead.name, Lead.email, Lead.visitor)
     return or_(false(), *(column.icontains(word, autoescape=True) for column in columns for word in spellings))
 
 
+def _of_id(q: str) -> ColumnElement[bool]:
+    """Leads whose id begins with these characters; by the index of ids, unless that would find most leads."""
+    if len(q) >= LEAD_ID:
+        return Lead.public_id == q
+    begins = Lead.public_id.startswith(q, autoescape=True)
+    if len(q) < KNOWN:
+        return begins
+    found = aliased(Lead)
+    # In this range for any collation: an id consists of digits and lower-case letters, and z is the last of them.
+    in_range = select(found.id).where(found.public_id.between(q, q.ljust(LEAD_ID + 1, "z")))
+    return and_(Lead.id.in_(in_range), begins)
+
+
 def counts(wanted: Filter) -> dict[Status | None, Number]:
     """How many leads match, by status; the filter's own status is ignored. None: all of them except spam.
 
-    Up to 10,000 matching leads are counted in one pass. If there are more, each status is counted by the index of
-    deliveries; with a filter besides the status, the counts of that one pass are lower bounds.
+    Up to 10,000 are counted. With a filter besides the status, the newest 1,000 leads are counted in one pass; if there
+    are more, all counts of that pass are lower bounds.
     """
-    everything = replace(wanted, status=None)
-    seen = matching(select(Lead.id.label("id")), everything).limit(MOST + 1).subquery()
-    tally = select(_OF_DELIVERY, func.count()).select_from(seen).outerjoin(Delivery, Delivery.lead_id == seen.c.id)
-    found = {row[0]: int(row[1]) for row in db.session.execute(tally.group_by(_OF_DELIVERY))}
-    total = sum(found.values())
-    numbers: dict[Status | None, Number] = {None: _number(total)}
-    for status in (each for each in Status if each != Status.SPAM):
-        numbers[status] = Number(found.get(status.value, 0), exact=total <= MOST)
-        if total > MOST and not wanted.narrow and status != Status.NO_WEBHOOK:
-            numbers[status] = _number(_count(wanted.account_id, status))
-    spam = matching(select(Lead.id), replace(wanted, status=Status.SPAM)).limit(MOST + 1).subquery()
-    numbers[Status.SPAM] = _number(db.session.scalar(select(func.count()).select_from(spam)) or 0)
+    return _narrow_counts(replace(wanted, status=None)) if wanted.narrow else _all_counts(wanted.account_id)
+
+
+def _narrow_counts(wanted: Filter) -> dict[Status | None, Number]:
+    seen: Any = select(Lead.id.label("id"), Lead.spam.label("spam"))
+    newest = _in_scope(seen, wanted).order_by(key(wanted).desc()).limit(MOST_NARROW + 1).subquery()
+    word = case((newest.c.spam.is_not(None), Status.SPAM.value), else_=_OF_DELIVERY)
+    tally = select(word, func.count()).select_from(newest).outerjoin(Delivery, Delivery.lead_id == newest.c.id)
+    found = {row[0]: int(row[1]) for row in db.session.execute(tally.group_by(word))}
+    is_exact = sum(found.values()) <= MOST_NARROW
+    numbers: dict[Status | None, Number] = {
+        status: Number(min(found.get(status.value, 0), MOST_NARROW), is_exact) for status in Status
+    }
+    numbers[None] = Number(min(sum(found.values()) - found.get(Status.SPAM.value, 0), MOST_NARROW), is_exact)
     return numbers
 
 
-def _count(account_id: int, status: Status) -> int:
-    some = select(Delivery.id).where(Delivery.account_id == account_id, _IS[status]).limit(MOST + 1)
-    return db.session.scalar(select(func.count()).select_from(some.subquery())) or 0
+def _all_counts(account_id: int) -> dict[Status | None, Number]:
+    """All leads of an account, by status, in two statements that read indexes.
+
+    Reading ten thousand rows would take longer than the rest of the page. What an index cannot tell is subtracted: the
+    few deliveries that were clicked count as Queued, in any state, and spam is not among all leads.
+    """
+    of_account = Delivery.account_id == account_id
+    kinds: list[Any] = [and_(ledger.CLICKED, Delivery.state == state) for state in DeliveryState]
+    few: list[Any] = [*kinds, and_(ledger.CLICKED, ledger.FRESH), ledger.FRESH]
+    # In order of the id, so that SQLite uses the index of spam.
+    spam = select(Lead.id).where(Lead.account_id == account_id, Lead.spam.is_not(None)).order_by(Lead.id.desc())
+    parts = [_count(_waiting(account_id, part), MOST) for part in few]
+    *clicked, clicked_fresh, fresh, spam_count = db.session.execute(select(*parts, _count(spam, MOST))).one()
+    less = dict(zip(DeliveryState, clicked, strict=True))
+
+    in_state = [
+        _count(select(Delivery.id).where(of_account, Delivery.state == state), MOST + less[state] + fresh)
+        for state in DeliveryState
+    ]
+    leads = select(Lead.id).where(Lead.account_id == account_id)
+    total = _count(leads, MOST + spam_count) if spam_count <= MOST else _count(leads.where(Lead.spam.is_(None)), MOST)
+    without = _count(select(Lead.id).where(Lead.account_id == account_id, _NO_WEBHOOK), MOST)
+    *states, all_leads, no_webhook = db.session.execute(select(*in_state, total, without)).one()
+    found = {state: number - less[state] for state, number in zip(DeliveryState, states, strict=True)}
+    return {
+        None: _number(all_leads - (spam_count if spam_count <= MOST else 0)),
+        Status.DELIVERED: _number(found[DeliveryState.DELIVERED]),
+        Status.QUEUED: _number(sum(clicked) + fresh - clicked_fresh),
+        Status.RETRYING: _number(found[DeliveryState.PENDING] - (fresh - clicked_fresh)),
+        Status.FAILED: _number(found[DeliveryState.FAILED]),
+        Status.HELD: _number(found[DeliveryState.ON_HOLD]),
+        Status.CANCELLED: _number(found[DeliveryState.CANCELLED]),
+        Status.NO_WEBHOOK: _number(no_webhook),
+        Status.SPAM: _number(spam_count),
+    }
+
+
+def _count(rows: Select[Any], most: int) -> Any:
+    """The number of these rows, counted up to one more than `most`."""
+    return select(func.count()).select_from(rows.limit(most + 1).subquery()).scalar_subquery()
 
 
 def _number(found: int) -> Number:

@@ -20,7 +20,8 @@ from webapp.services.interfaces import field_types, interface_mails, interfaces
 
 def get(account_id: int, public_id: str) -> Lead:
     """The account's lead; NotFound for any other."""
-    lead = db.session.scalar(select(Lead).where(Lead.account_id == account_id, Lead.public_id == public_id))
+    asked = select(Lead).where(Lead.account_id == account_id, Lead.public_id == public_id)
+    lead = db.session.scalar(asked.options(joinedload(Lead.interface, innerjoin=True)))
     if lead is None:
         raise NotFound
     return lead
@@ -52,6 +53,7 @@ def _add_delivery(lead: Lead, **more: Any) -> Delivery:
     interface, webhook = lead.interface, lead.interface.webhook
     delivery = Delivery(lead=lead, **capture.delivery_columns(lead, interface, webhook), **more)
     db.session.add(delivery)
+    lead.no_webhook = False
     if interface.anonymises and not lead.test:
         lead.anonymise_after_delivery = True
     if delivery.state == DeliveryState.PENDING:
@@ -72,6 +74,7 @@ def not_spam(account_id: int, public_id: str, user_id: int) -> Lead:
     if db.session.scalar(free.returning(Lead.id)) is None:
         return lead
     db.session.refresh(lead)
+    lead.no_webhook = not interface.webhook.url
     if interface.webhook.url:
         _add_delivery(lead, due_at=now_sql())
     interface_mails.write_mails(lead, interface)

@@ -1,0 +1,78 @@
+"""The settings of a session, and what DATABASE_URL may add to them."""
+
+import pytest
+from sqlalchemy import text
+
+from tests.conftest import ON_POSTGRESQL, AppMaker
+from webapp.db import engines
+from webapp.db.transactions import read_autocommit
+from webapp.extensions import db
+
+URL = "postgresql+psycopg://leadhook@db/leadhook"
+
+
+def sent(url: str = URL, prepares: bool = True, plans_once: bool = False) -> dict[str, object]:
+    found = engines.options(url, prepares, plans_once, 5)["connect_args"]
+    assert isinstance(found, dict)
+    return found
+
+
+def test_sessions_compile_nothing_take_one_processor_and_are_in_utc() -> None:
+    given = str(sent()["options"])
+    for setting in ("jit=off", "max_parallel_workers_per_gather=0", "timezone=utc"):
+        assert f"-c {setting}" in given
+    assert "plan_cache_mode" not in given
+    assert "-c plan_cache_mode=force_generic_plan" in str(sent(plans_once=True)["options"])
+
+
+@pytest.mark.parametrize(
+    "theirs",
+    [
+        "-c statement_timeout=30s",
+        "-c statement_timeout=30s -c search_path=foo",
+        "-csearch_path=foo",
+        "--work_mem=8MB",
+        "-c timezone=America/New_York",
+    ],
+)
+def test_options_of_the_address_are_sent_too_and_ours_come_last(theirs: str) -> None:
+    given = str(sent(f"{URL}?options={theirs.replace(' ', '%20')}")["options"])
+    assert given.startswith(f"{theirs} -c ")
+    assert given.rindex("timezone=utc") == given.rindex("timezone=")
+
+
+def test_behind_a_pooler_nothing_is_prepared_and_no_options_are_sent_but_those_of_the_address() -> None:
+    assert sent(prepares=False, plans_once=True) == {"connect_timeout": 10, "prepare_threshold": None}
+    asked = sent(f"{URL}?options=-c%20search_path=foo", prepares=False)
+    assert asked["options"] == "-c search_path=foo"
+
+
+def test_autocommit_connections_are_made_the_same_way() -> None:
+    for prepares in (True, False):
+        [bind] = engines.binds(URL, prepares, True, 5).values()
+        assert bind["connect_args"] == sent(prepares=prepares, plans_once=True)
+    assert engines.binds("sqlite:///file", True, True, 5) == {}
+
+
+@pytest.mark.parametrize("document", ['{"a": [1, "é"]}', "[]", '"x"', "null", "1.5", ' {"a": 1} ', "\n[]"])
+def test_json_is_read_as_the_library_reads_it(document: str) -> None:
+    import json
+
+    assert engines._from_json(document) == json.loads(document)
+
+
+@pytest.mark.parametrize("document", ["", "{", "nothing", "[1,]"])
+def test_what_is_no_json_is_an_error(document: str) -> None:
+    with pytest.raises(ValueError):
+        engines._from_json(document)
+
+
+@pytest.mark.skipif(not ON_POSTGRESQL, reason="SQLite has no such settings")
+def test_every_connection_has_them(make_app: AppMaker) -> None:
+    for app in (make_app(), make_app(worker=True, plans_once=True)):
+        with app.app_context():
+            for name, value in {"jit": "off", "max_parallel_workers_per_gather": "0", "TimeZone": "UTC"}.items():
+                assert str(db.session.scalar(text(f"SHOW {name}"))).upper() == value.upper()
+                with read_autocommit() as connection:
+                    assert str(connection.scalar(text(f"SHOW {name}"))).upper() == value.upper()
+            db.session.rollback()

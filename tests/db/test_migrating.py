@@ -1,0 +1,137 @@
+"""`db upgrade` while the previous version serves: rows in batches, indexes that block no post, locks that give way."""
+
+import threading
+from collections.abc import Iterator
+
+import pytest
+from flask import Flask
+from flask.testing import FlaskClient
+from flask_migrate import downgrade, upgrade
+from sqlalchemy import func, inspect, select, text
+
+from tests.conftest import ON_POSTGRESQL, AppMaker
+from tests.support.factories import ADA, point_at
+from webapp.db.transactions import disconnect, transaction
+from webapp.extensions import db
+from webapp.migrations import batches
+from webapp.models import Interface, Lead
+from webapp.services.leads import lead_list
+from webapp.services.leads.lead_list import Filter, Status
+
+
+def leads_without_webhook() -> int:
+    counts = lead_list.counts(Filter(db.session.scalars(select(Interface.account_id)).one()))
+    db.session.rollback()
+    return counts[Status.NO_WEBHOOK].least
+
+
+@pytest.fixture
+def five(app: Flask, client: FlaskClient, interface: Interface) -> Interface:
+    """Three leads without a webhook, then two with one."""
+    for number in range(3):
+        client.post(f"/f/{interface.public_id}", data={**ADA, "email": f"ada{number}@example.com"})
+    point_at(interface, "https://crm.example/hook")
+    for number in range(2):
+        client.post(f"/f/{interface.public_id}", data={**ADA, "email": f"bob{number}@example.com"})
+    return interface
+
+
+@pytest.mark.parametrize("rows", [1, 2, 3, 5000])
+def test_leads_that_had_no_webhook_are_marked_in_batches_of_any_size(
+    five: Interface, rows: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(batches, "ROWS", rows)
+    assert leads_without_webhook() == 3
+    db.session.remove()
+    downgrade(revision="0006")
+    upgrade()
+    assert leads_without_webhook() == 3
+    assert db.session.scalar(select(func.count()).select_from(Lead)) == 5
+    db.session.rollback()
+
+
+def test_an_upgrade_that_was_interrupted_begins_again(five: Interface, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Between the column and the batches, and between two indexes."""
+    db.session.remove()
+    downgrade(revision="0006")
+    for interrupted in ("update_in_batches", "replace_index"):
+        with monkeypatch.context() as patch:
+            patch.setattr(batches, interrupted, interrupt)
+            with pytest.raises(KeyboardInterrupt):
+                upgrade()
+    upgrade()
+    assert leads_without_webhook() == 3
+    names = {index["name"] for index in inspect(db.engine).get_indexes("leads")}
+    assert {"ix_leads_no_webhook", "ix_leads_spam_interface", "ix_leads_test", "ix_leads_account_received"} <= names
+    assert not [name for name in names if str(name).endswith("_new")]
+
+
+def interrupt(*_: object, **__: object) -> None:
+    raise KeyboardInterrupt
+
+
+def test_no_lead_and_no_mail_is_an_upgrade_of_nothing(app: Flask) -> None:
+    db.session.remove()
+    downgrade(revision="0006")
+    upgrade()
+    assert db.session.scalar(text("SELECT version_num FROM alembic_version"))
+    db.session.rollback()
+
+
+@pytest.fixture
+def posting(make_app: AppMaker, five: Interface) -> Iterator[list[int]]:
+    """Visitors who post in a loop, with a web process of their own; their answers."""
+    other, codes, stop = make_app(FORM_RATE_LIMIT=""), [], threading.Event()
+    address = f"/f/{five.public_id}"
+
+    def post(visitor: int) -> None:
+        client, number = other.test_client(), 0
+        while not stop.is_set() or number < 5:
+            number += 1
+            codes.append(client.post(address, data={**ADA, "email": f"v{visitor}.{number}@example.com"}).status_code)
+
+    threads = [threading.Thread(target=post, args=(visitor,)) for visitor in range(3)]
+    for thread in threads:
+        thread.start()
+    yield codes
+    stop.set()
+    for thread in threads:
+        thread.join()
+    with other.app_context():
+        disconnect()
+
+
+def test_every_post_is_kept_while_tables_change(app: Flask, five: Interface, posting: list[int]) -> None:
+    """The tables are locked and changed one after the other, as by a migration of several: up, again and again."""
+    db.session.remove()
+    for _ in range(2):
+        upgrade(revision="head")
+        with db.engine.connect() as connection:
+            connection.execute(text("UPDATE alembic_version SET version_num = '0006'"))
+            connection.commit()
+    upgrade()
+    assert posting
+    assert set(posting) == {303}
+
+
+@pytest.mark.skipif(not ON_POSTGRESQL, reason="on SQLite a migration waits like any writer")
+def test_a_migration_gives_way_to_a_transaction_that_holds_its_table(app: Flask, five: Interface) -> None:
+    db.session.remove()
+    downgrade(revision="0006")
+    held, others = threading.Event(), []
+
+    def hold() -> None:
+        with app.app_context(), transaction():
+            db.session.execute(text("LOCK TABLE leads IN ROW EXCLUSIVE MODE"))
+            held.set()
+            # Longer than a migration waits. It must not end this transaction, and try again when it is over.
+            db.session.execute(text("SELECT pg_sleep(1.5)"))
+            others.append(db.session.scalar(text("SELECT count(*) FROM interfaces")))
+
+    thread = threading.Thread(target=hold)
+    thread.start()
+    assert held.wait(10)
+    upgrade()
+    thread.join()
+    assert others == [1]
+    assert leads_without_webhook() == 3

@@ -1,0 +1,246 @@
+"""With a hundred thousand leads every page reads what it shows, by an index; and no sweep walks what is on hold."""
+
+import csv
+import io
+import itertools
+import json
+import shutil
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from flask import Flask
+from flask.testing import FlaskClient
+from flask_migrate import upgrade
+from sqlalchemy import Connection, event, func, select, text, update
+
+from tests.conftest import KEYS, PASSWORD, sign_in
+from tests.support import once
+from tests.support.postgres import Postgres
+from tests.support.valkey import Valkey
+from webapp import create_app
+from webapp.config import Config
+from webapp.db.transactions import disconnect, transaction
+from webapp.delivery.sweep import Sweep
+from webapp.extensions import db
+from webapp.models import Attempt, Delivery, DeliveryState, Interface, Lead, Mail, Status, User, Webhook
+from webapp.services.leads import lead_export, lead_list
+from webapp.services.leads.lead_list import Filter
+from webapp.services.people import users
+
+pytestmark = pytest.mark.long
+
+LEADS = 100_000
+# SQLite's virtual machine and PostgreSQL's buffers count work, which no busy machine changes.
+STEPS = 250_000  # instructions of a page's statement: counting 10,000 entries of an index takes 60,000 to 90,000
+BUFFERS = 6_000  # pages of 8 KB: four for each of the 1,000 leads that are counted with a filter
+
+
+@pytest.fixture(scope="module")
+def seeded(
+    postgres: Postgres | None, valkey: Valkey, tmp_path_factory: pytest.TempPathFactory, made_once: Path
+) -> Iterator[Flask]:
+    """Made by the command itself, once for all tests here; they change nothing, or take it back."""
+    home = tmp_path_factory.mktemp("seeded")
+    environ = {**KEYS, "LEADHOOK_HOME": str(home), "REDIS_URL": valkey.url}
+    if postgres:
+        postgres.execute("CREATE DATABASE seeded")
+        environ["DATABASE_URL"] = postgres.url("seeded")
+    app = create_app(Config.load(environ))
+    once.compile_templates_once(app, made_once)
+    app.config.update(TESTING=True, WTF_CSRF_ENABLED=False)
+    with app.app_context():
+        upgrade()
+        with transaction():
+            users.create_owner("alice@example.com", PASSWORD, "Brightwater Solar")
+    began = time.monotonic()
+    result = app.test_cli_runner().invoke(args=["seed-leads", "--count", str(LEADS)])
+    assert result.exit_code == 0, result.output
+    assert time.monotonic() - began < 60
+    assert json.loads(result.stdout) == {"leads": LEADS, "interfaces": 20, "account": 1}
+    with app.app_context():
+        if postgres:
+            with db.engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
+                connection.execute(text("VACUUM ANALYZE"))
+        yield app
+        disconnect()
+    if postgres:
+        postgres.execute("DROP DATABASE seeded WITH (FORCE)")
+    shutil.rmtree(home, ignore_errors=True)
+
+
+@pytest.fixture
+def alice(seeded: Flask) -> FlaskClient:
+    return sign_in(seeded, "alice@example.com")
+
+
+@pytest.fixture
+def statements(seeded: Flask) -> Iterator[list[tuple[str, object]]]:
+    sent: list[tuple[str, object]] = []
+
+    def note(connection: object, cursor: object, statement: str, parameters: object, *rest: object) -> None:
+        if statement.startswith("SELECT"):
+            sent.append((statement, parameters))
+
+    event.listen(db.engine, "before_cursor_execute", note)
+    yield sent
+    event.remove(db.engine, "before_cursor_execute", note)
+
+
+def work_of(connection: Connection, statement: str, parameters: object) -> int:
+    """How much a statement reads: SQLite's instructions, in hundreds, or PostgreSQL's buffers."""
+    if connection.dialect.name == "postgresql":
+        explained = connection.exec_driver_sql(f"EXPLAIN (ANALYZE, BUFFERS, FORMAT JSON) {statement}", parameters)  # type: ignore[arg-type]
+        plan = explained.scalar_one()[0]["Plan"]
+        return int(plan["Shared Hit Blocks"] + plan["Shared Read Blocks"])
+    counted = itertools.count()
+    driver = connection.connection.driver_connection
+    assert driver
+    driver.set_progress_handler(lambda: next(counted) and 0, 100)
+    try:
+        connection.exec_driver_sql(statement, parameters).all()  # type: ignore[arg-type]
+    finally:
+        driver.set_progress_handler(None, 0)
+    return next(counted) * 100
+
+
+def public_id(name: str) -> str:
+    found = db.session.scalar(select(Interface.public_id).where(Interface.name == name))
+    db.session.rollback()
+    assert found
+    return found
+
+
+PAGES = (
+    "/leads",
+    "/leads?interface={big}",
+    "/leads?interface={small}",
+    "/leads?interface=if_unknown",
+    "/leads?interface={neighbour}",
+    "/leads?received=24h",
+    "/leads?received=90d&interface={big}",
+    *(f"/leads?status={status.slug}" for status in Status),
+    *(f"/leads?status={status.slug}&interface={{small}}" for status in Status if status != Status.DELIVERED),
+    "/leads?q={lead}",
+    "/leads?q={beginning}",
+    "/leads?q=lead_00000000000000000000000000",
+    "/leads?after={lead}",
+    "/leads/{lead}",
+    "/interfaces",
+    "/interfaces/{big}/edit",
+    "/mailbox",
+    "/mailbox?state=failed",
+    "/mailbox?state=sent",
+    "/mailbox?state=due",
+    "/profile/audit-log",
+    "/profile/audit-log?person=1",
+)
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_a_page_reads_little_in_few_queries(
+    seeded: Flask, alice: FlaskClient, statements: list[tuple[str, object]], page: str
+) -> None:
+    lead = db.session.scalars(select(Lead.public_id).where(Lead.account_id == 1).order_by(Lead.id).limit(1)).one()
+    names = {"big": "Seeded form 1", "small": "Seeded form 19", "neighbour": "Seeded form 5"}
+    address = page.format(
+        lead=lead, beginning=lead[:20], **{key: public_id(name) for key, name in names.items() if key in page}
+    )
+    statements.clear()
+    assert alice.get(address).status_code == 200
+    sent = list(statements)
+    assert len(sent) <= 10
+    with db.engine.connect() as connection:
+        works = {statement: work_of(connection, statement, given) for statement, given in sent}
+    most = BUFFERS if db.engine.dialect.name == "postgresql" else STEPS
+    assert {statement: work for statement, work in works.items() if work > most} == {}
+
+
+def test_reading_all_leads_would_be_seen(seeded: Flask) -> None:
+    """Otherwise the test above would prove nothing."""
+    with db.engine.connect() as connection:
+        work = work_of(connection, "SELECT count(*) FROM leads WHERE upper(name) = 'NO SUCH NAME'", ())
+    assert work > (BUFFERS if db.engine.dialect.name == "postgresql" else STEPS)
+
+
+def test_a_sweep_does_not_walk_what_is_on_hold(seeded: Flask, statements: list[tuple[str, object]]) -> None:
+    paused = db.session.scalar(select(Webhook.id).where(Webhook.state == "paused"))
+    of_paused = update(Delivery).where(Delivery.webhook_id == paused)
+    with transaction():  # twenty thousand of them; and the same number on an active webhook, for another reason
+        db.session.execute(of_paused.values(state=DeliveryState.ON_HOLD, state_reason="The webhook is paused."))
+        first = update(Delivery).where(Delivery.webhook_id == 1, Delivery.lead_id < LEADS // 2)
+        db.session.execute(first.values(state=DeliveryState.ON_HOLD, state_reason="It cannot be signed."))
+    statements.clear()
+    sweeper = Sweep()
+    sweeper.once()
+    sweeper.resign()
+    sent = [each for each in statements if "deliveries" in each[0]]
+    assert sent
+    with db.engine.connect() as connection:
+        works = [work_of(connection, statement, given) for statement, given in sent]
+    assert max(works) < (300 if db.engine.dialect.name == "postgresql" else 20_000), works
+
+
+def test_the_seeded_leads_are_what_the_command_promises(seeded: Flask) -> None:
+    counted = {model: db.session.scalar(select(func.count()).select_from(model)) or 0 for model in (Lead, Delivery)}
+    attempts = db.session.scalar(select(func.count()).select_from(Attempt)) or 0
+    assert counted[Lead] == LEADS
+    assert counted[Delivery] == pytest.approx(LEADS * 0.95, rel=0.02)
+    assert attempts == pytest.approx(LEADS * 1.9, rel=0.05)
+    assert db.session.scalar(select(func.count()).select_from(Mail))
+    newest = db.session.scalars(select(Lead).order_by(Lead.id.desc()).limit(1)).one()
+    assert newest.public_id > db.session.scalars(select(Lead.public_id).order_by(Lead.id).limit(1)).one()
+    assert b"@" not in newest.deliveries[0].payload.replace(newest.email.encode(), b"") if newest.deliveries else True
+    db.session.rollback()
+
+
+def test_counts_are_those_of_a_plain_count(seeded: Flask) -> None:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(lead_list, "MOST", 10 * LEADS)
+        counts = lead_list.counts(Filter(1))
+    word = func.coalesce(Delivery.state, "none")
+    mine = select(word, func.count()).select_from(Lead).outerjoin(Delivery).where(Lead.account_id == 1)
+    plain = dict(db.session.execute(mine.where(Lead.spam.is_(None)).group_by(word)).all())
+    assert counts[Status.DELIVERED].least == plain["delivered"]
+    assert counts[Status.FAILED].least == plain["failed"]
+    assert counts[Status.HELD].least == plain["held"]
+    assert counts[Status.RETRYING].least == plain["pending"]
+    assert counts[None].least == sum(plain.values())
+    assert counts[Status.QUEUED].least == counts[Status.NO_WEBHOOK].least == 0
+    db.session.rollback()
+
+
+def test_an_export_takes_at_most_a_few_times_what_a_bare_loop_takes(seeded: Flask) -> None:
+    """In processor time, in the same run; the best of three, because a busy machine only makes it longer."""
+    columns = (Lead.public_id, Lead.received_at, Lead.fields, Lead.source, Delivery.state, Delivery.last_response)
+    joined = select(*columns).outerjoin(Delivery).where(Lead.account_id == 1).order_by(Lead.id.desc()).limit(4_000)
+
+    def bare() -> None:
+        with db.engine.connect() as connection:
+            page = io.StringIO()
+            csv.writer(page).writerows(connection.execute(joined))
+
+    def ours() -> None:
+        pieces = lead_export.lines(Filter(1))
+        assert sum(piece.count("\n") for piece in itertools.islice(pieces, 9)) == 4_001
+
+    def seconds(work: object) -> float:
+        before = time.process_time()
+        work()  # type: ignore[operator]
+        return time.process_time() - before
+
+    with seeded.test_request_context():
+        assert min(seconds(ours) for _ in range(3)) < 4 * min(seconds(bare) for _ in range(3))
+
+
+def test_seeding_refuses_a_database_with_leads_and_wrong_options(seeded: Flask) -> None:
+    runner = seeded.test_cli_runner()
+    refused = runner.invoke(args=["seed-leads", "--count", "10"])
+    assert (refused.exit_code, refused.stdout) == (1, "")
+    assert "This database has leads" in refused.stderr
+    for wrong in (["--count", "0"], ["--count", "-5"], ["--count", "many"], ["--failed", "2"], ["--interfaces", "0"]):
+        answer = runner.invoke(args=["seed-leads", "--count", "10", *wrong])
+        assert (answer.exit_code, answer.stdout) == (1, ""), wrong
+    assert db.session.scalar(select(func.count()).select_from(User)) == 1
+    db.session.rollback()
