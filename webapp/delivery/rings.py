@@ -91,20 +91,20 @@ class Queues:
 queues: Queues = per_app("queues")
 
 
-ATTEMPTS = "leadhook:attempts"  # a hash of counts: see sending.AttemptCounts
+_attempts_key = "leadhook:attempts"  # a hash of counts: see sending.AttemptCounts
 
 
 def add_attempts(connection: Redis, counts: Mapping[str, int]) -> None:
     """Adds a process's counts of attempts to those of all workers. They begin at 0 again when Redis loses them."""
     with connection.pipeline(transaction=False) as pipeline:
         for name, count in counts.items():
-            pipeline.hincrby(ATTEMPTS, name, count)
+            pipeline.hincrby(_attempts_key, name, count)
         pipeline.execute()
 
 
 def attempts() -> dict[str, int]:
     """The counts of all workers."""
-    found = cast(dict[bytes, bytes], queues.redis.hgetall(ATTEMPTS))
+    found = cast(dict[bytes, bytes], queues.redis.hgetall(_attempts_key))
     return {name.decode(): int(count) for name, count in found.items()}
 
 
