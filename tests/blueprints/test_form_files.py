@@ -287,8 +287,8 @@ def test_a_file_that_no_field_asks_for_is_named_and_the_lead_is_taken(
     assert answer.json["undeclared_files"] == [{"field": key, "name": "cv.pdf", "size": len(PDF)}]
     lead = the_lead()
     assert lead.public_id == answer.json["id"]
-    entry = {"file": "cv.pdf", "size": len(PDF)}
-    assert lead.undeclared == {key: entry if key in ADA else ["text", entry]}
+    file = {"file": "cv.pdf", "size": len(PDF)}
+    assert lead.undeclared == {key: file if key in ADA else ["text", file]}
     assert (count(File), stored_bytes()) == (0, [])
 
 
@@ -658,6 +658,18 @@ def test_only_a_form_with_a_file_field_is_sent_as_multipart(
     snippet = html.unescape(signed_in.get(embed).text)
     assert 'enctype="multipart/form-data"' in snippet
     assert '<input name="cv" type="file" multiple required>' in snippet
+    assert '"message":' in snippet
+    assert '"cv":' not in snippet, "JSON cannot hold files"
+
+
+def test_each_file_that_is_not_taken_is_named(client: FlaskClient, interface: Interface) -> None:
+    ask_for_files(interface, file_count="3")
+    assert "up to 3 files of" in client.get(f"/f/{interface.public_id}").text
+    answer = send(client, interface, cv=[part(EXE, "one.pdf"), part(PDF, "two.pdf"), part(EXE, "three.exe")])
+    [error] = answer.json["errors"]["cv"]
+    assert "one.pdf" in error
+    assert "three.exe" in error
+    assert "two.pdf" not in error
 
 
 def test_a_test_lead_has_a_file_that_can_be_downloaded(

@@ -64,7 +64,7 @@ def _kept(key: str, found: Kept) -> Upload:
 
 
 def read(field: Field, sent: object, files: PostedFiles, rules: Rules) -> tuple[list[Upload], str | None]:
-    """The files that the field takes, and a sentence about the first thing that is wrong, or None."""
+    """The files that the field takes, and what is wrong, or None: a sentence for each file that it does not take."""
     new, kept = files.uploads.get(field.key, ()), files.kept.get(field.key, ())
     if sent not in (None, "", []) and not new:
         return list(kept), str(rules.invalid("file_text", field))
@@ -72,7 +72,7 @@ def read(field: Field, sent: object, files: PostedFiles, rules: Rules) -> tuple[
     taken = [] if most == 1 and new else list(kept)  # choosing again replaces
     faults = [(upload, _fault(field, upload, rules)) for upload in new]
     taken += [upload for upload, fault in faults if fault is None]
-    wrong = next((fault for _, fault in faults if fault), None)
+    wrong = " ".join(dict.fromkeys(fault for _, fault in faults if fault)) or None
     if len(taken) > most:
         wrong = wrong or str(rules.invalid("file_many", field, number=len(taken), limit=most))
     if field.key in files.gone and not new:
