@@ -159,7 +159,7 @@ def test_embed_gives_address_iframe_html_and_curl(
     page = signed_in.get(edit("embed")).text
     address = f"http://127.0.0.1:8000/f/{interface.public_id}"
     assert f'<code id="form-address">{address}</code>' in page
-    assert f"&lt;iframe src=&#34;{address}&#34;" in page
+    assert f"&lt;iframe src=&#34;{address}?_frame=1&#34;" in page
     assert f"curl {address}" in page
     assert "&#34;email&#34;:&#34;ada@example.com&#34;" in page
     assert "&lt;textarea name=&#34;message&#34; required&gt;" in page
