@@ -692,7 +692,7 @@ def test_the_name_of_a_file_is_no_advertisement_in_a_mail_to_strangers(
         interface.autoresponse_subject, interface.autoresponse_body = "Thanks", "You sent {{ cv }}."
     send(client, interface, cv=part(PDF, "buy at www.example.com.pdf"))
     mail = db.session.scalars(select(Mail)).one()
-    assert "www.example.com" not in mail.body_text
+    assert "You sent buy at www. example. com. pdf." in mail.body_text, "no mail program makes a link of it"
 
 
 def test_settings_of_a_file_field_are_checked(interface: Interface) -> None:

@@ -55,7 +55,7 @@ FAULTS = (
     FormText(
         "phone",
         "No phone number",
-        "This is not a phone number. Write digits only, with country code: +44 20 7946 0958.",
+        "This is not a phone number. Write it with its country code, such as +44 20 7946 0958.",
     ),
     FormText("number", "No number", "This is not a number. Write digits only, such as 1250 or 12.5."),
     FormText(
