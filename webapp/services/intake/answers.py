@@ -49,8 +49,10 @@ class Answer:
 
     @property
     def control(self) -> str:
-        """The `type` of its <input>, where it is one. Numbers are text, too: type=number drops what it rejects."""
-        return CONTROLS.get(self.field.type, "text")
+        """The `type` of its <input>, where it is one. Numbers are text, too: type=number drops what it rejects, as
+        type=date drops 31.03.2027."""
+        is_written_out = self.field.type == FieldType.DATE and self.typed is not None
+        return "text" if is_written_out else CONTROLS.get(self.field.type, "text")
 
     @property
     def target(self) -> str:
@@ -177,7 +179,6 @@ def _validate_text(answer: Answer, sent: object, rules: Rules) -> None:
         rules = rules._replace(exact=True)
     answer.kept, answer.mark = validate_answer(field, answer.value, rules)
     answer.typed = _typed(text, answer.kept) if kind in READ else None
-    answer.value = answer.kept if isinstance(answer.kept, str) else answer.value
 
 
 def _validate_hidden(answer: Answer, sent: Mapping[str, object]) -> None:
@@ -189,7 +190,7 @@ def _validate_hidden(answer: Answer, sent: Mapping[str, object]) -> None:
 
 def _validate_consent(answer: Answer, sent: Sequence[str], rules: Rules) -> None:
     answer.kept = consents.read(answer.field, sent, rules)
-    answer.typed = None if consents.is_plain_answer(sent) else sent[-1][:LONG]
+    answer.typed = None if consents.is_plain_answer(sent) else _bounded(sent[-1])
 
 
 def _take_files(answer: Answer, sent: Mapping[str, object], files: PostedFiles, rules: Rules) -> None:
@@ -200,7 +201,12 @@ def _take_files(answer: Answer, sent: Mapping[str, object], files: PostedFiles, 
 def _typed(text: str, kept: object) -> str | None:
     """The text without what no database stores, if it says more than the value that is kept; else None."""
     typed = _without_halves(text).replace("\0", "").strip()
-    return typed if typed and typed != str(kept) else None
+    return _bounded(typed) if typed and typed != str(kept) else None
+
+
+def _bounded(typed: str) -> str:
+    """A lead keeps at most LONG characters of what was typed: the spaces within a phone number have no limit."""
+    return typed if len(typed) <= LONG else typed[: LONG - 1] + "…"
 
 
 def _listed(field: Field, sent: Mapping[str, object], repeated: Mapping[str, Sequence[str]]) -> list[str]:
