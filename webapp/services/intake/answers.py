@@ -166,7 +166,7 @@ def _validate(answer: Answer, sent: Mapping[str, object], repeated: Mapping[str,
         elif kind == FieldType.CONSENT:
             _validate_consent(answer, _listed(field, sent, repeated), rules)
         else:
-            _validate_text(answer, sent.get(field.key), rules)
+            _validate_text(answer, _everything(field, sent, repeated) if field.sent_as else sent.get(field.key), rules)
     except InvalidAnswer as invalid:
         answer.errors.append(str(invalid))
 
@@ -216,6 +216,15 @@ def _listed(field: Field, sent: Mapping[str, object], repeated: Mapping[str, Seq
     return [clean(_text(field, each)) for each in listed]
 
 
+def _everything(field: Field, sent: Mapping[str, object], repeated: Mapping[str, Sequence[str]]) -> str:
+    """All that was sent for a field made of undeclared answers, as one text: nothing of it is lost or refused."""
+    several = [one for one in repeated.get(field.key, ()) if one]
+    given = several if len(several) > 1 else sent.get(field.key)
+    if isinstance(given, list) and not any(isinstance(one, list | dict) for one in given):
+        return ", ".join(filter(None, (_text(field, one) for one in given)))
+    return other_values.hidden_text(given) if isinstance(given, list | dict) else _text(field, given)
+
+
 def _text(field: Field, sent: object) -> str:
     """The value as text; InvalidAnswer for a list or an object."""
     if sent is None:
@@ -253,7 +262,7 @@ def longest(field: Field) -> int:
 
 def validate_answer(field: Field, typed: str, rules: Rules) -> Read:
     """What a text that `clean` returned is read as; InvalidAnswer where it is not accepted."""
-    if len(typed) > longest(field):
+    if len(typed) > longest(field) and (field.maximum or not field.sent_as):
         raise rules.invalid("too_long", field, number=len(typed), limit=longest(field))
     if not typed:
         if field.required:
@@ -266,7 +275,7 @@ def _plain(field: Field, typed: str, rules: Rules) -> Read:
     least = int(field.minimum or 0) if field.type in (FieldType.TEXT, FieldType.LONG_TEXT) else 0
     if len(typed) < least:
         raise rules.invalid("too_short", field, limit=least)
-    return Read(typed)
+    return other_values.hidden(typed) if field.sent_as else Read(typed)
 
 
 _READERS: Mapping[FieldType, Callable[[Field, str, Rules], Read]] = {
