@@ -209,6 +209,11 @@ def test_what_is_sent_anew_counts_before_what_is_carried() -> None:
     assert found == {"company": "New", "more": "1"}
 
 
+def test_what_was_cut_and_is_sent_anew_is_not_marked() -> None:
+    found = again({"a": "aaa", "b": "bbb", "_cut": ["a", "b"]}, a=["new"])
+    assert found == {"b": "bbb", "a": "new", "_cut": ["b"]}
+
+
 def test_what_is_cut_stays_marked_and_what_is_left_out_is_added_up() -> None:
     found = again({"a": "a" * 9_000, "_cut": ["a", "gone"], "_left_out": 2}, b=["b" * 12_000], c=["c"])
     assert (found["_cut"], found["_left_out"], len(found["a"]), found["c"]) == (["a", "b"], 2, 9_000, "c")

@@ -11,7 +11,7 @@ A form that is shown again has no controls for these answers. It carries them in
 import json
 import math
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence, Set
 from typing import Any, NamedTuple
 
 from webapp.models import FieldType, Interface
@@ -29,7 +29,7 @@ LEAST_CUT = 100  # bytes: a text is not cut to less, but left out
 # Two entries beside the answers, only where they say something: how many answers were left out, and which were cut.
 LEFT_OUT, CUT = "_left_out", "_cut"
 NOTES = frozenset({LEFT_OUT, CUT})
-CARRIED = "_undeclared"  # the control; what it holds is packed as in packed_source.py
+CARRIED = "_undeclared"  # the control. It is no answer itself, but unlike OURS it is part of what was sent
 
 # What the form and browsers send beside the answers.
 OURS = frozenset({*TRACKED, visitor.TOKEN, visitor.TRAP, visitor.SOURCE, "_charset_", "csrf_token"})
@@ -94,9 +94,9 @@ def sort(
     sent = [(name, _sent(name, values, repeated)) for name in unknown]
     sent += more.items()
     anew = {_name(name) for name, _ in sent}
-    notes = {name: carried.pop(name) for name in NOTES & carried.keys()}
+    was_cut, left_out = _read_notes(carried.pop(CUT, None), carried.pop(LEFT_OUT, None))
     before = [(name, value) for name, value in carried.items() if _name(name) not in anew]
-    return Sorted(values, repeated, collect([*before, *sent], notes))
+    return Sorted(values, repeated, collect([*before, *sent], was_cut - anew, left_out))
 
 
 def file_entry(name: str, size: int) -> dict[str, Any]:
@@ -104,14 +104,13 @@ def file_entry(name: str, size: int) -> dict[str, Any]:
     return {"file": clean(name)[:MAX_NAME], "size": size}
 
 
-def collect(sent: Iterable[tuple[str, Any]], notes: Mapping[str, Any] | None = None) -> dict[str, Any]:
+def collect(sent: Iterable[tuple[str, Any]], was_cut: Set[str] = frozenset(), left_out: int = 0) -> dict[str, Any]:
     """The answers to keep of these names and values, cleaned; {} if there are none. Empty ones say nothing.
 
     Takes text, JsonNumber and JSON's types. It refuses nothing: what is over the limits is cut or left out, and the
-    entries LEFT_OUT (a number) and CUT (names) say so. `notes` are these entries of an earlier time.
+    entries LEFT_OUT (a number) and CUT (names) say so. `was_cut` and `left_out` are these entries of an earlier time.
     """
     found: dict[str, Any] = {}
-    left_out = 0
     for sent_name, sent_value in sent:
         name, is_small = _name(sent_name), _is_small(sent_value)
         value = _value(sent_value) if is_small else None
@@ -124,9 +123,9 @@ def collect(sent: Iterable[tuple[str, Any]], notes: Mapping[str, Any] | None = N
             found[name] += _listed(value)
         else:
             found[name] = value
-    kept, (cut_before, left_out_before) = _fitting(found), _read_notes(notes or {})
-    cut = [name for name in kept if kept[name] != found[name] or name in cut_before]
-    left_out += len(found) - len(kept) + left_out_before
+    kept = _fitting(found)
+    cut = [name for name in kept if kept[name] != found[name] or name in was_cut]
+    left_out += len(found) - len(kept)
     return {**kept, **({CUT: cut} if cut else {}), **({LEFT_OUT: left_out} if left_out else {})}
 
 
@@ -142,11 +141,10 @@ def _fitting(found: Mapping[str, Any]) -> dict[str, Any]:
     return {name: kept[name] for name in found if name in kept}
 
 
-def _read_notes(notes: Mapping[str, Any]) -> tuple[set[str], int]:
+def _read_notes(cut: Any, left_out: Any) -> tuple[set[str], int]:
     """The names of CUT and the number of LEFT_OUT. A browser brought them: they may be anything."""
-    names, number = notes.get(CUT), str(notes.get(LEFT_OUT))
-    cut = {name for name in names if isinstance(name, str)} if isinstance(names, list) else set()
-    return cut, int(number) if re.fullmatch("[0-9]{1,4}", number) else 0
+    names = {name for name in cut if isinstance(name, str)} if isinstance(cut, list) else set()
+    return names, int(left_out) if re.fullmatch("[0-9]{1,4}", str(left_out)) else 0
 
 
 def answers(stored: Mapping[str, Any] | None) -> dict[str, Any]:
