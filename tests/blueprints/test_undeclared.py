@@ -13,11 +13,13 @@ from sqlalchemy import func, select
 
 from tests.support.factories import ADA, point_at
 from tests.support.receiver import Receiver
+from tests.support.uploads import PDF, multipart, part
 from webapp import jobs
+from webapp.clock import utcnow
 from webapp.db.transactions import transaction
 from webapp.extensions import db
 from webapp.models import AuditEntry, Field, FieldType, Interface, Lead, Mail, User
-from webapp.services.intake import visitor
+from webapp.services.intake import packed_source, visitor
 from webapp.services.interfaces import fields, interface_templates, interfaces
 
 JSON = {"Accept": "application/json"}
@@ -138,6 +140,112 @@ def test_a_form_sent_again_with_another_undeclared_answer_is_another_lead(
     assert [lead.undeclared for lead in all_leads()] == [{"plan": "free"}, {"plan": "pro"}]
 
 
+# A form that is shown again -------------------------------------------------------------------------------------------
+
+
+def hidden_controls(page: str) -> dict[str, str]:
+    return dict(re.findall(r'<input type="hidden" name="([^"]+)" value="([^"]*)">', page))
+
+
+def test_they_come_with_the_corrected_form(
+    client: FlaskClient, interface: Interface, address: str, receiver: Receiver, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Twice, because the form is shown again twice. No control of ours but one holds them."""
+    now = visitor.time.time()
+    monkeypatch.setattr(visitor.time, "time", lambda: now - 60)  # when the form is shown
+    point_at(interface, receiver.url)
+    with transaction():
+        interface.sends_undeclared, interface.updated_at = True, utcnow()
+    first = {**ADA, "email": "bad", **SENT, "a[b]": "<b>", "resume": part(PDF, "cv.pdf")}
+    answer = client.post(address, **multipart(first))
+    for wrong in ("bad", "ada@"):
+        assert answer.status_code == 422
+        carried = hidden_controls(answer.text)
+        assert set(carried) >= {"_token", "_undeclared"}
+        assert not {"company", "plan", "resume"} & set(re.findall(r'name="([^"]*)"', answer.text))
+        answer = client.post(address, data={**ADA, "email": wrong, **carried})
+    monkeypatch.undo()
+    assert client.post(address, data={**ADA, **carried}).status_code == 303
+    assert client.post(address, data={**ADA, **carried}).status_code == 303, "the same form again is the same lead"
+    [lead] = all_leads()
+    assert lead.undeclared == {**SENT, "a[b]": "<b>", "resume": {"file": "cv.pdf", "size": len(PDF)}}
+    assert lead.fields == ADA
+    assert received(receiver, interface, 1)["undeclared"] == lead.undeclared
+
+
+def test_a_form_without_undeclared_answers_carries_none(client: FlaskClient, address: str) -> None:
+    assert "_undeclared" not in client.get(f"{address}?company=Acme").text
+    assert "_undeclared" not in client.post(address, data={**ADA, "email": "bad"}).text
+
+
+def test_they_also_come_with_the_form_in_a_frame_and_with_a_consent_that_is_missing(
+    client: FlaskClient, interface: Interface, address: str
+) -> None:
+    with transaction():
+        given = {"label": "Terms", "key": "terms", "statement": "I agree.", "required": True}
+        fields.add(interface, FieldType.CONSENT, given)
+    page = client.post(f"{address}?_frame=1", data={**ADA, "company": "Acme", "referrer": "A friend told me"})
+    assert page.status_code == 422
+    client.post(f"{address}?_frame=1", data={**ADA, "terms": "on", **hidden_controls(page.text)})
+    assert undeclared() == {"company": "Acme", "referrer": "A friend told me"}
+
+
+@pytest.mark.parametrize("sent", ["x", "", "W10", "bnVsbA", "e30", "A" * 50_000, "eyJhIjoiXHVkODAwIn0"])
+def test_a_carried_value_of_another_kind_does_no_harm(client: FlaskClient, address: str, sent: str) -> None:
+    assert client.post(address, data={**ADA, "_undeclared": sent}, headers=JSON).status_code == 201
+    assert undeclared() in (None, {"a": "\ufffd"})
+
+
+def test_more_than_a_lead_keeps_is_carried_within_the_same_limits(client: FlaskClient, address: str) -> None:
+    packed = packed_source.packed({f"n{number}": "x" * 2_000 for number in range(80)})
+    page = client.post(address, data={**ADA, "email": "bad", "_undeclared": packed})
+    assert len(hidden_controls(page.text)["_undeclared"]) < 25_000
+    client.post(address, data={**ADA, **hidden_controls(page.text)})
+    assert len(json.dumps(undeclared())) < 17_000
+    assert undeclared()["_left_out"] == 71
+
+
+# What says where the visitor came from, and cannot be used ------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("referrer", "A friend told me"),
+        ("referrer", "google"),
+        ("page_url", "/contact"),
+        ("page_url", "www.example.com"),
+        ("utm_campaign", "c" * 5_000),
+        ("gclid", "g" * 5_000),
+        ("li_fat_id", "é" * 4_001),
+    ],
+)
+@pytest.mark.parametrize("way", ["data", "json"])
+def test_it_is_kept_as_an_undeclared_answer(client: FlaskClient, address: str, name: str, value: str, way: str) -> None:
+    sent: dict[str, Any] = {way: {**ADA, "utm_source": "news", name: value}}
+    assert client.post(address, **sent, headers=JSON).status_code == 201
+    [lead] = all_leads()
+    assert lead.undeclared == {name: value}
+    assert (lead.source["utm"]["source"], value in json.dumps(lead.source)) == ("news", False)
+
+
+def test_json_of_another_type_is_kept_too(client: FlaskClient, address: str) -> None:
+    client.post(address, json={**ADA, "page_title": ["a", "b"], "utm_term": {"a": 1}, "gclid": None, "utm_source": 7})
+    assert undeclared() == {"page_title": ["a", "b"], "utm_term": {"a": 1}}
+    assert all_leads()[0].source["utm"]["source"] == "7"
+
+
+def test_the_query_of_a_post_fills_only_hidden_fields_and_what_is_tracked(
+    client: FlaskClient, interface: Interface, address: str
+) -> None:
+    with transaction():
+        fields.add(interface, FieldType.HIDDEN, {"label": "Plan", "key": "plan"})
+    client.post(f"{address}?plan=pro&utm_source=news&company=Acme&name=Bob&referrer=Bob", data=ADA)
+    [lead] = all_leads()
+    assert (lead.fields, lead.source["utm"]["source"]) == ({**ADA, "plan": "pro"}, "news")
+    assert lead.undeclared is None
+
+
 # An empty post --------------------------------------------------------------------------------------------------------
 
 
@@ -183,7 +291,11 @@ def test_a_post_that_answers_nothing_is_422(
     assert all_leads() == []
 
 
-@pytest.mark.parametrize("body", ["{}", '{"name": null}', '{"name": "", "topics": []}', '{"other": {}}'])
+EMPTY = ['{"x": [""]}', '{"x": [null]}', '{"x": {"a": null}}', '{"x": [[], {}]}', '{"x": {"a": {"b": [" "]}}, "y": ""}']
+EMPTY += ['{"topics": [""], "x": [[[""]]]}', '{"referrer": [""]}', '{"_undeclared": "eyJhIjpbIiJdfQ"}']
+
+
+@pytest.mark.parametrize("body", ["{}", '{"name": null}', '{"name": "", "topics": []}', '{"other": {}}', *EMPTY])
 def test_json_that_answers_nothing_is_422(client: FlaskClient, optional: Interface, address: str, body: str) -> None:
     answer = client.post(address, data=body, content_type="application/json")
     assert (answer.status_code, list(answer.json["errors"])) == (422, ["_form"])
@@ -255,8 +367,8 @@ def test_no_undeclared_answer_becomes_a_formula(
     [row] = csv.DictReader(io.StringIO(signed_in.get("/leads.csv", buffered=True).text.removeprefix("\ufeff")))
     cell = row["Undeclared answers"]
     assert cell.startswith('{"')
-    for part in cell.split(";"):
-        assert not part.lstrip('" ').startswith(("=", "@", "+SUM", "－2"))
+    for piece in cell.split(";"):
+        assert not piece.lstrip('" ').startswith(("=", "@", "+SUM", "－2"))
 
 
 def test_people_who_read_leads_get_them_by_mail(client: FlaskClient, interface: Interface, address: str) -> None:

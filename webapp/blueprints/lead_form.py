@@ -57,8 +57,7 @@ WORDS = {
 @public
 @cross_site
 def show(public_id: str) -> Answer:
-    """The empty form with its defaults. Hidden fields are filled from the query and from what is tracked, others from
-    the query if the interface says so."""
+    """The empty form with its defaults. The query fills hidden fields, and others if the interface says so."""
     interface = _noted(published_forms.get(public_id))
     if interface.closed_at:
         return form_pages.closed(interface, 200)
@@ -67,7 +66,7 @@ def show(public_id: str) -> Answer:
     tracked = visitor.tracked({}, query, *_where_from())
     if interface.allowed_sites and form_pages.is_framed():
         refused_sites.note(interface, request.referrer, g.own_origins)
-    form = LeadForm.of(interface, hidden={**tracked, **query})
+    form = LeadForm.of(interface, hidden=query)
     if interface.prefills:
         prefill.fill(form, every)
     return form_pages.page(interface, form, tracked)
@@ -239,7 +238,7 @@ def _refused(declined: Declined) -> Answer:
     assert declined.answers  # the reason is INVALID
     if form_pages.wants_json():
         return jsonify(errors=declined.answers.errors), 422
-    return form_pages.page(interface, declined.answers, declined.tracked, declined.token), 422
+    return form_pages.page(interface, declined.answers, declined.tracked, declined.token, declined.others), 422
 
 
 def _for_ever(body: str | bytes, media_type: str) -> Response:
