@@ -83,7 +83,7 @@ def _for_files(public_id: str, usual: int) -> int:
 
 
 def _was_accepted(interface: Interface) -> bool:
-    """Whether a lead was stored with the Idempotency-Key of this post. What else it had is not known before it is read."""
+    """Whether a lead was stored with the Idempotency-Key of this post; the post's content is not read yet."""
     with contextlib.suppress(ValueError):
         key = idempotency.key_of(request.headers.get("Idempotency-Key", ""))
         with contextlib.suppress(idempotency.KeyReused):
@@ -110,7 +110,7 @@ def _close(opened: Sequence[IO[bytes]]) -> None:
 
 
 def _too_large(limit: int, in_words: bool = False) -> NoReturn:
-    """413. `in_words`: the answer says this limit, which is that of the files; else the usual one, which is for text."""
+    """413. `in_words`: the answer says this limit, which is for files; else the usual one, which is for text."""
     drain(limit)
     if in_words:
         most = f"{names.size_words(limit)} in {MAX_FIELDS} fields"

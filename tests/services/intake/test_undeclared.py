@@ -5,8 +5,9 @@ from typing import Any
 
 import pytest
 
+from webapp.services.intake.file_answers import file_entry
 from webapp.services.intake.rules import JsonNumber
-from webapp.services.intake.undeclared import MAX_BYTES, MOST, answers, collect, file_entry, sort
+from webapp.services.intake.undeclared import MAX_BYTES, MOST, answers, collect, sort
 
 
 @pytest.mark.parametrize(

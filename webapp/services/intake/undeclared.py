@@ -3,7 +3,7 @@
 Nothing here runs for a post that sends only what its form asks for. An answer is kept as it was sent: text, a number,
 true or false, JSON's lists and objects. A name that came several times, or that ends in [], has a list.
 
-A file for a field that does not exist is the answer `file_entry(name, size)`: the file itself is not kept.
+A file for a field that does not exist is the answer `file_entry(name, size)` (file_answers.py): it is not kept.
 """
 
 import json
@@ -14,7 +14,6 @@ from typing import Any, NamedTuple
 from webapp.models import FieldType, Interface
 from webapp.services.intake import visitor
 from webapp.services.intake.answers import clean
-from webapp.services.intake.file_answers import REFERENCE
 from webapp.services.intake.rules import JsonNumber
 from webapp.webhooks.payload import TRACKED
 
@@ -83,14 +82,9 @@ def sort(
             values[key] = values.pop(name)
             if name in repeated:
                 repeated[key] = repeated.pop(name)
-    unknown = [name for name in values if name not in known and not name.startswith(REFERENCE)]
+    unknown = [name for name in values if name not in known]
     sent = [(name, _sent(name, values, repeated)) for name in unknown]
     return Sorted(values, repeated, collect([*sent, *(files or {}).items()]))
-
-
-def file_entry(name: str, size: int) -> dict[str, Any]:
-    """The answer for a file that is not kept; `size` in bytes."""
-    return {"file": clean(name)[:MAX_NAME], "size": size}
 
 
 def collect(sent: Iterable[tuple[str, Any]]) -> dict[str, Any]:
