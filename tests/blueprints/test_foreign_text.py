@@ -108,6 +108,19 @@ def test_what_the_encoding_does_not_have_comes_as_a_reference_also_in_names(
     assert [file["name"] for file in plain.fields["cv"]] == ["&#23653; &#1114112;.pdf"], "nothing says it is not UTF-8"
 
 
+def test_the_name_of_a_file_also_says_how_the_answers_are_read(client: FlaskClient, interface: Interface) -> None:
+    ask_for_files(interface)
+    lead = lead_of(client, interface, [(b"company", None, b"&#20250;&#31038;"), (b"cv", b"M\xfcller.pdf", PDF)])
+    assert (lead.undeclared, lead.fields["cv"][0]["name"]) == ({"company": "会社"}, "Müller.pdf")
+
+
+def test_a_percent_sign_in_the_name_of_a_file_is_no_other_encoding(client: FlaskClient, interface: Interface) -> None:
+    ask_for_files(interface)
+    for name in ("100%.pdf", "%FC.pdf", "50%25 &#8364;.pdf"):
+        lead = lead_of(client, interface, [("Straße %".encode(), None, b"&#128640;"), (b"cv", name.encode(), PDF)])
+        assert (lead.undeclared, lead.fields["cv"][0]["name"]) == ({"Straße %": "&#128640;"}, name)
+
+
 def test_names_in_utf_8_stay_as_they_are(client: FlaskClient, interface: Interface) -> None:
     ask_for_files(interface)
     for declared in ([], [(b"_charset_", None, b"UTF-8")]):
