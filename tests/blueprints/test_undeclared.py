@@ -347,8 +347,10 @@ def test_the_page_of_a_lead_shows_them_without_believing_them(
     assert "<script>alert" not in page
     assert "a, Yes, {&#34;b&#34;: 1}" in page
     assert "cv.pdf (12,345 bytes, the file was not kept)" in page
+    client.post(address, json={**ADA, "cv": {"file": "dot.txt", "size": 1}})
+    assert "dot.txt (1 byte, the file was not kept)" in signed_in.get(f"/leads/{all_leads()[1].public_id}").text
     client.post(address, data=ADA)
-    assert "Undeclared answers" not in signed_in.get(f"/leads/{all_leads()[1].public_id}").text
+    assert "Undeclared answers" not in signed_in.get(f"/leads/{all_leads()[2].public_id}").text
 
 
 def test_the_csv_has_them_in_one_column_as_json(client: FlaskClient, signed_in: FlaskClient, address: str) -> None:

@@ -184,7 +184,8 @@ def _posted() -> tuple[Mapping[str, Any], Mapping[str, Sequence[str]]]:
         return json_posts.read(), {}
     if request.mimetype not in FORM_TYPES and request.get_data():
         abort(415)
-    repeated = _in_any_encoding(dict(request.form.lists()), foreign_text.form)
+    names = [part.filename or "" for _, part in request.files.items(multi=True)]
+    repeated = _in_any_encoding(dict(request.form.lists()), foreign_text.form, names)
     return _last(repeated), repeated
 
 
@@ -199,9 +200,12 @@ def _last(values: Mapping[str, Sequence[str]]) -> Mapping[str, str]:
     return {name: each[-1] for name, each in values.items()}
 
 
-def _in_any_encoding(read: dict[str, list[str]], read_again: Callable[[], foreign_text.Pairs]) -> dict[str, list[str]]:
-    """All values of each name: as werkzeug read them in UTF-8, or read again where they may be in another encoding."""
-    text = "".join(chain(read, *read.values()))
+def _in_any_encoding(
+    read: dict[str, list[str]], read_again: Callable[[], foreign_text.Pairs], files: Sequence[str] = ()
+) -> dict[str, list[str]]:
+    """All values of each name: as werkzeug read them in UTF-8, or read again where they, or the names of files, may be
+    in another encoding."""
+    text = "".join(chain(read, *read.values(), files))
     is_utf_8 = read and request.mimetype_params.get("charset", "utf-8").lower() == "utf-8"
     if is_utf_8 and "_charset_" not in read and not _MAYBE_NOT_UTF_8.search(text):
         return read

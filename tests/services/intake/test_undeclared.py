@@ -6,9 +6,10 @@ from typing import Any
 
 import pytest
 
+from webapp.services.intake.file_answers import file_entry
 from webapp.services.intake.packed_source import packed
 from webapp.services.intake.rules import JsonNumber
-from webapp.services.intake.undeclared import CARRIED, MAX_BYTES, MOST, answers, collect, file_entry, sort
+from webapp.services.intake.undeclared import CARRIED, MAX_BYTES, MOST, answers, collect, sort
 
 
 @pytest.mark.parametrize(

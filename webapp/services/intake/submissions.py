@@ -99,6 +99,8 @@ def submit(public_id: str, post: Post) -> Captured | Declined:
     for _ in range(MAX_ATTEMPTS):
         judgement = judge(form, post)
         if post.files:
+            if outcome := _known_by_key(judgement, post):
+                return outcome  # so that its files are not stored again
             stored.keep(form.interface, [upload for sent in post.files.values() for upload in sent])
         try:
             outcome = _capture(judgement, post) if isinstance(judgement, capture.Submission) else None
@@ -125,12 +127,14 @@ def judge(form: PublishedForm, post: Post) -> capture.Submission | Declined:
     if interface.closed_at:
         return Declined(form, DeclineReason.CLOSED)
     values, repeated, others = post.values, post.repeated, NOTHING
-    unasked = file_answers.undeclared_answers(post.files, interface.fields) if post.files else NOTHING
     unread = NOTHING if visitor.TRACKED_NAMES.isdisjoint(values) else visitor.unread(values)
+    files = _posted_files(form, post, token)
+    unasked = NOTHING if files is NO_FILES else file_answers.undeclared_answers(files, interface.fields)
     if unasked or unread or not form.names.issuperset(values):
-        more = {**unread, **unasked}
-        values, repeated, others = undeclared.sort(values, repeated, form.names, form.other_names, more)
-    files = _posted_files(form, post, token) if post.files is not None else NO_FILES
+        more, known = {**unread, **unasked}, form.names
+        if files is not NO_FILES:
+            known |= files.references(interface.fields)
+        values, repeated, others = undeclared.sort(values, repeated, known, form.other_names, more)
     asked: dict[str, Any] = {"repeated": repeated, "hidden": post.query, "files": files, "rules": form.rules}
     answers = LeadForm(interface.fields, values, **asked)
     tracked = visitor.tracked(values, post.query, post.page, post.referrer)
@@ -183,8 +187,18 @@ def _capture(judged: capture.Submission, post: Post) -> Captured | Declined | No
 
 
 def _captured(form: PublishedForm, lead_id: str, spam: str | None, post: Post) -> Captured:
-    unasked = file_answers.undeclared(post.files, form.interface.fields) if post.files else ()
+    unasked: Sequence[Mapping[str, Any]] = ()
+    if post.files is not None:
+        token = visitor.read_token(form.interface.public_id, post.values.get(visitor.TOKEN))
+        unasked = file_answers.undeclared(_posted_files(form, post, token), form.interface.fields)
     return Captured(form, lead_id, spam, unasked)
+
+
+def _known_by_key(judgement: capture.Submission | Declined, post: Post) -> Captured | Declined | None:
+    """The answer to a post whose Idempotency-Key has a lead already; None for any other post."""
+    if isinstance(judgement, Declined):
+        return _captured_before(judgement, post)
+    return _sent_before(judgement, post) if post.key else None
 
 
 def _sent_before(judged: capture.Submission, post: Post) -> Captured | Declined | None:
@@ -243,8 +257,10 @@ def _log_cuts(stored_now: capture.Submission, post: Post) -> None:
 
 
 def _posted_files(form: PublishedForm, post: Post, token: visitor.Token | None) -> PostedFiles:
+    if post.files is None:
+        return NO_FILES
     nonce = token.nonce if token else None
-    return PostedFiles.of(post.files or {}, post.repeated, form.interface.public_id, nonce, post.lost)
+    return PostedFiles.of(post.files, post.repeated, form.interface.public_id, nonce, post.lost)
 
 
 def _files(answers: LeadForm) -> list[Upload]:

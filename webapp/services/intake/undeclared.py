@@ -3,7 +3,7 @@
 Nothing here runs for a post that sends only what its form asks for. An answer is kept as it was sent: text, a number,
 true or false, JSON's lists and objects. A name that came several times, or that ends in [], has a list.
 
-A file for a field that does not exist is the answer `file_entry(name, size)`: the file itself is not kept.
+A file for a field that does not exist is the answer `file_entry(name, size)` (file_answers.py): it is not kept.
 
 A form that is shown again has no controls for these answers. It carries them in one hidden control, CARRIED.
 """
@@ -17,7 +17,6 @@ from typing import Any, NamedTuple
 from webapp.models import FieldType, Interface
 from webapp.services.intake import packed_source, visitor
 from webapp.services.intake.answers import clean
-from webapp.services.intake.file_answers import REFERENCE
 from webapp.services.intake.rules import JsonNumber
 from webapp.webhooks.payload import TRACKED
 
@@ -90,18 +89,13 @@ def sort(
             more.pop(name, None)
             if name in repeated:
                 repeated[key] = repeated.pop(name)
-    unknown = [name for name in values if name not in known and not name.startswith(REFERENCE)]
+    unknown = [name for name in values if name not in known]
     sent = [(name, _sent(name, values, repeated)) for name in unknown]
     sent += more.items()
     anew = {_name(name) for name, _ in sent}
     was_cut, left_out = _read_notes(carried.pop(CUT, None), carried.pop(LEFT_OUT, None))
     before = [(name, value) for name, value in carried.items() if _name(name) not in anew]
     return Sorted(values, repeated, collect([*before, *sent], was_cut - anew, left_out))
-
-
-def file_entry(name: str, size: int) -> dict[str, Any]:
-    """The answer for a file that is not kept; `size` in bytes."""
-    return {"file": clean(name)[:MAX_NAME], "size": size}
 
 
 def collect(sent: Iterable[tuple[str, Any]], was_cut: Set[str] = frozenset(), left_out: int = 0) -> dict[str, Any]:
