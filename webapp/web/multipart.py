@@ -20,7 +20,7 @@ _BACKSLASH = re.compile(rb"([\x80-\xff])\\")
 
 
 class TextTooLong(RequestEntityTooLarge):
-    """One text of a multipart form is too long, whatever its files may have."""
+    """One text of a multipart form is too long; its files may have more."""
 
 
 class KeepingFormParser(FormDataParser):
