@@ -60,6 +60,13 @@ def test_every_header_part_and_promise_is_named(client: FlaskClient) -> None:
         assert words in seen, words
 
 
+def test_the_value_of_a_file_field_is_described(client: FlaskClient) -> None:
+    page = text_of(client.get("/docs/webhooks").text)
+    files = page[page.index("A File field sends a list") :]
+    for said in ("nameWhat", "sizeHow many", "typeIts media", "urlWhere to GET", "needs no sign-in", "410", "503"):
+        assert said in files, said
+
+
 def test_the_times_are_those_of_this_installation(make_app: Callable[..., Flask]) -> None:
     app = make_app(RETRY_SCHEDULE="90,0.5", WEBHOOK_CONNECT_TIMEOUT="2.5", WEBHOOK_DEADLINE="60")
     seen = text_of(app.test_client().get("/docs/webhooks").text)

@@ -19,7 +19,7 @@ from webapp.clock import utcnow
 from webapp.config import current_config
 from webapp.db.transactions import transaction
 from webapp.extensions import db
-from webapp.models import Delivery, Field, File, Interface, Lead, Mail, User
+from webapp.models import Delivery, Field, FieldType, File, Interface, Lead, Mail, User
 from webapp.services.files import links
 from webapp.services.interfaces import fields, interfaces
 from webapp.services.leads import forgetting, lead_export, leads
@@ -216,7 +216,7 @@ def test_what_the_field_does_not_accept_is_refused_in_words_and_not_stored(
 
 def test_a_file_that_is_too_large_is_refused_at_its_field(client: FlaskClient, interface: Interface) -> None:
     ask_for_files(interface, file_megabytes="1")
-    answer = send(client, interface, cv=part(PDF + b"x" * 1_100_000, "cv.pdf"))
+    answer = send(client, interface, cv=part(PDF + b"x" * 1_050_000, "cv.pdf"))
     assert (answer.status_code, answer.json["errors"]["cv"]) == (
         422,
         ["cv.pdf is too large: it has 1.1 MB, and the limit is 1 MB."],
@@ -287,8 +287,8 @@ def test_a_file_that_no_field_asks_for_is_named_and_the_lead_is_taken(
     assert answer.json["undeclared_files"] == [{"field": key, "name": "cv.pdf", "size": len(PDF)}]
     lead = the_lead()
     assert lead.public_id == answer.json["id"]
-    entry = {"file": "cv.pdf", "size": len(PDF)}
-    assert lead.undeclared == {key: entry if key in ADA else ["text", entry]}
+    file = {"file": "cv.pdf", "size": len(PDF)}
+    assert lead.undeclared == {key: file if key in ADA else ["text", file]}
     assert (count(File), stored_bytes()) == (0, [])
 
 
@@ -421,6 +421,58 @@ def test_a_reference_holds_only_for_its_form_its_token_its_field_and_a_day(
         assert send(client, interface, _token=token, **{"_file.cv": reference}).status_code == 422
     assert count(Lead) == 0
     assert send(client, interface, _token=token, **{"_file.cv": reference}).status_code == 201
+
+
+@pytest.mark.parametrize("change", ["removed", "renamed", "now a text field", "now a heading", "another was added"])
+def test_a_kept_file_whose_field_went_away_meanwhile_is_named(
+    client: FlaskClient, interface: Interface, cv: Field, change: str
+) -> None:
+    page = shown_again(client, interface, cv=part(PDF, "Köln.pdf"))
+    with transaction():
+        fields.remove(interface, cv)
+        if change.startswith("now"):
+            kind = FieldType.TEXT if "text" in change else FieldType.HEADING
+            fields.add(interface, kind, {"label": "CV", "key": "cv"})
+    if change in ("renamed", "another was added"):
+        ask_for_files(interface, "letter")
+    more = {"letter": part(PNG, "b.png")} if change == "another was added" else {}
+    answer = send(client, interface, _token=token_in(page), **{"_file.cv": kept_in(page)}, **more)
+    assert answer.status_code == 201, answer.json
+    assert answer.json["undeclared_files"] == [{"field": "cv", "name": "Köln.pdf", "size": len(PDF)}]
+    lead = the_lead()
+    assert lead.undeclared == {"cv": {"file": "Köln.pdf", "size": len(PDF)}}
+    assert [entry["name"] for entry in lead.fields.get("letter", [])] == (["b.png"] if more else [])
+
+
+def test_several_kept_files_and_new_ones_are_named_together(client: FlaskClient, interface: Interface) -> None:
+    cv = ask_for_files(interface, file_count="3")
+    page = shown_again(client, interface, cv=[part(PDF, "1.pdf"), part(PNG, "2.png")])
+    with transaction():
+        fields.remove(interface, cv)
+    answer = send(client, interface, _token=token_in(page), **{"_file.cv": kept_in(page), "cv": part(JPEG, "3.jpg")})
+    assert [each["name"] for each in answer.json["undeclared_files"]] == ["1.pdf", "2.png", "3.jpg"]
+    assert [each["file"] for each in (the_lead().undeclared or {})["cv"]] == ["1.pdf", "2.png", "3.jpg"]
+
+
+@pytest.mark.parametrize("name", ["_file.cv", "_file.", "_file.notes", "_file.Straße", "_file.x y"])
+def test_what_only_looks_like_a_reference_is_an_undeclared_answer(
+    client: FlaskClient, interface: Interface, name: str
+) -> None:
+    address, values = f"/f/{interface.public_id}", {**ADA, name: "see above"}
+    for how in (multipart(values), {"data": values}, {"json": values}):
+        assert client.post(address, headers=JSON, **how).status_code == 201
+    assert [lead.undeclared for lead in db.session.scalars(select(Lead))] == [{name: "see above"}] * 3
+
+
+def test_a_reference_of_someone_else_is_an_undeclared_answer_once_its_field_is_gone(
+    client: FlaskClient, interface: Interface, cv: Field
+) -> None:
+    [reference] = kept_in(shown_again(client, interface, cv=part(PDF, "cv.pdf")))
+    with transaction():
+        fields.remove(interface, cv)
+    answer = send(client, interface, **{"_file.cv": reference})
+    assert (answer.status_code, list(answer.json)) == (201, ["id"])
+    assert the_lead().undeclared == {"_file.cv": reference}
 
 
 def test_a_kept_file_that_was_deleted_or_taken_is_asked_for_again(
@@ -608,7 +660,8 @@ def test_only_a_form_with_a_file_field_takes_a_large_body(client: FlaskClient, i
     assert "at most 2.4 MB" in beyond.json["errors"]["_form"][0]
     with transaction():
         interfaces.close(interface)
-    assert send(client, interface, cv=part(large, "cv.pdf")).status_code == 413, "a closed form takes nothing"
+    closed = send(client, interface, cv=part(large, "cv.pdf"))
+    assert (closed.status_code, count(File)) == (403, 1), "a closed form takes nothing, and says why"
     with transaction():
         interfaces.reopen(interface)
         fields.remove(interface, cv)
@@ -658,6 +711,18 @@ def test_only_a_form_with_a_file_field_is_sent_as_multipart(
     snippet = html.unescape(signed_in.get(embed).text)
     assert 'enctype="multipart/form-data"' in snippet
     assert '<input name="cv" type="file" multiple required>' in snippet
+    assert '"message":' in snippet
+    assert '"cv":' not in snippet, "JSON cannot hold files"
+
+
+def test_each_file_that_is_not_taken_is_named(client: FlaskClient, interface: Interface) -> None:
+    ask_for_files(interface, file_count="3")
+    assert "up to 3 files of" in client.get(f"/f/{interface.public_id}").text
+    answer = send(client, interface, cv=[part(EXE, "one.pdf"), part(PDF, "two.pdf"), part(EXE, "three.exe")])
+    [error] = answer.json["errors"]["cv"]
+    assert "one.pdf" in error
+    assert "three.exe" in error
+    assert "two.pdf" not in error
 
 
 def test_a_test_lead_has_a_file_that_can_be_downloaded(
@@ -680,7 +745,7 @@ def test_the_name_of_a_file_is_no_advertisement_in_a_mail_to_strangers(
         interface.autoresponse_subject, interface.autoresponse_body = "Thanks", "You sent {{ cv }}."
     send(client, interface, cv=part(PDF, "buy at www.example.com.pdf"))
     mail = db.session.scalars(select(Mail)).one()
-    assert "www.example.com" not in mail.body_text
+    assert "You sent buy at www. example. com. pdf." in mail.body_text, "no mail program makes a link of it"
 
 
 def test_settings_of_a_file_field_are_checked(interface: Interface) -> None:

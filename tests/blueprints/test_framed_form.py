@@ -3,7 +3,6 @@
 import json
 import re
 from collections.abc import Callable
-from datetime import timedelta
 
 import pytest
 from flask import Flask
@@ -16,8 +15,9 @@ from webapp.clock import utcnow
 from webapp.db.transactions import transaction
 from webapp.delivery.rings import queues
 from webapp.extensions import db
-from webapp.models import Delivery, Field, FieldType, Interface, Lead
+from webapp.models import Delivery, FieldType, Interface, Lead
 from webapp.services.intake import packed_source, refused_sites, visitor
+from webapp.services.interfaces import fields
 from webapp.services.leads import forgetting
 
 ELSEWHERE = "https://shop.example/thanks"
@@ -356,16 +356,11 @@ def test_the_first_touch_goes_from_the_loader_to_the_payload_the_page_the_csv_an
     assert "search.example" not in signed_in.get(f"/leads/{lead.public_id}").text
 
 
-@pytest.mark.parametrize("name", ["utm_source", "gclid", "page_url", "first_utm_source"])
-def test_a_hidden_field_with_the_name_of_what_is_tracked_is_filled_from_it(
-    client: FlaskClient, interface: Interface, form: str, name: str
+def test_the_query_fills_a_hidden_field_and_what_is_tracked_fills_none(
+    client: FlaskClient, interface: Interface, form: str
 ) -> None:
     with transaction():
-        found = db.session.get_one(Interface, interface.id)
-        found.fields.append(Field(type=FieldType.HIDDEN, key=name, label=name, position=9))
-        found.updated_at = utcnow() + timedelta(seconds=1)
-    value = "https://shop.example/" if name == "page_url" else "x1"
-    packed = packed_source.packed({name: value})
-    assert f'name="{name}" value="{value}"' in client.get(f"{form}?_frame=1&{visitor.SOURCE}={packed}").text
-    by_hand = client.get(f"{form}?_frame=1&{name}={value}2&{visitor.SOURCE}={packed}").text
-    assert f'name="{name}" value="{value}2"' in by_hand
+        fields.add(db.session.get_one(Interface, interface.id), FieldType.HIDDEN, {"label": "Plan", "key": "plan"})
+    packed = packed_source.packed({"utm_source": "news", "plan": "packed"})
+    assert 'name="plan" value=""' in client.get(f"{form}?_frame=1&{visitor.SOURCE}={packed}").text
+    assert 'name="plan" value="pro"' in client.get(f"{form}?_frame=1&plan=pro&{visitor.SOURCE}={packed}").text

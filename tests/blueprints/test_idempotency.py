@@ -11,12 +11,13 @@ from sqlalchemy import func, select, update
 
 from tests.support.factories import ADA, point_at
 from tests.support.receiver import Receiver
+from tests.support.uploads import PDF, multipart, part
 from webapp import jobs
 from webapp.clock import utcnow
 from webapp.db.transactions import transaction
 from webapp.extensions import db
 from webapp.models import Delivery, Field, FieldType, Interface, Lead
-from webapp.services.intake import visitor
+from webapp.services.intake import packed_source, visitor
 from webapp.services.intake.idempotency import key_of
 from webapp.services.interfaces import fields, interfaces
 
@@ -264,3 +265,129 @@ def test_scripts_of_other_sites_may_send_the_header(client: FlaskClient, address
     assert answer.headers["Access-Control-Allow-Headers"] == "*"
     assert answer.headers["Access-Control-Allow-Origin"] == "*"
     assert "Access-Control-Allow-Credentials" not in answer.headers
+
+
+# Hidden values from the query -----------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def hidden(interface: Interface) -> Interface:
+    with transaction():
+        fields.add(interface, FieldType.HIDDEN, {"label": "Plan", "key": "plan", "default": "free"})
+        fields.add(interface, FieldType.HIDDEN, {"label": "Size", "key": "size"})
+    return interface
+
+
+@pytest.mark.parametrize(
+    ("first", "second"),
+    [
+        ("?plan=x", "?plan=y"),
+        ("?plan=x", ""),
+        ("", "?plan=x"),
+        ("?plan=x", "?size=x"),
+        ("?plan=x&size=1", "?plan=x&size=2"),
+        ("?plan=x", "?plan=x&plan=y"),
+        ("?plan=x", "?plan="),
+    ],
+)
+def test_another_hidden_value_in_the_query_is_other_content(
+    client: FlaskClient, hidden: Interface, address: str, first: str, second: str
+) -> None:
+    assert send(client, address + first).status_code == 201
+    assert send(client, address + first).status_code == 201
+    answer = send(client, address + second)
+    assert (answer.status_code, list(answer.json["errors"])) == (422, ["_form"])
+    assert send(client, address + second, "new").status_code == 201
+    assert lead_count() == 2
+
+
+@pytest.mark.parametrize(
+    ("first", "second"),
+    [
+        ("?plan=x&size=1", "?size=1&plan=x"),
+        ("?plan=x", "?plan=x&utm_source=news"),
+        ("?plan=x", "?plan=x&nonsense=1"),
+        ("?plan=x", "?plan=y&plan=x"),
+        ("?name=Ada", "?name=Bob"),
+    ],
+)
+def test_the_rest_of_the_query_is_no_content(
+    client: FlaskClient, hidden: Interface, address: str, first: str, second: str
+) -> None:
+    assert send(client, address + first).json == send(client, address + second).json
+    assert lead_count() == 1
+
+
+def test_a_hidden_value_is_the_same_in_the_query_and_in_the_body_which_comes_first(
+    client: FlaskClient, hidden: Interface, address: str
+) -> None:
+    first = send(client, f"{address}?plan=x").json
+    assert send(client, address, plan="x").json == first
+    assert send(client, f"{address}?plan=y", plan="x").json == first
+    assert send(client, f"{address}?plan=x", plan="").status_code == 422
+    assert lead_count() == 1
+
+
+# The answer is the first one's ----------------------------------------------------------------------------------------
+
+
+def with_file(client: FlaskClient, address: str) -> Any:
+    sent = multipart({**ADA, "resume": part(PDF, "cv.pdf")})
+    return client.post(address, **sent, headers={**JSON, "Idempotency-Key": KEY})
+
+
+def test_a_replay_names_the_files_that_no_field_asks_for_also_when_the_form_is_closed(
+    client: FlaskClient, interface: Interface, address: str
+) -> None:
+    first = with_file(client, address)
+    assert first.json["undeclared_files"] == [{"field": "resume", "name": "cv.pdf", "size": len(PDF)}]
+    assert with_file(client, address).json == first.json
+    with transaction():
+        interfaces.close(interface)
+    client.get(address)  # the cached form is the one of now
+    again = with_file(client, address)
+    assert (again.status_code, again.json) == (201, first.json)
+    assert lead_count() == 1
+
+
+def block(interface: Interface, entries: list[str]) -> None:
+    with transaction():
+        found = db.session.get_one(Interface, interface.id)
+        found.blocklist, found.blocklist_published, found.updated_at = entries, True, utcnow()
+
+
+@pytest.mark.parametrize("closes", [False, True])
+@pytest.mark.parametrize("blocked_first", [False, True])
+def test_a_replay_is_answered_like_the_stored_lead_also_after_the_blocklist_changed(
+    client: FlaskClient, interface: Interface, address: str, blocked_first: bool, closes: bool
+) -> None:
+    block(interface, ["ada@example.com"] if blocked_first else [])
+    first = send(client, address)
+    assert first.status_code == (403 if blocked_first else 201)
+    block(interface, [] if blocked_first else ["ada@example.com"])
+    if closes:
+        with transaction():
+            interfaces.close(db.session.get_one(Interface, interface.id))
+    client.get(address)  # the cached form is the one of now
+    again = send(client, address)
+    assert (again.status_code, again.json) == (first.status_code, first.json)
+    assert lead_count() == 1
+
+
+def test_a_form_that_is_sent_twice_is_answered_like_the_stored_lead_too(
+    client: FlaskClient, interface: Interface, address: str
+) -> None:
+    """Without a key: the form's token makes it the same lead."""
+    token = visitor.new_token(interface.public_id)
+    first = send(client, address, None, _token=token)
+    block(interface, ["ada@example.com"])
+    client.get(address)
+    again = send(client, address, None, _token=token)
+    assert (first.status_code, again.status_code, again.json) == (201, 201, first.json)
+    assert lead_count() == 1
+
+
+def test_what_a_form_carries_is_content(client: FlaskClient, address: str) -> None:
+    carried = [packed_source.packed({"company": company}) for company in ("Acme", "Brightwater")]
+    assert send(client, address, _undeclared=carried[0]).json == send(client, address, _undeclared=carried[0]).json
+    assert send(client, address, _undeclared=carried[1]).status_code == 422

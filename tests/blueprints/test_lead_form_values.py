@@ -238,6 +238,39 @@ def test_json_in_any_unicode_encoding_is_read(client: FlaskClient, form: Interfa
     assert sent(client, form, data=body, content_type="application/json")["lead"]["fields"]["text"] == "José 🚀"
 
 
+@pytest.mark.parametrize(
+    ("text", "python", "label"),
+    [
+        ("山田 太郎", "iso2022_jp", "iso-2022-jp"),
+        ("山田 太郎", "iso2022_jp", "ISO-2022-JP"),
+        ("Ã¼ber", "cp1252", "windows-1252"),  # its bytes are also UTF-8: über
+        ("Ã©", "cp1252", "iso-8859-1"),
+        ("Ã©", "cp1252", "us-ascii"),
+        ("тЗя", "koi8_r", "KOI8-R"),
+        ("Ğ¿", "cp1254", "iso-8859-9"),
+        ("ﾃ｡ﾃｩ", "cp932", "Shift_JIS"),
+        ("José 🚀", "utf_8", "UTF-8"),
+        ("José 🚀", "utf_8", "utf8"),
+        ("José 🚀", "utf_8", "no-such-charset"),
+        ("José 🚀", "utf_16", "utf-16"),
+        ("José 🚀", "utf_16_le", "utf-16le"),
+        ("José 🚀", "utf_32", "utf-32"),
+    ],
+)
+def test_json_is_read_in_the_encoding_that_it_declares(
+    client: FlaskClient, form: Interface, text: str, python: str, label: str
+) -> None:
+    body = json.dumps({"text": text}, ensure_ascii=False).encode(python)
+    how = {"data": body, "content_type": f"application/json; charset={label}"}
+    assert sent(client, form, **how)["lead"]["fields"]["text"] == text
+
+
+def test_json_that_its_declared_encoding_makes_invalid_is_answered_400(client: FlaskClient, form: Interface) -> None:
+    for label in ("iso-2022-jp", "Shift_JIS", "windows-1252", "x" * 3000, "\0"):
+        how: dict[str, Any] = {"data": b'{"text": "Ada', "content_type": f"application/json; charset={label}"}
+        assert client.post(f"/f/{form.public_id}", headers=JSON, **how).status_code == 400, label
+
+
 def test_a_mark_of_utf_8_before_a_form_does_not_hide_its_first_name(client: FlaskClient, form: Interface) -> None:
     how = {"data": b"\xef\xbb\xbftext=Ada", "content_type": ENCODED}
     assert sent(client, form, **how)["lead"]["fields"]["text"] == "Ada"

@@ -3,7 +3,6 @@ and the checksum of every body, as S3 does, so that a wrong key is refused."""
 
 import hashlib
 import hmac
-import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -75,13 +74,17 @@ def _handler(bucket: Bucket) -> type[BaseHTTPRequestHandler]:
             else:
                 getattr(self, f"on_{self.command.lower()}")(key, query, body)
 
-        do_GET = do_PUT = do_POST = do_HEAD = handle_one  # noqa: N815
+        do_GET = do_PUT = do_POST = do_HEAD = do_DELETE = handle_one  # noqa: N815
 
         def on_get(self, key: str, query: dict[str, str], body: bytes) -> None:
             found = bucket.objects.get(key)
             self.answer(404, MISSING) if found is None else self.answer(200, found)
 
         on_head = on_get
+
+        def on_delete(self, key: str, query: dict[str, str], body: bytes) -> None:
+            bucket.objects.pop(key, None)
+            self.answer(204)
 
         def on_put(self, key: str, query: dict[str, str], body: bytes) -> None:
             if "partNumber" in query:
@@ -94,12 +97,8 @@ def _handler(bucket: Bucket) -> type[BaseHTTPRequestHandler]:
             if "uploads" in query:
                 bucket.parts[key] = {}
                 self.answer(200, _xml("InitiateMultipartUploadResult", Bucket=NAME, Key=key, UploadId=key))
-            elif "delete" in query:
-                gone = re.findall(r"<Key>(.*?)</Key>", body.decode())
-                for each in gone:
-                    bucket.objects.pop(each, None)
-                deleted = "".join(_xml("Deleted", Key=each).decode() for each in gone)
-                self.answer(200, f"<DeleteResult>{deleted}</DeleteResult>".encode())
+            elif "delete" in query:  # as on servers that cannot delete in bulk
+                self.answer(501, b"<Error><Code>NotImplemented</Code></Error>")
             else:
                 parts = bucket.parts.pop(query["uploadId"])
                 bucket.objects[key] = b"".join(parts[number] for number in sorted(parts))

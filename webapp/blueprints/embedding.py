@@ -11,7 +11,7 @@ from webapp.config import current_config
 from webapp.db.transactions import transaction
 from webapp.forms.embedding import EmbeddingForm
 from webapp.forms.rules import add_refusal
-from webapp.models import Interface
+from webapp.models import FieldType, Interface
 from webapp.services.errors import Refused
 from webapp.services.intake import refused_sites, visitor
 from webapp.services.intake.answers import LeadForm
@@ -42,7 +42,7 @@ def settings(public_id: str) -> Response | str | tuple[str, int]:
 
 
 def _page(interface: Interface, form: EmbeddingForm) -> str:
-    asked = [field for field in interface.fields if field.type in SENT]
+    asked = [field for field in interface.fields if field.type in SENT - {FieldType.FILE}]  # JSON cannot hold files
     answers = json.dumps({field.key: sample(field) for field in asked}, ensure_ascii=False, separators=(",", ":"))
     public_url = current_config.public_url
     return render_template(

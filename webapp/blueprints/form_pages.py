@@ -6,6 +6,7 @@
 
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
+from typing import Any
 from urllib.parse import urlsplit
 
 from flask import Response, current_app, g, jsonify, request, url_for
@@ -14,7 +15,7 @@ from werkzeug.wrappers import Response as BaseResponse
 
 from webapp.blueprints import loader
 from webapp.models import Interface
-from webapp.services.intake import allowed_sites, packed_source, visitor
+from webapp.services.intake import allowed_sites, packed_source, undeclared, visitor
 from webapp.services.intake.answers import LeadForm
 from webapp.services.interfaces import embedding, form_look, form_texts
 
@@ -59,12 +60,23 @@ def is_script() -> bool:
     return "Origin" in request.headers and "text/html" not in request.accept_mimetypes.values()
 
 
-def page(interface: Interface, form: LeadForm, tracked: Mapping[str, str], token: str | None = None) -> str:
-    """The form; with the token it had, if any: the minimum time counts from when the form was first shown."""
+def page(
+    interface: Interface,
+    form: LeadForm,
+    tracked: Mapping[str, str],
+    token: str | None = None,
+    others: Mapping[str, Any] | None = None,
+) -> str:
+    """The form; with the token it had, if any: the minimum time counts from when the form was first shown.
+
+    `others` are the undeclared answers of a form that is shown again.
+    """
     g.redirect_url = interface.redirect_url
     hidden = {visitor.TOKEN: token or visitor.new_token(interface.public_id)}
     if tracked or is_framed():  # the loader sends it again once the page around the frame has its own title
         hidden[visitor.SOURCE] = packed_source.packed(tracked)
+    if others:
+        hidden[undeclared.CARRIED] = packed_source.packed(others)
     return rendered("show", interface, form=form, hidden=hidden, trap=visitor.TRAP, prefix="")
 
 

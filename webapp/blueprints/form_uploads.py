@@ -14,11 +14,13 @@ from werkzeug.datastructures import FileStorage
 from werkzeug.exceptions import NotFound, RequestEntityTooLarge
 from werkzeug.formparser import default_stream_factory
 
+from webapp.blueprints import foreign_text
 from webapp.config import current_config
-from webapp.models import FieldType
+from webapp.models import FieldType, Interface
 from webapp.services.files import names, uploads
 from webapp.services.files.uploads import Upload
-from webapp.services.intake import published_forms
+from webapp.services.intake import idempotency, published_forms
+from webapp.web.multipart import TextTooLong
 from webapp.web.security import MAX_FIELDS
 
 UNREADABLE = "The form could not be read: it is empty, not complete, or has no boundary. Please send it again."
@@ -37,20 +39,25 @@ def read(public_id: str) -> Mapping[str, Sequence[Upload]]:
     opened = _note_streams()
     try:
         form, files = request.form, request.files
-    except RequestEntityTooLarge:
+    except RequestEntityTooLarge as error:
         _close(opened)
-        _too_large(usual + more if more else 0)
+        size = request.content_length
+        is_text = isinstance(error, TextTooLong) or (size is not None and size <= usual + more)
+        _too_large(usual + more, in_words=more > 0 and not is_text)
     if not form and not files:
         _close(opened)
         abort(400, UNREADABLE)
     if more and sum(len(text.encode("utf-8", "replace")) for texts in form.listvalues() for text in texts) > usual:
-        _too_large()
-    found = {key: [_upload(key, part) for part in parts if _is_chosen(part)] for key, parts in files.lists()}
-    return {key: sent for key, sent in found.items() if sent}
+        _too_large(usual)
+    return _uploads([(key, part) for key, parts in files.lists() for part in parts if _is_chosen(part)])
 
 
-def _upload(key: str, part: FileStorage) -> Upload:
-    return Upload.of(key, part.filename or "", part.stream)
+def _uploads(chosen: Sequence[tuple[str, FileStorage]]) -> Mapping[str, Sequence[Upload]]:
+    read = foreign_text.reader_of_names() if chosen else str
+    found: dict[str, list[Upload]] = {}
+    for key, part in chosen:
+        found.setdefault(read(key), []).append(Upload.of(read(key), read(part.filename or ""), part.stream))
+    return found
 
 
 def _is_chosen(part: FileStorage) -> bool:
@@ -60,7 +67,7 @@ def _is_chosen(part: FileStorage) -> bool:
 
 def _for_files(public_id: str, usual: int) -> int:
     """How many bytes a post to this form may have for its files. A large post is worth a look at the form as it is now:
-    a File field may be new."""
+    a File field may be new. A closed form reads as much as an open one, so that it can answer that it is closed."""
     form = published_forms.cached(public_id)
     is_small = request.content_length is not None and request.content_length <= usual
     if form is None or not is_small:
@@ -69,10 +76,20 @@ def _for_files(public_id: str, usual: int) -> int:
         except NotFound:
             drain()
             raise
-    if form.interface.closed_at:
-        return 0
-    asked = [field for field in form.interface.fields if field.type == FieldType.FILE]
-    return uploads.body_limit(asked, current_config.files_max_mb * uploads.MEGABYTE)
+    most = current_config.files_max_mb * uploads.MEGABYTE
+    if not is_small and _was_accepted(form.interface):
+        return most  # then by a File field that may have been removed, or made smaller, meanwhile
+    return uploads.body_limit([field for field in form.interface.fields if field.type == FieldType.FILE], most)
+
+
+def _was_accepted(interface: Interface) -> bool:
+    """Whether a lead was stored with the Idempotency-Key of this post; the post's content is not read yet."""
+    with contextlib.suppress(ValueError):
+        key = idempotency.key_of(request.headers.get("Idempotency-Key", ""))
+        with contextlib.suppress(idempotency.KeyReused):
+            return idempotency.lead_of(*idempotency.keyed(interface.id, key, {}, {})) is not None
+        return True
+    return False
 
 
 def _note_streams() -> list[IO[bytes]]:
@@ -92,10 +109,10 @@ def _close(opened: Sequence[IO[bytes]]) -> None:
         stream.close()
 
 
-def _too_large(limit: int = 0) -> NoReturn:
-    """413, in words that say the limit, if it is not the usual one."""
+def _too_large(limit: int, in_words: bool = False) -> NoReturn:
+    """413. `in_words`: the answer says this limit, which is for files; else the usual one, which is for text."""
     drain(limit)
-    if limit:
+    if in_words:
         most = f"{names.size_words(limit)} in {MAX_FIELDS} fields"
         g.too_large = f"This form accepts at most {most}. Please send fewer or smaller files."
     raise RequestEntityTooLarge

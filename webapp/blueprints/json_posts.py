@@ -6,6 +6,7 @@ from typing import Any
 from flask import abort, request
 
 from webapp.blueprints import foreign_text
+from webapp.services.intake import encodings
 from webapp.services.intake.rules import JsonNumber
 from webapp.web.security import MAX_FIELDS
 
@@ -15,7 +16,9 @@ def read() -> dict[str, Any]:
 
     Numbers stay as they were written, so that a phone number sent as a number keeps its digits.
     """
-    body = request.get_data()
+    body: bytes | str = request.get_data()
+    if encodings.codec(request.mimetype_params.get("charset")) not in (None, encodings.UTF_8):
+        body = foreign_text.body()
     numbers: dict[str, Any] = {"parse_int": JsonNumber, "parse_float": JsonNumber, "parse_constant": _refuse_constant}
     try:
         try:

@@ -57,8 +57,7 @@ WORDS = {
 @public
 @cross_site
 def show(public_id: str) -> Answer:
-    """The empty form with its defaults. Hidden fields are filled from the query and from what is tracked, others from
-    the query if the interface says so."""
+    """The empty form with its defaults. The query fills hidden fields, and others if the interface says so."""
     interface = _noted(published_forms.get(public_id))
     if interface.closed_at:
         return form_pages.closed(interface, 200)
@@ -67,7 +66,7 @@ def show(public_id: str) -> Answer:
     tracked = visitor.tracked({}, query, *_where_from())
     if interface.allowed_sites and form_pages.is_framed():
         refused_sites.note(interface, request.referrer, g.own_origins)
-    form = LeadForm.of(interface, hidden={**tracked, **query})
+    form = LeadForm.of(interface, hidden=query)
     if interface.prefills:
         prefill.fill(form, every)
     return form_pages.page(interface, form, tracked)
@@ -186,7 +185,8 @@ def _posted() -> tuple[Mapping[str, Any], Mapping[str, Sequence[str]]]:
         return json_posts.read(), {}
     if request.mimetype not in FORM_TYPES and request.get_data():
         abort(415)
-    repeated = _in_any_encoding(dict(request.form.lists()), foreign_text.form)
+    names = [part.filename or "" for _, part in request.files.items(multi=True)]
+    repeated = _in_any_encoding(dict(request.form.lists()), foreign_text.form, names)
     return _last(repeated), repeated
 
 
@@ -201,9 +201,12 @@ def _last(values: Mapping[str, Sequence[str]]) -> Mapping[str, str]:
     return {name: each[-1] for name, each in values.items()}
 
 
-def _in_any_encoding(read: dict[str, list[str]], read_again: Callable[[], foreign_text.Pairs]) -> dict[str, list[str]]:
-    """All values of each name: as werkzeug read them in UTF-8, or read again where they may be in another encoding."""
-    text = "".join(chain(read, *read.values()))
+def _in_any_encoding(
+    read: dict[str, list[str]], read_again: Callable[[], foreign_text.Pairs], files: Sequence[str] = ()
+) -> dict[str, list[str]]:
+    """All values of each name: as werkzeug read them in UTF-8, or read again where they, or the names of files, may be
+    in another encoding."""
+    text = "".join(chain(read, *read.values(), files))
     is_utf_8 = read and request.mimetype_params.get("charset", "utf-8").lower() == "utf-8"
     if is_utf_8 and "_charset_" not in read and not _MAYBE_NOT_UTF_8.search(text):
         return read
@@ -240,7 +243,7 @@ def _refused(declined: Declined) -> Answer:
     assert declined.answers  # the reason is INVALID
     if form_pages.wants_json():
         return jsonify(errors=declined.answers.errors), 422
-    return form_pages.page(interface, declined.answers, declined.tracked, declined.token), 422
+    return form_pages.page(interface, declined.answers, declined.tracked, declined.token, declined.others), 422
 
 
 def _for_ever(body: str | bytes, media_type: str) -> Response:

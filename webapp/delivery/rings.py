@@ -184,8 +184,13 @@ def enqueue(name: str, queue: str, job: str, *arguments: int) -> None:
 
 
 def _ring_again(name: str, queue: str, job: str, *arguments: int) -> None:
-    queues.redis.set(_marker(name), 1, ex=MARKER_SECONDS)
+    mark(name)
     enqueue(name, queue, job, *arguments)
+
+
+def mark(name: str) -> None:
+    """Sets the marker, whether it is set or not."""
+    queues.redis.set(_marker(name), 1, ex=MARKER_SECONDS)
 
 
 def unmark(job_id: str, pipeline: Redis) -> None:

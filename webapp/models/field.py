@@ -51,7 +51,7 @@ class Field(Base):
     maximum: Mapped[str] = mapped_column(String(40), default="")
     statement: Mapped[str] = mapped_column(Text, default="")  # the text that a consent agrees to
     version: Mapped[int] = mapped_column(default=1)  # of the statement
-    sent_as: Mapped[str | None] = mapped_column(String(200))  # another name under which posts send it
+    sent_as: Mapped[str | None] = mapped_column(String(200))  # of one made of undeclared answers: their name
     # Of a file: what may be added, each a group of services/files/kinds.py or an ending such as ".dwg"; how large each
     # may be, and how many; and for how many days the link in the payload works, None: as long as the lead is kept.
     file_types: Mapped[list[str] | None] = mapped_column(JSON(none_as_null=True))

@@ -3,6 +3,7 @@
 What is not UTF-8 is kept as surrogates, as Python does with file names; services/intake/encodings.py reads it.
 """
 
+import re
 from io import BytesIO
 from typing import IO, Any
 
@@ -13,6 +14,13 @@ from werkzeug.http import parse_options_header
 from werkzeug.sansio.multipart import Data, Epilogue, Field, File, MultipartDecoder, NeedData
 
 from webapp.services.intake import encodings
+
+# Half a character, as in 表 of Shift_JIS. werkzeug would take it for an escape; browsers write none.
+_BACKSLASH = re.compile(rb"([\x80-\xff])\\")
+
+
+class TextTooLong(RequestEntityTooLarge):
+    """One text of a multipart form is too long; its files may have more."""
 
 
 class KeepingFormParser(FormDataParser):
@@ -48,7 +56,7 @@ class _Parser(MultiPartParser):
                 elif isinstance(event, Data):
                     content.write(event.data)
                     if isinstance(part, Field) and content.tell() > (self.max_form_memory_size or content.tell()):
-                        raise RequestEntityTooLarge
+                        raise TextTooLong
                     if not event.more_data:
                         content.seek(0)
                         found[type(part)].append((part.name or "", _value(part, content)))
@@ -63,7 +71,9 @@ class _Decoder(MultipartDecoder):
         try:
             return super()._parse_headers(data)
         except UnicodeDecodeError:  # a name of a file or a field
-            return super()._parse_headers(encodings.text(bytes(data), None, "en").encode())
+            raw = _BACKSLASH.sub(rb"\1\\\\", bytes(data))
+            read = super()._parse_headers(raw.decode("latin-1").encode())
+            return Headers([(name, value.encode("latin-1").decode("utf-8", "surrogateescape")) for name, value in read])
 
 
 def _value(part: Field | File, content: IO[bytes]) -> str | FileStorage:

@@ -43,10 +43,32 @@ def test_a_long_name_is_cut_and_keeps_its_ending(ending: str) -> None:
         (0, "0 bytes"),
         (1, "1 byte"),
         (999, "999 bytes"),
+        (1000, "1 KB"),
         (120_400, "120 KB"),
+        (999_499, "999 KB"),
+        (999_500, "1 MB"),
+        (1_048_577, "1 MB"),
         (1_500_000, "1.5 MB"),
         (10_000_000, "10 MB"),
     ],
 )
 def test_a_size_in_words(size: int, words: str) -> None:
     assert size_words(size) == words
+
+
+@pytest.mark.parametrize(
+    ("size", "words"),
+    [
+        (1, "1 byte"),
+        (999, "999 bytes"),
+        (1001, "2 KB"),
+        (120_400, "121 KB"),
+        (999_001, "1 MB"),
+        (1_000_000, "1 MB"),
+        (1_048_577, "1.1 MB"),
+        (10_485_761, "10.5 MB"),
+        (52_428_801, "52.5 MB"),
+    ],
+)
+def test_a_size_beyond_a_limit_is_rounded_up(size: int, words: str) -> None:
+    assert size_words(size, up=True) == words

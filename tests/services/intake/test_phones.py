@@ -306,7 +306,7 @@ def test_digits_and_signs_of_other_keyboards_are_read(typed: str) -> None:
 )
 def test_a_text_without_a_number_is_refused(typed: str) -> None:
     assert answer(typed, "DE").errors == [
-        "This is not a phone number. Write digits only, with country code: +44 20 7946 0958."
+        "This is not a phone number. Write it with its country code, such as +44 20 7946 0958."
     ]
     assert answer(typed, "DE").value == typed
 

@@ -130,3 +130,30 @@ def test_a_time_that_is_no_time_is_left_out(at: str) -> None:
 
 def test_without_a_first_touch_there_is_none() -> None:
     assert "first_touch" not in visitor.source(visitor.tracked({"first_page_url": HERE}, {}, None, None), None, None)
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("referrer", "A friend told me"),
+        ("referrer", "android-app://com.example"),
+        ("referrer", ["https://a.example/"]),
+        ("page_url", "/contact"),
+        ("page_url", "https://[broken"),
+        ("page_url", "https://a.example/" + "p" * 3000),
+        ("page_title", {"a": "b"}),
+        ("utm_source", "u" * 4001),
+        ("gclid", "g" * 4001),
+        ("fbclid", 7),
+    ],
+)
+def test_what_cannot_be_used_is_found(name: str, value: object) -> None:
+    sent = {"name": "Ada", "utm_medium": "mail", "msclkid": "", name: value}
+    assert visitor.unread(sent) == {name: value}
+    assert name not in visitor.tracked(sent, {}, None, None)
+
+
+def test_what_is_used_also_shortened_is_not_found() -> None:
+    sent = {"page_url": f"https://a.example/?q={'x' * 3000}", "page_title": "t" * 400, "referrer": "http://b.example"}
+    sent |= {"utm_source": "u" * 4000, "gclid": "g", "utm_term": ""}
+    assert visitor.unread(sent) == {}

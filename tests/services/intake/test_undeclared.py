@@ -1,12 +1,15 @@
 """What is kept of answers that no field asks for: their names, their JSON types, and what is too much."""
 
 import json
+import math
 from typing import Any
 
 import pytest
 
+from webapp.services.intake.file_answers import file_entry
+from webapp.services.intake.packed_source import packed
 from webapp.services.intake.rules import JsonNumber
-from webapp.services.intake.undeclared import MAX_BYTES, MOST, answers, collect, file_entry, sort
+from webapp.services.intake.undeclared import CARRIED, MAX_BYTES, MOST, answers, collect, sort
 
 
 @pytest.mark.parametrize(
@@ -35,7 +38,24 @@ def test_a_value_keeps_its_json_type_and_loses_only_what_no_database_stores(sent
     assert collect([("it", sent)]) == {"it": kept}
 
 
-@pytest.mark.parametrize("sent", ["", "  \n", None, [], {}, "\x00"])
+@pytest.mark.parametrize(
+    "sent",
+    [
+        "",
+        "  \n",
+        None,
+        [],
+        {},
+        "\x00",
+        [""],
+        [None],
+        {"a": None},
+        [[]],
+        [{}, ""],
+        {"a": {"b": [" "]}},
+        ["\x00", [None]],
+    ],
+)
 def test_an_empty_value_says_nothing_and_is_left_out_without_a_count(sent: Any) -> None:
     assert collect([("it", sent)]) == {}
 
@@ -82,10 +102,30 @@ def test_a_text_that_does_not_fit_is_cut_to_16_kb_and_marked(character: str) -> 
     assert found["text"].startswith("a")
 
 
-def test_what_comes_after_the_limit_is_counted() -> None:
-    found = collect([("text", "a" * 100_000), ("company", "B" * 200), ("list", ["c" * 200])])
-    assert list(answers(found)) == ["text"]
-    assert (found["_cut"], found["_left_out"]) == (["text"], 2)
+SMALL = [(f"n{number}", "b" * 150) for number in range(6)]
+
+
+@pytest.mark.parametrize("place", range(7))
+def test_a_large_answer_pushes_out_no_small_one_wherever_it_comes(place: int) -> None:
+    found = collect([*SMALL[:place], ("text", "a" * 40_000), *SMALL[place:]])
+    assert list(answers(found)) == [name for name, _ in [*SMALL[:place], ("text", ""), *SMALL[place:]]]
+    assert {name: found[name] for name, _ in SMALL} == dict(SMALL)
+    assert (found["_cut"], "_left_out" in found, len(found["text"]) > 14_000) == (["text"], False, True)
+
+
+@pytest.mark.parametrize("large", [["c" * 40_000], {"a": "d" * 40_000}, ["e"] * 900 + ["f" * 20_000]])
+def test_a_large_list_or_object_is_left_out_and_the_small_ones_stay(large: Any) -> None:
+    assert collect([("it", large), *SMALL]) == {**dict(SMALL), "_left_out": 1}
+
+
+def test_of_several_large_texts_the_shorter_are_whole_and_the_next_is_cut() -> None:
+    found = collect([("c", "c" * 30_000), ("a", "a" * 6_000), ("b", "b" * 12_000), ("z", "z")])
+    assert list(answers(found)) == ["a", "b", "z"]
+    assert (len(found["a"]), found["_cut"], found["_left_out"]) == (6_000, ["b"], 1)
+
+
+def test_two_large_texts_under_names_that_become_the_same_are_one_list() -> None:
+    assert collect([("a", "1" * 9_000), ("a ", "2" * 9_000), ("b", "x")]) == {"b": "x", "_left_out": 1}
 
 
 @pytest.mark.parametrize(
@@ -128,3 +168,88 @@ def test_a_field_gets_what_was_sent_under_its_other_name() -> None:
 def test_the_key_of_a_field_counts_before_its_other_name() -> None:
     found = of_form({"Company": ["old"], "company": ["new"]}, {"company"}, {"Company": "company"})
     assert (found.values["company"], found.undeclared) == ("new", {"Company": "old"})
+
+
+@pytest.mark.parametrize("sent", [[0], [False], {"a": {"b": False}}, ["", "x"], [None, 0.0]])
+def test_one_value_however_deep_is_an_answer_and_its_empty_neighbours_stay(sent: Any) -> None:
+    assert collect([("it", sent)]) == {"it": sent}
+
+
+# What a form that was shown again brings back -------------------------------------------------------------------------
+
+
+def again(carried: Any, **sent: list[str]) -> Any:
+    return of_form({**sent, CARRIED: [packed(carried)]}, {"name"}).undeclared
+
+
+@pytest.mark.parametrize(
+    "before",
+    [
+        {"company": "Acme"},
+        {
+            "topics[]": ["a", "b"],
+            "cv": {"file": "cv.pdf", "size": 12345},
+            "n": 7,
+            "price": 1.5,
+            "vip": True,
+            "no": False,
+        },
+        {"id": "12345678901234567890", "utm": {"a": ["b", 0, None]}, "text": "one\ntwo  three", "محمد": "👩‍🚀"},
+        {"text": "a" * 15_000, "_cut": ["text"], "_left_out": 3},
+        {"referrer": "A friend told me"},
+    ],
+)
+def test_what_was_kept_comes_back_unchanged_and_in_order(before: dict[str, Any]) -> None:
+    found = again(before, name=["Ada"])
+    assert list(found.items()) == list(before.items())
+    assert list(again(found).items()) == list(before.items()), "and again"
+
+
+def test_what_is_sent_anew_counts_before_what_is_carried() -> None:
+    found = again({"company": "Old", "plan": "pro", "plan ": "x"}, company=["New"], more=["1"], plan=[""])
+    assert found == {"company": "New", "more": "1"}
+
+
+def test_what_was_cut_and_is_sent_anew_is_not_marked() -> None:
+    found = again({"a": "aaa", "b": "bbb", "_cut": ["a", "b"]}, a=["new"])
+    assert found == {"b": "bbb", "a": "new", "_cut": ["b"]}
+
+
+def test_what_is_cut_stays_marked_and_what_is_left_out_is_added_up() -> None:
+    found = again({"a": "a" * 9_000, "_cut": ["a", "gone"], "_left_out": 2}, b=["b" * 12_000], c=["c"])
+    assert (found["_cut"], found["_left_out"], len(found["a"]), found["c"]) == (["a", "b"], 2, 9_000, "c")
+
+
+@pytest.mark.parametrize(
+    "carried",
+    [
+        {"_cut": 7, "_left_out": "many"},
+        {"_cut": [1, None, ["x"]], "_left_out": -1},
+        {"_cut": {"a": 1}, "_left_out": 10**9},
+        {"_left_out": True},
+        {"_undeclared": "x"},
+        {"a": [[[[[["deep"]]]]]], "_left_out": "\x00"},
+    ],
+)
+def test_notes_that_say_nonsense_are_not_believed(carried: dict[str, Any]) -> None:
+    assert set(again(carried)) <= {"_left_out"}
+    assert again(carried).get("_left_out", 0) <= 1
+
+
+def test_what_is_carried_is_cleaned_and_bounded_like_what_is_sent() -> None:
+    assert again({"a\x00": " b\x07 ", "__proto__": {"x": "1"}}) == {"a": "b", "proto": {"x": "1"}}
+    assert again({"n": math.nan, "i": math.inf, "e": [10**20]}) == {"n": "NaN", "i": "Infinity", "e": [str(10**20)]}
+    many = again({f"n{number}": "x" * 1000 for number in range(300)})
+    assert len(json.dumps(answers(many)).encode()) <= MAX_BYTES
+    assert many["_left_out"] == 300 - len(answers(many))
+
+
+@pytest.mark.parametrize("sent", ["", "hello", "%%%", "é", packed([1]), packed("x"), "W10", "e30"])  # type: ignore[arg-type]
+def test_a_control_that_holds_nothing_readable_is_no_answer(sent: str) -> None:
+    assert of_form({CARRIED: [sent], "a": ["1"]}, {"name"}).undeclared == {"a": "1"}
+    assert sort({CARRIED: ["a list"]}, {}, frozenset(), {}).undeclared == {}
+
+
+def test_a_field_gets_by_its_other_name_what_the_name_does_not_mean_here() -> None:
+    found = sort({"referrer": "Ann"}, {}, frozenset({"referrer", "from"}), {"referrer": "from"}, {"referrer": "Ann"})
+    assert (found.values, found.undeclared) == ({"from": "Ann"}, {})

@@ -11,10 +11,11 @@ from webapp.countries import COUNTRIES
 from webapp.db.transactions import transaction
 from webapp.models import Field, FieldType, Interface, User
 from webapp.services.errors import Refused
+from webapp.services.intake import visitor
 from webapp.services.intake.answers import LeadForm
 from webapp.services.interfaces import fields, interface_templates, interfaces
 from webapp.services.interfaces.field_types import KINDS, PRESETS, SENT
-from webapp.services.leads import leads
+from webapp.services.leads import lead_export, leads
 
 COLOURS = {"label": "Colour", "options": "Red\n\n  Dark   green \nBlue"}
 
@@ -168,3 +169,23 @@ def _given(field: Field) -> dict[str, Any]:
 
 def test_the_countries_are_those_whose_phone_numbers_can_be_parsed() -> None:
     assert set(COUNTRIES) == set(phonenumbers.SUPPORTED_REGIONS)
+
+
+def test_no_new_field_has_the_name_of_another_column_of_the_csv(interface: Interface) -> None:
+    columns = {*lead_export.LAST, *lead_export.FIRST_TOUCH}
+    assert columns | visitor.FIRST <= fields.RESERVED
+    for key in sorted(columns):
+        for kind in (FieldType.TEXT, FieldType.HIDDEN):
+            assert "is reserved" in str(refusal(fields.add, interface, kind, {"label": "It", "key": key}))
+    made = [
+        add(interface, label=label).key for label in ("First referrer", "IP", "First page URL", "User agent", "gclid")
+    ]
+    assert made == ["first_referrer_2", "ip_2", "first_page_url_2", "user_agent_2", "gclid_2"]
+
+
+def test_a_field_that_has_such_a_key_already_can_still_be_changed(interface: Interface) -> None:
+    field = add(interface, key="ip_2")
+    with transaction():
+        field.key = "ip"
+    with transaction():
+        assert fields.change(interface, field, {"label": "Intellectual property", "key": "ip"}).key == "ip"

@@ -1,5 +1,6 @@
 """The mails after a submission: the notification with the account's own texts, and the answer to the visitor."""
 
+import re
 import threading
 from collections.abc import Iterator
 from typing import Any
@@ -15,9 +16,10 @@ from tests.support.mailing import fields, notify, the_mail
 from tests.support.smtp import MailServer
 from webapp.db.transactions import transaction
 from webapp.extensions import db
-from webapp.models import AutoresponseCount, Interface, Lead, LeadLogEntry, Mail, User
+from webapp.models import AutoresponseCount, FieldType, Interface, Lead, LeadLogEntry, Mail, User
 from webapp.services.errors import Refused
 from webapp.services.interfaces import interface_mails
+from webapp.services.interfaces.fields import add
 from webapp.services.interfaces.interface_mails import AUTORESPONSE, MAX_A_DAY, NOTIFICATION, Words
 from webapp.services.leads import leads
 from webapp.services.mail import mails
@@ -115,6 +117,53 @@ def test_a_visitors_text_is_not_markup_and_not_a_placeholder(interface: Interfac
     assert mail.subject == "{{ email }}{% raw %}"
     assert "<script>alert(1)</script>{{ lead.link }}" in mail.body_text
     assert "<script>" not in mail.body_html
+
+
+@pytest.fixture
+def long(interface: Interface) -> Interface:
+    """A form with a hidden field, a Long text, a web address and a Text made of undeclared answers."""
+    with transaction():
+        for kind, key in ((FieldType.HIDDEN, "cart"), (FieldType.LONG_TEXT, "story"), (FieldType.URL, "site")):
+            add(interface, kind, {"label": key, "key": key})
+        add(interface, FieldType.TEXT, {"label": "ref", "key": "ref"}).sent_as = "ref"
+    return notify(interface, "sales@example.com")
+
+
+@pytest.mark.parametrize("own", ["", "{{ answers }}", "{{ cart }} / {{ story }} / {{ ref }} / {{ site }}"])
+def test_a_long_hidden_value_is_shortened_and_its_lead_linked(long: Interface, own: str) -> None:
+    say(long, Words("", own))
+    sent = {"cart": "c" * 20_000, "story": "s" * 9000, "ref": "r" * 900, "site": "https://x.example/" + "u" * 900}
+    lead = submit(long, fields(**sent))
+    assert lead.fields["cart"] == sent["cart"]
+    mail = the_mail()
+    for body in (mail.body_text, mail.body_html):
+        assert [len(max(found, key=len)) for found in runs(body, "crsu")] == [500, 500, 9000, 900]
+        assert body.count(f"/leads/{lead.public_id})") == 2
+        assert body.count("… (all of it: http") == 2
+
+
+@pytest.mark.parametrize("length", [0, 1, 499, 500, 501])
+def test_a_hidden_value_of_500_characters_is_whole(long: Interface, length: int) -> None:
+    submit(long, fields(cart="c" * length))
+    text = the_mail().body_text
+    assert ("all of it" in text) == (length > 500)
+    assert "c" * min(length, 500) in text
+    assert "c" * 501 not in text
+
+
+def test_the_subject_and_the_answer_to_the_visitor_stay_short(long: Interface) -> None:
+    say(long, ANSWER._replace(notification_subject="Cart {{ cart }}"))
+    submit(long, fields(cart="c" * 20_000))
+    to_us, to_visitor = all_mails()
+    assert to_us.subject.startswith("Cart ccc")
+    assert len(to_us.subject) <= mails.SUBJECT_LIMIT
+    assert "c" * 201 not in to_visitor.body_text
+    assert "all of it" not in to_visitor.body_text
+
+
+def runs(body: str, letters: str) -> list[list[str]]:
+    """All runs of each of these letters."""
+    return [re.findall(f"{letter}+", body) for letter in letters]
 
 
 def test_the_placeholder_of_a_removed_field_is_empty(interface: Interface) -> None:

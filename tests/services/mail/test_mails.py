@@ -87,6 +87,7 @@ def test_a_visitor_cannot_add_a_header(notifying: Interface, server: MailServer,
             reply_to=f"ada@example.com{line_end}Bcc: everyone@example.org",
             interface=notifying,
             fields=notifying.fields,
+            answers={"name": name},
             reply="",
             lead=_lead_named(notifying, name),
         )
@@ -141,7 +142,7 @@ def _context(interface: Interface) -> dict[str, Any]:
     lead = submit(notify(interface))
     notify(interface, "sales@example.com")
     queues.redis.flushall()
-    return {"interface": interface, "fields": interface.fields, "lead": lead, "reply": ""}
+    return {"interface": interface, "fields": interface.fields, "answers": lead.fields, "lead": lead, "reply": ""}
 
 
 def test_many_mails_are_sent_in_order_over_one_connection(notifying: Interface, server: MailServer) -> None:

@@ -20,10 +20,15 @@ def cleaned(name: str) -> str:
     return f"{stem[: LONGEST - len(ending) - 1]}.{ending}"
 
 
-def size_words(size: int) -> str:
-    """A size as people read it: 900 bytes, 120 KB, 1.5 MB."""
+def size_words(size: int, up: bool = False) -> str:
+    """A size as people read it: 900 bytes, 120 KB, 1.5 MB. `up`: a size beyond a limit never reads as the limit."""
     if size < 1000:
         return "1 byte" if size == 1 else f"{size} bytes"
-    if size < 1_000_000:
-        return f"{round(size / 1000)} KB"
-    return f"{size / 1_000_000:.1f}".removesuffix(".0") + " MB"
+    kilobytes = _parts(size, 1000, up)
+    if kilobytes < 1000:
+        return f"{kilobytes} KB"
+    return f"{_parts(size, 100_000, up) / 10:.1f}".removesuffix(".0") + " MB"
+
+
+def _parts(size: int, unit: int, up: bool) -> int:
+    return -(-size // unit) if up else round(size / unit)

@@ -106,6 +106,8 @@ def _bucket(config: Config) -> Any:
     settings: Any = {"region": config.files_region, "endpoint": config.files_endpoint}
     settings |= {"access_key_id": config.files_access_key, "secret_access_key": config.files_secret_key}
     settings = {name: value for name, value in settings.items() if value}
+    # Else one key is deleted by DeleteObjects, which some S3-compatible servers do not have.
+    settings["disable_bulk_delete"] = "true"
     is_plain = (config.files_endpoint or "").startswith("http://")
     return S3Store(
         config.files_bucket,

@@ -49,8 +49,10 @@ class Answer:
 
     @property
     def control(self) -> str:
-        """The `type` of its <input>, where it is one. Numbers are text, too: type=number drops what it rejects."""
-        return CONTROLS.get(self.field.type, "text")
+        """The `type` of its <input>, where it is one. Numbers are text, too: type=number drops what it rejects, as
+        type=date drops 31.03.2027."""
+        is_written_out = self.field.type == FieldType.DATE and self.typed is not None
+        return "text" if is_written_out else CONTROLS.get(self.field.type, "text")
 
     @property
     def target(self) -> str:
@@ -164,7 +166,7 @@ def _validate(answer: Answer, sent: Mapping[str, object], repeated: Mapping[str,
         elif kind == FieldType.CONSENT:
             _validate_consent(answer, _listed(field, sent, repeated), rules)
         else:
-            _validate_text(answer, sent.get(field.key), rules)
+            _validate_text(answer, _everything(field, sent, repeated) if field.sent_as else sent.get(field.key), rules)
     except InvalidAnswer as invalid:
         answer.errors.append(str(invalid))
 
@@ -177,7 +179,6 @@ def _validate_text(answer: Answer, sent: object, rules: Rules) -> None:
         rules = rules._replace(exact=True)
     answer.kept, answer.mark = validate_answer(field, answer.value, rules)
     answer.typed = _typed(text, answer.kept) if kind in READ else None
-    answer.value = answer.kept if isinstance(answer.kept, str) else answer.value
 
 
 def _validate_hidden(answer: Answer, sent: Mapping[str, object]) -> None:
@@ -189,7 +190,7 @@ def _validate_hidden(answer: Answer, sent: Mapping[str, object]) -> None:
 
 def _validate_consent(answer: Answer, sent: Sequence[str], rules: Rules) -> None:
     answer.kept = consents.read(answer.field, sent, rules)
-    answer.typed = None if consents.is_plain_answer(sent) else sent[-1][:LONG]
+    answer.typed = None if consents.is_plain_answer(sent) else _bounded(sent[-1])
 
 
 def _take_files(answer: Answer, sent: Mapping[str, object], files: PostedFiles, rules: Rules) -> None:
@@ -200,7 +201,12 @@ def _take_files(answer: Answer, sent: Mapping[str, object], files: PostedFiles, 
 def _typed(text: str, kept: object) -> str | None:
     """The text without what no database stores, if it says more than the value that is kept; else None."""
     typed = _without_halves(text).replace("\0", "").strip()
-    return typed if typed and typed != str(kept) else None
+    return _bounded(typed) if typed and typed != str(kept) else None
+
+
+def _bounded(typed: str) -> str:
+    """A lead keeps at most LONG characters of what was typed: the spaces within a phone number have no limit."""
+    return typed if len(typed) <= LONG else typed[: LONG - 1] + "…"
 
 
 def _listed(field: Field, sent: Mapping[str, object], repeated: Mapping[str, Sequence[str]]) -> list[str]:
@@ -208,6 +214,15 @@ def _listed(field: Field, sent: Mapping[str, object], repeated: Mapping[str, Seq
     given = repeated.get(field.key) or sent.get(field.key)
     listed = given if isinstance(given, list | tuple) else [given]
     return [clean(_text(field, each)) for each in listed]
+
+
+def _everything(field: Field, sent: Mapping[str, object], repeated: Mapping[str, Sequence[str]]) -> str:
+    """All that was sent for a field made of undeclared answers, as one text: nothing of it is lost or refused."""
+    several = [one for one in repeated.get(field.key, ()) if one]
+    given = several if len(several) > 1 else sent.get(field.key)
+    if isinstance(given, list) and not any(isinstance(one, list | dict) for one in given):
+        return ", ".join(filter(None, (_text(field, one) for one in given)))
+    return other_values.hidden_text(given) if isinstance(given, list | dict) else _text(field, given)
 
 
 def _text(field: Field, sent: object) -> str:
@@ -247,7 +262,7 @@ def longest(field: Field) -> int:
 
 def validate_answer(field: Field, typed: str, rules: Rules) -> Read:
     """What a text that `clean` returned is read as; InvalidAnswer where it is not accepted."""
-    if len(typed) > longest(field):
+    if len(typed) > longest(field) and (field.maximum or not field.sent_as):
         raise rules.invalid("too_long", field, number=len(typed), limit=longest(field))
     if not typed:
         if field.required:
@@ -260,7 +275,7 @@ def _plain(field: Field, typed: str, rules: Rules) -> Read:
     least = int(field.minimum or 0) if field.type in (FieldType.TEXT, FieldType.LONG_TEXT) else 0
     if len(typed) < least:
         raise rules.invalid("too_short", field, limit=least)
-    return Read(typed)
+    return other_values.hidden(typed) if field.sent_as else Read(typed)
 
 
 _READERS: Mapping[FieldType, Callable[[Field, str, Rules], Read]] = {

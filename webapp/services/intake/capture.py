@@ -91,14 +91,14 @@ def new_lead(
     test: bool = False,
 ) -> NewLead:
     """A lead of this interface with these answers; the rest as in NewLead."""
-    email = _first(interface.fields, answers, FieldType.EMAIL)[:320]
+    name, email, visitor = who(interface.fields, answers)
     is_delivered = any(webhook.url for webhook in interface.webhooks)
     return NewLead(
         account_id=interface.account_id,
         interface_id=interface.id,
-        name=" ".join(_first(interface.fields, answers, FieldType.TEXT).split())[:500],  # a search has single spaces
+        name=name,
         email=email,
-        visitor=email.lower() or _first(interface.fields, answers, FieldType.PHONE)[:320] or None,
+        visitor=visitor,
         fields=answers,
         source=source,
         typed=typed or None,
@@ -113,6 +113,13 @@ def new_lead(
         test=test,
         anonymise_after_delivery=interface.anonymises and is_delivered and spam is None and not test,
     )
+
+
+def who(fields: Sequence[Field], answers: Mapping[str, Any]) -> tuple[str, str, str | None]:
+    """The name, the email and the visitor of a lead with these answers, as NewLead has them."""
+    name = " ".join(_first(fields, answers, FieldType.TEXT).split())[:500]  # a search has single spaces
+    email = _first(fields, answers, FieldType.EMAIL)[:320]
+    return name, email, email.lower() or _first(fields, answers, FieldType.PHONE)[:320] or None
 
 
 def _first(fields: Sequence[Field], answers: Mapping[str, Any], kind: FieldType) -> str:

@@ -47,22 +47,45 @@ def query(raw: bytes, language: str) -> list[tuple[str, str]]:
     return [pair for one in raw.split(b"&") for pair in url_encoded(one, None, language)]
 
 
-def multipart(parts: Iterable[tuple[str, str]], label: str | None, language: str) -> list[tuple[str, str]]:
-    """The same of a multipart body, of which web/multipart.py kept the bytes that are not UTF-8 as surrogates."""
+def multipart(
+    parts: Iterable[tuple[str, str]], label: str | None, language: str, files: Iterable[str] = ()
+) -> list[tuple[str, str]]:
+    """The same of a multipart body, of which web/multipart.py kept the bytes that are not UTF-8 as surrogates.
+
+    `files`: the names of its files and of their controls.
+    """
     given = list(parts)
-    raw = [(_bytes(name), _bytes(value)) for name, value in given]
-    found = pairs(raw, label, language)
-    kept = [value if isinstance(value, DeclaredText) else None for _, value in given]
-    return [(name, kept if kept is not None else value) for (name, value), kept in zip(found, kept, strict=True)]
+    chosen = multipart_codec(given, label, language, files)
+    return [(part_text(name, chosen), part_text(value, chosen)) for name, value in given]
+
+
+def multipart_codec(
+    parts: Iterable[tuple[str, str]], label: str | None, language: str, files: Iterable[str] = ()
+) -> str:
+    """Python's codec for a multipart body, for `part_text`."""
+    raw = [(_bytes(name), b"" if isinstance(value, DeclaredText) else _bytes(value)) for name, value in parts]
+    return _chosen([*raw, *((_bytes(name), b"") for name in files)], label, language)
+
+
+def part_text(kept: str, chosen: str) -> str:
+    """A name or a value of a multipart body, or the name of a file, in the encoding that was chosen for the body."""
+    return kept if isinstance(kept, DeclaredText) else _read(_bytes(kept), chosen)
 
 
 def pairs(raw: Pairs, label: str | None, language: str) -> list[tuple[str, str]]:
     """Names and values as text, all in the one encoding that fits them best."""
+    chosen = _chosen(raw, label, language)
+    return [(_read(name, chosen), _read(value, chosen)) for name, value in raw]
+
+
+def _chosen(raw: Pairs, label: str | None, language: str) -> str:
     named = [value.decode("latin-1") for name, value in raw if name == CHARSET.encode()]
     declared = codec(named[-1] if named else None) or codec(label)
-    chosen = encoding_of(b"\n".join(part for pair in raw for part in pair), declared, language)
-    read = partial(_decode, chosen=chosen)
-    return [(read(name), _with_references(read(value), chosen)) for name, value in raw]
+    return encoding_of(b"\n".join(part for pair in raw for part in pair), declared, language)
+
+
+def _read(raw: bytes, chosen: str) -> str:
+    return _with_references(_decode(raw, chosen), chosen)
 
 
 def text(raw: bytes, label: str | None, language: str) -> str:

@@ -5,6 +5,7 @@ carries a signed reference to it, in a ticked box: unticking removes it.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
+from itertools import chain
 from typing import Any, NamedTuple
 
 from webapp.models import Field, FieldType
@@ -18,7 +19,10 @@ MOST_UNDECLARED = 50
 
 
 class PostedFiles(NamedTuple):
-    """The files of a post, by field key. `gone`: fields with a reference that no longer holds."""
+    """The files of a post, by field key. `gone`: fields with a reference that no longer holds.
+
+    `uploads` and `kept` also have files for keys that no field has.
+    """
 
     uploads: Mapping[str, Sequence[Upload]]
     kept: Mapping[str, Sequence[Upload]]
@@ -33,7 +37,7 @@ class PostedFiles(NamedTuple):
         nonce: str | None,
         lost: Iterable[str] = (),
     ) -> "PostedFiles":
-        """`repeated` has the references; `nonce` is that of the form's token; `lost` are files that are no more."""
+        """`repeated` has the references; `nonce` is that of the form's token; `lost` are files that were deleted."""
         kept: dict[str, list[Upload]] = {}
         gone = set()
         for name in (name for name in repeated if name.startswith(REFERENCE)):
@@ -45,6 +49,10 @@ class PostedFiles(NamedTuple):
                 else:
                     kept.setdefault(key, []).append(_kept(key, found))
         return cls(sent, kept, frozenset(gone))
+
+    def references(self, fields: Iterable[Field]) -> set[str]:
+        """The names of controls that are references: to a file, or to one that a field of the form no longer has."""
+        return {REFERENCE + key for key in (*self.kept, *self.gone.intersection(_asked(fields)))}
 
 
 NO_FILES = PostedFiles({}, {}, frozenset())
@@ -64,7 +72,7 @@ def _kept(key: str, found: Kept) -> Upload:
 
 
 def read(field: Field, sent: object, files: PostedFiles, rules: Rules) -> tuple[list[Upload], str | None]:
-    """The files that the field takes, and a sentence about the first thing that is wrong, or None."""
+    """The files that the field takes, and what is wrong, or None: a sentence for each file that it does not take."""
     new, kept = files.uploads.get(field.key, ()), files.kept.get(field.key, ())
     if sent not in (None, "", []) and not new:
         return list(kept), str(rules.invalid("file_text", field))
@@ -72,7 +80,7 @@ def read(field: Field, sent: object, files: PostedFiles, rules: Rules) -> tuple[
     taken = [] if most == 1 and new else list(kept)  # choosing again replaces
     faults = [(upload, _fault(field, upload, rules)) for upload in new]
     taken += [upload for upload, fault in faults if fault is None]
-    wrong = next((fault for _, fault in faults if fault), None)
+    wrong = " ".join(dict.fromkeys(fault for _, fault in faults if fault)) or None
     if len(taken) > most:
         wrong = wrong or str(rules.invalid("file_many", field, number=len(taken), limit=most))
     if field.key in files.gone and not new:
@@ -90,7 +98,8 @@ def _fault(field: Field, upload: Upload, rules: Rules) -> str | None:
     if not upload.size:
         return str(rules.invalid("file_empty", field, file=name))
     if upload.size > uploads.largest(field):
-        return str(rules.invalid("file_size", field, size=upload.size_words, limit=limit.size, file=name))
+        size = names.size_words(upload.size, up=True)
+        return str(rules.invalid("file_size", field, size=size, limit=limit.size, file=name))
     if ending not in uploads.endings(field):
         return str(rules.invalid("file_type", field, types=limit.types, file=name))
     if upload.stream is not None and not kinds.fits(ending, upload.stream):
@@ -121,19 +130,30 @@ def refer(files: Iterable[Upload], form_id: str, nonce: str) -> None:
         upload.reference = links.reference(kept, form_id, nonce, upload.field_key)
 
 
-def undeclared(files: Mapping[str, Sequence[Upload]], fields: Iterable[Field]) -> list[dict[str, Any]]:
-    """The files that no File field asks for: field, name and size of each. They are not stored."""
-    asked = {field.key for field in fields if field.type == FieldType.FILE}
-    found = [upload for key, sent in files.items() if key not in asked for upload in sent]
+def _asked(fields: Iterable[Field]) -> set[str]:
+    return {field.key for field in fields if field.type == FieldType.FILE}
+
+
+def undeclared(files: PostedFiles, fields: Iterable[Field]) -> list[dict[str, Any]]:
+    """The files that no File field asks for: field, name and size of each. They are not stored, or not for long: one
+    that was stored for a field that is no longer there waits for a lead in vain."""
+    asked = _asked(fields)
+    every = chain(files.kept.items(), files.uploads.items())
+    found = [upload for key, sent in every if key not in asked for upload in sent]
     return [
         {"field": names.cleaned(upload.field_key), "name": upload.name, "size": upload.size}
         for upload in found[:MOST_UNDECLARED]
     ]
 
 
-def undeclared_answers(files: Mapping[str, Sequence[Upload]], fields: Iterable[Field]) -> dict[str, Any]:
-    """The same as undeclared answers: {"file": name, "size": bytes} by key, a list of them where a key has several."""
+def undeclared_answers(files: PostedFiles, fields: Iterable[Field]) -> dict[str, Any]:
+    """The same as undeclared answers: one `file_entry` by key, a list of them where a key has several."""
     found: dict[str, list[dict[str, Any]]] = {}
     for each in undeclared(files, fields):
-        found.setdefault(each["field"], []).append({"file": each["name"], "size": each["size"]})
+        found.setdefault(each["field"], []).append(file_entry(each["name"], each["size"]))
     return {key: entries[0] if len(entries) == 1 else entries for key, entries in found.items()}
+
+
+def file_entry(name: str, size: int) -> dict[str, Any]:
+    """The answer for a file that is not kept; `size` in bytes."""
+    return {"file": name, "size": size}

@@ -41,6 +41,13 @@ class Keyed(NamedTuple):
     content_digest: str
 
 
+class Stored(NamedTuple):
+    """A lead that is stored already, and why it is spam, if it is."""
+
+    public_id: str
+    spam: str | None
+
+
 class KeyReused(Exception):
     """The key belongs to a lead with other content."""
 
@@ -63,7 +70,7 @@ def keyed(
     files: Sequence[Any] = (),
 ) -> Keyed:
     """The content is every answer that was sent, of a field or not, under the name it was sent with, and what tells
-    each of the `files` from others.
+    each of the `files` from others. `values` includes what hidden fields have from the query.
 
     Not what was sent about the visitor's way here or the form's token: a program may make these anew for each try.
     """
@@ -81,10 +88,10 @@ def release(nonces: Sequence[str]) -> None:
     db.session.connection().execute(over.values(nonce=None, content_digest=None))
 
 
-def lead_of(nonce: str, content_digest: str | None) -> str | None:
-    """The public id of the lead that was stored under this nonce; KeyReused if it has other content."""
+def lead_of(nonce: str, content_digest: str | None) -> Stored | None:
+    """The lead that was stored under this nonce; KeyReused if it has other content."""
     with read_autocommit() as connection:
-        stored = select(Lead.public_id, Lead.content_digest).where(Lead.nonce == nonce)
+        stored = select(Lead.public_id, Lead.spam, Lead.content_digest).where(Lead.nonce == nonce)
         if content_digest:
             stored = stored.where(Lead.received_at >= utcnow() - VALID_FOR)
         found = connection.execute(stored).one_or_none()
@@ -92,7 +99,7 @@ def lead_of(nonce: str, content_digest: str | None) -> str | None:
         return None
     if found.content_digest != content_digest:
         raise KeyReused
-    return str(found.public_id)
+    return Stored(found.public_id, found.spam)
 
 
 def _digest(*parts: Any) -> str:

@@ -8,20 +8,24 @@ import base64
 import json
 from collections.abc import Mapping
 from datetime import UTC, datetime
+from typing import Any
 
 
-def packed(known: Mapping[str, str]) -> str:
-    """The value for what `visitor.tracked` returned."""
+def packed(known: Mapping[str, Any]) -> str:
+    """The value for what `visitor.tracked` or `undeclared.collect` returned."""
     text = json.dumps(known, ensure_ascii=False, separators=(",", ":"))
     return base64.urlsafe_b64encode(text.encode()).rstrip(b"=").decode()
 
 
-def unpacked(value: object) -> dict[str, object]:
-    """What a value holds, not yet cleaned; empty for anything that `packed` would not return."""
+def unpacked(value: object, **numbers: Any) -> dict[str, object]:
+    """What a value holds, not yet cleaned; empty for anything that `packed` would not return.
+
+    `numbers` are the arguments of json.loads that say how numbers are read.
+    """
     if not isinstance(value, str):
         return {}
     try:
-        found = json.loads(base64.urlsafe_b64decode(value + "=" * (-len(value) % 4)))
+        found = json.loads(base64.urlsafe_b64decode(value + "=" * (-len(value) % 4)), **numbers)
     except (ValueError, RecursionError):
         return {}
     return found if isinstance(found, dict) else {}

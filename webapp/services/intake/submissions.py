@@ -86,6 +86,7 @@ class Declined:
     answers: LeadForm | None = None
     tracked: Mapping[str, str] = field(default_factory=dict)
     token: str | None = None  # as it was posted, where it is one of this form's
+    others: Mapping[str, Any] = field(default_factory=dict)  # undeclared answers, for the form that is shown again
 
 
 def submit(public_id: str, post: Post) -> Captured | Declined:
@@ -98,6 +99,8 @@ def submit(public_id: str, post: Post) -> Captured | Declined:
     for _ in range(MAX_ATTEMPTS):
         judgement = judge(form, post)
         if post.files:
+            if outcome := _known_by_key(judgement, post):
+                return outcome  # so that its files are not stored again
             stored.keep(form.interface, [upload for sent in post.files.values() for upload in sent])
         try:
             outcome = _capture(judgement, post) if isinstance(judgement, capture.Submission) else None
@@ -124,10 +127,14 @@ def judge(form: PublishedForm, post: Post) -> capture.Submission | Declined:
     if interface.closed_at:
         return Declined(form, DeclineReason.CLOSED)
     values, repeated, others = post.values, post.repeated, NOTHING
-    unasked = file_answers.undeclared_answers(post.files, interface.fields) if post.files else NOTHING
-    if unasked or not form.names.issuperset(values):
-        values, repeated, others = undeclared.sort(values, repeated, form.names, form.other_names, unasked)
-    files = _posted_files(form, post, token) if post.files is not None else NO_FILES
+    unread = NOTHING if visitor.TRACKED_NAMES.isdisjoint(values) else visitor.unread(values)
+    files = _posted_files(form, post, token)
+    unasked = NOTHING if files is NO_FILES else file_answers.undeclared_answers(files, interface.fields)
+    if unasked or unread or not form.names.issuperset(values):
+        more, known = {**unread, **unasked}, form.names
+        if files is not NO_FILES:
+            known |= files.references(interface.fields)
+        values, repeated, others = undeclared.sort(values, repeated, known, form.other_names, more)
     asked: dict[str, Any] = {"repeated": repeated, "hidden": post.query, "files": files, "rules": form.rules}
     answers = LeadForm(interface.fields, values, **asked)
     tracked = visitor.tracked(values, post.query, post.page, post.referrer)
@@ -135,7 +142,7 @@ def judge(form: PublishedForm, post: Post) -> capture.Submission | Declined:
         answers.fault = form.rules.words["nothing"]
     if answers.fault or answers.errors:
         page_token = str(sent_token) if token else None
-        return Declined(form, DeclineReason.INVALID, answers, tracked, _referring(form, answers, page_token))
+        return Declined(form, DeclineReason.INVALID, answers, tracked, _referring(form, answers, page_token), others)
     return capture.Submission(form, _lead(interface, post, answers, others, tracked, token))
 
 
@@ -176,12 +183,22 @@ def _capture(judged: capture.Submission, post: Post) -> Captured | Declined | No
         return _sent_before(judged, post)
     if judged.lead.marks:
         _log_cuts(judged, post)
-    return _captured(judged, lead_id, post)
+    return _captured(judged.form, lead_id, judged.lead.spam, post)
 
 
-def _captured(judged: capture.Submission, lead_id: str, post: Post) -> Captured:
-    unasked = file_answers.undeclared(post.files, judged.form.interface.fields) if post.files else ()
-    return Captured(judged.form, lead_id, judged.lead.spam, unasked)
+def _captured(form: PublishedForm, lead_id: str, spam: str | None, post: Post) -> Captured:
+    unasked: Sequence[Mapping[str, Any]] = ()
+    if post.files is not None:
+        token = visitor.read_token(form.interface.public_id, post.values.get(visitor.TOKEN))
+        unasked = file_answers.undeclared(_posted_files(form, post, token), form.interface.fields)
+    return Captured(form, lead_id, spam, unasked)
+
+
+def _known_by_key(judgement: capture.Submission | Declined, post: Post) -> Captured | Declined | None:
+    """The answer to a post whose Idempotency-Key has a lead already; None for any other post."""
+    if isinstance(judgement, Declined):
+        return _captured_before(judgement, post)
+    return _sent_before(judgement, post) if post.key else None
 
 
 def _sent_before(judged: capture.Submission, post: Post) -> Captured | Declined | None:
@@ -190,10 +207,10 @@ def _sent_before(judged: capture.Submission, post: Post) -> Captured | Declined 
     if lead.nonce is None:
         return None
     try:
-        lead_id = idempotency.lead_of(lead.nonce, lead.content_digest)
+        found = idempotency.lead_of(lead.nonce, lead.content_digest)
     except idempotency.KeyReused:
         return Declined(form, DeclineReason.KEY_REUSED)
-    return _captured(judged, lead_id, post) if lead_id else None
+    return _captured(form, *found, post) if found else None
 
 
 def _captured_before(declined: Declined, post: Post) -> Captured | None:
@@ -202,14 +219,16 @@ def _captured_before(declined: Declined, post: Post) -> Captured | None:
     if not post.key or declined.reason == DeclineReason.OTHER_SITE:
         return None
     with suppress(idempotency.KeyReused):
-        if lead_id := idempotency.lead_of(*_keyed(declined.form.interface, post, post.key)):
-            return Captured(declined.form, lead_id, None)
+        if found := idempotency.lead_of(*_keyed(declined.form.interface, post, post.key)):
+            return _captured(declined.form, *found, post)
     return None
 
 
 def _keyed(interface: Interface, post: Post, key: str) -> idempotency.Keyed:
     files = [[name, upload.identity] for name, uploads in (post.files or {}).items() for upload in uploads]
-    return idempotency.keyed(interface.id, key, post.values, post.repeated, files)
+    hidden = [field.key for field in interface.fields if field.type == FieldType.HIDDEN]
+    from_query = {name: post.query[name] for name in hidden if name in post.query and name not in post.values}
+    return idempotency.keyed(interface.id, key, {**post.values, **from_query}, post.repeated, files)
 
 
 def _says_nothing(answers: LeadForm, token: visitor.Token | None) -> bool:
@@ -238,8 +257,10 @@ def _log_cuts(stored_now: capture.Submission, post: Post) -> None:
 
 
 def _posted_files(form: PublishedForm, post: Post, token: visitor.Token | None) -> PostedFiles:
+    if post.files is None:
+        return NO_FILES
     nonce = token.nonce if token else None
-    return PostedFiles.of(post.files or {}, post.repeated, form.interface.public_id, nonce, post.lost)
+    return PostedFiles.of(post.files, post.repeated, form.interface.public_id, nonce, post.lost)
 
 
 def _files(answers: LeadForm) -> list[Upload]:

@@ -3,18 +3,20 @@
 Nothing here runs for a post that sends only what its form asks for. An answer is kept as it was sent: text, a number,
 true or false, JSON's lists and objects. A name that came several times, or that ends in [], has a list.
 
-A file for a field that does not exist is the answer `file_entry(name, size)`: the file itself is not kept.
+A file for a field that does not exist is the answer `file_entry(name, size)` (file_answers.py): it is not kept.
+
+A form that is shown again has no controls for these answers. It carries them in one hidden control, CARRIED.
 """
 
 import json
 import math
-from collections.abc import Iterable, Mapping, Sequence
+import re
+from collections.abc import Iterable, Mapping, Sequence, Set
 from typing import Any, NamedTuple
 
 from webapp.models import FieldType, Interface
-from webapp.services.intake import visitor
+from webapp.services.intake import packed_source, visitor
 from webapp.services.intake.answers import clean
-from webapp.services.intake.file_answers import REFERENCE
 from webapp.services.intake.rules import JsonNumber
 from webapp.webhooks.payload import TRACKED
 
@@ -26,6 +28,7 @@ LEAST_CUT = 100  # bytes: a text is not cut to less, but left out
 # Two entries beside the answers, only where they say something: how many answers were left out, and which were cut.
 LEFT_OUT, CUT = "_left_out", "_cut"
 NOTES = frozenset({LEFT_OUT, CUT})
+CARRIED = "_undeclared"  # the control. It is no answer itself, but unlike OURS it is part of what was sent
 
 # What the form and browsers send beside the answers.
 OURS = frozenset({*TRACKED, visitor.TOKEN, visitor.TRAP, visitor.SOURCE, "_charset_", "csrf_token"})
@@ -70,52 +73,72 @@ def sort(
     repeated: Mapping[str, Sequence[str]],
     known: frozenset[str],
     others: Mapping[str, str],
-    files: Mapping[str, Any] | None = None,
+    more: Mapping[str, Any] | None = None,
 ) -> Sorted:
     """Finds the undeclared answers of a post, in the order they came, and gives renamed ones to their fields.
 
     If a field's key and its other name are both sent, the key counts, and the other is an undeclared answer.
-    `files` are those that no field asks for, by name, each as `file_entry` or a list of these.
+    `more` are other undeclared answers: files that no field asks for, each as `file_entry` or a list of these, and what
+    `visitor.unread` found. What is CARRIED comes first, without the names that are sent anew.
     """
-    values, repeated = dict(values), dict(repeated)
+    values, repeated, more = dict(values), dict(repeated), dict(more or {})
+    carried = _carried(values.pop(CARRIED, None))
     for name, key in others.items():
-        if name in values and name not in known and key not in values:
+        if name in values and (name not in known or name in more) and key not in values:
             values[key] = values.pop(name)
+            more.pop(name, None)
             if name in repeated:
                 repeated[key] = repeated.pop(name)
-    unknown = [name for name in values if name not in known and not name.startswith(REFERENCE)]
+    unknown = [name for name in values if name not in known]
     sent = [(name, _sent(name, values, repeated)) for name in unknown]
-    return Sorted(values, repeated, collect([*sent, *(files or {}).items()]))
+    sent += more.items()
+    anew = {_name(name) for name, _ in sent}
+    was_cut, left_out = _read_notes(carried.pop(CUT, None), carried.pop(LEFT_OUT, None))
+    before = [(name, value) for name, value in carried.items() if _name(name) not in anew]
+    return Sorted(values, repeated, collect([*before, *sent], was_cut - anew, left_out))
 
 
-def file_entry(name: str, size: int) -> dict[str, Any]:
-    """The answer for a file that is not kept; `size` in bytes."""
-    return {"file": clean(name)[:MAX_NAME], "size": size}
-
-
-def collect(sent: Iterable[tuple[str, Any]]) -> dict[str, Any]:
+def collect(sent: Iterable[tuple[str, Any]], was_cut: Set[str] = frozenset(), left_out: int = 0) -> dict[str, Any]:
     """The answers to keep of these names and values, cleaned; {} if there are none. Empty ones say nothing.
 
     Takes text, JsonNumber and JSON's types. It refuses nothing: what is over the limits is cut or left out, and the
-    entries LEFT_OUT (a number) and CUT (names) say so.
+    entries LEFT_OUT (a number) and CUT (names) say so. `was_cut` and `left_out` are these entries of an earlier time.
     """
     found: dict[str, Any] = {}
-    room, left_out, cut = MAX_BYTES, 0, []
     for sent_name, sent_value in sent:
-        name, value = _name(sent_name), _value(sent_value) if _is_small(sent_value) else None
-        if value in ("", [], {}) or sent_value is None:
+        name, is_small = _name(sent_name), _is_small(sent_value)
+        value = _value(sent_value) if is_small else None
+        if is_small and _is_empty(value):
             continue
-        if name in found:
-            value = [*_listed(found[name]), *_listed(value)]
-        kept = _cut(name, value, room) if len(found) < MOST or name in found else None
-        if kept is None:
+        if not is_small or (len(found) == MOST and name not in found):
             left_out += 1
-            continue
-        if kept != value:
-            cut.append(name)
-        room -= _size(name, kept) - (_size(name, found[name]) if name in found else 0)
-        found[name] = kept
-    return {**found, **({CUT: cut} if cut else {}), **({LEFT_OUT: left_out} if left_out else {})}
+        elif name in found:
+            found[name] = _listed(found[name])
+            found[name] += _listed(value)
+        else:
+            found[name] = value
+    kept = _fitting(found)
+    cut = [name for name in kept if kept[name] != found[name] or name in was_cut]
+    left_out += len(found) - len(kept)
+    return {**kept, **({CUT: cut} if cut else {}), **({LEFT_OUT: left_out} if left_out else {})}
+
+
+def _fitting(found: Mapping[str, Any]) -> dict[str, Any]:
+    """What there is room for, in the same order. Small answers come first, so that a large one pushes out none."""
+    sizes = {name: _size(name, value) for name, value in found.items()}
+    kept, room = {}, MAX_BYTES
+    for name in sorted(found, key=sizes.__getitem__):
+        value = _cut(name, found[name], room)
+        if value is not None:
+            kept[name] = value
+            room -= _size(name, value)
+    return {name: kept[name] for name in found if name in kept}
+
+
+def _read_notes(cut: Any, left_out: Any) -> tuple[set[str], int]:
+    """The names of CUT and the number of LEFT_OUT. A browser brought them: they may be anything."""
+    names = {name for name in cut if isinstance(name, str)} if isinstance(cut, list) else set()
+    return names, int(left_out) if re.fullmatch("[0-9]{1,4}", str(left_out)) else 0
 
 
 def answers(stored: Mapping[str, Any] | None) -> dict[str, Any]:
@@ -128,12 +151,25 @@ def _sent(name: str, values: Mapping[str, Any], repeated: Mapping[str, Sequence[
     return several if len(several) > 1 or (several and name.endswith("[]")) else values[name]
 
 
+def _carried(packed: Any) -> dict[str, Any]:
+    """What a form that was shown again brings back; it may be anything that a browser can send."""
+    found = packed_source.unpacked(packed, parse_int=JsonNumber, parse_float=JsonNumber, parse_constant=JsonNumber)
+    return {name: value for name, value in found.items() if name != CARRIED}
+
+
 def _name(sent: str) -> str:
     """A name on one line. `__proto__` would change the objects of a receiver that copies them carelessly."""
     name = clean(sent)[:MAX_NAME] or "unnamed"
     if name in NOTES:
         return name.lstrip("_")
     return "proto" if name == "__proto__" else name
+
+
+def _is_empty(value: Any) -> bool:
+    """Whether there is no answer in the value, however deep."""
+    if isinstance(value, list | dict):
+        return all(_is_empty(each) for each in (value.values() if isinstance(value, dict) else value))
+    return value is None or value == ""
 
 
 def _is_small(value: Any) -> bool:
@@ -171,8 +207,6 @@ def _number(written: str) -> int | float | str:
 
 def _cut(name: str, value: Any, room: int) -> Any:
     """The value, or as much of a text as there is room for; None for what is left out."""
-    if value is None:
-        return None
     if _size(name, value) <= room:
         return value
     if not isinstance(value, str) or room < LEAST_CUT + _size(name, ""):

@@ -32,6 +32,7 @@ SOURCE = "_source"  # all that is tracked, as one value: see packed_source.py
 HONEYPOT, TOO_FAST, BLOCKED = "honeypot", "too fast", "blocklist"
 # The first touch within the visitor's tab, where the site has it kept; "first_at" is the time.
 FIRST = frozenset(f"first_{name}" for name in (*TRACKED, "at"))
+TRACKED_NAMES = frozenset(TRACKED)
 SPAM_REASONS = {
     HONEYPOT: "A control that visitors do not see was filled in.",
     TOO_FAST: "It was sent faster than a person types.",
@@ -67,6 +68,17 @@ def tracked(
     known |= {name: _first(_whole, name, ways) for name in TRACKED[len(PLACES) :]}
     known = {name: known[name] for name in TRACKED if known[name]}
     return known | first_touch(packed) if packed else known
+
+
+def unread(sent: Mapping[str, object]) -> dict[str, object]:
+    """What was sent under the names of TRACKED and that `tracked` can make nothing of, such as "a friend told me"."""
+    named = {name: value for name in TRACKED if (value := sent.get(name))}
+    return {name: value for name, value in named.items() if not _read(name, value)}
+
+
+def _read(name: str, value: object) -> str:
+    reader = _READERS.get(name, _whole)
+    return _fitting(reader(value)) if reader is _address else reader(value)
 
 
 def first_touch(packed: Mapping[str, object]) -> dict[str, str]:

@@ -136,5 +136,6 @@ def _shown_object(value: dict[str, Any]) -> str:
     if value.keys() == {"name", "size", "type", "url"}:  # a file
         return str(value["name"])
     if value.keys() == {"file", "size"} and isinstance(value["size"], int):
-        return f"{value['file']} ({value['size']:,} bytes, the file was not kept)"
+        size = "1 byte" if value["size"] == 1 else f"{value['size']:,} bytes"
+        return f"{value['file']} ({size}, the file was not kept)"
     return json.dumps(value, ensure_ascii=False)

@@ -26,7 +26,9 @@ MAX_FIELDS = 60
 MAX_OPTIONS = 250
 TEXTS = (FieldType.TEXT, FieldType.LONG_TEXT)
 LONGEST = {FieldType.TEXT: 500, FieldType.LONG_TEXT: 20_000}  # characters
-RESERVED = frozenset({*TRACKED, "csrf_token"})  # the form sends these beside the answers
+# What the form sends beside the answers, and what the CSV has columns for. "first_": see FIRST in visitor.py.
+_FIRST = (f"first_{name}" for name in (*TRACKED, "at", "click_ids"))
+RESERVED = frozenset({*TRACKED, *_FIRST, "ip", "user_agent", "csrf_token"})
 AUTOCOMPLETE = {  # WHATWG's tokens, and what people call each
     "name": "Full name",
     "given-name": "First name",

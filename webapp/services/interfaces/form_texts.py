@@ -26,6 +26,9 @@ SHOWN = (
     FormText("required", "Mark of a required question", "", may_be_empty=True),
     FormText("choose", "First line of a select", "Choose…"),
     FormText("file_limits", "Under a file control", "{types}; up to {size}", may_be_empty=True),
+    FormText(
+        "files_limits", "Under a control for several files", "{types}; up to {limit} files of {size}", may_be_empty=True
+    ),
     FormText("file_kept", "A file that was added before", "Keep {file} ({size})"),
     FormText("fine_print", "Under the button", "Your answers go to {account}.", may_be_empty=True),
     FormText("thank_you_title", "Title of the thank-you", "Your answers were sent"),
@@ -52,7 +55,7 @@ FAULTS = (
     FormText(
         "phone",
         "No phone number",
-        "This is not a phone number. Write digits only, with country code: +44 20 7946 0958.",
+        "This is not a phone number. Write it with its country code, such as +44 20 7946 0958.",
     ),
     FormText("number", "No number", "This is not a number. Write digits only, such as 1250 or 12.5."),
     FormText(

@@ -47,6 +47,9 @@ _CHOSEN = frozenset(FieldType) - {
     FieldType.HIDDEN,
 }
 MAX_TYPED = 200  # characters of a free-text answer in a mail to the visitor
+MAX_HIDDEN = 500  # characters of a hidden value in a notification: as of an undeclared answer
+# Text is here for fields made of undeclared answers, which take long ones; any other Text is shorter.
+_SHORTENED = frozenset({FieldType.HIDDEN, FieldType.TEXT})
 
 
 class Words(NamedTuple):
@@ -152,9 +155,10 @@ def _write_notification(
 
 def _of_notification(lead: Lead, interface: Interface, words: Words) -> dict[str, Any]:
     context: dict[str, Any] = {"lead": lead, "interface": interface, "fields": interface.fields, "reply": _reply(lead)}
+    context["answers"] = answers = _shortened(lead, interface)
     if not (words.notification_subject or words.notification_body):
         return context
-    values = _values(_answers(lead, interface), interface, _of_lead(lead))
+    values = _values(answers, interface, _of_lead(lead))
     subject, body = words.notification_subject, words.notification_body
     return {
         **context,
@@ -199,6 +203,15 @@ def _of_autoresponse(lead: Lead, interface: Interface, words: Words) -> dict[str
 
 def _answers(lead: Lead, interface: Interface) -> dict[str, str]:
     return {field.key: shown(lead.fields.get(field.key)) for field in interface.fields if field.type in SENT}
+
+
+def _shortened(lead: Lead, interface: Interface) -> dict[str, str]:
+    """The answers for a notification. A program writes hidden values, at any length: the lead has the rest of it."""
+    answers = _answers(lead, interface)
+    for field in interface.fields:
+        if field.type in _SHORTENED and len(answers[field.key]) > MAX_HIDDEN:
+            answers[field.key] = f"{answers[field.key][:MAX_HIDDEN]}… (all of it: {_of_lead(lead)['lead.link']})"
+    return answers
 
 
 def _values(answers: Mapping[str, str], interface: Interface, more: Mapping[str, str] | None = None) -> dict[str, str]:

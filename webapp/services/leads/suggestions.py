@@ -1,12 +1,13 @@
 """Fields that the answers of an interface's leads suggest: names that are sent, and that no field asks for.
 
-One click adds the field and moves the answers of those leads into it. An answer that the new field would not accept
-stays undeclared. What a receiver was sent already, or waits to be sent, stays as it is.
+One click adds the field and moves the answers of those leads into it. The new field refuses nothing that posts go on
+sending under that name. An answer that a field of another kind does not accept stays undeclared. What a receiver was
+sent already, or waits to be sent, stays as it is.
 """
 
 import re
 from collections import defaultdict
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
 from sqlalchemy import select
@@ -14,9 +15,9 @@ from sqlalchemy import select
 from webapp.extensions import db
 from webapp.models import Field, FieldType, Interface, Lead
 from webapp.services.errors import Refused
-from webapp.services.intake import undeclared
-from webapp.services.intake.answers import LeadForm, clean, rules_of, validate_answer
-from webapp.services.intake.rules import CUT, InvalidAnswer, JsonNumber, Rules
+from webapp.services.intake import capture, undeclared
+from webapp.services.intake.answers import LeadForm, clean, rules_of
+from webapp.services.intake.rules import CUT, JsonNumber, Rules
 from webapp.services.interfaces import fields, interfaces
 from webapp.services.interfaces.field_types import PRESETS
 
@@ -24,7 +25,7 @@ from webapp.services.interfaces.field_types import PRESETS
 UNFIT = frozenset({FieldType.CONSENT, FieldType.HEADING, FieldType.FILE})
 LOOKED_AT = 1000  # leads with undeclared answers, the newest
 SHOWN = 8  # suggestions, the most frequent
-MAX_OPTIONS, MAX_OPTION = 50, 200  # of a list that becomes checkboxes: options, and characters of one
+SHORT = 200  # characters, the most that fit a Text field's one line
 
 _KEY = re.compile(r"[a-z][a-z0-9_]{0,63}")
 _PARTS = re.compile(r"[^\W_]+")
@@ -34,8 +35,8 @@ _CAMEL = re.compile(r"(?<=[a-z0-9])(?=[A-Z])")
 class Suggestion(NamedTuple):
     """A name that leads sent: how many of those looked at, and the field for it.
 
-    `field` is a new one with `label`, `key` and `options`; or, if it has an id, one of the interface's, on the form or
-    removed. `fits` is False where no field can take the answers: objects, and lists of too many different texts.
+    `field` is a new one with `label` and `key`; or, if it has an id, one of the interface's, on the form or removed.
+    `fits` is False where no field can take the answers: objects.
     """
 
     name: str
@@ -66,9 +67,9 @@ def accept(interface: Interface, name: str) -> tuple[Field, list[int]]:
         raise Refused("No lead has such an answer any more. Perhaps the field was just added.")
     field = chosen.field
     if chosen.is_new:
-        given = {"label": field.label, "key": field.key, "options": "\n".join(field.options or [])}
-        field = fields.add(interface, field.type, {**given, "half": True, "autocomplete": field.autocomplete})
-        field.sent_as = name if name != field.key else None
+        given = {"label": field.label, "key": field.key, "half": True, "autocomplete": field.autocomplete}
+        field = fields.add(interface, field.type, given)
+        field.sent_as = name
     elif field.removed_at:
         fields.bring_back(interface, field)
     db.session.flush()
@@ -84,6 +85,7 @@ def fill(interface: Interface, field: Field, name: str, ids: Sequence[int]) -> i
     rules, moved = rules_of(interface), 0
     for lead in db.session.scalars(wanted.order_by(Lead.id).with_for_update()):
         if _move(lead, field, name, rules):
+            _recognise(lead, interface)
             moved += 1
             field.created_at = min(field.created_at, lead.received_at)
     db.session.flush()
@@ -114,10 +116,10 @@ def _suggestion(interface: Interface, name: str, values: Mapping[int, Any]) -> S
     both = (*interface.fields, *interface.removed_fields)
     if mine := next((field for field in both if name in (field.key, field.sent_as)), None):
         return Suggestion(name, len(values), mine, fits=mine.type not in UNFIT)
-    kind, options = _kind(list(values.values()), rules_of(interface))
+    kind = _kind(values.values())
     taken = {field.key for field in both} | fields.RESERVED
     key = next(key for key in _keys(name) if key not in taken)
-    field = Field(type=kind or FieldType.TEXT, key=key, label=_label(name), options=options)
+    field = Field(type=kind or FieldType.TEXT, key=key, label=_label(name))
     field.autocomplete = _autocomplete(key) if kind == FieldType.TEXT else ""
     return Suggestion(name, len(values), field, fits=kind is not None)
 
@@ -142,44 +144,17 @@ def _autocomplete(key: str) -> str:
     return next((str(each["autocomplete"]) for each in begins if each["key"] == key), "")
 
 
-def _kind(values: Sequence[Any], rules: Rules) -> tuple[FieldType | None, list[str]]:
-    """The type that takes all of these answers, with its options; None if there is no such type."""
-    if any(isinstance(value, list) for value in values):
-        listed = [one for value in values for one in (value if isinstance(value, list) else [value])]
-        options = list(dict.fromkeys(" ".join(one.split()) for one in listed if isinstance(one, str)))
-        fits = (
-            all(isinstance(one, str) and 0 < len(one) <= MAX_OPTION for one in listed) and len(options) <= MAX_OPTIONS
-        )
-        return (FieldType.CHECKBOXES if fits else None), sorted(options) if fits else []
+def _kind(values: Collection[Any]) -> FieldType | None:
+    """Text or Long text; None if one of the answers is an object.
+
+    Every other type would refuse visitors who were accepted before: an address that is no URL, an option that no lead
+    had yet. And such a field takes everything that comes, see `answers`.
+    """
     if any(isinstance(value, dict) for value in values):
-        return None, []
-    if all(isinstance(value, int | float) and not isinstance(value, bool) for value in values):
-        return FieldType.NUMBER, []
-    texts = [str(value) for value in values]
-    kind = next(
-        (kind for kind, shape in _SHAPES.items() if all(_reads(kind, shape, each, rules) for each in texts)), None
-    )
-    if kind:
-        return kind, []
-    return (FieldType.LONG_TEXT if any("\n" in each or len(each) > 200 for each in texts) else FieldType.TEXT), []
-
-
-# Types that a text may be of, and what it must look like beside being accepted: 12345 is no phone number to be sure of.
-_SHAPES = {
-    FieldType.EMAIL: re.compile(r"\S+@\S+"),
-    FieldType.URL: re.compile(r"https?://\S+"),
-    FieldType.DATE: re.compile(r"\d{4}-\d\d-\d\d"),
-    FieldType.PHONE: re.compile(r"[+(0]\D*\d.{5,}"),
-}
-
-
-def _reads(kind: FieldType, shape: re.Pattern[str], value: str, rules: Rules) -> bool:
-    try:
-        return (
-            bool(shape.fullmatch(value)) and not validate_answer(Field(type=kind, label="", key=""), value, rules).mark
-        )
-    except InvalidAnswer:
-        return False
+        return None
+    parts = (part for value in values for part in (value if isinstance(value, list) else (value,)))
+    is_long = any(isinstance(part, str) and ("\n" in part or len(part) > SHORT) for part in parts)
+    return FieldType.LONG_TEXT if is_long else FieldType.TEXT
 
 
 def _move(lead: Lead, field: Field, name: str, rules: Rules) -> bool:
@@ -199,7 +174,13 @@ def _move(lead: Lead, field: Field, name: str, rules: Rules) -> bool:
         kept[undeclared.CUT] = [other for other in kept[undeclared.CUT] if other != name]
         lead.marks = {**(lead.marks or {}), field.key: CUT}
     lead.undeclared = {key: one for key, one in kept.items() if one != []} or None
-    if field.type == FieldType.EMAIL and not lead.email:
-        lead.email = str(form.values[field.key])[:320]
-        lead.visitor = lead.email.lower() or lead.visitor
     return True
+
+
+def _recognise(lead: Lead, interface: Interface) -> None:
+    """What a new lead with these answers would be found by, where this one has nothing yet."""
+    name, email, visitor = capture.who(interface.fields, lead.fields)
+    lead.name = lead.name or name
+    if email and not lead.email:
+        lead.email, lead.visitor = email, visitor
+    lead.visitor = lead.visitor or visitor
