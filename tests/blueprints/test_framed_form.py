@@ -255,7 +255,7 @@ def test_the_embed_tab_says_where_the_form_was_refused(
     for origin in ("https://plain.example", "null"):
         client.post(form, data=ADA, headers={**HTML, "Origin": origin})
     page = signed_in.get(tab).text
-    assert re.findall(r'<code class="break">([^<]+)</code> <time', page) == [
+    assert re.findall(r'<li><span class="mono break">([^<]+)</span>', page) == [
         "https://plain.example",
         "https://new.shop.example",
     ]

@@ -149,11 +149,11 @@ def test_without_a_first_touch_there_is_none() -> None:
 )
 def test_what_cannot_be_used_is_found(name: str, value: object) -> None:
     sent = {"name": "Ada", "utm_medium": "mail", "msclkid": "", name: value}
-    assert visitor.unread(sent) == {name: value}
+    assert visitor.unread(sent, visitor.tracked(sent, {}, None, None)) == {name: value}
     assert name not in visitor.tracked(sent, {}, None, None)
 
 
 def test_what_is_used_also_shortened_is_not_found() -> None:
     sent = {"page_url": f"https://a.example/?q={'x' * 3000}", "page_title": "t" * 400, "referrer": "http://b.example"}
     sent |= {"utm_source": "u" * 4000, "gclid": "g", "utm_term": ""}
-    assert visitor.unread(sent) == {}
+    assert visitor.unread(sent, visitor.tracked(sent, {}, None, None)) == {}

@@ -17,7 +17,8 @@ from werkzeug.exceptions import ServiceUnavailable
 from webapp.config import Config
 from webapp.per_app import per_app
 
-CHUNK = 5 * 1024 * 1024  # bytes of a part; two are in memory for each file that is being stored
+# Bytes of a part; about three are in memory for each file that is being stored. S3 takes no smaller ones.
+PART, PART_IN_BUCKET = 1024 * 1024, 5 * 1024 * 1024
 PIECE = 256 * 1024  # bytes of a piece of a download
 PATIENCE = timedelta(seconds=15)  # for a bucket that does not answer
 
@@ -48,7 +49,8 @@ class FileStore:
 
         stream.seek(0)
         try:
-            obstore.put(self._store(), key, stream, chunk_size=CHUNK, max_concurrency=2)
+            part = PART if self._folder else PART_IN_BUCKET
+            obstore.put(self._store(), key, stream, chunk_size=part, max_concurrency=1)
             if self._folder:
                 _sync(self._folder / key)
         except (BaseError, OSError) as error:

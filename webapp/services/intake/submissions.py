@@ -127,7 +127,8 @@ def judge(form: PublishedForm, post: Post) -> capture.Submission | Declined:
     if interface.closed_at:
         return Declined(form, DeclineReason.CLOSED)
     values, repeated, others = post.values, post.repeated, NOTHING
-    unread = NOTHING if visitor.TRACKED_NAMES.isdisjoint(values) else visitor.unread(values)
+    tracked = visitor.tracked(values, post.query, post.page, post.referrer)
+    unread = NOTHING if visitor.TRACKED_NAMES.isdisjoint(values) else visitor.unread(values, tracked)
     files = _posted_files(form, post, token)
     unasked = NOTHING if files is NO_FILES else file_answers.undeclared_answers(files, interface.fields)
     if unasked or unread or not form.names.issuperset(values):
@@ -137,7 +138,6 @@ def judge(form: PublishedForm, post: Post) -> capture.Submission | Declined:
         values, repeated, others = undeclared.sort(values, repeated, known, form.other_names, more)
     asked: dict[str, Any] = {"repeated": repeated, "hidden": post.query, "files": files, "rules": form.rules}
     answers = LeadForm(interface.fields, values, **asked)
-    tracked = visitor.tracked(values, post.query, post.page, post.referrer)
     if not answers.errors and not others and _says_nothing(answers, token):
         answers.fault = form.rules.words["nothing"]
     if answers.fault or answers.errors:

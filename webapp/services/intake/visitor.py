@@ -70,9 +70,12 @@ def tracked(
     return known | first_touch(packed) if packed else known
 
 
-def unread(sent: Mapping[str, object]) -> dict[str, object]:
-    """What was sent under the names of TRACKED and that `tracked` can make nothing of, such as "a friend told me"."""
-    named = {name: value for name in TRACKED if (value := sent.get(name))}
+def unread(sent: Mapping[str, object], known: Mapping[str, str]) -> dict[str, object]:
+    """What was sent under the names of TRACKED and that `tracked` can make nothing of, such as "a friend told me".
+
+    `known` is what `tracked` returned: a value that it took over as it was sent is not read a second time.
+    """
+    named = {name: value for name in TRACKED if (value := sent.get(name)) and known.get(name) != value}
     return {name: value for name, value in named.items() if not _read(name, value)}
 
 
