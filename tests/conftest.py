@@ -59,7 +59,9 @@ def made_once(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     directory = tmp_path_factory.getbasetemp().parent / "templates"
     directory.mkdir(exist_ok=True)
     with pytest.MonkeyPatch.context() as patch:
+        once.collect_less_often()
         once.hash_quickly(patch)
+        once.flush_nothing(patch)
         once.compile_rules_once(patch)
         yield directory
 

@@ -8,6 +8,8 @@ import pytest
 from flask import Flask
 from sqlalchemy import Engine, create_engine, select, text, update
 
+from tests.conftest import AppMaker
+from tests.support import once
 from tests.support.waiting import wait_until
 from webapp.db import transactions
 from webapp.extensions import db
@@ -114,3 +116,12 @@ def test_disconnect_closes_all_connections(app: Flask) -> None:
         living = text("SELECT count(*) FROM pg_stat_activity WHERE pid = ANY(:pids)")
         wait_until(lambda: connection.execute(living, {"pids": pids}).scalar_one() == 0, "both to end")
     others.dispose()
+
+
+@pytest.mark.parametrize(("worker", "level"), [(False, 2), (True, 1)])  # 2 is FULL, 1 is NORMAL
+def test_an_accepted_lead_survives_a_power_cut(make_app: AppMaker, tmp_path: Path, worker: bool, level: int) -> None:
+    app, engine = make_app(worker=worker), create_engine(f"sqlite:///{tmp_path}/other.sqlite3")
+    once.BIND_SQLITE(engine, synchronous=app.config["SQLITE_SYNCHRONOUS"])
+    with engine.connect() as connection:
+        assert connection.scalar(text("PRAGMA synchronous")) == level
+    engine.dispose()
