@@ -50,7 +50,7 @@ def test_ci_runs_make_test() -> None:
     assert subprocess.run(["bash", "-n", str(script)], check=False).returncode == 0
 
 
-@pytest.mark.parametrize("name", ["install.sh", "test.sh"])
+@pytest.mark.parametrize("name", ["install.sh", "test.sh", "quick.sh", "soak.sh"])
 def test_scripts_are_well_formed(name: str) -> None:
     assert subprocess.run(["sh", "-n", str(ROOT / "scripts" / name)], check=False).returncode == 0
 
