@@ -3,7 +3,7 @@
 # cannot, it says which tests are left out and what to install; with CI=true that is a failure.
 set -eu
 cd "$(dirname "$0")/.."
-PATH="$PATH:/usr/sbin:/sbin"
+PATH="$PATH:${SBIN-/usr/sbin:/sbin}" # where Debian puts servers
 
 program() {
   case $1 in

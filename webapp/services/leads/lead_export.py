@@ -52,7 +52,9 @@ _FORMULA = re.compile(
 # begins with a sign (not a plain phone number's), a space, a quote or what cannot be seen; a separator
 # before such a one. This must find more than _FORMULA does, never less.
 _ODD = rf"\t\r\n\"'{_UNSEEN}{_CALLS}{_COUNTS}"
-_SUSPECT = re.compile(rf"\x1f(?=[{_ODD}])(?!\+[1-9][0-9]{{6,14}}(?:\x1f|\Z))|[;\t\r\n](?=[{_ODD}])(?! [^{_ODD}])")
+_SUSPECT = re.compile(  # one set at the beginning takes half the time of two alternatives
+    rf"[\x1f;\t\r\n](?=[{_ODD}])(?:(?<=\x1f)(?!\+[1-9][0-9]{{6,14}}(?:\x1f|\Z))|(?<!\x1f)(?! [^{_ODD}]))"
+)
 _E164 = re.compile(r"\+[1-9][0-9]{6,14}(?:;ext=[0-9]{1,15})?")
 
 
