@@ -22,8 +22,10 @@ from tests.support.accounts import everything_of
 from tests.support.people import as_user, join
 from webapp.db.transactions import transaction
 from webapp.extensions import db
-from webapp.models import Role, User
+from webapp.models import Lead, Role, User
+from webapp.services.leads import leads
 from webapp.services.people import users
+from webapp.web import roles
 from webapp.web.security import public
 
 METHODS = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS")
@@ -113,8 +115,10 @@ def test_a_stranger_who_is_signed_in_reaches_nothing_of_an_account(
         stranger.is_operator = False
     account_id = stranger.account_id
     before = rows_of_others(account_id)
+    client = as_user(app, stranger)
     for rule, method, path, endpoint in calls(app, ids):
-        answer = ask(as_user(app, stranger), method, path, headers)  # anew, because one of the routes signs out
+        answer = ask(client, method, path, headers)
+        client = as_user(app, stranger) if method == "POST" else client  # some of the routes sign out
         what = f"{method} {rule}: {answer.status_code}"
         if endpoint is None:
             assert answer.status_code in (404, 405), what
@@ -176,3 +180,25 @@ def test_a_new_route_that_shows_an_account_or_has_an_unknown_part_fails_the_walk
         ids = everything_of(owner)
         with pytest.raises(AssertionError, match=r"say in PARAMETERS what these are|GET /open"):
             test_who_is_not_signed_in_reaches_nothing_of_an_account(app, ids, {})
+
+
+def test_a_loader_that_forgets_the_account_fails_the_walk(
+    app: Flask, ids: dict[str, str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def any_lead(account_id: int, public_id: str) -> Lead:
+        return db.session.scalars(select(Lead).where(Lead.public_id == public_id)).one()
+
+    monkeypatch.setattr(leads, "get", any_lead)
+    with pytest.raises(AssertionError, match="/leads/<public_id>"):
+        test_a_stranger_who_is_signed_in_reaches_nothing_of_an_account(app, ids, {})
+
+
+@pytest.mark.parametrize(
+    ("row", "role"), [("users.index", "editor"), ("interfaces.pause", "leads-only"), ("rq_dashboard", "owner")]
+)
+def test_a_role_that_may_more_than_it_should_fails_the_walk(
+    app: Flask, owner: User, ids: dict[str, str], monkeypatch: pytest.MonkeyPatch, row: str, role: str
+) -> None:
+    monkeypatch.setitem(roles.TABLE, row, roles.EVERYONE)
+    with pytest.raises(AssertionError, match=role):
+        test_a_role_gets_its_own_routes_and_changes_nothing_by_others(app, owner, ids, role)
