@@ -34,10 +34,9 @@ bench: ## benchmark it against peers and limits, 75 minutes; ARGS=--quick is sho
 	@sh scripts/install.sh requirements.txt requirements-bench.txt
 	@.venv/bin/python -m tests.bench $(ARGS)
 
-soak: ## cause faults under load for half an hour; ARGS="--seed N --database postgresql", see docs/reliability.md
+soak: ## run it behind real proxies, then cause faults for half an hour; ARGS="--seed N --database postgresql"
 	@sh scripts/install.sh requirements.txt requirements-test.txt
-	@SOAK=1 .venv/bin/pytest tests/soak
-	@.venv/bin/python -m tests.fault $(ARGS)
+	@sh scripts/soak.sh $(ARGS)
 
 receivers: ## run vendors' own software against Leadhook: a web firewall; needs apt as root, see docs/firewalls.md
 	@sh scripts/install.sh requirements.txt requirements-test.txt

@@ -50,7 +50,7 @@ def test_ci_runs_make_test() -> None:
     assert subprocess.run(["bash", "-n", str(script)], check=False).returncode == 0
 
 
-@pytest.mark.parametrize("name", ["install.sh", "test.sh"])
+@pytest.mark.parametrize("name", ["install.sh", "test.sh", "quick.sh", "soak.sh"])
 def test_scripts_are_well_formed(name: str) -> None:
     assert subprocess.run(["sh", "-n", str(ROOT / "scripts" / name)], check=False).returncode == 0
 
@@ -86,3 +86,42 @@ def test_the_environment_is_made_once_and_again_when_the_lock_changes_or_it_move
     moved = clone.with_name("moved")
     clone.rename(moved)
     assert "Installing" in install(moved).stderr
+
+
+def soak(clone: Path, *programs: str, **environ: str) -> subprocess.CompletedProcess[str]:
+    """`make soak` where only these programs exist and nobody is root; pytest and python only say that they ran."""
+    stubs = clone / "stubs"
+    stubs.mkdir()
+    (clone / ".venv" / "bin").mkdir(parents=True)
+    scripts = {stubs / name: "exit 0" for name in programs} | {stubs / "id": "echo 1000"}
+    scripts |= {clone / ".venv" / "bin" / name: f'echo "{name} $*"' for name in ("pytest", "python")}
+    for path, text in scripts.items():
+        path.write_text(f"#!/bin/sh\n{text}\n")
+        path.chmod(0o755)
+    (stubs / "dirname").symlink_to(shutil.which("dirname") or "")
+    command = [shutil.which("sh") or "sh", str(clone / "scripts" / "soak.sh"), "--seed", "7"]
+    given = {"PATH": str(stubs), "SBIN": "", **environ}
+    return subprocess.run(command, env=given, capture_output=True, text=True, check=False)
+
+
+def test_make_soak_says_what_is_missing_and_runs_the_rest(clone: Path) -> None:
+    done = soak(clone, "nginx", "haproxy", "pgbouncer")
+    assert done.returncode == 0, done.stderr
+    assert "Left out: the tests behind apache2. Install it to run them." in done.stdout
+    assert "Install promtool to run them." in done.stdout
+    assert "apt install apache2-bin caddy prometheus" in done.stdout
+    assert "nginx" not in done.stdout
+    assert done.stdout.endswith("pytest tests/soak\npython -m tests.fault --seed 7\n")
+
+
+def test_make_soak_leaves_nothing_out_in_ci(clone: Path) -> None:
+    done = soak(clone, "nginx", CI="true")
+    assert done.returncode == 1
+    assert "In CI no test may be left out." in done.stderr
+    assert "pytest" not in done.stdout
+
+
+def test_make_soak_says_nothing_where_everything_is_there(clone: Path) -> None:
+    done = soak(clone, "nginx", "apache2", "haproxy", "caddy", "pgbouncer", "promtool", CI="true")
+    assert (done.returncode, done.stderr) == (0, "")
+    assert done.stdout == "pytest tests/soak\npython -m tests.fault --seed 7\n"

@@ -7,17 +7,19 @@ import threading
 import time
 
 import pytest
+from flask.testing import FlaskClient
 from redis.exceptions import RedisError
 from rq.worker import Worker
 from sqlalchemy import func, select
 
+from tests.conftest import METRICS_TOKEN
 from tests.journeys.conftest import Workers
 from tests.support.factories import ADA, captured, delivery_of, point_at, submit
 from tests.support.receiver import Line, Receiver, answering
 from tests.support.valkey import Valkey
 from tests.support.waiting import wait_until
 from webapp.db.transactions import read_autocommit, transaction
-from webapp.delivery.rings import queues
+from webapp.delivery.rings import attempts, queues
 from webapp.extensions import db
 from webapp.models import Attempt, DeliveryState, Interface, Lane, Lead, User
 from webapp.services.interfaces import interfaces
@@ -62,6 +64,29 @@ def test_a_lead_reaches_its_receiver_automatically(interface: Interface, receive
     lead = submit(interface)
     receiver.wait_for(1)
     wait_until(lambda: delivery_of(lead).state == DeliveryState.DELIVERED, "the record")
+
+
+def test_the_attempts_of_worker_processes_are_counted(
+    interface: Interface, receiver: Receiver, workers: Workers, client: FlaskClient
+) -> None:
+    point_at(interface, receiver.url, automatic_retries=False)
+    receiver.queue(answering(200), answering(204), answering(503), answering(404))
+    supervisor = workers.start()
+    wait_for_workers()
+    leads = capture(interface, 4)
+    wait_until(lambda: states(leads) == {DeliveryState.DELIVERED, DeliveryState.FAILED}, "the records")
+    supervisor.terminate()
+    assert supervisor.wait(timeout=60) == 0
+    counts = attempts()
+    assert {name: counts.get(name) for name in ("2xx", "http_4xx", "http_5xx")} == {
+        "2xx": 2,
+        "http_4xx": 1,
+        "http_5xx": 1,
+    }
+    page = client.get("/metrics", headers={"Authorization": f"Bearer {METRICS_TOKEN}"}).text
+    assert 'leadhook_attempts_total{result="2xx"} 2.0' in page
+    assert "leadhook_attempt_duration_seconds_count 4.0" in page
+    assert 'leadhook_attempts_lately{result="2xx"} 2.0' in page
 
 
 def test_a_lead_submitted_while_valkey_is_down_is_delivered_within_10_s_of_its_return(

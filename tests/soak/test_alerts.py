@@ -1,13 +1,16 @@
-"""The alert rules, and the metrics themselves, as promtool of Prometheus reads them."""
+"""The alert rules, the dashboard's expressions, and the metrics themselves, as promtool of Prometheus reads them."""
 
+import json
 import re
 import shutil
 import subprocess
+from pathlib import Path
 
 import pytest
 from flask.testing import FlaskClient
 
 from tests.conftest import METRICS_TOKEN
+from tests.support.dashboard import expressions
 from tests.support.site import ROOT
 
 RULES = ROOT / "deploy" / "prometheus-alerts.yml"
@@ -18,6 +21,17 @@ needs_promtool = pytest.mark.skipif(not shutil.which("promtool"), reason="promto
 def test_promtool_takes_the_alert_rules() -> None:
     done = subprocess.run(["promtool", "check", "rules", str(RULES)], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
+
+
+@needs_promtool
+def test_promtool_takes_every_expression_of_the_dashboard(tmp_path: Path) -> None:
+    """As recording rules: promtool has no other check of expressions. A wrong one is found."""
+    for found, code in ((expressions(), 0), ([*expressions(), "sum(rate(leadhook_attempts_total"], 1)):
+        rules = [{"record": f"panel:{number}", "expr": text} for number, text in enumerate(found)]
+        file = tmp_path / "rules.yml"
+        file.write_text(json.dumps({"groups": [{"name": "dashboard", "rules": rules}]}))  # JSON is YAML
+        done = subprocess.run(["promtool", "check", "rules", str(file)], capture_output=True, text=True, check=False)
+        assert done.returncode == code, done.stderr
 
 
 @needs_promtool

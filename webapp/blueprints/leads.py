@@ -28,11 +28,11 @@ from webapp.models import Lead, Status
 from webapp.services.errors import Refused
 from webapp.services.intake import visitor
 from webapp.services.intake.answers import clean
-from webapp.services.leads import lead_detail, lead_export, lead_list, leads
+from webapp.services.leads import lead_detail, lead_export, lead_list, leads, sent_addresses
 from webapp.services.leads.lead_list import Filter
 from webapp.web import htmx
 from webapp.web.busy import takes_turns
-from webapp.web.security import account_id, local_path, signed_in
+from webapp.web.security import account_id, addresses, local_path, signed_in
 
 blueprint = Blueprint("leads", __name__)
 
@@ -74,7 +74,7 @@ def csv() -> Response:
         turn.enter_context(slow_reads.exports.turn())
         with transaction():
             lead_export.record(wanted)
-        lines = stream_with_context(lead_export.lines(wanted))
+        lines = stream_with_context(lead_export.lines(wanted, addresses()))
         response = Response(lines, content_type="text/csv; charset=utf-8")
         response.call_on_close(turn.pop_all().close)
     response.headers["Content-Disposition"] = f'attachment; filename="{name}"'
@@ -233,7 +233,9 @@ def _pace(lead: Lead) -> str | None:
 def _row_context(shown: Sequence[Lead]) -> dict[str, Any]:
     retries = len(current_config.retry_schedule)
     earlier = lead_list.earlier(shown)
-    return {"retryable": leads.retryable, "pace": _pace, "most_tries": retries + 1, "earlier": earlier}
+    sent_to = sent_addresses.of_leads([] if addresses().whole else [lead.id for lead in shown])
+    shared = {"retryable": leads.retryable, "pace": _pace, "most_tries": retries + 1}
+    return {**shared, "earlier": earlier, "sent_to": sent_to}
 
 
 def _lead_context(lead: Lead) -> dict[str, Any]:

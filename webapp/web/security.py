@@ -16,6 +16,8 @@ from webapp.extensions import db, login
 from webapp.models import User
 from webapp.web import roles
 from webapp.web.multipart import KeepingFormParser
+from webapp.webhooks import shown_addresses
+from webapp.webhooks.shown_addresses import AddressView
 
 V = TypeVar("V", bound=Callable[..., Any])
 
@@ -82,7 +84,7 @@ def init_app(app: Flask) -> None:
     app.before_request(_refuse_cross_site)
     app.before_request(_require_sign_in)
     app.before_request(_require_role)
-    app.jinja_env.globals["may"] = _may
+    app.jinja_env.globals.update(may=_may, addresses=addresses)
     app.after_request(_headers)
 
 
@@ -168,6 +170,11 @@ def _require_role() -> None:
 def _may(endpoint: str) -> bool:
     """For templates: whether a user is signed in and may call the endpoint."""
     return current_user.is_authenticated and roles.may(signed_in(), endpoint)
+
+
+def addresses() -> AddressView:
+    """How the user of this request sees addresses of webhooks: whole if they may open the Lead Generation tab."""
+    return shown_addresses.WHOLE if _may("interfaces.lead_generation") else shown_addresses.CUT
 
 
 def _headers(response: Response) -> Response:

@@ -57,15 +57,30 @@ def test_the_first_failure_is_reported_at_once_to_the_owner_and_further_addresse
         assert f"/leads?interface={failing.public_id}&" in body.replace("&amp;", "&")
 
 
-def test_it_names_the_url_without_credentials_or_query(failing: Interface, server: MailServer) -> None:
-    url = failing.webhook.url or ""
+def test_it_names_the_url_without_credentials_path_or_query(
+    failing: Interface, receiver: Receiver, server: MailServer
+) -> None:
     fail(failing)
-    point_at(failing, url.replace("://", "://user:hunter2@") + "quotes?key=hunter3")
+    point_at(failing, receiver.url.replace("://", "://user:hunter2@") + "/hunter4?key=hunter3")
     send_mail()
     [received] = server.received
-    assert f"{url}quotes" in received.text
+    assert f"{receiver.origin}/…" in received.text
     for body in (received.text, received.html):
         assert "hunter" not in body
+
+
+def test_it_quotes_no_answer_that_repeats_the_secrets_of_the_address(
+    failing: Interface, receiver: Receiver, server: MailServer
+) -> None:
+    point_at(failing, f"{receiver.origin}/services/T0AAA/hunter4?key=hunter3")
+    receiver.answer(status=404, body=b"Cannot POST /services/T0AAA/hunter4?key=hunter3 (key: HUNTER3)")
+    fail(failing)
+    send_mail()
+    [received] = server.received
+    for body in (received.text, received.html):
+        assert "Cannot POST" in body
+        assert "hunter" not in body.lower()
+        assert "T0AAA" not in body
 
 
 def test_it_contains_no_visitors_data_even_if_the_receiver_repeats_it(

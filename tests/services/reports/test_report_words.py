@@ -57,7 +57,9 @@ def test_a_duration_can_follow_the_words_the_next(seconds: float, expected: str)
 @pytest.mark.parametrize(
     ("url", "expected"),
     [
-        ("https://ada:secret@crm.example.com/leads?key=secret", "https://crm.example.com/leads"),
+        ("https://ada:secret@crm.example.com/leads?key=secret", "https://crm.example.com/…"),
+        ("https://hooks.zapier.com/hooks/catch/123/abc/", "https://hooks.zapier.com/…"),
+        ("https://crm.example.com:8443/", "https://crm.example.com:8443"),
         ("", "its Lead Webhook URL"),
         (None, "its Lead Webhook URL"),
     ],

@@ -175,11 +175,11 @@ def _add(seed: Seed, number: int, lead_id: int, delivery_id: int, rows: dict[str
 
 def _stored(at: datetime) -> str:
     """A time as both databases read it, SQLAlchemy's own text on SQLite; in UTC, as the session of PostgreSQL is."""
-    return f"{at:%Y-%m-%d %H:%M:%S.%f}"
+    return at.isoformat(" ", "microseconds")[:26]  # strftime takes ten times as long
 
 
 def _sent(at: datetime) -> str:
-    return f"{at:%Y-%m-%dT%H:%M:%S}.000Z"
+    return f"{at.isoformat('T', 'seconds')[:19]}.000Z"
 
 
 def _ulid(luck: random.Random, at: datetime) -> str:

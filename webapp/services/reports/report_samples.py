@@ -60,7 +60,7 @@ def _context(kind: ReportKind) -> dict[str, Any]:
         "interface_name": "Request a quote",
         "interface_id": "if_3Rb9nW7kLeQz",
         "account_name": "Brightwater Solar",
-        "url": "https://hooks.brightwater.example/quotes",
+        "url": "https://hooks.brightwater.example/…",
         "others": False,
     }
     if kind == ReportKind.RECOVERED:

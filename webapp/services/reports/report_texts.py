@@ -128,10 +128,11 @@ def read(entries: ColumnElement[bool]) -> Failures:
 
 def _newest(tried: Any) -> list[ReportedLead]:
     answer = func.substr(Attempt.response, 1, READ)
-    columns = Lead.public_id, Lead.fields, Lead.source, Attempt.started_at, Attempt.code, answer, Delivery.state
+    attempt = Attempt.started_at, Attempt.code, Attempt.url, answer
+    columns = Lead.public_id, Lead.fields, Lead.source, *attempt, Delivery.state
     query = tried.add_columns(*columns).order_by(Attempt.started_at.desc(), ReportEntry.id.desc()).limit(LISTED)
     found = []
-    for public_id, fields, source, at, code, response, state in db.session.execute(query):
+    for public_id, fields, source, at, code, url, response, state in db.session.execute(query):
         visitor = [*fields.values(), source.get("ip"), source.get("user_agent")]
-        found.append(ReportedLead(public_id, at, code, excerpt(response, visitor), state))
+        found.append(ReportedLead(public_id, at, code, excerpt(response, visitor, [url]), state))
     return found

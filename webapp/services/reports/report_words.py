@@ -15,8 +15,8 @@ from typing import Any, NamedTuple
 from urllib.parse import quote_plus, urlsplit
 
 from webapp.models import DeliveryState
-from webapp.text import bare_url
 from webapp.webhooks.outcome import NO_ANSWER
+from webapp.webhooks.shown_addresses import CUT
 
 EXCERPT = 160  # characters of an answer
 MASK = "•••"  # in place of a visitor's value
@@ -83,8 +83,11 @@ def duration(seconds: float) -> str:
 
 
 def webhook_name(url: str | None) -> str:
-    """What a report calls a webhook: its URL without credentials, query and fragment, if it has a URL."""
-    return bare_url(url)[:200] if url else "its Lead Webhook URL"
+    """What a report calls a webhook: scheme and host of its URL, if it has one.
+
+    A report is also sent to people without an account, so it never has the rest, which may be a secret.
+    """
+    return CUT.address(url)[:200] if url else "its Lead Webhook URL"
 
 
 def preview(failures: Failures, url: str) -> str:
@@ -148,9 +151,12 @@ def _retries(failures: Failures, retrying: int, schedule: Sequence[float]) -> st
     return f"{who}, {when}, with at most {len(schedule) + 1} attempts in about {duration(sum(schedule))}."
 
 
-def excerpt(response: str, fields: Iterable[Any]) -> str:
-    """The beginning of an answer on one line, without markup and visitor's data. `fields` are the lead's values."""
-    text = EMAIL_ADDRESS.sub(MASK, response)
+def excerpt(response: str, fields: Iterable[Any], urls: Iterable[str | None] = ()) -> str:
+    """The beginning of an answer on one line, without markup, visitor's data and secrets of the webhook's address.
+
+    `fields` are the lead's values, `urls` the addresses that the answer may repeat.
+    """
+    text = EMAIL_ADDRESS.sub(MASK, CUT.answer(response, urls))
     for value in _as_echoed(fields):
         text = _mask(text, value)
     if text.lstrip().startswith("<"):
