@@ -66,6 +66,14 @@ def test_a_page_that_was_stored_before_it_was_judged_gives_way_to_the_thank_you_
     assert "lf-onward" not in thanks.text
 
 
+def test_the_general_tab_says_that_visitors_do_not_get_there(signed_in: FlaskClient, interface: Interface) -> None:
+    address = f"/interfaces/{interface.public_id}/edit"
+    store(interface, redirect_url=NAMED[0])
+    assert "The URL has no valid host name. Until this is right" in signed_in.get(address).text
+    store(interface, redirect_url=GOOD[0])
+    assert "Until this is right" not in signed_in.get(address).text
+
+
 @pytest.mark.parametrize("url", GOOD)
 def test_a_good_page_is_still_gone_to(client: FlaskClient, interface: Interface, url: str) -> None:
     address = store(interface, redirect_url=url)
