@@ -2,19 +2,26 @@
 
 import io
 from typing import Any
+from urllib.parse import urlencode
+from urllib.request import Request, urlopen
 
 import pytest
+from flask import Response
 from flask.testing import FlaskClient
 from sqlalchemy import func, select, update
 
+from tests.conftest import PASSWORD, AppMaker
 from tests.services.interfaces.test_after_submit import GOOD, NAMED, NEIGHBOURS
 from tests.support.factories import ADA, delivery_of, point_at
+from tests.support.installations import listening
 from tests.support.receiver import Receiver
 from webapp import jobs
+from webapp.blueprints.files import _saved
 from webapp.clock import utcnow
 from webapp.db.transactions import transaction
 from webapp.extensions import db
 from webapp.models import Interface, Lead
+from webapp.services.files.names import cleaned
 
 NOT_STORED = ("\ud800",)  # half a surrogate pair: neither database keeps it
 STORED = [url for url in NAMED + NEIGHBOURS if not any(each in url for each in NOT_STORED)]
@@ -80,6 +87,21 @@ def test_a_good_page_is_still_gone_to(client: FlaskClient, interface: Interface,
     assert written(client.post(address, data=ADA, headers=WAYS["a browser"]))["Location"] == url
 
 
+def test_browsers_get_there_through_a_real_server(make_app: AppMaker, receiver: Receiver) -> None:
+    """There the headers are written after the view is over, so that no error page can take their place."""
+    with listening(make_app()) as site:
+        site.point_at(receiver.url)
+        for url in NAMED:
+            with site.app.app_context(), transaction():
+                db.session.execute(update(Interface).values(redirect_url=url, updated_at=utcnow()))
+            asked = Request(site.form_url(), urlencode(ADA).encode(), {"Accept": "text/html"})
+            with urlopen(asked, timeout=20) as answer:  # follows the redirect
+                assert (answer.status, answer.url) == (200, f"{site.form_url()}/thank-you")
+        site.drain()
+        assert [lead.fields for lead in site.leads()] == [ADA] * len(NAMED)
+        assert len(receiver.requests) == len(NAMED)
+
+
 def test_a_lead_of_such_a_form_is_stored_and_delivered(
     client: FlaskClient, interface: Interface, receiver: Receiver
 ) -> None:
@@ -132,18 +154,11 @@ def test_an_odd_origin_is_never_an_error(client: FlaskClient, interface: Interfa
 
 @pytest.mark.parametrize("name", ["ünï.pdf", "a\u2028b.pdf", 'q"uote\\.pdf', "日本.pdf", "٨.txt", ".pdf", "a\x85b.pdf"])
 def test_a_name_of_a_file_never_breaks_its_download(name: str) -> None:
-    from flask import Response
-
-    from webapp.blueprints.files import _saved
-    from webapp.services.files.names import cleaned
-
     written(_saved(Response(io.BytesIO(b"x")), cleaned(name), "application/pdf"))
 
 
 @pytest.mark.parametrize("target", ["/leads?q=%0d%0aX:1", "/leads?q=ü", "/leads?q=%ff", "/[", "/leads?q=\u2028", "/٨"])
 def test_the_way_back_after_sign_in_is_written(client: FlaskClient, target: str, interface: Interface) -> None:
-    from tests.conftest import PASSWORD
-
     sent = {"email": "alice@example.com", "password": PASSWORD, "next": target}
     answer = client.post("/login", data=sent)
     assert answer.status_code == 303

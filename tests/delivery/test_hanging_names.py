@@ -3,8 +3,8 @@
 import socket
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from ipaddress import ip_network
-from threading import Event
 
 import pytest
 from flask import Flask
@@ -28,10 +28,9 @@ from webapp.webhooks.sender import Limits, Sender
 
 
 class SilentServer:
-    """A name server on a real UDP socket that never answers. Its look-ups end when it closes."""
+    """A name server on a real UDP socket that answers no question, until `give_up`."""
 
     def __init__(self) -> None:
-        self.over = Event()
         self.socket = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
         self.socket.bind(("127.0.0.1", 0))
 
@@ -40,30 +39,37 @@ class SilentServer:
         if not host.endswith(".silent"):
             return [(socket.AF_INET, kind, 6, "", ("127.0.0.1", port))]
         with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as question:
-            question.settimeout(0.1)
-            while not self.over.is_set():
-                question.sendto(host.encode(), self.socket.getsockname())
-                try:
-                    question.recv(512)
-                except TimeoutError:
-                    continue
+            question.settimeout(60)
+            question.sendto(host.encode(), self.socket.getsockname())
+            question.recv(512)
         raise socket.gaierror(socket.EAI_AGAIN, "Temporary failure in name resolution")
+
+    def give_up(self) -> None:
+        """Ends the look-ups so far."""
+        self.socket.setblocking(False)
+        with suppress(BlockingIOError):
+            while True:
+                _, asked_by = self.socket.recvfrom(512)
+                self.socket.sendto(b"SERVFAIL", asked_by)
+
+
+def limits(connect_timeout: float) -> Limits:
+    return Limits(connect_timeout=connect_timeout, deadline=10, allowed_networks=(ip_network("127.0.0.0/8"),))
 
 
 @pytest.fixture
 def silent(app: Flask, monkeypatch: pytest.MonkeyPatch) -> Iterator[SilentServer]:
     server = SilentServer()
     monkeypatch.setattr(addresses, "lookups", Lookups(MOST))
-    limits = Limits(connect_timeout=1, deadline=10, allowed_networks=(ip_network("127.0.0.0/8"),))
-    app.extensions["leadhook_sender"] = Sender(limits, resolver=server.resolve)
+    app.extensions["leadhook_sender"] = Sender(limits(3), resolver=server.resolve)
     yield server
-    server.over.set()
+    server.give_up()
     server.socket.close()
 
 
-def hang(app: Flask, account_id: int, count: int = 256) -> list[object]:
-    """Sends to so many hosts of an account whose names hang; what became of each."""
-    sender = app.extensions["leadhook_sender"]
+def hang(silent: SilentServer, account_id: int, count: int = 256) -> set[object]:
+    """Sends to so many hosts of an account whose names hang; what became of them."""
+    sender = Sender(limits(0.5), resolver=silent.resolve)
 
     def send(number: int) -> object:
         try:
@@ -72,7 +78,7 @@ def hang(app: Flask, account_id: int, count: int = 256) -> list[object]:
             return NoTurn
 
     with ThreadPoolExecutor(count) as pool:
-        return list(pool.map(send, range(count)))
+        return set(pool.map(send, range(count)))
 
 
 def drain(interface: Interface) -> None:
@@ -103,8 +109,8 @@ def test_a_healthy_webhook_of_another_account_is_sent_while_256_names_hang(
 ) -> None:
     point_at(neighbour, by_name(receiver))
     lead = submit(neighbour)
-    results = hang(app, interface.account_id)
-    assert set(results) == {ErrorKind.TIMEOUT, NoTurn}
+    results = hang(silent, interface.account_id)
+    assert results == {ErrorKind.TIMEOUT, NoTurn}
     drain(neighbour)
     delivery = delivery_of(lead)
     assert (delivery.state, delivery.last_code) == (DeliveryState.DELIVERED, 200)
@@ -116,7 +122,7 @@ def test_a_healthy_webhook_of_the_same_account_is_put_back_and_pays_nothing(
 ) -> None:
     point_at(interface, by_name(receiver))
     lead, second = submit(interface), submit(interface)
-    hang(app, interface.account_id)
+    hang(silent, interface.account_id)
     queues.redis.flushall()
     drain(interface)
     for one in (lead, second):
@@ -125,7 +131,7 @@ def test_a_healthy_webhook_of_the_same_account_is_put_back_and_pays_nothing(
     lane = db.session.scalars(select(Lane)).one()
     assert (lane.slow_since, lane.failures, lane.token, lane.lease_until) == (None, 0, None, 0.0)
     assert (len(queues.get(FAST)), len(queues.get(SLOW))) == (0, 1), "the other queue has a pace"
-    silent.over.set()
+    silent.give_up()
     drain(interface)
     assert [delivery_of(one).last_code for one in (lead, second)] == [200, 200]
 
@@ -135,7 +141,7 @@ def test_parallel_requests_without_a_turn_are_all_put_back(
 ) -> None:
     point_at(interface, by_name(receiver), parallel_requests=4)
     several = [submit(interface) for _ in range(6)]
-    hang(app, interface.account_id)
+    hang(silent, interface.account_id)
     drain(interface)
     assert all(delivery_of(lead).attempts == [] for lead in several)
     assert slow_since(interface) is None
@@ -149,17 +155,16 @@ def test_a_retry_that_a_person_clicked_waits_for_its_turn(
     lead = submit(interface)
     drain(interface)
     lead_id, account_id, owner_id = lead.public_id, owner.account_id, owner.id
-    app.extensions["leadhook_sender"].close()  # no kept connection: the name must be looked up again
-    app.extensions["leadhook_sender"] = Sender(app.extensions["leadhook_sender"]._limits, resolver=silent.resolve)
+    receiver.drop_connections()  # so that the name must be looked up again
     with transaction():
         assert leads.retry(account_id, [lead_id], owner_id) == 1
-    hang(app, account_id)
+    hang(silent, account_id)
     drain(interface)
     delivery = delivery_of(lead)
     assert delivery.retry_at is not None
     assert len(delivery.attempts) == 1
     receiver.answer(200)
-    silent.over.set()
+    silent.give_up()
     drain(interface)
     delivery = delivery_of(lead)
     assert (delivery.retry_at, delivery.state, len(delivery.attempts)) == (None, DeliveryState.DELIVERED, 2)
@@ -180,7 +185,7 @@ def test_a_hanging_name_itself_times_out_as_before(
 def test_who_saves_a_url_reads_that_other_names_hang(
     app: Flask, interface: Interface, neighbour: Interface, silent: SilentServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    hang(app, interface.account_id)
+    hang(silent, interface.account_id)
     asked = {"resolver": silent.resolve}
     monkeypatch.setattr(webhooks, "resolve", lambda *given, **more: addresses.resolve(*given, **{**more, **asked}))
     warning = webhooks.check_reachable("http://healthy.example/hook", interface.account_id)
