@@ -3,6 +3,7 @@
 import socket
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
 from ipaddress import ip_network
 from threading import Event, Thread
 
@@ -151,8 +152,7 @@ def test_the_sender_says_that_it_had_no_turn_and_sends_to_literal_addresses_mean
     monkeypatch.setattr(addresses, "lookups", lookups := Lookups(2))
     hang(lookups, silent, GREEDY, 1)
     limits = Limits(connect_timeout=1, deadline=10, allowed_networks=(ip_network("127.0.0.0/8"),))
-    sender = Sender(limits, resolver=silent)
-    with Receiver() as receiver:
+    with closing(Sender(limits, resolver=silent)) as sender, Receiver() as receiver:
         with pytest.raises(NoTurn):
             sender.send(1, f"http://crm.example:{receiver.port}/", b"{}", {}, GREEDY)
         assert receiver.requests == []
@@ -160,4 +160,3 @@ def test_the_sender_says_that_it_had_no_turn_and_sends_to_literal_addresses_mean
         assert sender.send(2, f"http://crm.example:{receiver.port}/", b"{}", {}, OTHER).code == 200
         known = sender.send(3, "http://name-1-0.silent/", b"{}", {}, OTHER)
         assert known.error == ErrorKind.TIMEOUT, "its name servers had all the time"
-    sender.close()
