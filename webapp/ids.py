@@ -1,11 +1,13 @@
 """Public ids, which name a row in addresses and payloads and for people; and the largest row number."""
 
+import re
 import secrets
 import time
 
 CROCKFORD = "0123456789abcdefghjkmnpqrstvwxyz"
 LARGEST_ROW = 2**63 - 1  # the largest that the database can hold; an address with a larger number answers 404
 BASE62 = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
+MESSAGE_ID = re.compile(rf"msg_[{CROCKFORD}]{{26}}")
 
 
 def ulid() -> str:

@@ -93,7 +93,7 @@ class Receiver:
     def __init__(self) -> None:
         self.sends = 0
 
-    def send(self, webhook_id: int, url: str, body: bytes, headers: Mapping[str, str]) -> Outcome:
+    def send(self, webhook_id: int, url: str, body: bytes, headers: Mapping[str, str], account: int) -> Outcome:
         player: Player = Player.current.player
         player.reach("send")
         self.sends += 1

@@ -69,7 +69,7 @@ class Receiver:
     def __init__(self) -> None:
         self.answers: list[Outcome] = []
 
-    def send(self, webhook_id: int, url: str, body: bytes, headers: Mapping[str, str]) -> Outcome:
+    def send(self, webhook_id: int, url: str, body: bytes, headers: Mapping[str, str], account: int) -> Outcome:
         return self.answers.pop(0) if self.answers else OK
 
     def close(self) -> None:

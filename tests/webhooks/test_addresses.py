@@ -6,7 +6,6 @@ from threading import Event
 
 import pytest
 
-from webapp.webhooks import addresses
 from webapp.webhooks.addresses import (
     FORBIDDEN_PORTS,
     BlockedAddress,
@@ -17,6 +16,7 @@ from webapp.webhooks.addresses import (
     parse_url,
     resolve,
 )
+from webapp.webhooks.lookups import Lookups, NoTurn
 
 LOOPBACK = (ip_network("127.0.0.0/8"),)
 
@@ -157,25 +157,26 @@ def test_a_hanging_lookup_ends_at_its_deadline():
     never.set()
 
 
-def test_hanging_lookups_are_limited_and_further_lookups_time_out():
-    names, begun, never = addresses.Lookups(2), [], Event()
+def test_hanging_lookups_are_limited_and_further_lookups_have_no_turn():
+    names, begun, never = Lookups(2), [], Event()
 
     def hang(host, *arguments):
         begun.append(host)
         never.wait(60)
         return []
 
-    for host in ("one.example", "two.example", "three.example"):
-        with pytest.raises(TimeoutError):
-            names.ask(hang, host, 443, 0.05)
-    assert len(begun) <= 2
-    assert "three.example" not in begun
+    for account, (host, ended) in enumerate(
+        [("one.example", TimeoutError), ("two.example", TimeoutError), ("three.example", NoTurn)]
+    ):
+        with pytest.raises(ended):
+            names.ask(hang, host, 443, 0.05, account)
+    assert begun == ["one.example", "two.example"]
     never.set()
     assert names.ask(resolving_to("93.184.216.34"), "three.example", 443, 10)  # the ended lookups made room
 
 
 def test_a_name_that_hangs_takes_one_place_however_often_it_is_looked_up():
-    names, begun, never = addresses.Lookups(2), [], Event()
+    names, begun, never = Lookups(4), [], Event()
 
     def hang(*arguments):
         begun.append(arguments)

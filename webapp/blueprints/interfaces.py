@@ -137,7 +137,7 @@ def lead_generation(public_id: str) -> Response | str | tuple[str, int]:
     if not form.validate_on_submit():
         return _lead_generation(interface, form), 422 if form.is_submitted() else 200
     try:
-        warning = webhooks.check_reachable(form.webhook_url.data)
+        warning = webhooks.check_reachable(form.webhook_url.data, interface.account_id)
         with transaction():
             released = interfaces.update_lead_generation(
                 interface,

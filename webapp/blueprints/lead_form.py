@@ -14,7 +14,7 @@ import structlog
 from flask import Blueprint, Response, abort, g, jsonify, make_response, redirect, request, url_for
 from werkzeug.exceptions import HTTPException, MethodNotAllowed, TooManyRequests
 
-from webapp.blueprints import foreign_text, form_pages, form_uploads, json_posts
+from webapp.blueprints import foreign_text, form_pages, form_uploads, json_posts, webhook_posts
 from webapp.blueprints.form_pages import Answer
 from webapp.config import current_config
 from webapp.extensions import csrf, db
@@ -148,7 +148,14 @@ def _post(public_id: str) -> Post:
         user_agent=request.user_agent.string,
         key=_key(),
         files=files,
+        hops=_hops(),
     )
+
+
+def _hops() -> int:
+    """How many webhooks brought the post here; 0 for a visitor's. Aborts with 508 if it goes round in a circle."""
+    message_id, sent = request.environ.get("HTTP_WEBHOOK_ID"), request.environ.get("HTTP_LEADHOOK_HOPS")
+    return webhook_posts.read_hops(message_id or "", sent or "") if message_id or sent else 0
 
 
 def _key() -> str | None:

@@ -39,7 +39,7 @@ blueprint = Blueprint("leads", __name__)
 MOST_TICKED = 500
 _STRING = r'"(?:[^"\\]|\\.)*"'
 _JSON_PARTS = re.compile(
-    rf"(?P<k>{_STRING}(?=:))|(?P<s>{_STRING})|(?P<n>-?\d[\d.eE+-]*|true|false|null)|(?P<rest>.)", re.S
+    rf"(?P<k>{_STRING}(?=:))|(?P<s>{_STRING})|(?P<n>-?[0-9][0-9.eE+-]*|true|false|null)|(?P<rest>.)", re.S
 )
 PATIENCE = timedelta(minutes=1)  # until then a page polls for an outcome every second, later every five seconds
 

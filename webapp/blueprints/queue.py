@@ -105,7 +105,7 @@ def _guard() -> None:
 def _is_known_address(asked: dict[str, Any]) -> bool:
     """Whether the dashboard can handle these parts of the address; others would raise an exception."""
     numbers = [str(asked.get(name, 1)) for name in ("page", "per_page")]
-    if not all(number.isdecimal() and len(number) < 10 for number in numbers):
+    if not all(number.isascii() and number.isdecimal() and len(number) < 10 for number in numbers):
         return False
     page, per_page = map(int, numbers)
     return bool(

@@ -84,13 +84,14 @@ def drain(webhook_id: int, stopping: Callable[[], bool] = lambda: False) -> None
         hold = _take(webhook_id)
         if hold is None:
             return
-        ended = _send_all(hold, turn_is_over)
+        sent = _send_all(hold, turn_is_over)
         with read_autocommit() as connection:
             due, slow = ledger.last_look(connection, webhook_id)
         if not due:
             return
-        if ended or turn_is_over():
-            rings.ring(webhook_id, slow)
+        if (sent and sent.ended) or turn_is_over():
+            # Without a look-up's turn it waits in the other queue, which has a pace; the lane itself is not slow.
+            rings.ring(webhook_id, slow or (sent is not None and sent.had_no_turn))
             return
 
 
@@ -99,19 +100,19 @@ def _take(webhook_id: int) -> Hold | None:
         return take(connection, webhook_id)
 
 
-def _send_all(hold: Hold, turn_is_over: Callable[[], bool]) -> bool:
-    """Sends batch after batch until the lane is let go or lost. Returns whether a time-out or 410 ended one early."""
-    ended, batch = False, _first_batch(hold)
+def _send_all(hold: Hold, turn_is_over: Callable[[], bool]) -> sending.Sending | None:
+    """Sends batch after batch until the lane is let go or lost. Returns how the last one went; None without any."""
+    sent: sending.Sending | None = None
+    batch = _first_batch(hold)
     while batch is not None:
         sent, more = sending.Sending(batch, turn_is_over), False
         try:
             sent.run()
-            ended = sent.ended
             # After a batch that was not full there is seldom another one: let the lane go, then look again.
-            more = len(batch.rows) == ledger.BATCH and not (ended or turn_is_over())
+            more = len(batch.rows) == ledger.BATCH and not (sent.ended or turn_is_over())
         finally:
             batch = _in_time(hold, _record(hold, batch, sent, more))
-    return ended
+    return sent
 
 
 def _first_batch(hold: Hold) -> Batch | None:

@@ -66,6 +66,7 @@ class Due(NamedTuple):
     tries: int
     retry_at: float | None
     retried_by_id: int | None
+    hops: int | None = None
 
 
 @dataclass(frozen=True)
@@ -83,6 +84,7 @@ class WebhookSettings:
     automatic_retries: bool
     parallel_requests: int
     failing_long: bool  # it has failed for GIVE_UP_AFTER, and may be paused
+    account_id: int = 0
 
 
 class Batch(NamedTuple):
@@ -124,6 +126,7 @@ _SETTINGS = (  # the fields of WebhookSettings after the first
     Webhook.automatic_retries,
     Webhook.parallel_requests,
     func.coalesce(now_sql() - Lane.failing_since > GIVE_UP_AFTER, false()),
+    Webhook.account_id,
 )
 _BATCH = (
     select(*_SETTINGS, _DUE)
@@ -200,6 +203,10 @@ def due_lanes(connection: Connection, lease: float) -> Sequence[tuple[int, bool]
 # What becomes of a delivery after an attempt -------------------------------------------------------------------------
 
 GONE = 410
+LOOP_REASON = (
+    "The receiver answered 508: it is a Leadhook form, and this lead goes round in a circle. "
+    "Change the Lead Webhook URL, here or there."
+)
 
 
 class Sent(NamedTuple):
@@ -239,6 +246,9 @@ def move(sent: Sent, retries: Sequence[float]) -> Move:
     tries = due.tries if clicked else due.tries + 1
     if outcome.delivered:
         return Move(DeliveryState.DELIVERED, tries, keep_due=False, delay=None, gave_up=False)
+    if outcome.loops:
+        held = DeliveryState.FAILED if due.test else DeliveryState.ON_HOLD
+        return Move(held, tries, keep_due=False, delay=None, gave_up=False)
     if clicked:
         waits = due.state == DeliveryState.PENDING and not due.test
         return Move(DeliveryState(due.state) if waits else DeliveryState.FAILED, tries, waits, None, gave_up=False)

@@ -174,7 +174,7 @@ def _move_statement(dialect: str, to: bulk.Values) -> Any:
         .where(Delivery.id == to["delivery"], Delivery.webhook_id == to["webhook"])
         .values(
             state=case((Delivery.state == DeliveryState.CANCELLED, Delivery.state), else_=to["new_state"]),
-            state_reason="",
+            state_reason=to["reason"],
             tries=to["new_tries"],
             due_at=case((to["keep_due"], Delivery.due_at), else_=now_sql() + to["delay"]),
             retry_at=case((Delivery.retry_at == to["picked"], null()), else_=Delivery.retry_at),
@@ -194,6 +194,7 @@ _MOVES = bulk.Bulk(
         "delivery": Delivery.id.type,
         "webhook": Delivery.webhook_id.type,
         "new_state": Delivery.state.type,
+        "reason": Delivery.state_reason.type,
         "new_tries": Delivery.tries.type,
         "keep_due": Boolean(),
         "delay": Double(),
@@ -214,6 +215,7 @@ def _moved(settings: WebhookSettings, sent: Sent, goes: Move) -> dict[str, Any]:
         "delivery": sent.due.id,
         "webhook": settings.webhook_id,
         "new_state": goes.state,
+        "reason": ledger.LOOP_REASON if sent.outcome.loops else "",
         "new_tries": goes.tries,
         "keep_due": goes.keep_due,
         "delay": goes.delay,

@@ -19,6 +19,9 @@ from webapp.delivery.ledger import GONE, Batch, Due, Sent, Unsendable, WebhookSe
 from webapp.delivery.slots import waiting
 from webapp.encryption import CannotDecrypt, decrypt
 from webapp.ids import attempt_id
+from webapp.log import Trouble
+from webapp.webhooks.addresses import is_form_of
+from webapp.webhooks.lookups import NoTurn
 from webapp.webhooks.outcome import NO_ANSWER, ErrorKind, Outcome
 from webapp.webhooks.sender import Limits, Sender
 from webapp.webhooks.signing import Signer, message_headers
@@ -29,6 +32,7 @@ BUCKETS = (0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 15.0)  # seconds an attemp
 UP_TO, MILLISECONDS = "up to ", "milliseconds"
 
 _making = Lock()
+hanging = Trouble("hosts are not looked up now", "hosts are looked up again")
 
 
 def _sender_of_app() -> Sender:
@@ -87,14 +91,15 @@ class Sending:
         self.tries: list[Sent] = []
         self.unsendable: list[Unsendable] = []
         self.ended = False  # after a time-out the rest waits; after 410 Gone it is put on hold
+        self.had_no_turn = False  # the host could not be looked up, so all that was not sent waits
         self._begun = False
         self._turn_is_over = turn_is_over
 
     def run(self) -> None:
         """Sends the rows in order, as many at a time as *Parallel requests* says.
 
-        Stops before the next row when the turn is over, and after a time-out or 410. So a batch lasts no longer than a
-        slice and one deadline.
+        Stops before the next row when the turn is over, after a time-out or 410, and if the host could not be looked
+        up. So a batch lasts no longer than a slice and one deadline.
         """
         settings = self.batch.settings
         try:
@@ -115,6 +120,8 @@ class Sending:
         settings = self.batch.settings
         if not settings.url:
             raise _CannotSign("The interface has no Lead Webhook URL any more.")
+        if is_form_of(current_config.public_url, settings.url):
+            raise _CannotSign("The Lead Webhook URL is a form of this Leadhook: each lead would make another one.")
         if not settings.signed:
             return None
         if settings.token_encrypted is None:
@@ -134,9 +141,13 @@ class Sending:
         one, started_at, timestamp = attempt_id(), utcnow(), int(time.time())
         try:
             signature = signer.sign(due.message_id, timestamp, due.payload) if signer else None
-            headers = message_headers(due.message_id, timestamp, signature)
+            headers = message_headers(due.message_id, timestamp, signature, due.hops)
             with around():
-                outcome = self._send(settings.webhook_id, settings.url or "", due.payload, headers)
+                outcome = self._send(settings.webhook_id, settings.url or "", due.payload, headers, settings.account_id)
+        except NoTurn:
+            hanging.report(f"name servers do not answer, for hosts of the webhooks of account {settings.account_id}")
+            self.ended = self.had_no_turn = True
+            return
         except Exception as error:  # it is this attempt's outcome, and must not end the batch
             log.error("an attempt failed in Leadhook's own code", message=due.message_id, exc_info=error)
             words = f"Leadhook could not send this ({type(error).__name__}); the server's log says more."

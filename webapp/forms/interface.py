@@ -20,7 +20,7 @@ from wtforms.validators import ValidationError
 from webapp.countries import COUNTRIES
 from webapp.forms.rules import MultipleLines, SingleLine, addresses, webhook_url
 from webapp.models import ApiKey, Authentication, Corners, Interface, Scheme
-from webapp.services.interfaces import form_texts, interface_templates
+from webapp.services.interfaces import after_submit, form_texts, interface_templates
 from webapp.services.interfaces.interfaces import MAX_PARALLEL_REQUESTS
 
 # app.css uses these values to show the Shared Token only when signature verification is chosen.
@@ -78,6 +78,8 @@ class GeneralForm(FlaskForm):  # type: ignore[misc]
     @classmethod
     def of(cls, interface: Interface) -> "GeneralForm":
         form: GeneralForm = cls(data={name: getattr(interface, name, None) for name in SAVED} | _after(interface))
+        if not form.is_submitted() and interface.redirect_url and (fault := after_submit.fault(interface.redirect_url)):
+            form.redirect_url.errors = [f"{fault} Until this is right, visitors get the thank-you message."]
         return form
 
     def validate_redirect_url(self, field: URLField) -> None:

@@ -8,7 +8,7 @@ from wtforms.validators import StopValidation
 
 from webapp import text
 from webapp.services.errors import Refused
-from webapp.webhooks.addresses import check_url
+from webapp.services.interfaces import webhooks
 
 
 class SingleLine:
@@ -63,9 +63,9 @@ def addresses(form: FlaskForm, field: Field) -> None:
 def webhook_url(form: FlaskForm, field: Field) -> None:
     """A URL that a webhook can have, or nothing. Makes no DNS lookup."""
     field.data = (field.data or "").strip()
-    fault = check_url(field.data) if field.data else None
+    fault = webhooks.fault(field.data) if field.data else None
     if fault:
-        raise StopValidation(fault.rstrip(".") + ".")
+        raise StopValidation(fault)
 
 
 def add_refusal(form: FlaskForm, refusal: Refused) -> None:

@@ -4,7 +4,7 @@ from datetime import UTC, datetime
 from enum import StrEnum
 from typing import Any
 
-from sqlalchemy import ForeignKey, Index, String, Text, UniqueConstraint
+from sqlalchemy import ForeignKey, Index, SmallInteger, String, Text, UniqueConstraint
 from sqlalchemy.orm import Mapped, mapped_column, relationship
 
 from webapp.ids import attempt_id, message_id
@@ -20,7 +20,7 @@ class DeliveryState(StrEnum):
     PENDING = "pending"  # will be tried automatically at due_at
     DELIVERED = "delivered"
     FAILED = "failed"  # will not be tried again automatically
-    ON_HOLD = "held"  # its webhook is paused, or the request cannot be signed
+    ON_HOLD = "held"  # its webhook is paused, the request cannot be signed, or the lead goes round in a circle
     CANCELLED = "cancelled"  # its interface was deleted
 
 
@@ -57,6 +57,7 @@ class Delivery(Base):
     webhook_id: Mapped[int] = mapped_column(ForeignKey(Webhook.id))
     payload: Mapped[bytes]
     test: Mapped[bool] = mapped_column(default=False)
+    hops: Mapped[int | None] = mapped_column(SmallInteger)  # webhooks that brought the lead here; None: a visitor did
     state: Mapped[DeliveryState] = enum_column(DeliveryState, default=DeliveryState.PENDING)
     state_reason: Mapped[str] = mapped_column(String(500), default="")  # why it is on hold, in words
     tries: Mapped[int] = mapped_column(default=0)  # automatic tries made

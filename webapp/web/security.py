@@ -92,7 +92,7 @@ def init_app(app: Flask) -> None:
 def _load_user(key: str) -> User | None:
     """The user of a session key made by `User.get_id`; None if a change of password ended that session."""
     user_id, _, version = key.partition(".")
-    user = db.session.get(User, int(user_id)) if user_id.isdigit() else None
+    user = db.session.get(User, int(user_id)) if user_id.isascii() and user_id.isdigit() else None
     return user if user and str(user.session_version) == version and not user.removed_at else None
 
 

@@ -7,21 +7,21 @@ name that changes its address between two lookups cannot either.
 
 import re
 import socket
-from collections.abc import Callable, Sequence
-from concurrent.futures import Future
+from collections.abc import Sequence
+from functools import lru_cache
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address, ip_network
-from threading import Condition, Thread
 from time import monotonic
 from typing import Any, NamedTuple
-from urllib.parse import urlsplit
+from urllib.parse import unquote, urlsplit
 
 from requests import PreparedRequest
 
+from webapp.webhooks.lookups import Resolver, lookups
+
 Network = IPv4Network | IPv6Network
-Answers = Sequence[tuple[Any, ...]]
-Resolver = Callable[..., Answers]
 
 MAX_URL_LENGTH = 2048
+MAX_HOST_LENGTH = 253
 DEFAULT_PORTS = {"http": 80, "https": 443}
 # SSH, telnet, mail, SMB, databases, caches and cluster APIs. A POST to one of these is never a webhook.
 FORBIDDEN_PORTS = frozenset({22, 23, 25, 110, 143, 445, 2375, 2379, 3306, 5432, 6379, 6443, 9200, 11211, 27017})
@@ -38,7 +38,7 @@ NOT_PUBLIC = tuple(
 FORBIDDEN_CHARACTERS = re.compile(
     r"[\x00-\x20\x7f-\xa0\u1680\u2000-\u200f\u2028-\u202f\u205f-\u206f\u3000\ufeff\ud800-\udfff\\]"
 )
-MAX_LOOKUPS = 256  # names that one process looks up at the same time
+FORM = re.compile(r"/+f/+[^/?#]")  # the path of a form
 
 
 class UnusableURL(ValueError):
@@ -113,7 +113,7 @@ def parse_url(url: str) -> Destination:
         host.encode("idna")  # as getaddrinfo does: refuses empty and overlong labels
     except ValueError:  # requests' InvalidURL and UnicodeError are ValueErrors
         raise UnusableURL("The URL has no valid host name") from None
-    if not host:
+    if not host or len(host.removesuffix(".")) > MAX_HOST_LENGTH:
         raise UnusableURL("The URL has no valid host name")
     name = f"[{host}]" if ":" in host else host
     host_header = name if port == DEFAULT_PORTS[scheme] else f"{name}:{port}"
@@ -137,18 +137,50 @@ def _authority(url: str) -> tuple[str, str, int]:
     return parts.scheme, parts.hostname, port or DEFAULT_PORTS[parts.scheme]
 
 
+@lru_cache(1024)
+def is_form_of(public_url: str, url: str) -> bool:
+    """Whether the URL leads to a form of the Leadhook at `public_url`, however it is spelled: a lead that is sent there
+    comes back as another lead.
+
+    Other addresses may lead there too, such as a second name of the host; posts that come that way have our own
+    webhook-id (services/intake/hops.py).
+    """
+    try:
+        ours, theirs = parse_url(public_url), parse_url(url)
+    except UnusableURL:
+        return False
+    defaults = DEFAULT_PORTS.values()  # a proxy serves both, or leads from one to the other
+    same_port = theirs.port == ours.port or (ours.port in defaults and theirs.port in defaults)
+    return same_port and _bare(theirs.host) == _bare(ours.host) and bool(FORM.match(unquote(theirs.path)))
+
+
+def _bare(host: str) -> str:
+    """The host in one spelling: `0x7f.1` is 127.0.0.1, and `example.com.` is example.com."""
+    name = host.rstrip(".").lower()
+    try:
+        return socket.inet_ntoa(socket.inet_aton(name))
+    except OSError:
+        pass
+    try:
+        return str(ip_address(name))
+    except ValueError:
+        return name
+
+
 def resolve(
     host: str,
     port: int,
     timeout: float,
     allowed_networks: Sequence[Network] = (),
     resolver: Resolver = socket.getaddrinfo,
+    account: int = 0,
 ) -> list[Endpoint]:
     """Looks a host up once, for at most `timeout` seconds; returns its checked addresses in the resolver's order.
 
-    BlockedAddress if any address is not allowed, TimeoutError after `timeout`; other errors are the resolver's own.
+    BlockedAddress if any address is not allowed, TimeoutError after `timeout`, NoTurn if too many look-ups of this
+    account hang; other errors are the resolver's own.
     """
-    endpoints = _literal(host, port) or _look_up(host, port, timeout, resolver)
+    endpoints = _literal(host, port) or _look_up(host, port, timeout, resolver, account)
     for endpoint in endpoints:
         ip = _ip(endpoint.address[0])
         if _is_allowed(ip, allowed_networks):
@@ -190,55 +222,8 @@ def _literal(host: str, port: int) -> list[Endpoint]:
     return [Endpoint(socket.AF_INET6, (host, port, 0, 0))]
 
 
-class Lookups:
-    """DNS lookups in progress, each on its own thread, because getaddrinfo has no timeout.
-
-    A lookup that hangs keeps its thread until it ends. Further requests for the same name wait for that lookup. So a
-    name whose lookup hangs takes one place of `limit`, however often it is requested.
-    """
-
-    def __init__(self, limit: int) -> None:
-        self._limit = limit
-        self._pending: dict[tuple[Resolver, str, int], Future[Answers]] = {}
-        self._changed = Condition()
-
-    def ask(self, resolver: Resolver, host: str, port: int, timeout: float) -> Answers:
-        """Returns or raises what the resolver does; TimeoutError after `timeout` seconds."""
-        expires, key = monotonic() + timeout, (resolver, host, port)
-        with self._changed:
-            if not self._changed.wait_for(lambda: key in self._pending or len(self._pending) < self._limit, timeout):
-                raise TimeoutError
-            answer = self._pending.get(key) or self._start(key)
-        return answer.result(max(expires - monotonic(), 0))
-
-    def _start(self, key: tuple[Resolver, str, int]) -> "Future[Answers]":
-        answer: Future[Answers] = Future()
-        Thread(target=self._look_up, args=(key, answer), name="lookup", daemon=True).start()
-        self._pending[key] = answer
-        return answer
-
-    def _look_up(self, key: tuple[Resolver, str, int], answer: "Future[Answers]") -> None:
-        resolver, host, port = key
-        try:
-            found = resolver(host, port, 0, socket.SOCK_STREAM)
-        except BaseException as error:  # noqa: BLE001 - passed on to the waiting threads
-            self._end(key)
-            answer.set_exception(error)
-        else:
-            self._end(key)
-            answer.set_result(found)
-
-    def _end(self, key: tuple[Resolver, str, int]) -> None:
-        with self._changed:
-            del self._pending[key]
-            self._changed.notify_all()
-
-
-lookups = Lookups(MAX_LOOKUPS)
-
-
-def _look_up(host: str, port: int, timeout: float, resolver: Resolver) -> list[Endpoint]:
-    found = lookups.ask(resolver, host, port, timeout)
+def _look_up(host: str, port: int, timeout: float, resolver: Resolver, account: int) -> list[Endpoint]:
+    found = lookups.ask(resolver, host, port, timeout, account)
     endpoints = [Endpoint(info[0], info[4]) for info in found if info[0] in (socket.AF_INET, socket.AF_INET6)]
     if not endpoints:
         raise socket.gaierror(socket.EAI_NONAME, "no address")

@@ -7,8 +7,10 @@ from enum import StrEnum
 from typing import NamedTuple
 
 from webapp.webhooks.schedule import seconds_to_wait
+from webapp.webhooks.signing import HOPS
 
 NO_ANSWER = 999
+LOOP = 508
 MAX_HEAD = 65536  # bytes of status lines and headers, those of interim (1xx) responses included
 MAX_LINE = 4096  # bytes of a chunk's size line or of a trailer
 MAX_TRAILERS = 64
@@ -54,6 +56,14 @@ class Outcome:
     def delivered(self) -> bool:
         """Whether the receiver accepted the lead."""
         return 200 <= self.code < 300
+
+    @property
+    def loops(self) -> bool:
+        """Whether a Leadhook refused the lead, because it goes round in a circle.
+
+        The code alone does not say it: shared hosting answers 508 too, while a site uses too much of its server.
+        """
+        return self.code == LOOP and any(name.lower() == HOPS for name, _ in self.headers)
 
 
 class BadResponse(Exception):

@@ -15,9 +15,10 @@ from time import monotonic
 from requests.utils import DEFAULT_CA_BUNDLE_PATH
 from urllib3.connection import HTTPSConnection
 
-from webapp.webhooks.addresses import Destination, Network, Resolver, dial, parse_url, resolve
+from webapp.webhooks.addresses import Destination, Network, dial, parse_url, resolve
 from webapp.webhooks.connections import HttpConnection, IdleConnections, Key, watch
 from webapp.webhooks.failures import explain
+from webapp.webhooks.lookups import NoTurn, Resolver
 from webapp.webhooks.outcome import NO_ANSWER, HttpResponse, Outcome, outcome_of
 
 URLS_PREPARED = 1024
@@ -59,8 +60,11 @@ class Sender:
             "content-type": "application/json",
         }
 
-    def send(self, pool_key: int, url: str, body: bytes, headers: Mapping[str, str]) -> Outcome:
-        """POSTs `body` unchanged and returns the outcome after at most `deadline` seconds. Never raises.
+    def send(self, pool_key: int, url: str, body: bytes, headers: Mapping[str, str], account: int = 0) -> Outcome:
+        """POSTs `body` unchanged and returns the outcome after at most `deadline` seconds.
+
+        Raises only NoTurn: the host could not be looked up, because too many look-ups of this `account` hang. Then
+        nothing was sent, and the receiver is not to blame.
 
         `pool_key` is the webhook's id: kept connections are only used for that webhook. `headers` are added to the
         sender's own (host, user-agent, accept, accept-encoding, content-type, content-length) and replace them, except
@@ -72,8 +76,11 @@ class Sender:
             destination, first_lines = self._prepare(url)
             host, port = destination.host, destination.port
             request = self._request(first_lines, body, headers)
-            response = self._send_request(pool_key, destination, request, started + self._limits.deadline)
+            key = (pool_key, destination.secure, host, port)
+            response = self._send_request(key, destination, request, started + self._limits.deadline, account)
             return outcome_of(response, _milliseconds_since(started))
+        except NoTurn:
+            raise
         except Exception as error:  # noqa: BLE001 - any error becomes an outcome, so that the lane can continue
             kind, sentence = explain(error, host, port)
             return Outcome(NO_ANSWER, sentence.replace("\0", ""), False, (), kind, _milliseconds_since(started), None)
@@ -91,9 +98,10 @@ class Sender:
             raise ValueError("A header contains a line break")
         return head.encode("latin-1") + body
 
-    def _send_request(self, pool_key: int, destination: Destination, request: bytes, expires: float) -> HttpResponse:
+    def _send_request(
+        self, key: Key, destination: Destination, request: bytes, expires: float, account: int
+    ) -> HttpResponse:
         """Returns one response. If the receiver has closed a kept connection, retries once on a new connection."""
-        key = (pool_key, destination.secure, destination.host, destination.port)
         connection = self._idle.take(key)
         if connection:
             try:
@@ -103,7 +111,7 @@ class Sender:
             except OSError:
                 if connection.has_received:
                     raise
-        return self._exchange(self._open(key, destination, expires), request, expires)
+        return self._exchange(self._open(key, destination, expires, account), request, expires)
 
     def _exchange(self, connection: HttpConnection, request: bytes, expires: float) -> HttpResponse:
         response = None
@@ -122,14 +130,13 @@ class Sender:
                 connection.close()
         return response
 
-    def _open(self, key: Key, destination: Destination, expires: float) -> HttpConnection:
+    def _open(self, key: Key, destination: Destination, expires: float, account: int) -> HttpConnection:
         limits, now = self._limits, monotonic()
         until = min(now + limits.connect_timeout, expires)
         missing = "no address was found for"
         try:
-            endpoints = resolve(
-                destination.host, destination.port, until - now, limits.allowed_networks, self._resolver
-            )
+            host, port = destination.host, destination.port
+            endpoints = resolve(host, port, until - now, limits.allowed_networks, self._resolver, account)
             missing = "no connection to"
             sock = dial(endpoints, until - monotonic())
             if destination.secure:

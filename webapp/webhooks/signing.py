@@ -10,6 +10,9 @@ PREFIX = "whsec_"
 MIN_KEY_BYTES = 24
 MAX_KEY_BYTES = 64
 NEW_KEY_BYTES = 32
+HOPS = (
+    "leadhook-hops"  # of a lead that came from a webhook itself: how many brought it here. No setting may use this name
+)
 
 
 def generate_secret() -> str:
@@ -35,16 +38,20 @@ def decode_secret(secret: str) -> bytes:
     return key
 
 
-def message_headers(message_id: str, timestamp: int | None, signature: str | None = None) -> dict[str, str]:
+def message_headers(
+    message_id: str, timestamp: int | None, signature: str | None = None, hops: int | None = None
+) -> dict[str, str]:
     """The headers of one attempt that belong to its message, by lower-case name; without those that are None.
 
-    `timestamp` is in unix seconds, `signature` as `Signer.sign` returns it.
+    `timestamp` is in unix seconds, `signature` as `Signer.sign` returns it, `hops` as in services/intake/hops.py.
     """
     headers = {"content-type": "application/json", "webhook-id": message_id}
     if timestamp is not None:
         headers["webhook-timestamp"] = str(timestamp)
     if signature is not None:
         headers["webhook-signature"] = signature
+    if hops:
+        headers[HOPS] = str(hops)
     return headers
 
 

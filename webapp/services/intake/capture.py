@@ -190,6 +190,7 @@ def delivery_columns(lead: NewLead | Lead, interface: Interface, webhook: Webhoo
         "webhook_id": webhook.id,
         "payload": payload_of(lead, interface),
         "test": lead.test,
+        "hops": lead.source.get("hops"),
         "state": DeliveryState.ON_HOLD if on_hold else DeliveryState.PENDING,
         "state_reason": states.PAUSED_REASON if on_hold else "",
         "tries": 0,
@@ -222,7 +223,9 @@ _LEADS = bulk.Bulk(
     _insert_leads,
 )
 
-_DELIVERY_COLUMNS = ("message_id", "account_id", "webhook_id", "payload", "test", "state", "state_reason", "tries")
+_DELIVERY_COLUMNS = (
+    *("message_id", "account_id", "webhook_id", "payload", "test", "hops", "state", "state_reason", "tries"),
+)
 
 
 def _insert_deliveries(dialect: str, given: bulk.Values) -> Any:

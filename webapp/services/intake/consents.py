@@ -23,7 +23,7 @@ def read(field: Field, sent: Sequence[str], rules: Rules) -> bool:
     words = [each.lower() for each in sent]
     last = words[-1] if words and words != _TICKED_BEFORE_FALSE else "true" if words else ""
     current = f"v{field.version or 1}"
-    if re.fullmatch(r"v\d+", last) and last != current:
+    if re.fullmatch("v[0-9]+", last) and last != current:
         raise rules.invalid("consent_changed", field)
     is_given = last in _YES or last == current
     if field.required and not is_given:
@@ -33,7 +33,7 @@ def read(field: Field, sent: Sequence[str], rules: Rules) -> bool:
 
 def is_plain_answer(sent: Sequence[str]) -> bool:
     """Whether a consent's last value is a plain yes or no, which says no more than true or false."""
-    return not sent or sent[-1].lower() in _YES | _NO or bool(re.fullmatch(r"v\d+", sent[-1].lower()))
+    return not sent or sent[-1].lower() in _YES | _NO or bool(re.fullmatch("v[0-9]+", sent[-1].lower()))
 
 
 def given(

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, NamedTuple
 
+import structlog
 from sqlalchemy import bindparam, select
 from sqlalchemy.orm import Session, joinedload, selectinload
 from werkzeug.exceptions import NotFound
@@ -19,6 +20,9 @@ from webapp.per_app import per_app
 from webapp.services.intake import undeclared
 from webapp.services.intake.answers import rules_of
 from webapp.services.intake.rules import Rules
+from webapp.services.interfaces import after_submit
+
+log = structlog.get_logger()
 
 MOST = 500  # forms a process caches, some kilobytes each
 
@@ -107,6 +111,10 @@ def _load(public_id: str) -> PublishedForm:
         if interface is None:
             raise NotFound
         session.expunge_all()
+    if interface.redirect_url and (wrong := after_submit.fault(interface.redirect_url)):
+        # Stored before such addresses were refused: no answer could be written with it, though the lead is stored.
+        log.warning("visitors get the thank-you page instead of the page to go to", interface=public_id, reason=wrong)
+        interface.redirect_url = None
     webhook = interface.webhook
     version = FormVersion(interface.updated_at, interface.account.name, webhook.id, webhook.url, webhook.state)
     names, others = undeclared.known_names(interface), undeclared.other_names(interface)

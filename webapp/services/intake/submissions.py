@@ -41,7 +41,7 @@ class Post:
     """What was posted, and what the request says about where it comes from.
 
     `values` holds the last value of each name, `repeated` all values of each name of a form post. `own_origins` are the
-    addresses of this installation. `key` is the post's Idempotency-Key.
+    addresses of this installation. `key` is the post's Idempotency-Key. `hops`: how many webhooks brought it here.
     """
 
     values: Mapping[str, Any]
@@ -56,6 +56,7 @@ class Post:
     key: str | None = None
     files: Mapping[str, Sequence[Upload]] | None = None  # of a multipart post, by the name of the control
     lost: frozenset[str] = frozenset()  # ids of files that it refers to and that cannot be had
+    hops: int = 0
 
 
 class DeclineReason(Enum):
@@ -156,6 +157,8 @@ def _lead(
 ) -> capture.NewLead:
     values, ip = answers.values, visitor.kept_address(post.ip, interface.ip_addresses)
     source = visitor.source(tracked, ip, post.user_agent)
+    if post.hops:
+        source["hops"] = post.hops
     asks_consent = any(field.type == FieldType.CONSENT for field in interface.fields)
     unique, digest = values if post.files is None else _without_links(answers), None
     nonce = visitor.nonce_of(token, unique, others)

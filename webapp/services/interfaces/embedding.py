@@ -7,6 +7,7 @@ site, and pages without an address.
 
 import re
 from collections.abc import Sequence
+from functools import lru_cache
 from ipaddress import ip_address, ip_network
 
 from email_validator import EmailNotValidError, validate_email
@@ -67,8 +68,14 @@ def frame_ancestors(allowed: Sequence[str]) -> str:
     """The `frame-ancestors` directive, to add to a policy; empty if any site may show the form.
 
     Without the directive, because `*` means pages with a network address: not a file, a sandboxed page or srcdoc.
+    What is no site, written into the database by something else, is left out: it could break the header.
     """
-    return " ".join(["; frame-ancestors 'self'", *allowed]) if allowed else ""
+    return " ".join(["; frame-ancestors 'self'", *filter(_is_site, allowed)]) if allowed else ""
+
+
+@lru_cache(1024)
+def _is_site(text: str) -> bool:
+    return _SITE.fullmatch(text) is not None
 
 
 def update_blocklist(interface: Interface, typed: str, published: bool) -> None:

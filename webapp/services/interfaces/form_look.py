@@ -7,6 +7,7 @@ it is answered without the database and can be cached for ever.
 
 import base64
 import hashlib
+import re
 from functools import cache, lru_cache
 from pathlib import Path
 
@@ -53,7 +54,7 @@ def stylesheet(name: str) -> str:
     """The CSS for a stylesheet name; NotFound for a malformed name. An older version gets the current CSS."""
     accent, _, rest = name.partition("-")
     corners, _, version = rest.partition("-")
-    if not colours.is_colour(f"#{accent}") or corners not in RADIUS or not version.isalnum() or len(version) > 8:
+    if not colours.is_colour(f"#{accent}") or corners not in RADIUS or not re.fullmatch("[0-9A-Za-z]{1,8}", version):
         raise NotFound
     light, dark = (_variables(f"#{accent}", ground) for ground in (LIGHT, DARK))
     radius = f"--lf-radius: {RADIUS[Corners(corners)]};"

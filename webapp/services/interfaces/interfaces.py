@@ -27,14 +27,12 @@ from webapp.models import (
 )
 from webapp.services import audit
 from webapp.services.errors import Refused, refusing
-from webapp.services.interfaces import form_texts, interface_templates, webhooks
+from webapp.services.interfaces import after_submit, form_texts, interface_templates, webhooks
 from webapp.services.interfaces.interface_templates import Template
-from webapp.webhooks.addresses import check_url
 
 MAX_NAME = 200
 MAX_PARALLEL_REQUESTS = 16
 
-_PAGE = re.compile(r"https://[A-Za-z0-9.-]+(:\d{1,5})?([/?#][!-~]{0,2000})?")  # its host goes into a policy: no ; there
 _LANGUAGE = re.compile(r"[A-Za-z]{2,3}(-[A-Za-z0-9]{2,8}){0,3}")
 
 
@@ -81,8 +79,8 @@ def update_general(
     with refusing("thank_you"):
         default = Interface.__table__.c.thank_you.default.arg
         interface.thank_you = text.lines(thank_you, "The thank-you message", 1000) or default
-    if redirect_url and not _PAGE.fullmatch(redirect_url):
-        raise Refused("Write the address of a page: it begins with https:// and has no spaces.", "redirect_url")
+    if redirect_url and (fault := after_submit.fault(redirect_url)):
+        raise Refused(fault, "redirect_url")
     if not _LANGUAGE.fullmatch(language):
         raise Refused("Write the language as its short code: en, de or pt-BR.", "language")
     if country and country not in COUNTRIES:
@@ -143,9 +141,8 @@ def update_lead_generation(
     webhook = interface.webhook
     states.lock_lane(db.session.connection(), webhook.id)  # first, in the engine's order of locks
     db.session.refresh(webhook)
-    fault = check_url(url) if url else None
-    if fault:
-        raise Refused(f"{fault.rstrip('.')}.", "webhook_url")
+    if url and (fault := webhooks.fault(url)):
+        raise Refused(fault, "webhook_url")
     if not 1 <= parallel_requests <= MAX_PARALLEL_REQUESTS:
         raise Refused(f"Write a whole number from 1 to {MAX_PARALLEL_REQUESTS}.", "parallel_requests")
     signs = authentication == Authentication.SHARED_TOKEN

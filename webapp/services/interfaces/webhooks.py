@@ -11,13 +11,24 @@ from webapp.models import Lane, Webhook, WebhookState
 from webapp.services import audit
 from webapp.services.errors import Refused
 from webapp.services.reports import reports
-from webapp.webhooks.addresses import BlockedAddress, UnusableURL, parse_url, resolve
+from webapp.webhooks.addresses import BlockedAddress, check_url, is_form_of, parse_url, resolve
+from webapp.webhooks.lookups import NoTurn
 
 LOOKUP_SECONDS = 2.0  # a person waits for the page, and a slow lookup must not block a web thread
 
 
-def check_reachable(url: str | None) -> str:
-    """A warning for the person who saves this URL; empty if there is none.
+def fault(url: str) -> str | None:
+    """Why a webhook of ours cannot have this URL, as a sentence; None if it can. Makes no DNS lookup."""
+    wrong = check_url(url)
+    if wrong:
+        return f"{wrong.rstrip('.')}."
+    if is_form_of(current_config.public_url, url):
+        return "This is the address of a form of this Leadhook: each lead would make another one, without an end."
+    return None
+
+
+def check_reachable(url: str | None, account_id: int = 0) -> str:
+    """A warning for the person of this account who saves this URL; empty if there is none.
 
     Refused for an unusable URL, or if its name leads to an address that webhooks may not reach. Ends the current
     transaction first, because the lookup can take 2 s. This check only helps the person: the check that protects is
@@ -26,15 +37,20 @@ def check_reachable(url: str | None) -> str:
     end_transaction()
     if not url:
         return ""
+    if wrong := fault(url):
+        raise Refused(wrong, "webhook_url")
+    destination = parse_url(url)
+    host, port, networks = destination.host, destination.port, current_config.allowed_networks
     try:
-        destination = parse_url(url)
-        resolve(destination.host, destination.port, LOOKUP_SECONDS, current_config.allowed_networks)
-    except (UnusableURL, BlockedAddress) as fault:
-        raise Refused(f"{str(fault).rstrip('.')}.", "webhook_url") from None
+        resolve(host, port, LOOKUP_SECONDS, networks, account=account_id)
+    except BlockedAddress as blocked:
+        raise Refused(f"{str(blocked).rstrip('.')}.", "webhook_url") from None
+    except NoTurn:
+        return f"The name {host} was not looked up, because the name servers of other webhooks do not answer."
     except TimeoutError:
-        return f"The name {destination.host} could not be looked up within {LOOKUP_SECONDS:g} s. Check the spelling."
+        return f"The name {host} could not be looked up within {LOOKUP_SECONDS:g} s. Check the spelling."
     except OSError:
-        return f"The name {destination.host} does not resolve at the moment. Check the spelling."
+        return f"The name {host} does not resolve at the moment. Check the spelling."
     return ""
 
 

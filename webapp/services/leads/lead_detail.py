@@ -156,5 +156,5 @@ def undeclared_left_out(lead: Lead) -> int:
 
 
 def _headers(delivery: Delivery, timestamp: int | None, signature: str | None = None) -> list[str]:
-    headers = {"user-agent": USER_AGENT, **message_headers(delivery.message_id, timestamp, signature)}
+    headers = {"user-agent": USER_AGENT, **message_headers(delivery.message_id, timestamp, signature, delivery.hops)}
     return [f"{name}: {value}" for name, value in headers.items()]

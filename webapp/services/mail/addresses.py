@@ -48,7 +48,7 @@ def greeting(host: str) -> str | None:
     """
     if ":" in host:
         return f"[IPv6:{host}]"
-    if host.replace(".", "").isdigit():
+    if host.isascii() and host.replace(".", "").isdigit():
         return f"[{host}]"
     try:
         name = text.ascii_domain(host)

@@ -118,7 +118,7 @@ def what_next(failures: Failures, schedule: Sequence[float]) -> str:
     elif failed:
         sentences.append(_not_retried(failed, failures.count))
     if held:
-        sentences.append(f"{_these(held, failures.count, 'is', 'are')} held until the webhook is resumed.")
+        sentences.append(f"{_these(held, failures.count, 'is', 'are')} held until the webhook is repaired or resumed.")
     if retrying:
         sentences.append("Once the receiver works again, you do not have to wait: press Retry Webhook.")
     elif failed:

@@ -1,0 +1,17 @@
+"""how many webhooks brought the lead of a delivery"""
+
+import sqlalchemy as sa
+from alembic import op
+
+revision = "0011"
+down_revision = "0009"
+branch_labels = None
+depends_on = None
+
+
+def upgrade() -> None:
+    op.add_column("deliveries", sa.Column("hops", sa.SmallInteger(), nullable=True))
+
+
+def downgrade() -> None:
+    op.drop_column("deliveries", "hops")
