@@ -41,6 +41,9 @@ def upgrade() -> None:
         with op.batch_alter_table("autoresponse_counts") as counts:
             counts.drop_constraint(op.f(FOREIGN_KEY), type_="foreignkey")
     _encrypt_links()
+    if op.get_bind().dialect.name == "sqlite":
+        with op.get_context().autocommit_block():
+            op.execute("PRAGMA wal_checkpoint(TRUNCATE)")  # the log has pages as they were before
     create_index("ix_mails_encrypted", "mails", ["created_at"], "body_encrypted IS NOT NULL")
     create_index("ix_leads_unanswered", "leads", ["interface_id", "received_at"], "unanswered IS NOT NULL")
 
