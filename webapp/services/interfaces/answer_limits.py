@@ -68,8 +68,8 @@ class LimitsOfToday(NamedTuple):
 def take(asked: Sequence[Asked]) -> list[str | None]:
     """Counts these answers in the current transaction. For each: None if it may be sent, else a key of REASONS.
 
-    All rows are locked before the first is read, always in the same order, so that neither simultaneous leads exceed a
-    limit nor two transactions wait for each other. An answer that is left out is not counted.
+    All rows are locked before the first is read, so that simultaneous leads exceed no limit; always in the same order,
+    so that no two transactions wait for each other. An answer that is left out is not counted.
     """
     limits = [list(_limits(each)) for each in asked]
     counts = _locked(sorted({limit.key for each in limits for limit in each}))
