@@ -3,7 +3,7 @@
 from sqlalchemy import String
 from sqlalchemy.orm import Mapped, mapped_column
 
-from webapp.models.base import Base
+from webapp.models.base import Base, BigId
 
 
 class AutoresponseCount(Base):
@@ -15,7 +15,7 @@ class AutoresponseCount(Base):
     __tablename__ = "autoresponse_counts"
 
     # 0 for a network, which is counted for all interfaces together.
-    interface_id: Mapped[int] = mapped_column(primary_key=True, autoincrement=False)
+    interface_id: Mapped[int] = mapped_column(BigId, primary_key=True, autoincrement=False)
     address_digest: Mapped[str] = mapped_column(String(64), primary_key=True)
     day: Mapped[int] = mapped_column(primary_key=True, autoincrement=False)  # days since 1970
     sent: Mapped[int] = mapped_column(default=1)
