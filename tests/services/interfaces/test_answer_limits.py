@@ -370,7 +370,7 @@ def test_the_page_of_the_mails_says_which_limit_was_reached(
         post(f"ada+{number}@example.com")
     page = " ".join(signed_in.get(tab).text.split())
     assert "Some visitors got no answer today" in page
-    assert "1 lead of today (UTC): the mailbox had got" in page
+    assert "1 lead of today (UTC) without an answer: the mailbox had got" in page
     assert "No answers until" not in page
     for number in range(4):
         sent = {**ADA, "email": f"v{number}@example.com"}
@@ -378,7 +378,7 @@ def test_the_page_of_the_mails_says_which_limit_was_reached(
     page = " ".join(signed_in.get(tab).text.split())
     assert "No answers until 13:00 UTC" in page
     assert "This form has sent 5 answers in this hour" in page
-    assert "2 leads of today (UTC): this form had sent" in page
+    assert "2 leads of today (UTC) without an answer: this form had sent" in page
     with time_machine.travel(NOON + timedelta(hours=1), tick=True):
         assert "No answers until" not in signed_in.get(tab).text
 
