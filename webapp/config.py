@@ -70,6 +70,8 @@ class Config:
     report_window: tuple[float, ...]
     form_rate_limit: str
     form_minimum_time: float
+    autoresponses_per_hour: int
+    autoresponses_per_network: int  # a day
     files_bucket: str | None  # None: files are kept in `home`
     files_endpoint: str | None
     files_region: str | None
@@ -133,6 +135,8 @@ class _Reader:
             report_window=self.read("REPORT_WINDOW", REPORT_WINDOW, values.seconds_list),
             form_rate_limit=self.read("FORM_RATE_LIMIT", "30 per minute", values.rate_limit, keep_empty=True),
             form_minimum_time=self.read("FORM_MINIMUM_TIME", "0.3", values.seconds_or_none),
+            autoresponses_per_hour=self.read("AUTORESPONSES_PER_HOUR", "200", values.at_least_one),
+            autoresponses_per_network=self.read("AUTORESPONSES_PER_NETWORK", "10", values.at_least_one),
             files_bucket=self.read("FILES_BUCKET", "", values.bucket) or None,
             files_endpoint=self.read("FILES_ENDPOINT", "", values.endpoint) or None,
             files_region=self.text("FILES_REGION"),

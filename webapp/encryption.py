@@ -1,4 +1,6 @@
-"""Encryption of stored Shared Tokens: MultiFernet with ENCRYPTION_KEYS. The newest key encrypts, any key decrypts."""
+"""Encryption of stored Shared Tokens, and of mails with sign-in links: MultiFernet with ENCRYPTION_KEYS. The newest key
+encrypts, any key decrypts.
+"""
 
 from cryptography.fernet import Fernet, InvalidToken, MultiFernet
 

@@ -107,7 +107,7 @@ def test_every_post_is_kept_while_tables_change(app: Flask, five: Interface, pos
     for _ in range(2):
         upgrade(revision="head")
         with db.engine.connect() as connection:
-            connection.execute(text("UPDATE alembic_version SET version_num = '0006'"))
+            connection.execute(text("UPDATE alembic_version SET version_num = '0008'"))
             connection.commit()
     upgrade()
     assert posting

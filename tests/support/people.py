@@ -9,6 +9,7 @@ from flask.testing import FlaskClient
 from webapp.db.transactions import transaction
 from webapp.extensions import db
 from webapp.models import Mail, Role, User
+from webapp.services.mail import sealed
 from webapp.services.people.users import NO_PASSWORD
 
 
@@ -36,7 +37,7 @@ def as_user(app: Flask, user: User) -> FlaskClient:
 
 def token_in(mail: Mail) -> str:
     """The token of the link in a mail."""
-    [token] = re.findall(r"/(?:invitations|reset-password)/([\w-]+)", mail.body_text)
+    [token] = re.findall(r"/(?:invitations|reset-password)/([\w-]+)", sealed.bodies(mail).body_text)
     return str(token)
 
 

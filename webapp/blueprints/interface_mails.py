@@ -9,7 +9,7 @@ from webapp.forms.interface_mails import InterfaceMailsForm
 from webapp.forms.rules import add_refusal
 from webapp.models import Interface
 from webapp.services.errors import Refused
-from webapp.services.interfaces import interface_list, interface_mails, interfaces
+from webapp.services.interfaces import answer_limits, interface_list, interface_mails, interfaces
 from webapp.services.interfaces.interface_mails import AUTORESPONSE, NOTIFICATION
 from webapp.web import htmx
 from webapp.web.security import account_id, signed_in
@@ -83,6 +83,8 @@ def _page(interface: Interface, form: InterfaceMailsForm, sent: str = "") -> str
         form=form,
         sent=sent,
         names=names,
+        limits=answer_limits.of_today(interface),
+        answer_reasons=answer_limits.REASONS,
         health=interface_list.health(interface),
         lead_count=interfaces.lead_count(interface),
         **_previews(interface, form),

@@ -5,7 +5,7 @@ from flask import Blueprint, Response, render_template, request
 from webapp.config import current_config
 from webapp.ids import LARGEST_ROW
 from webapp.models import Mail, MailState
-from webapp.services.mail import mailbox
+from webapp.services.mail import mailbox, sealed
 from webapp.web.busy import takes_turns
 from webapp.web.frames import mail_html, with_frames
 from webapp.web.query import number_in_query
@@ -37,13 +37,14 @@ def index() -> str:
 def show(mail_id: int) -> Response:
     """One mail: its headers, its text, its HTML in a frame."""
     mail = mailbox.get(signed_in(), mail_id)
-    return with_frames(render_template("mailbox/show.html", mail=mail, smtp=_sends()))
+    text = sealed.readable_bodies(mail).body_text
+    return with_frames(render_template("mailbox/show.html", mail=mail, text=text, smtp=_sends()))
 
 
 @blueprint.get(f"/mailbox/{MAIL_ID}/html")
 def html(mail_id: int) -> Response:
     """The HTML of a mail, for the frame of its page."""
-    return mail_html(mailbox.get(signed_in(), mail_id).body_html)
+    return mail_html(sealed.readable_bodies(mailbox.get(signed_in(), mail_id)).body_html)
 
 
 def _state() -> MailState | None:

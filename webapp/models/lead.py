@@ -35,6 +35,7 @@ class Lead(Base):
         partial_index("ix_leads_spam_interface", "account_id", "interface_id", "id", where=SPAM),
         partial_index("ix_leads_no_webhook", "account_id", "id", where="no_webhook"),
         partial_index("ix_leads_test", "interface_id", "id", where="test"),
+        partial_index("ix_leads_unanswered", "interface_id", "received_at", where="unanswered IS NOT NULL"),
         Index("ix_leads_nonce", "nonce", unique=True),
     )
 
@@ -64,6 +65,8 @@ class Lead(Base):
     spam: Mapped[str | None] = mapped_column(String(40))  # why it was judged to be spam; None if it was not
     # Not spam, and without a delivery, because its interface had no URL: so that an index finds these few.
     no_webhook: Mapped[bool] = mapped_column(default=False, server_default=false())
+    # Which limit was reached, so that the visitor got no automatic answer: see services/interfaces/answer_limits.py.
+    unanswered: Mapped[str | None] = mapped_column(String(40))
 
     interface: Mapped[Interface] = relationship()
     deliveries: Mapped[list["Delivery"]] = relationship(order_by="Delivery.id", back_populates="lead")

@@ -1,15 +1,17 @@
 """An e-mail. Written in the same transaction as the event it reports, and handed to SMTP at least once."""
 
-from datetime import datetime
+from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import Any
 
-from sqlalchemy import ForeignKey, String, Text
+from sqlalchemy import ForeignKey, LargeBinary, String, Text
 from sqlalchemy.orm import Mapped, mapped_column
 
 from webapp.clock import utcnow
 from webapp.models.account import Account
 from webapp.models.base import Base, BigId, enum_column, partial_index
+
+LINKS_LIVE = timedelta(days=7)  # as long as the longest link that signs someone in: an invitation's
 
 
 class MailState(StrEnum):
@@ -36,6 +38,7 @@ class Mail(Base):
         partial_index("ix_mails_account", "account_id", "id", where="account_id IS NOT NULL"),
         partial_index("ix_mails_state", "account_id", "state", "id", where="account_id IS NOT NULL"),
         partial_index("ix_mails_operator", "id", where="account_id IS NULL OR signs_in"),
+        partial_index("ix_mails_encrypted", "created_at", where="body_encrypted IS NOT NULL"),
     )
 
     id: Mapped[int] = mapped_column(BigId, primary_key=True)
@@ -47,6 +50,8 @@ class Mail(Base):
     subject: Mapped[str] = mapped_column(String(500))
     body_text: Mapped[str] = mapped_column(Text)
     body_html: Mapped[str] = mapped_column(Text)
+    # Both bodies of a mail with a sign-in link, while the link may work: see services/mail/sealed.py.
+    body_encrypted: Mapped[bytes | None] = mapped_column(LargeBinary)
     signs_in: Mapped[bool] = mapped_column(default=False)  # has a sign-in link: only for the operator
     lead_id: Mapped[int | None] = mapped_column(ForeignKey("leads.id"), index=True)  # the lead it is about
     created_at: Mapped[datetime] = mapped_column(default=utcnow)

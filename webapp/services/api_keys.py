@@ -10,6 +10,7 @@ from datetime import timedelta
 
 from sqlalchemy import delete, select
 from sqlalchemy.exc import IntegrityError
+from sqlalchemy.orm import InstrumentedAttribute, load_only
 from werkzeug.exceptions import NotFound
 
 from webapp import text
@@ -17,7 +18,7 @@ from webapp.clock import now_sql, utcnow
 from webapp.encryption import CannotDecrypt, decrypt, encrypt, renewed
 from webapp.extensions import db
 from webapp.ids import BASE62
-from webapp.models import ApiKey, Interface, KeyAccess, KeyType, PreviousSecret, Webhook
+from webapp.models import ApiKey, Interface, KeyAccess, KeyType, Mail, PreviousSecret, Webhook
 from webapp.services import audit
 from webapp.services.errors import Refused, refusing
 from webapp.webhooks.signing import generate_secret
@@ -26,6 +27,12 @@ PREFIXES = {KeyAccess.PRIVATE: "lhk_", KeyAccess.PUBLIC: "lhp_"}
 KEY_LENGTH = 43  # characters of 62: 256 bits
 OVERLAP = timedelta(hours=24)  # after a rotation, by default
 LONGEST_OVERLAP = timedelta(days=7)
+# All that is encrypted with ENCRYPTION_KEYS: Shared Tokens, and mails with links that sign someone in.
+ENCRYPTED: tuple[InstrumentedAttribute[bytes | None] | InstrumentedAttribute[bytes], ...] = (
+    ApiKey.secret_encrypted,
+    PreviousSecret.secret_encrypted,
+    Mail.body_encrypted,
+)
 
 
 def get(account_id: int, public_id: str) -> ApiKey:
@@ -139,33 +146,31 @@ def previous_secrets(account_id: int) -> dict[int, PreviousSecret]:
 
 
 def reencrypt_all() -> dict[str, int]:
-    """Encrypts the secrets of all accounts with the newest of ENCRYPTION_KEYS. A second call changes nothing.
+    """Encrypts all that is ENCRYPTED with the newest of ENCRYPTION_KEYS. A second call changes nothing.
 
     Returns the numbers of `secrets`, `reencrypted` and `unreadable`; no key decrypts an unreadable one, which
     stays as it is.
     """
     counts = {"secrets": 0, "reencrypted": 0, "unreadable": 0}
-    rows: list[ApiKey | PreviousSecret] = []
-    rows += db.session.scalars(select(ApiKey).where(ApiKey.secret_encrypted.is_not(None)).with_for_update())
-    rows += db.session.scalars(select(PreviousSecret).with_for_update())
-    for row in rows:
-        counts["secrets"] += 1
-        try:
-            renewed_secret = renewed(row.secret_encrypted or b"")
-        except CannotDecrypt:
-            counts["unreadable"] += 1
-            continue
-        if renewed_secret:
-            row.secret_encrypted = renewed_secret
-            counts["reencrypted"] += 1
+    for column in ENCRYPTED:
+        rows = select(column.class_).where(column.is_not(None)).options(load_only(column)).with_for_update()
+        for row in db.session.scalars(rows):
+            counts["secrets"] += 1
+            try:
+                renewed_secret = renewed(getattr(row, column.key))
+            except CannotDecrypt:
+                counts["unreadable"] += 1
+                continue
+            if renewed_secret:
+                setattr(row, column.key, renewed_secret)
+                counts["reencrypted"] += 1
     audit.record("key.reencrypted", None, detail=f"{counts['reencrypted']} of {counts['secrets']}")
     return counts
 
 
 def count_secrets() -> tuple[int, int]:
     """How many encrypted secrets the database holds, and how many of them no key of ENCRYPTION_KEYS reads."""
-    kept = [*db.session.scalars(select(ApiKey.secret_encrypted).where(ApiKey.secret_encrypted.is_not(None)))]
-    kept += db.session.scalars(select(PreviousSecret.secret_encrypted))
+    kept = [secret for column in ENCRYPTED for secret in db.session.scalars(select(column).where(column.is_not(None)))]
     return len(kept), sum(not _is_readable(secret) for secret in kept)
 
 

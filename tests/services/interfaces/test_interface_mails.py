@@ -19,8 +19,9 @@ from webapp.extensions import db
 from webapp.models import AutoresponseCount, FieldType, Interface, Lead, LeadLogEntry, Mail, User
 from webapp.services.errors import Refused
 from webapp.services.interfaces import interface_mails
+from webapp.services.interfaces.answer_limits import MAX_A_DAY
 from webapp.services.interfaces.fields import add
-from webapp.services.interfaces.interface_mails import AUTORESPONSE, MAX_A_DAY, NOTIFICATION, Words
+from webapp.services.interfaces.interface_mails import AUTORESPONSE, NOTIFICATION, Words
 from webapp.services.leads import leads
 from webapp.services.mail import mails
 

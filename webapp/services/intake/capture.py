@@ -55,6 +55,7 @@ class NewLead:
     test: bool = False
     anonymise_after_delivery: bool = False
     files: Sequence[str] = ()  # public ids of stored files, which become the lead's; not a column
+    ip: str | None = None  # the visitor's, to count automatic answers; not a column, and `source` may not have it
     public_id: str = dataclasses.field(default_factory=lead_id)
     received_at: datetime = dataclasses.field(default_factory=utcnow)
 
@@ -65,7 +66,7 @@ class NewLead:
         return {**values, "fields": dict(self.fields), "source": dict(self.source), "consents": list(self.consents)}
 
 
-LEAD_COLUMNS = tuple(field.name for field in dataclasses.fields(NewLead) if field.name != "files")
+LEAD_COLUMNS = tuple(field.name for field in dataclasses.fields(NewLead) if field.name not in ("files", "ip"))
 
 
 class Submission(NamedTuple):
@@ -85,6 +86,7 @@ def new_lead(
     undeclared: Mapping[str, Any] | None = None,
     consents: Sequence[Any] = (),
     files: Sequence[str] = (),
+    ip: str | None = None,
     nonce: str | None = None,
     content_digest: str | None = None,
     spam: str | None = None,
@@ -106,6 +108,7 @@ def new_lead(
         undeclared=undeclared or None,
         consents=consents,
         files=files,
+        ip=ip,
         nonce=nonce,
         content_digest=content_digest,
         spam=spam,
@@ -274,9 +277,9 @@ def ring(webhook_id: int) -> None:
 
 
 def _write_mails(submissions: Sequence[Submission]) -> None:
-    interfaces = {lead.public_id: form.interface for form, lead in submissions}
-    mailed = [key for key, each in interfaces.items() if each.notification_emails or each.autoresponds]
+    interfaces = {lead.public_id: (form.interface, lead.ip) for form, lead in submissions}
+    mailed = [key for key, (each, _) in interfaces.items() if each.notification_emails or each.autoresponds]
     if not mailed:
         return
-    for lead in db.session.scalars(select(Lead).where(Lead.public_id.in_(mailed)).order_by(Lead.id)):
-        interface_mails.write_mails(lead, interfaces[lead.public_id])
+    found = db.session.scalars(select(Lead).where(Lead.public_id.in_(mailed)).order_by(Lead.id))
+    interface_mails.write_mails([interface_mails.Mailed(lead, *interfaces[lead.public_id]) for lead in found])

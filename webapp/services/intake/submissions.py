@@ -173,6 +173,7 @@ def _lead(
         undeclared=others,
         consents=consents.given(interface.fields, values, source["page_url"]) if asks_consent else (),
         files=[upload.public_id for upload in _files(answers)] if post.files is not None else (),
+        ip=post.ip,
         nonce=nonce,
         content_digest=digest,
         spam=visitor.spam_reason(interface, post.values, token, values, post.ip),

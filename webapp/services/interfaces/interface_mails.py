@@ -1,27 +1,20 @@
 """The mails of a captured lead: the notification to the account and the automatic answer to the visitor."""
 
-import hashlib
-import hmac
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
-
-from flask import current_app
-from sqlalchemy.dialects import postgresql, sqlite
 
 from webapp import text
 from webapp.clock import utc, utcnow
 from webapp.config import current_config
-from webapp.extensions import db
-from webapp.models import AutoresponseCount, Field, FieldType, Interface, Lead, User
+from webapp.models import Field, FieldType, Interface, Lead, User
 from webapp.services.errors import Refused, refusing
-from webapp.services.interfaces import interfaces
+from webapp.services.interfaces import answer_limits, interfaces
 from webapp.services.interfaces.field_types import SENT, sample, shown
 from webapp.services.mail import addresses, mails, placeholders
 from webapp.services.mail.unlinked import unlinked
 
 NOTIFICATION, AUTORESPONSE = "lead_notification", "autoresponse"
 MAX_SUBJECT, MAX_BODY = 200, 5000
-MAX_A_DAY = 3  # answers from one interface to one address
 ANSWER_SUBJECT = "We have received your message"
 ANSWER_BODY = (
     "Hello,\n\nthank you for writing to us. Your message has arrived, and we will be in touch soon.\n\n{{ interface }}"
@@ -77,12 +70,29 @@ class Preview(NamedTuple):
     text: str
 
 
-def write_mails(lead: Lead, interface: Interface) -> None:
-    """Writes the lead's mails into the current transaction. Call it once for each lead that is not a test or spam."""
-    if interface.notification_emails:
-        _write_notification(lead, interface, interface.notification_emails, Words.of(interface), lead.id)
-    if interface.autoresponds and lead.email and _may_answer(interface.id, lead.email):
-        _write_autoresponse(lead, interface, lead.email, Words.of(interface), lead.id)
+class Mailed(NamedTuple):
+    """A lead whose mails are written. `ip` is the visitor's whole address, which may not be stored; None if unknown."""
+
+    lead: Lead
+    interface: Interface
+    ip: str | None
+
+
+def write_mails(mailed: Sequence[Mailed]) -> None:
+    """Writes the leads' mails into the current transaction. Call it once for each lead that is not a test or spam.
+
+    `Lead.unanswered` says which limit was reached, if that is why a visitor gets no answer.
+    """
+    answered = [each for each in mailed if each.interface.autoresponds and each.lead.email]
+    if answered:
+        asked = [answer_limits.Asked(each.interface.id, each.lead.email, each.ip) for each in answered]
+        for each, reason in zip(answered, answer_limits.take(asked), strict=True):
+            each.lead.unanswered = reason
+    for lead, interface, _ in mailed:
+        if interface.notification_emails:
+            _write_notification(lead, interface, interface.notification_emails, Words.of(interface), lead.id)
+        if interface.autoresponds and lead.email and lead.unanswered is None:
+            _write_autoresponse(lead, interface, lead.email, Words.of(interface), lead.id)
 
 
 def names(fields: Sequence[Any], kind: str) -> dict[str, str]:
@@ -224,32 +234,6 @@ def _of_lead(lead: Lead) -> dict[str, str]:
     link = f"{current_config.public_url}/leads/{lead.public_id}"
     page = str(lead.source.get("page_url") or "")
     return {"lead.link": link, "lead.id": lead.public_id, "lead.received": utc(lead.received_at), "lead.page": page}
-
-
-def _may_answer(interface_id: int, address: str) -> bool:
-    """Counts one more answer to the address, and returns whether it may be sent.
-
-    One statement, because with two, simultaneous leads could exceed the limit.
-    """
-    insert: Any = postgresql.insert if db.engine.dialect.name == "postgresql" else sqlite.insert
-    digest = hmac.new(_key(), f"{interface_id} {address.lower()}".encode(), hashlib.sha256).hexdigest()
-    one = insert(AutoresponseCount).values(interface_id=interface_id, address_digest=digest, day=today(), sent=1)
-    more = one.on_conflict_do_update(
-        index_elements=["interface_id", "address_digest", "day"],
-        set_={"sent": AutoresponseCount.sent + 1},
-        where=AutoresponseCount.sent < MAX_A_DAY,
-    )
-    return db.session.connection().execute(more.returning(AutoresponseCount.sent)).one_or_none() is not None
-
-
-def today() -> int:
-    """The day number that the counts use: UTC days since 1970."""
-    return int(utcnow().timestamp()) // 86400
-
-
-def _key() -> bytes:
-    secret = current_app.config["SECRET_KEY"]
-    return secret if isinstance(secret, bytes) else str(secret).encode()
 
 
 def _sample(interface: Interface, test: bool) -> Lead:

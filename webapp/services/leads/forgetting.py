@@ -1,4 +1,5 @@
 """Deletes old leads and anonymises delivered ones, as their interfaces' settings say: a job of the sweep, in batches.
+Old counts and links are removed first.
 
 A lead that a drain may be sending is left for later, because recording inserts attempts of its delivery. So each batch
 locks the lanes first, as every bulk change does, and skips leads that are due or were just tried.
@@ -35,7 +36,9 @@ from webapp.services import audit
 from webapp.services.files import stored
 from webapp.services.intake import capture
 from webapp.services.interfaces import privacy
-from webapp.services.interfaces.interface_mails import AUTORESPONSE, today
+from webapp.services.interfaces.answer_limits import today
+from webapp.services.interfaces.interface_mails import AUTORESPONSE
+from webapp.services.mail import sealed
 from webapp.webhooks.outcome import NO_ANSWER
 
 log = structlog.get_logger()
@@ -60,6 +63,7 @@ def forget(stopping: Callable[[], bool] = lambda: False) -> None:
 
     with transaction():
         db.session.execute(delete(AutoresponseCount).where(AutoresponseCount.day < today()))
+        sealed.tidy()
     done = _anonymise_delivered(time_is_left) and _delete_old(time_is_left) and stored.sweep(time_is_left)
     if not done and not stopping():
         rings.ring_forget()

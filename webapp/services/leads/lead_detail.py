@@ -14,6 +14,7 @@ from webapp.models import Attempt, Delivery, Field, FieldType, File, Lead, Reaso
 from webapp.services.files import stored
 from webapp.services.intake import undeclared
 from webapp.services.intake.rules import CUT, UNPARSED
+from webapp.services.interfaces import answer_limits
 from webapp.services.interfaces.field_types import shown
 from webapp.services.leads.tel_links import tel_uri
 from webapp.webhooks.outcome import NO_ANSWER
@@ -153,6 +154,13 @@ def undeclared_answers(lead: Lead) -> list[tuple[str, str, bool]]:
 def undeclared_left_out(lead: Lead) -> int:
     """How many undeclared answers were left out, because there were too many or they were too long."""
     return int((lead.undeclared or {}).get(undeclared.LEFT_OUT, 0))
+
+
+def unanswered(lead: Lead) -> str | None:
+    """Why the visitor got no automatic answer although the form sends them, as a sentence; None if it is not so."""
+    if lead.unanswered is None:
+        return None
+    return f"The visitor got no automatic answer: {answer_limits.REASONS.get(lead.unanswered, lead.unanswered)}."
 
 
 def _headers(delivery: Delivery, timestamp: int | None, signature: str | None = None) -> list[str]:

@@ -24,6 +24,7 @@ BATCH = 500
 BOM = "\ufeff"  # without it Excel does not read the file as UTF-8
 ANSWER = 10  # the place of a receiver's answer among the columns of `_query`
 FIRST = ("Lead", "Received (UTC)", "Interface", "Webhook Status", "Response code", "Webhook Response", "Test")
+UNANSWERED = "Answer left out"  # which limit of automatic answers was reached: mailbox, network or interface
 UNDECLARED = "Undeclared answers"  # all in one cell, as JSON
 PAGE, CLIENT = ("page_url", "page_title", "referrer"), ("ip", "user_agent")
 _CAMPAIGN = tuple(f"utm_{name}" for name in UTM)
@@ -65,7 +66,7 @@ def lines(wanted: Filter, addresses: AddressView = CUT) -> Iterator[str]:
     """
     keys = _field_keys(wanted)
     end_transaction()
-    yield BOM + _text([[*FIRST, *keys, *LAST, *FIRST_TOUCH, UNDECLARED]])
+    yield BOM + _text([[*FIRST, *keys, *LAST, *FIRST_TOUCH, UNANSWERED, UNDECLARED]])
     query, older = _query(wanted), None
     while True:
         with unlimited():
@@ -114,7 +115,7 @@ def _texts(row: Sequence[object]) -> list[str]:
 def _query(wanted: Filter) -> Select[Any]:
     answer = (WORD.label("status"), Delivery.last_code, Delivery.last_response)
     columns = (Lead.id, Lead.public_id, Lead.received_at, Lead.test, Lead.fields, Lead.source, Lead.undeclared)
-    wide = select(*columns, Interface.name, *answer).join(Interface, Lead.interface_id == Interface.id)
+    wide = select(*columns, Lead.unanswered, Interface.name, *answer).join(Interface, Lead.interface_id == Interface.id)
     query = matching(wide, wanted)
     if not by_delivery(wanted):
         query = query.outerjoin(Delivery, Delivery.lead_id == Lead.id)
@@ -139,7 +140,7 @@ def _without_addresses(batch: Sequence[Row[Any]]) -> list[Sequence[Any]]:
 
 
 def _cells(row: Sequence[Any], keys: Sequence[str]) -> list[object]:
-    _, public_id, received_at, test, fields, source, undeclared, name, status, code, response = tuple(row)
+    _, public_id, received_at, test, fields, source, undeclared, unanswered, name, status, code, response = tuple(row)
     utm, click_ids, first = source.get("utm"), source.get("click_ids"), source.get("first_touch")
     return [
         public_id,
@@ -155,6 +156,7 @@ def _cells(row: Sequence[Any], keys: Sequence[str]) -> list[object]:
         *(map(click_ids.get, CLICK_IDS) if click_ids else _NO_CLICK_IDS),
         *map(source.get, CLIENT),
         *(_first_touch(first) if first else _NO_FIRST_TOUCH),
+        unanswered,
         json.dumps(undeclared, ensure_ascii=False) if undeclared else "",
     ]
 

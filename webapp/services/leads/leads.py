@@ -77,7 +77,8 @@ def not_spam(account_id: int, public_id: str, user_id: int) -> Lead:
     lead.no_webhook = not interface.webhook.url
     if interface.webhook.url:
         _add_delivery(lead, due_at=now_sql())
-    interface_mails.write_mails(lead, interface)
+    # Its network is not counted: a person of the account has just decided that it is a real lead.
+    interface_mails.write_mails([interface_mails.Mailed(lead, interface, None)])
     db.session.add(LeadLogEntry(lead_id=lead.id, action="notspam", user_id=user_id))
     audit.record("lead.not_spam", account_id, lead.public_id)
     return lead

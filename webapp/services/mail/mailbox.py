@@ -35,7 +35,7 @@ def page(
         narrow.append(or_(*(place.icontains(words, autoescape=True) for place in places)))
     if state:
         narrow.append(Mail.state == state)
-    light = select(Mail).options(defer(Mail.body_text), defer(Mail.body_html))
+    light = select(Mail).options(*map(defer, (Mail.body_text, Mail.body_html, Mail.body_encrypted)))
     found = [light.where(part, *narrow) for part in _readable(user)]
     return read_page(found, Mail.id, lambda mail: mail.id, before=before, after=after, size=PAGE)
 

@@ -20,10 +20,11 @@ from webapp.clock import now_sql, utcnow
 from webapp.config import current_config
 from webapp.db.transactions import after_commit, end_transaction, read_only, transaction
 from webapp.delivery import rings
+from webapp.encryption import CannotDecrypt
 from webapp.extensions import db
 from webapp.ids import ulid
 from webapp.models import Delivery, LeadLogEntry, Mail, MailState, Report, ReportEntry
-from webapp.services.mail import smtp
+from webapp.services.mail import sealed, smtp
 from webapp.services.mail.smtp import Claimed, Handover
 
 log = structlog.get_logger()
@@ -77,9 +78,11 @@ def write(
 
     Never refuses: a lead must not be lost because of its notification. Invalid addresses are left out; a mail without a
     valid address fails at once, with the reason. `context` has the variables of the templates of `kind`; `rendered` is
-    their result, if they were rendered before. `lead_id` is for the lead's log.
+    their result, if they were rendered before. `lead_id` is for the lead's log. `signs_in`: it has a link that lets its
+    recipient sign in, so its bodies are encrypted.
     """
     rendered, addresses = rendered or render(kind, **context), _addresses(recipients)
+    bodies = sealed.Bodies(rendered.text, rendered.html)
     mail = Mail(
         kind=kind,
         account_id=account_id,
@@ -87,8 +90,7 @@ def write(
         recipients=addresses,
         reply_to=next(iter(_addresses([reply_to or ""])), None),
         subject=rendered.subject,
-        body_text=rendered.text,
-        body_html=rendered.html,
+        **(sealed.sealed(bodies) if signs_in else bodies._asdict()),
         lead_id=lead_id,
         signs_in=signs_in,
         state=_first_state(addresses),
@@ -159,10 +161,18 @@ def _send_all(connection: smtp.SmtpConnection, time_is_left: Callable[[], bool])
     with transaction():
         claimed = _claim()
     while claimed:
-        answer = connection.hand_over(claimed)
+        answer = _hand_over(connection, claimed)
         with transaction():
             _record(claimed, answer)
             claimed = _claim() if not answer.broken and time_is_left() else None
+
+
+def _hand_over(connection: smtp.SmtpConnection, claimed: Claimed) -> Handover:
+    try:
+        bodies = sealed.bodies(claimed)
+    except CannotDecrypt:  # it is tried again: the key may be put back
+        return Handover({}, sealed.UNREADABLE)
+    return connection.hand_over(claimed._replace(**bodies._asdict()))
 
 
 def _due() -> ColumnElement[bool]:
@@ -214,7 +224,8 @@ def _record(claimed: Claimed, answer: Handover) -> None:
 def _without_link() -> dict[str, Any]:
     """The bodies of a mail that is sent or failed: a link that signs a person in is not kept in them."""
     columns = {"body_text": Mail.body_text, "body_html": Mail.body_html}
-    return {name: case((Mail.signs_in, LINK_REMOVED), else_=column) for name, column in columns.items()}
+    without = {name: case((Mail.signs_in, LINK_REMOVED), else_=column) for name, column in columns.items()}
+    return {**without, "body_encrypted": None}
 
 
 def _postpone_all(error: str) -> None:

@@ -61,6 +61,7 @@ class Claimed(NamedTuple):
     created_at: datetime
     sent_at: datetime | None
     tries: int
+    body_encrypted: bytes | None = None
 
     @property
     def is_old(self) -> bool:

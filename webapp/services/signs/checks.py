@@ -140,8 +140,14 @@ def secrets() -> Check:
     if not unreadable:
         return Check("secrets", True, f"ENCRYPTION_KEYS can read the secrets in the database, {count} of them.")
     found = f"No key of ENCRYPTION_KEYS reads {unreadable} of the {count} secrets in the database."
-    why = "The keys were replaced, or a backup was restored without its key files. What they sign is on hold."
-    do = "Put the old key into ENCRYPTION_KEYS, after the new one. If it is lost, rotate the Shared Tokens."
+    why = (
+        "The keys were replaced, or a backup was restored without its key files. What Shared Tokens sign is on hold, "
+        "and mails with links to sign in are not sent."
+    )
+    do = (
+        "Put the old key into ENCRYPTION_KEYS, after the new one. If it is lost, rotate the Shared Tokens and send the "
+        "invitations again; the mails are removed by themselves after seven days."
+    )
     return Check("secrets", False, found, why, do)
 
 
