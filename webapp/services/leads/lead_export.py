@@ -22,7 +22,7 @@ from webapp.webhooks.shown_addresses import CUT, AddressView
 
 BATCH = 500
 BOM = "\ufeff"  # without it Excel does not read the file as UTF-8
-ANSWER = 10  # the place of a receiver's answer among the columns of `_query`
+ANSWER = 11  # the place of a receiver's answer among the columns of `_query`
 FIRST = ("Lead", "Received (UTC)", "Interface", "Webhook Status", "Response code", "Webhook Response", "Test")
 UNANSWERED = "Answer left out"  # which limit of automatic answers was reached: mailbox, network or interface
 UNDECLARED = "Undeclared answers"  # all in one cell, as JSON
