@@ -4,8 +4,8 @@ gunicorn's own worker gives a connection a thread when its first byte comes. The
 the client likes, and closing a connection may hold up the whole process for two seconds. So 32 clients that stop in the
 middle would stop Leadhook. Here one loop waits for all clients of a process (docs/adr/0017-clients-that-stall.md):
 
-- A request of up to 64 KB gets a thread when all of it is there. A larger one, and one of unknown length, is read by a
-  few threads of its own, so uploads wait only for one another.
+- A request of up to 64 KB gets a thread when all of it is there. A larger one is read by a few threads of its own, so
+  uploads wait only for one another. A head of more than 64 KB is refused.
 - A head must be there after 10 seconds. A body has 10 seconds and one more for every 4 KB that came. Else: 408.
 - The system takes a whole page of an answer (SEND_BUFFER). What it cannot take must be read within SEND_PATIENCE.
 - If there are too many connections, the one that has waited longest is closed for a new one.
@@ -37,14 +37,17 @@ LOOK = 0.5  # seconds between two looks for clients that are late
 OPEN_FILES = 4096  # a process has up to 1,000 connections, and needs files for the rest
 OUT_OF_FILES = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM})
 TOO_LATE = frozenset({errno.EAGAIN, errno.ECONNABORTED, errno.EWOULDBLOCK})
-WORDS = b"The request did not arrive in time.\n"
-REQUEST_TIMEOUT = (
-    b"HTTP/1.1 408 Request Timeout\r\nConnection: close\r\nContent-Type: text/plain\r\nContent-Length: %d\r\n\r\n%b"
-) % (len(WORDS), WORDS)
+TOO_SLOW = 408, "Request Timeout", "The request did not arrive in time."
+TOO_LONG = 431, "Request Header Fields Too Large", "The head of the request is too long."
 
 
 class PatientWorker(ThreadWorker):  # type: ignore[misc]  # gunicorn has no types
-    """Methods run in the loop's thread, except `handle_request`."""
+    """A thread looks at what has come, without waiting, and goes on if that is a whole request. So it is as quick as
+    gunicorn's own worker: the loop, through which all requests pass, does no more than there. Else the connection goes
+    back to the loop until more comes.
+
+    Methods run in the loop's thread, except `handle` and `handle_request`.
+    """
 
     def init_process(self) -> None:
         self.waiting: dict[Connection, None] = {}  # for their client, in the order in which they began to
@@ -73,22 +76,29 @@ class PatientWorker(ThreadWorker):  # type: ignore[misc]  # gunicorn has no type
         self.nr_conns += 1
         if self.nr_conns >= self.worker_connections:
             self._make_room()
-        self._await_request(Connection(self.cfg, client, address, listener.getsockname()))
+        self.enqueue_req(Connection(self.cfg, client, address, listener.getsockname()))
 
     def on_client_socket_readable(self, conn: Any, client: socket.socket) -> None:
         """A connection that was kept alive has its next request, or was closed."""
-        if not isinstance(conn, Connection):
-            super().on_client_socket_readable(conn, client)
-            return
-        self.poller.unregister(client)
-        self.keepalived_conns.remove(conn)
-        conn.begin()
-        self._await_request(conn)
+        if isinstance(conn, Connection):
+            conn.begin()
+        super().on_client_socket_readable(conn, client)
 
     def enqueue_req(self, conn: Any) -> None:
         pool = self.uploads if getattr(conn, "is_large", False) else self.tpool
         future: Future[Any] = pool.submit(self.handle, conn)
         future.add_done_callback(lambda done: self.method_queue.defer(self.finish_request, conn, done))
+
+    def handle(self, conn: Any) -> Any:
+        """In a thread. An Arrival if the request is not all there, else whether the connection is kept."""
+        if not isinstance(conn, Connection):
+            return super().handle(conn)
+        if not conn.is_large:
+            arrival = conn.receive()
+            if arrival is not Arrival.WHOLE:
+                return arrival
+        conn.hand_over()
+        return super().handle(conn) or conn.end()
 
     def handle_request(self, req: Any, conn: Any) -> bool:
         """In a thread. A client that does not read is like one that has left: no line in the log."""
@@ -100,12 +110,16 @@ class PatientWorker(ThreadWorker):  # type: ignore[misc]  # gunicorn has no type
     def finish_request(self, conn: Any, fs: "Future[Any]") -> None:
         if not isinstance(conn, Connection):
             super().finish_request(conn, fs)
-        elif fs.cancelled() or fs.exception() or not fs.result():
+            return
+        result = False if fs.cancelled() or fs.exception() else fs.result()
+        if isinstance(result, Arrival):
+            self._go_on(conn, result)
+        elif not result:
             self._close_gently(conn)
         elif leftover := conn.leftover():
             conn.sock.setblocking(False)
             conn.begin(leftover)
-            self._await_request(conn, Connection.judge)
+            self.enqueue_req(conn)
         else:
             super().finish_request(conn, fs)
 
@@ -121,9 +135,7 @@ class PatientWorker(ThreadWorker):  # type: ignore[misc]  # gunicorn has no type
             if conn.is_closing or conn.is_empty:
                 self._close(conn)
             else:
-                with suppress(OSError):
-                    conn.sock.send(REQUEST_TIMEOUT)
-                self._close_gently(conn)
+                self._refuse(conn, *TOO_SLOW)
 
     def murder_keepalived(self, force: bool = False) -> None:
         super().murder_keepalived(force)
@@ -137,37 +149,39 @@ class PatientWorker(ThreadWorker):  # type: ignore[misc]  # gunicorn has no type
             if conn.is_empty:
                 conn.timeout = min(conn.timeout, deadline)
 
-    def _await_request(self, conn: Connection, look: Callable[[Connection], Arrival] = Connection.receive) -> None:
-        """Most requests are there at once, so the poller is asked only for the others."""
-        arrival = look(conn)
-        if arrival is Arrival.WAITS:
-            self._wait(conn, self._on_readable)
-        else:
-            self._go_on(conn, arrival)
-
-    def _on_readable(self, conn: Connection) -> None:
-        arrival = conn.receive()
-        if arrival is not Arrival.WAITS:
-            self._stop_waiting(conn)
-            self._go_on(conn, arrival)
-
     def _go_on(self, conn: Connection, arrival: Arrival) -> None:
         if arrival is Arrival.GONE:
             self._close(conn)
-        else:
-            conn.hand_over(arrival is Arrival.LARGE)
+        elif arrival is Arrival.TOO_LONG:
+            self._refuse(conn, *TOO_LONG)
+        elif arrival is Arrival.LARGE:
+            conn.is_large = True
             self.enqueue_req(conn)
+        elif conn.timeout <= time.monotonic():
+            self._refuse(conn, *TOO_SLOW)
+        else:
+            self._wait(conn, self._more_came)
+
+    def _more_came(self, conn: Connection) -> None:
+        self._stop_waiting(conn)
+        self.enqueue_req(conn)
+
+    def _refuse(self, conn: Connection, code: int, name: str, words: str) -> None:
+        with suppress(OSError):
+            head = f"HTTP/1.1 {code} {name}\r\nConnection: close\r\nContent-Type: text/plain\r\n"
+            conn.sock.send(f"{head}Content-Length: {len(words) + 1}\r\n\r\n{words}\n".encode())
+        self._close_gently(conn)
 
     def _close_gently(self, conn: Connection) -> None:
         """Closes a connection once its client has read the answer, or has left: unread bytes would take it away."""
-        try:
-            conn.sock.setblocking(False)
-            conn.sock.shutdown(socket.SHUT_WR)
-        except OSError:
-            self._close(conn)
-            return
+        if not conn.is_ended:
+            conn.end()
         conn.is_closing, conn.timeout = True, time.monotonic() + LINGER
-        self._wait(conn, self._discard)
+        try:
+            self._wait(conn, self._discard)
+        except (OSError, ValueError):  # it is closed already
+            self.waiting.pop(conn)
+            self._close(conn)
 
     def _discard(self, conn: Connection) -> None:
         try:
