@@ -9,7 +9,7 @@ from enum import Enum, auto
 from typing import Any
 
 from gunicorn import http
-from gunicorn.http.errors import NoMoreData
+from gunicorn.http.errors import NoMoreData, ParseException
 from gunicorn.http.unreader import SocketUnreader
 from gunicorn.workers.gthread import TConn
 
@@ -61,6 +61,20 @@ class Reader(SocketUnreader):  # type: ignore[misc]  # gunicorn has no types
         self._begun_at = self._begun_at if self._read else time.monotonic()
         self._read += len(piece)
         return piece
+
+
+class ChecksChunks:
+    """Reads a body. Chunks that are not valid are an error of the client, as if it had left: the app answers 400. The
+    errors that gunicorn raises for them are none that werkzeug knows, and would be a 500 with a traceback."""
+
+    def __init__(self, reader: Any) -> None:
+        self._reader = reader
+
+    def read(self, size: int) -> bytes:
+        try:
+            return bytes(self._reader.read(size))
+        except (ParseException, IOError) as error:
+            raise NoMoreData from error
 
 
 class Connection(TConn):  # type: ignore[misc]

@@ -27,7 +27,7 @@ from typing import Any
 from gunicorn.http.errors import NoMoreData
 from gunicorn.workers.gthread import ThreadWorker
 
-from webapp.servers.incoming import Arrival, Connection, time_value
+from webapp.servers.incoming import Arrival, ChecksChunks, Connection, time_value
 
 SEND_BUFFER = 256 * 1024  # bytes; more than any page, style or script that a visitor gets
 SEND_PATIENCE = 60.0  # seconds for a piece of a longer answer: a file has pieces of 256 KB
@@ -102,6 +102,7 @@ class PatientWorker(ThreadWorker):  # type: ignore[misc]  # gunicorn has no type
 
     def handle_request(self, req: Any, conn: Any) -> bool:
         """In a thread. A client that does not read is like one that has left: no line in the log."""
+        req.body.reader = ChecksChunks(req.body.reader)
         try:
             return bool(super().handle_request(req, conn))
         except BlockingIOError:  # SEND_PATIENCE is over
