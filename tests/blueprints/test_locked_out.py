@@ -59,14 +59,14 @@ def test_an_account_is_tried_as_often_as_the_network_may(
 
 
 def test_one_home_with_both_kinds_of_address_does_not_lock_an_owner_out_in_an_hour(
-    client: FlaskClient, owner: User
+    app: Flask, client: FlaskClient, owner: User
 ) -> None:
     with time_machine.travel(utcnow(), tick=True) as clock:
         for _ in range(4):
             for number in range(60):
                 tried(client, f"2001:db8:0:{number:x}::1")
                 tried(client, "198.51.100.1")
-            assert tried(client, OWNER, PASSWORD) == 303
+            assert tried(app.test_client(), OWNER, PASSWORD) == 303
             clock.shift(timedelta(minutes=14, seconds=50))
 
 
@@ -128,7 +128,7 @@ def test_the_cookie_is_for_this_user_and_is_void_after_a_change(app: Flask, clie
         ".".join(reversed(signed)),
         right[1:],
         "é" * 50,
-        "." * 5000,
+        "." * 3000,
     ):
         client.set_cookie("leadhook-known", value)
         assert tried(client, OWNER, PASSWORD) == 429, value

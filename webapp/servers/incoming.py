@@ -73,7 +73,7 @@ class ChecksChunks:
     def read(self, size: int) -> bytes:
         try:
             return bytes(self._reader.read(size))
-        except (ParseException, IOError) as error:
+        except (OSError, ParseException) as error:
             raise NoMoreData from error
 
 

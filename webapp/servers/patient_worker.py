@@ -199,6 +199,8 @@ class PatientWorker(ThreadWorker):  # type: ignore[misc]  # gunicorn has no type
     def _wait(self, conn: Connection, readable: Callable[[Connection], None]) -> None:
         self.waiting[conn] = None
         self.poller.register(conn.sock, EVENT_READ, partial(self._when_readable, conn, readable))
+        if self.nr_conns >= self.worker_connections:  # the loop accepts none now, and there was none to close before
+            self._make_room()
 
     def _when_readable(self, conn: Connection, readable: Callable[[Connection], None], _: Any) -> None:
         if conn in self.waiting:  # else it was closed a moment ago, for a new connection
