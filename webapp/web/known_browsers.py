@@ -1,6 +1,6 @@
 """Browsers that a user has signed in with before. Each has a few tries of its own to sign in again: sign_in_limits.py.
 
-The cookie names the user, the version of their sessions and a random id, signed. It signs in as nobody: it only says
+The cookie names the user, the version of their sessions and a random id, signed. It signs in no one: it only says
 that the password was known here. So it outlives the session. A new password and *Sign out everywhere* change the
 version, which makes the cookies of all browsers void; the browser that chose the new password gets a new one.
 """
@@ -13,7 +13,7 @@ from itsdangerous import BadSignature, URLSafeTimedSerializer
 from webapp.models import User
 from webapp.services.people import users
 from webapp.text import typed_address
-from webapp.web.sessions import Signer
+from webapp.web.sessions import SkewedSigner
 
 DAYS = 90
 SALT = "leadhook known browser"  # so that no other signed value of ours is taken for a cookie
@@ -51,4 +51,4 @@ def _name() -> str:
 
 
 def _serializer() -> URLSafeTimedSerializer:
-    return URLSafeTimedSerializer(current_app.config["SECRET_KEY"], salt=SALT, signer=Signer)
+    return URLSafeTimedSerializer(current_app.config["SECRET_KEY"], salt=SALT, signer=SkewedSigner)

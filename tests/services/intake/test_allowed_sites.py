@@ -1,6 +1,7 @@
 """Which origins a form with allowed sites takes."""
 
 import pytest
+
 from tests.conftest import AppMaker
 from tests.support.factories import ADA
 from webapp.db.transactions import transaction
