@@ -7,7 +7,7 @@ from typing import Any
 from flask import Flask
 from werkzeug.middleware.proxy_fix import ProxyFix
 
-from webapp import blueprints, cli, extensions, log
+from webapp import blueprints, cli, extensions, log, private_home
 from webapp.config import Config
 from webapp.db import engines, transactions
 from webapp.db.slow_reads import Turns
@@ -20,6 +20,7 @@ from webapp.services.signs.counters import PostCounters
 from webapp.services.signs.readiness import Probe
 from webapp.web import busy, error_pages, filters, htmx, roles, security, sessions, unread_bodies
 from webapp.web.limits import ClientAddress, FormLimit
+from webapp.web.sign_in_limits import SignInLimits
 
 __version__ = "1.0.0"
 
@@ -39,7 +40,7 @@ def create_app(
     process may hold for transactions (as many as gunicorn.conf.py has threads), and how many for autocommit statements.
     """
     config = config or Config.load()
-    config.home.mkdir(mode=0o700, parents=True, exist_ok=True)
+    private_home.close(config)
     app = Flask("webapp", root_path=str(Path(__file__).parent), instance_path=str(config.home))
     app.config.from_mapping(_flask_config(config, worker, plans_once, connections))
     app.extensions["leadhook_config"] = config
@@ -76,6 +77,7 @@ def _parts(app: Flask, config: Config) -> dict[str, object]:
             "leadhook_published_forms": {},
             "leadhook_file_store": FileStore(config),
             "leadhook_form_limit": FormLimit(config.form_rate_limit),
+            "leadhook_sign_in_limits": SignInLimits(),
             "leadhook_reports": Lock(),
             "leadhook_post_counters": PostCounters(),
             "leadhook_readiness": Probe(transactions.transaction),

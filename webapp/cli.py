@@ -19,6 +19,7 @@ from webapp.services.errors import Refused
 from webapp.services.interfaces import interfaces, webhooks
 from webapp.services.people import password_resets, users
 from webapp.services.signs import checks
+from webapp.web.sign_in_limits import sign_in_limits
 
 
 def init_app(app: Flask) -> None:
@@ -121,6 +122,8 @@ def reset_password(email: str, password: str | None) -> None:
             answer = password_resets.create_link(email)
         else:
             answer = {"email": users.set_password(email, password).email, "link": None, "expires_at": None}
+    if password is not None:
+        sign_in_limits.forget_account(email)
     _print(answer)
 
 

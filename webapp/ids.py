@@ -6,6 +6,7 @@ import time
 
 CROCKFORD = "0123456789abcdefghjkmnpqrstvwxyz"
 LARGEST_ROW = 2**63 - 1  # the largest that the database can hold; an address with a larger number answers 404
+LONGEST = 40  # characters of a public id; ours have up to 31
 BASE62 = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
 MESSAGE_ID = re.compile(rf"msg_[{CROCKFORD}]{{26}}")
 

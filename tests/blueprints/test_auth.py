@@ -120,7 +120,7 @@ def test_one_address_cannot_try_account_after_account(client: FlaskClient, owner
 
 def test_one_account_cannot_be_tried_from_address_after_address(client: FlaskClient, owner: User) -> None:
     codes = [
-        client.post("/login", data=WRONG, environ_base={"REMOTE_ADDR": f"2001:db8:0:{number:x}::1"}).status_code
+        client.post("/login", data=WRONG, environ_base={"REMOTE_ADDR": f"2001:db8:{number:x}::1"}).status_code
         for number in range(101)
     ]
     assert codes == [422] * 100 + [429]
@@ -143,9 +143,9 @@ def test_a_redis_failure_during_the_count_causes_no_error_page(
         raise RedisTimeoutError("Timeout reading from socket")
 
     with monkeypatch.context() as patch:
-        patch.setattr(limiter.limiter, "hit", away)
+        patch.setattr(limiter.storage, "acquire_entry", away)
         assert client.post("/login", data=WRONG).status_code == 422
-    assert [client.post("/login", data=WRONG).status_code for _ in range(11)] == [422] * 10 + [429]
+    assert [client.post("/login", data=WRONG).status_code for _ in range(10)] == [422] * 9 + [429], "counted without it"
 
 
 def test_attempts_are_counted_without_redis(make_app: AppMaker) -> None:

@@ -162,7 +162,7 @@ def test_cookies_and_hsts_follow_the_scheme_of_public_url(
     assert answer.status_code == 303
     cookies = {cookie.partition("=")[0]: cookie for cookie in answer.headers.getlist("Set-Cookie")}
     prefix = "__Host-" if secure else ""
-    assert cookies.keys() == {f"{prefix}leadhook", f"{prefix}leadhook-remember"}
+    assert cookies.keys() == {f"{prefix}leadhook", f"{prefix}leadhook-remember", f"{prefix}leadhook-known"}
     for cookie in cookies.values():
         parts = {part.strip().lower() for part in cookie.split(";")}
         assert {"httponly", "samesite=lax", "path=/"} <= parts

@@ -26,7 +26,20 @@ from webapp.services.mail import mails
 from webapp.services.signs import checks, start
 
 SIGNS = [
-    *("database", "writable", "clock", "redis", "workers", "sweep", "backlog", "mail", "secrets", "disk", "proxies"),
+    *(
+        "database",
+        "writable",
+        "clock",
+        "redis",
+        "workers",
+        "sweep",
+        "backlog",
+        "mail",
+        "secrets",
+        "disk",
+        "home",
+        "proxies",
+    ),
 ]
 NO_DATABASE = "postgresql+psycopg://leadhook@/leadhook?host=/nowhere"
 

@@ -34,9 +34,10 @@ class Site:
         self.start_web()
         self.start_worker()
 
-    def start_web(self) -> None:
-        command = ["-m", "gunicorn", "--bind", f"127.0.0.1:{self.port}", "--threads", "8", "webapp:create_app()"]
-        self.web = self._start(*command)
+    def start_web(self, *options: str) -> None:
+        """`options`: more of gunicorn's."""
+        ours = ("--bind", f"127.0.0.1:{self.port}", "--threads", "8")
+        self.web = self._start("-m", "gunicorn", *ours, *options, "webapp:create_app()")
         wait_until(self.answers, "the web process to answer", timeout=60)
 
     def start_worker(self, *arguments: str) -> None:

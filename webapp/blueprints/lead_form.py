@@ -14,6 +14,7 @@ import structlog
 from flask import Blueprint, Response, abort, g, jsonify, make_response, redirect, request, url_for
 from werkzeug.exceptions import HTTPException, MethodNotAllowed, TooManyRequests
 
+from webapp import ids
 from webapp.blueprints import foreign_text, form_pages, form_uploads, json_posts, webhook_posts
 from webapp.blueprints.form_pages import Answer
 from webapp.config import current_config
@@ -122,8 +123,10 @@ def submit(public_id: str) -> Answer:
 
 @blueprint.before_request
 def _note_request() -> None:
-    """Keeps in `g` what form_pages needs of the request."""
+    """Keeps in `g` what form_pages needs of the request. 404 for what cannot be a form's id, before it is counted."""
     g.own_origins = current_config.public_url, f"{request.scheme}://{request.host}"
+    if len((request.view_args or {}).get("public_id", "")) > ids.LONGEST:
+        abort(404)
 
 
 def _noted(form: PublishedForm) -> Interface:

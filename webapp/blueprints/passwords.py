@@ -1,6 +1,9 @@
 """Password resets. Answers are the same for known and unknown addresses: same words, same limits, same time."""
 
 import time
+from collections.abc import Callable
+from functools import partial
+from typing import Any, TypeVar
 
 from flask import Blueprint, flash, redirect, render_template, url_for
 from werkzeug.exceptions import NotFound
@@ -12,23 +15,34 @@ from webapp.forms.rules import add_refusal
 from webapp.forms.user import ForgotForm, NewPasswordForm
 from webapp.services.errors import Refused
 from webapp.services.people import password_resets
-from webapp.web.limits import network, typed_account
+from webapp.web.limits import IPV6, network, typed_account
 from webapp.web.security import public
+from webapp.web.sign_in_limits import sign_in_limits
 
 blueprint = Blueprint("passwords", __name__)
+
+V = TypeVar("V", bound=Callable[..., Any])
 
 # Seconds until the answer. For a user's address a mail is written in this time, which takes some hundredths of a
 # second. Without the wait an attacker could measure that, and learn which addresses are users.
 ANSWER_AFTER = 0.5
 TOO_MANY = "Too many requests. Check your e-mail, or try again in an hour."
 # By the typed address, so that no mailbox is flooded; and by the client's network.
-LIMITS = (("5 per hour", typed_account), ("20 per hour", network))
+LIMITS = (
+    ("5 per hour", typed_account),
+    *((f"{20 * times} per hour", partial(network, bits)) for bits, times in IPV6.items()),
+)
+
+
+def _limited(view: V) -> V:
+    for limit, key in LIMITS:
+        view = limiter.limit(limit, key_func=key, methods=["POST"], error_message=TOO_MANY)(view)
+    return view
 
 
 @blueprint.route("/forgot-password", methods=["GET", "POST"])
 @public
-@limiter.limit(LIMITS[0][0], key_func=LIMITS[0][1], methods=["POST"], error_message=TOO_MANY)  # type: ignore[untyped-decorator]
-@limiter.limit(LIMITS[1][0], key_func=LIMITS[1][1], methods=["POST"], error_message=TOO_MANY)  # type: ignore[untyped-decorator]
+@_limited
 def forgot() -> str | tuple[str, int]:
     form = ForgotForm()
     if not form.validate_on_submit():
@@ -54,6 +68,7 @@ def reset(token: str) -> Response | str | tuple[str, int]:
         try:
             with transaction():
                 password_resets.use(token, form.new.data)
+            sign_in_limits.forget(email)
         except Refused as refusal:
             add_refusal(form, refusal)
             return render_template("auth/reset.html", form=form, token=token, email=email), 422

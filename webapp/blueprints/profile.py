@@ -10,6 +10,7 @@ from webapp.forms.profile import NameForm, PasswordForm
 from webapp.forms.rules import add_refusal
 from webapp.services.errors import Refused
 from webapp.services.people import users
+from webapp.web import known_browsers
 from webapp.web.security import end_session, signed_in
 
 blueprint = Blueprint("profile", __name__, url_prefix="/profile")
@@ -54,6 +55,7 @@ def change_password() -> Response | tuple[str, int]:
         add_refusal(form, refusal)
         return _page(password=form), 422
     login_user(user, remember=stays)
+    known_browsers.remember(user)
     flash("Your password is changed. Other sessions are signed out.", "ok")
     return redirect(url_for("profile.show"), 303)
 

@@ -103,7 +103,7 @@ class Turns:
         while True:
             for path in self._paths:
                 try:
-                    file = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o660)
+                    file = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
                 except OSError:  # another user's file
                     return None
                 try:

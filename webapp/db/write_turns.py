@@ -100,7 +100,7 @@ class ProcessLock:
         try:
             self._file = os.open(self._path, os.O_RDWR | os.O_CLOEXEC)
         except FileNotFoundError:
-            self._file = os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o660)
+            self._file = os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
             with contextlib.suppress(OSError):  # only root can give it to that user
                 os.fchown(self._file, directory.st_uid, directory.st_gid)
         self._opened_by = os.getpid()

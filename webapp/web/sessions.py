@@ -12,7 +12,7 @@ from flask.sessions import SecureCookieSessionInterface
 from itsdangerous import SignatureExpired, TimestampSigner, URLSafeTimedSerializer
 
 
-class _Signer(TimestampSigner):
+class SkewedSigner(TimestampSigner):
     """Refuses what is too old; what comes from the future was signed with our key by a host whose clock is ahead."""
 
     def unsign(self, signed_value: str | bytes, max_age: int | None = None, return_timestamp: bool = False) -> Any:
@@ -26,12 +26,12 @@ class _Signer(TimestampSigner):
 
 
 class Sessions(SecureCookieSessionInterface):
-    """Flask's own sessions, signed by _Signer."""
+    """Flask's own sessions, signed by SkewedSigner."""
 
     def get_signing_serializer(self, app: Flask) -> URLSafeTimedSerializer | None:
         serializer = super().get_signing_serializer(app)
         if serializer is not None:
-            serializer.signer = _Signer
+            serializer.signer = SkewedSigner
         return serializer
 
 

@@ -3,7 +3,7 @@
 import sqlalchemy as sa
 from alembic import op
 
-from webapp.migrations.batches import create_index, replace_index, update_in_batches
+from webapp.migrations.batches import add_column, create_index, replace_index, update_in_batches
 
 revision = "0009"
 down_revision = "0008"
@@ -16,9 +16,7 @@ IS_HELD = "state = 'held'"
 
 
 def upgrade() -> None:
-    columns = {column["name"] for column in sa.inspect(op.get_bind()).get_columns("leads")}
-    if "no_webhook" not in columns:  # else an earlier try was interrupted below
-        op.add_column("leads", sa.Column("no_webhook", sa.Boolean(), server_default=sa.false(), nullable=False))
+    add_column("leads", sa.Column("no_webhook", sa.Boolean(), server_default=sa.false(), nullable=False))
     create_index("ix_leads_no_webhook", "leads", ["account_id", "id"], "no_webhook")
     update_in_batches(
         "leads",

@@ -2,14 +2,13 @@
 
 import json
 from datetime import timedelta
-from typing import Any
 
 import sqlalchemy as sa
 from alembic import op
 
 from webapp.clock import utcnow
 from webapp.encryption import CannotDecrypt, decrypt, encrypt
-from webapp.migrations.batches import create_index
+from webapp.migrations.batches import add_column, create_index
 from webapp.models.base import UTCDateTime
 
 revision = "0010"
@@ -35,8 +34,8 @@ MAILS = sa.table(
 
 
 def upgrade() -> None:
-    _add("leads", "unanswered", sa.String(40))
-    _add("mails", "body_encrypted", sa.LargeBinary())
+    add_column("leads", sa.Column("unanswered", sa.String(40), nullable=True))
+    add_column("mails", sa.Column("body_encrypted", sa.LargeBinary(), nullable=True))
     if _has_foreign_key():
         with op.batch_alter_table("autoresponse_counts") as counts:
             counts.drop_constraint(op.f(FOREIGN_KEY), type_="foreignkey")
@@ -57,12 +56,6 @@ def downgrade() -> None:
         counts.create_foreign_key(op.f(FOREIGN_KEY), "interfaces", ["interface_id"], ["id"])
     op.drop_column("mails", "body_encrypted")
     op.drop_column("leads", "unanswered")
-
-
-def _add(table: str, name: str, kind: sa.types.TypeEngine[Any]) -> None:
-    """Adds a column that may be NULL; else an earlier try was interrupted below."""
-    if name not in {column["name"] for column in sa.inspect(op.get_bind()).get_columns(table)}:
-        op.add_column(table, sa.Column(name, kind, nullable=True))
 
 
 def _has_foreign_key() -> bool:

@@ -3,6 +3,8 @@
 import sqlalchemy as sa
 from alembic import op
 
+from webapp.migrations.batches import add_column
+
 revision = "0011"
 down_revision = "0010"
 branch_labels = None
@@ -10,7 +12,7 @@ depends_on = None
 
 
 def upgrade() -> None:
-    op.add_column("deliveries", sa.Column("hops", sa.SmallInteger(), nullable=True))
+    add_column("deliveries", sa.Column("hops", sa.SmallInteger(), nullable=True))
 
 
 def downgrade() -> None:

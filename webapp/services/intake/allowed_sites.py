@@ -1,6 +1,11 @@
 """Whether a site may post to a form. Only forms with allowed sites ask."""
 
+import re
 from collections.abc import Sequence
+
+# An origin as browsers write it, in lower case: scheme, host, and the port unless it is the usual one. Other programs
+# can send any text, and all of it must be looked at: the end of a path can look like the end of a host.
+_ORIGIN = re.compile(r"(https?)://([a-z0-9_-]+(?:\.[a-z0-9_-]+)*|\[[0-9a-f:.]+\])((?::[0-9]{1,5})?)")
 
 
 def may_post(allowed: Sequence[str], origin: str | None, own: Sequence[str], has_token: bool = False) -> bool:
@@ -18,7 +23,10 @@ def may_post(allowed: Sequence[str], origin: str | None, own: Sequence[str], has
 
 
 def _matches(site: str, origin: str) -> bool:
-    scheme, _, host = site.partition("://")
-    if not host.startswith("*."):
+    scheme, star, rest = site.partition("://*.")
+    if not star:
         return site == origin
-    return origin.startswith(f"{scheme}://") and origin.endswith(host[1:]) and len(origin) > len(site) - 1
+    found, (name, colon, port) = _ORIGIN.fullmatch(origin), rest.partition(":")
+    if found is None:
+        return False
+    return found.group(1, 3) == (scheme, colon + port) and found[2].endswith(f".{name}")

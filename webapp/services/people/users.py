@@ -67,6 +67,13 @@ def get(account_id: int, user_id: int) -> User:
     return user
 
 
+def of_session_key(key: str) -> User | None:
+    """The user of a key made by `User.get_id`; None if a change of password ended the sessions with that key."""
+    user_id, _, version = key.partition(".")
+    user = db.session.get(User, int(user_id)) if user_id.isascii() and user_id.isdigit() else None
+    return user if user and str(user.session_version) == version and not user.removed_at else None
+
+
 def of_account(account_id: int) -> Sequence[User]:
     """All users who may sign in to the account: the owner first, the others by name."""
     users = db.session.scalars(select(User).where(User.account_id == account_id, User.removed_at.is_(None))).all()

@@ -9,6 +9,7 @@ from redis.exceptions import RedisError
 from sqlalchemy import select
 from sqlalchemy.exc import SQLAlchemyError
 
+from webapp import private_home
 from webapp.clock import now_sql
 from webapp.config import current_config
 from webapp.delivery import rings, sweep
@@ -160,6 +161,18 @@ def _disk() -> Check:
     return Check("disk", False, found, "A full disk stops leads on SQLite.", f"Make room where {home} is.")
 
 
+def home() -> Check:
+    """Whether other users of the machine can look into LEADHOOK_HOME."""
+    folder, files = current_config.home, private_home.readable_files(current_config)
+    if not files and not private_home.is_open(current_config):
+        return Check("home", True, "LEADHOOK_HOME and its files are private.")
+    found = f"Others can look into LEADHOOK_HOME ({folder})."
+    if files:
+        found = f"Others can read files in LEADHOOK_HOME ({folder}): {', '.join(files)}."
+    why = "It holds leads and keys."
+    return Check("home", False, found, why, "Give it to the user who runs Leadhook, then run `chmod 700` on it.")
+
+
 def _proxies() -> Check:
     if current_config.trusted_proxies or not current_config.public_url.startswith("https://"):
         return Check("proxies", True, f"TRUSTED_PROXIES is {current_config.trusted_proxies}.")
@@ -176,6 +189,7 @@ CHECKS: dict[str, Callable[[], Check]] = {
     "mail": _mail,
     "secrets": secrets,
     "disk": _disk,
+    "home": home,
     "proxies": _proxies,
 }
 

@@ -1,0 +1,194 @@
+"""What a client has sent of its request so far: whether a thread may begin with it, and until when more must come."""
+
+import contextlib
+import re
+import socket
+import struct
+import time
+from enum import Enum, auto
+from typing import Any
+
+from gunicorn import http
+from gunicorn.http.errors import NoMoreData, ParseException
+from gunicorn.http.unreader import SocketUnreader
+from gunicorn.workers.gthread import TConn
+
+PATIENCE = 10.0  # seconds for the head of a request; and for its body, besides what LEAST_RATE gives it
+LEAST_RATE = 4096  # bytes a second that a body must bring
+MOMENT = 0.5  # seconds for a body whose client had time while it waited for a thread
+BUFFER = 64 * 1024  # bytes of a request that wait in memory until all of it is there
+PIECE = 16 * 1024
+
+# The end of a head. gunicorn refuses a line that ends with a line feed alone, so it need not see the rest.
+_END = re.compile(rb"\r\n\r\n|(?<!\r)\n")
+_LENGTH = re.compile(rb"\r\ncontent-length:[ \t]*0*([0-9]{0,18})", re.IGNORECASE)
+_CHUNKED = re.compile(rb"\r\ntransfer-encoding:[^\r]*chunked", re.IGNORECASE)
+_EXPECTS = re.compile(rb"\r\nexpect:[ \t]*100-continue[ \t]*(?=\r\n)", re.IGNORECASE)
+_SIZE = re.compile(rb"(?=[0-9a-fA-F])0*([0-9a-fA-F]{0,8})")  # of a chunk; the first digits of one that is too large
+CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
+
+
+class Arrival(Enum):
+    WAITS = auto()  # more must come
+    WHOLE = auto()  # it is all there; or gunicorn will refuse it, or find that the client has left
+    LARGE = auto()  # a thread must read the rest
+    TOO_LONG = auto()  # the head
+    GONE = auto()  # the client left without a request
+
+
+class Reader(SocketUnreader):  # type: ignore[misc]  # gunicorn has no types
+    """Where gunicorn reads a request: first what has come, then from the socket, as long as it comes at LEAST_RATE."""
+
+    def begin(self, received: bytes) -> None:
+        self._begun_at = time.monotonic()
+        self._read = 0
+        self.unread(received)
+
+    def chunk(self, size_hint: int | None = None) -> bytes:
+        """NoMoreData if the client has left or is too slow. Shorter time-outs of the socket hold, too."""
+        left = self._begun_at + PATIENCE + self._read / LEAST_RATE - time.monotonic()
+        if not self._read:  # it may have waited for a thread; a client that has not stalled has sent more meanwhile
+            left = max(left, MOMENT)
+        if left <= 0:
+            raise NoMoreData
+        self.sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVTIMEO, time_value(left))
+        try:
+            piece: bytes = super().chunk(size_hint)
+        except (BlockingIOError, TimeoutError):
+            raise NoMoreData from None
+        if not piece:
+            raise NoMoreData
+        self._begun_at = self._begun_at if self._read else time.monotonic()
+        self._read += len(piece)
+        return piece
+
+
+class ChecksChunks:
+    """Reads a body. Chunks that are not valid are an error of the client, as if it had left: the app answers 400. The
+    errors that gunicorn raises for them are none that werkzeug knows, and would be a 500 with a traceback."""
+
+    def __init__(self, reader: Any) -> None:
+        self._reader = reader
+
+    def read(self, size: int) -> bytes:
+        try:
+            return bytes(self._reader.read(size))
+        except (OSError, ParseException) as error:
+            raise NoMoreData from error
+
+
+class Connection(TConn):  # type: ignore[misc]
+    """A client's connection. `timeout`: when to give up what it waits for, by time.monotonic()."""
+
+    def __init__(self, cfg: Any, sock: socket.socket, client: Any, server: Any) -> None:
+        super().__init__(cfg, sock, client, server)
+        self.parser = http.get_parser(cfg, sock, client)
+        self.parser.unreader = self.reader = Reader(sock)
+        self.data_ready = True  # gunicorn's threads need not wait for the first byte
+        self.is_ended = self.is_closing = False
+        self.discarded = 0
+        self.begin()
+
+    def begin(self, early: bytes = b"") -> None:
+        """A new request. `early`: what the client has sent of it before the last one was answered."""
+        self.is_large = False
+        self._received, self._early = bytearray(early), bool(early)
+        self._head = self._needs = 0  # bytes of the head, and of all; 0 while not known
+        self._chunk = 0  # where the next chunk begins; 0 if the body has none
+        self._begun_at = time.monotonic()
+        self.timeout = self._begun_at + PATIENCE
+
+    @property
+    def is_empty(self) -> bool:
+        return not self._received
+
+    def receive(self) -> Arrival:
+        """Takes what has come, without waiting."""
+        if self._early:
+            self._early = False
+            arrival = self.judge()
+            if arrival is not Arrival.WAITS:
+                return arrival
+        try:
+            piece = self.sock.recv(PIECE)
+        except BlockingIOError:
+            return Arrival.WAITS
+        except OSError:
+            return Arrival.GONE
+        if not piece:
+            return Arrival.WHOLE if self._received else Arrival.GONE
+        searched = max(len(self._received) - 3, 0)
+        self._received += piece
+        return self.judge(searched)
+
+    def judge(self, searched: int = 0) -> Arrival:
+        """Whether enough is there. `searched`: where the end of the head may begin at the earliest."""
+        if not self._head and not self._find_head(searched):
+            return Arrival.TOO_LONG if len(self._received) >= BUFFER else Arrival.WAITS
+        if self._ends_in_chunks() if self._chunk else len(self._received) >= self._needs:
+            return Arrival.WHOLE
+        if len(self._received) >= BUFFER:
+            return Arrival.LARGE
+        self.timeout = self._begun_at + PATIENCE + (len(self._received) - self._head) / LEAST_RATE
+        return Arrival.WAITS
+
+    def _find_head(self, searched: int) -> bool:
+        found = _END.search(self._received, searched)
+        if found is None:
+            return False
+        self._head = self._needs = found.end()
+        self._begun_at = time.monotonic()
+        if found[0] == b"\n":
+            return True
+        head = self._continue(bytes(self._received[: self._head]))
+        if _CHUNKED.search(head):
+            self._chunk = self._head
+        elif length := _LENGTH.search(head):
+            self._needs += int(length[1] or b"0")
+        return True
+
+    def _continue(self, head: bytes) -> bytes:
+        """Tells a client to go on that waits for it, so that no thread has to. gunicorn would do it, too, for every
+        such request. So the header is cut out, and gunicorn does not do it again."""
+        if _EXPECTS.search(head) and b" HTTP/1.1\r\n" in head:
+            head = _EXPECTS.sub(b"", head)
+            with contextlib.suppress(OSError):
+                self.sock.send(CONTINUE)
+            self._received[: self._head] = head
+            self._head = self._needs = len(head)
+        return head
+
+    def _ends_in_chunks(self) -> bool:
+        """Whether the last chunk is there, or one that is not valid: gunicorn will refuse it."""
+        while (line_end := self._received.find(b"\r\n", self._chunk)) >= 0:
+            found = _SIZE.match(self._received, self._chunk)
+            if found is None:
+                return True
+            size = int(found[1] or b"0", 16)
+            if size == 0:  # trailers and an empty line follow
+                return self._received.find(b"\r\n\r\n", line_end) >= 0
+            self._chunk = line_end + 2 + size + 2
+        return False
+
+    def hand_over(self) -> None:
+        """To gunicorn, which reads it from the beginning."""
+        self.reader.begin(bytes(self._received))
+        self._received.clear()
+
+    def end(self) -> bool:
+        """Says that no more comes from us. Returns False: the connection is not kept."""
+        self.is_ended = True
+        with contextlib.suppress(OSError):
+            self.sock.setblocking(False)
+            self.sock.shutdown(socket.SHUT_WR)
+        return False
+
+    def leftover(self) -> bytes:
+        """What the client sent after the request that was answered."""
+        return bytes(self.reader.take_buffered())
+
+
+def time_value(seconds: float) -> bytes:
+    """A struct timeval; never 0, which means no limit."""
+    whole = int(seconds)
+    return struct.pack("ll", whole, max(int((seconds - whole) * 1_000_000), 1000))
