@@ -13,6 +13,8 @@ from webapp.extensions import db
 from webapp.models import Interface, Lead
 from webapp.web import limits
 
+pytestmark = pytest.mark.once
+
 WRITTEN = [
     ("203.0.113.7", "203.0.113.7"),
     ("203.0.113.7:4711", "203.0.113.7"),

@@ -11,6 +11,8 @@ from tests.conftest import PASSWORD, AppMaker, sign_in
 from webapp.extensions import db
 from webapp.models import Interface, Lead, User
 
+pytestmark = pytest.mark.once
+
 ADA = {"name": "Ada Lovelace", "email": "ada@example.com", "phone": "+15550100", "message": "Hello"}
 JSON = {"Accept": "application/json"}
 KB = 1024

@@ -14,6 +14,8 @@ from webapp.db.transactions import transaction
 from webapp.models import User
 from webapp.services.people import users
 
+pytestmark = pytest.mark.once
+
 NEW = "another good one"
 OWNER = "203.0.113.7"
 

@@ -10,6 +10,8 @@ from tests.support.valkey import Valkey
 from webapp.ids import LONGEST, interface_id, lead_id, message_id
 from webapp.models import Interface
 
+pytestmark = pytest.mark.once
+
 EIGHT_KB = "if_" + "x" * 8000
 
 

@@ -291,7 +291,7 @@ def test_over_https_cookies_are_secure_and_bound_to_the_host(make_app: AppMaker,
     sent = {"email": "alice@example.com", "password": PASSWORD, "remember": "y"}
     answer = app.test_client().post("/login", data=sent, base_url="https://leads.example.com")
     cookies = {line.split("=")[0]: line for line in answer.headers.getlist("Set-Cookie")}
-    assert set(cookies) == {"__Host-leadhook", "__Host-leadhook-remember"}
+    assert set(cookies) == {"__Host-leadhook", "__Host-leadhook-remember", "__Host-leadhook-known"}
     for line in cookies.values():
         attributes = {part.strip().lower() for part in line.split(";")[1:]}
         assert {"secure", "httponly", "samesite=lax", "path=/"} <= attributes

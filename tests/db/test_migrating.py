@@ -11,6 +11,7 @@ from sqlalchemy import func, inspect, select, text
 
 from tests.conftest import ON_POSTGRESQL, AppMaker
 from tests.support.factories import ADA, point_at
+from tests.support.waiting import wait_until
 from webapp.db.transactions import disconnect, transaction
 from webapp.extensions import db
 from webapp.migrations import batches
@@ -104,13 +105,13 @@ def posting(make_app: AppMaker, five: Interface) -> Iterator[list[int]]:
 def test_every_post_is_kept_while_tables_change(app: Flask, five: Interface, posting: list[int]) -> None:
     """The tables are locked and changed one after the other, as by a migration of several: up, again and again."""
     db.session.remove()
+    wait_until(lambda: posting, "posts to come")
     for _ in range(2):
         upgrade(revision="head")
         with db.engine.connect() as connection:
             connection.execute(text("UPDATE alembic_version SET version_num = '0008'"))
             connection.commit()
     upgrade()
-    assert posting
     assert set(posting) == {303}
 
 

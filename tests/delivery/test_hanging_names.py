@@ -26,6 +26,8 @@ from webapp.webhooks.lookups import MOST, Lookups, NoTurn
 from webapp.webhooks.outcome import ErrorKind
 from webapp.webhooks.sender import Limits, Sender
 
+pytestmark = pytest.mark.once
+
 
 class SilentServer:
     """A name server on a real UDP socket that answers no question, until `give_up`."""

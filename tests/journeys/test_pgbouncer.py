@@ -149,7 +149,7 @@ def test_leads_are_captured_and_delivered_beside_a_client_that_prepares(
     assert set(db.session.scalars(select(Delivery.state))) == {DeliveryState.DELIVERED}
     assert db.session.scalar(select(func.count()).select_from(Attempt)) == POSTS
     db.session.rollback()
-    assert sorted(app.test_client().get("/readyz").json or {}) == ["database", "redis", "status"]
+    assert app.test_client().get("/readyz").status_code == 200
     assert db.session.get_one(Interface, interface.id).public_id == public_id
 
 

@@ -23,6 +23,8 @@ from webapp.extensions import db
 from webapp.models import Interface, User
 from webapp.services.signs import checks, start
 
+pytestmark = pytest.mark.once
+
 
 @pytest.fixture(autouse=True)
 def usual_umask() -> Iterator[None]:

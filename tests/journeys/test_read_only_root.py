@@ -14,6 +14,8 @@ from tests.conftest import ON_POSTGRESQL, AppMaker
 from tests.support.receiver import free_port
 from tests.support.site import ROOT, Site
 
+pytestmark = pytest.mark.once
+
 # Everything mounted below / becomes read-only for this process and its children, except the two directories.
 READ_ONLY = """
 set -eu

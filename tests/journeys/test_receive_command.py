@@ -22,6 +22,8 @@ from webapp.run.receiver import TOLERANCE, printable, read, verify
 from webapp.services import api_keys
 from webapp.webhooks.signing import sign
 
+pytestmark = pytest.mark.once
+
 ROOT = Path(__file__).parents[2]
 BODY = b'{"type":"lead.created","data":{"lead":{"id":"lead_01","fields":{"name":"Zo\\u00eb"}}}}'
 

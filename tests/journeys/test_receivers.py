@@ -24,6 +24,8 @@ from webapp.webhooks.payload import lead_payload
 from webapp.webhooks.sender import Limits, Sender
 from webapp.webhooks.signing import generate_secret, sign
 
+pytestmark = pytest.mark.once
+
 HERE = Path(__file__).parents[2] / "webapp" / "templates" / "docs" / "receivers"
 COMMANDS = {
     "python": [sys.executable, str(HERE / "receiver.py"), "{port}"],

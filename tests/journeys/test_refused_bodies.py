@@ -11,6 +11,8 @@ from tests.support.site import Site
 from webapp.extensions import db
 from webapp.models import Interface
 
+pytestmark = pytest.mark.once
+
 MB = 1024 * 1024
 FORM = "application/x-www-form-urlencoded"
 

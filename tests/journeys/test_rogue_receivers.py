@@ -26,6 +26,8 @@ from webapp.models import Attempt, Interface, Lead
 from webapp.services.interfaces import interfaces
 from webapp.services.people import users
 
+pytestmark = pytest.mark.once
+
 DEADLINE = 1.0
 EACH = 5  # leads of each kind in a round
 LATE = 3.0  # for a busy machine; without a deadline these would last for ever

@@ -19,6 +19,8 @@ from tests.support.waiting import wait_until
 from webapp.extensions import db
 from webapp.models import Interface, Lead
 
+pytestmark = pytest.mark.once
+
 MANY = 500
 HASTY = ("-k", "tests.support.hasty_worker.HastyWorker")
 POST = b"name=Ada&email=ada%40example.com&message=Hello"

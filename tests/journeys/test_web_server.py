@@ -4,8 +4,12 @@ import re
 import socket
 from pathlib import Path
 
+import pytest
+
 from tests.conftest import AppMaker
 from tests.support.site import Site
+
+pytestmark = pytest.mark.once
 
 ENOUGH = 5.0  # seconds for an answer
 

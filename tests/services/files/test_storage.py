@@ -12,6 +12,8 @@ from tests.support.bucket import Bucket, running_bucket
 from webapp.config import Config
 from webapp.services.files.storage import FileMissing, FileStore, StorageDown
 
+pytestmark = pytest.mark.once
+
 LARGE = os.urandom(12 * 1024 * 1024 + 7)  # more than two parts
 
 

@@ -12,6 +12,8 @@ from webapp.models import Field, FieldType
 from webapp.services.intake import contact_details
 from webapp.services.intake.rules import UNPARSED, Read, Rules
 
+pytestmark = pytest.mark.once
+
 PHONE = Field(key="phone", label="Phone", type=FieldType.PHONE)
 FORMS = {
     "national": PhoneNumberFormat.NATIONAL,

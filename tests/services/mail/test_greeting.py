@@ -10,6 +10,8 @@ from tests.support.smtp import MailServer
 from webapp.db.transactions import transaction
 from webapp.services.mail import mails
 
+pytestmark = pytest.mark.once
+
 # RFC 5321, 4.1.2: a domain of letters, digits and hyphens, or an address literal. Exim refuses anything else with 501.
 ACCEPTED = re.compile(
     r"(?!-)[a-z0-9-]+(?<!-)(\.(?!-)[a-z0-9-]+(?<!-))*|\[(\d+\.){3}\d+\]|\[IPv6:[0-9a-f:.]+\]", re.IGNORECASE

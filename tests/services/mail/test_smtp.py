@@ -24,6 +24,8 @@ from webapp.extensions import db
 from webapp.models import Interface, Mail
 from webapp.services.mail import mails, smtp
 
+pytestmark = pytest.mark.once
+
 
 @pytest.fixture
 def server() -> Iterator[MailServer]:

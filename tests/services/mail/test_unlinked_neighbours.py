@@ -17,6 +17,8 @@ from webapp.services.interfaces import interface_mails
 from webapp.services.interfaces.interface_mails import Words
 from webapp.services.mail.unlinked import unlinked
 
+pytestmark = pytest.mark.once
+
 GIVEN = {  # as an attacker typed them, and as they are shown
     "evil\u00ad.com/win": "evil. com/win",
     "evil\u200b.com/win": "evil. com/win",
