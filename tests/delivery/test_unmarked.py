@@ -1,4 +1,4 @@
-"""Leads that a web process of the previous version stores after `db upgrade` are marked later, if they have no webhook."""
+"""Leads that a web process of the previous version stores after `db upgrade` are marked later if none is sent."""
 
 import threading
 

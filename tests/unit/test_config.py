@@ -282,7 +282,8 @@ def test_a_home_that_cannot_be_made_is_a_mistake_also_where_everything_is_on_ser
 @pytest.mark.parametrize("program", [["worker.py"], ["-m", "gunicorn", "webapp:create_app()"], ["-m", "webapp.run"]])
 def test_each_program_says_so_without_a_traceback(program: list[str]) -> None:
     environ = {**os.environ, **ON_SERVERS, "LEADHOOK_HOME": "/dev/null/leadhook"}
-    done = subprocess.run([sys.executable, *program], cwd=ROOT, env=environ, capture_output=True, text=True, check=False)
+    command = [sys.executable, *program]
+    done = subprocess.run(command, cwd=ROOT, env=environ, capture_output=True, text=True, check=False)
     assert done.returncode == 1
     assert done.stderr.strip().endswith("- LEADHOOK_HOME: /dev/null/leadhook cannot be used (Not a directory)")
     assert "Traceback" not in done.stderr
