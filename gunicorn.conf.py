@@ -8,19 +8,20 @@ import sys
 import tempfile
 import threading
 
+from webapp import private_home
 from webapp.config import Config, ConfigError
 from webapp.delivery.rings import bell
 from webapp.services.signs import start
 
 try:
     _config = Config.load()
+    private_home.close(_config)
 except ConfigError as error:  # reported here once, instead of by each worker with a traceback
     sys.exit(str(error))
 
 try:
     tempfile.gettempdir()
 except FileNotFoundError:  # a container whose root is read-only: gunicorn's workers need a file that they can touch
-    _config.home.mkdir(mode=0o700, parents=True, exist_ok=True)
     tempfile.tempdir = worker_tmp_dir = str(_config.home)
 
 bind = f"127.0.0.1:{_config.port}"

@@ -18,7 +18,7 @@ import time
 import structlog
 from sqlalchemy.exc import SQLAlchemyError
 
-from webapp import create_app
+from webapp import create_app, private_home
 from webapp.config import Config, ConfigError
 from webapp.delivery import threaded_worker
 from webapp.delivery.rehearsal import rehearse
@@ -42,6 +42,7 @@ def main() -> int:
     arguments = _arguments()
     try:
         config = Config.load()
+        private_home.close(config)
     except ConfigError as error:
         print(error, file=sys.stderr)  # noqa: T201 - for the person at the terminal
         return 1

@@ -55,4 +55,7 @@ if [ -n "$left_out" ]; then
 fi
 
 SOAK=1 .venv/bin/pytest tests/soak
+if command -v postgres >/dev/null || ls /usr/lib/postgresql/*/bin/postgres >/dev/null 2>&1; then
+  SOAK=1 LEADHOOK_TEST_DATABASE=postgresql .venv/bin/pytest tests/soak/test_previous_version.py
+fi
 .venv/bin/python -m tests.fault "$@"

@@ -53,6 +53,6 @@ if have postgresql; then
   echo "Running the tests that use the database again, on PostgreSQL."
   LEADHOOK_TEST_DATABASE=postgresql .venv/bin/pytest -n 2 --dist worksteal -m 'not once' tests/delivery tests/services tests/blueprints tests/journeys \
     tests/fault/test_faults.py tests/model/test_properties.py tests/house/test_migrations.py tests/db/test_transactions.py \
-    tests/db/test_ending.py tests/db/test_slow_reads.py --ignore=tests/journeys/test_run.py # test_run.py is always SQLite
+    tests/db/test_ending.py tests/db/test_slow_reads.py tests/db/test_migrating.py tests/db/test_engines.py --ignore=tests/journeys/test_run.py # test_run.py is always SQLite
 fi
 echo "Everything took $(($(date +%s) - start_at)) seconds."

@@ -13,7 +13,7 @@ from pathlib import Path
 
 from sqlalchemy.engine import make_url
 
-from webapp.config import Config
+from webapp.config import Config, ConfigError
 
 OTHERS = 0o077  # what a file allows its group and everyone else
 # Only names that Leadhook uses: the folder may hold files of the operator, too.
@@ -33,9 +33,15 @@ OF_DATABASE = ("", "-wal", "-shm", "-journal", "-gate")
 
 def close(config: Config) -> None:
     """Makes the folder where it is missing. From now on new files of this process and its children are private; those
-    that others could read are mended. `mend_files` does the same for what visitors uploaded."""
+    that others could read are mended. `mend_files` does the same for what visitors uploaded.
+
+    ConfigError if the folder cannot be made."""
     os.umask(OTHERS)
-    config.home.mkdir(mode=0o700, parents=True, exist_ok=True)
+    try:
+        config.home.mkdir(mode=0o700, parents=True, exist_ok=True)
+    except OSError as error:
+        mistake = f"LEADHOOK_HOME: {config.home} cannot be used ({error.strerror})"
+        raise ConfigError(f"Leadhook cannot start:\n- {mistake}") from None
     for path in _ours(config):
         _mend(path)
 

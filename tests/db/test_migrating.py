@@ -1,6 +1,7 @@
 """`db upgrade` while the previous version serves: rows in batches, indexes that block no post, locks that give way."""
 
 import threading
+import time
 from collections.abc import Iterator
 
 import pytest
@@ -65,6 +66,43 @@ def test_an_upgrade_that_was_interrupted_begins_again(five: Interface, monkeypat
     names = {index["name"] for index in inspect(db.engine).get_indexes("leads")}
     assert {"ix_leads_no_webhook", "ix_leads_spam_interface", "ix_leads_test", "ix_leads_account_received"} <= names
     assert not [name for name in names if str(name).endswith("_new")]
+
+
+@pytest.mark.parametrize("rows", [1, 2, 5000])
+def test_leads_are_matched_to_their_visitors_in_batches_of_any_size(
+    five: Interface, client: FlaskClient, rows: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    client.post(f"/f/{five.public_id}", data={**ADA, "email": "BIG@example.com"})
+    before = visitors()
+    assert before[-1] == "big@example.com"
+    monkeypatch.setattr(batches, "ROWS", rows)
+    downgrade(revision="0004")
+    upgrade()
+    assert visitors() == before
+
+
+def visitors() -> list[str | None]:
+    found = list(db.session.scalars(select(Lead.visitor).order_by(Lead.id)))
+    db.session.remove()
+    return found
+
+
+@pytest.mark.parametrize("below", ["0004", "0006"])
+def test_an_upgrade_of_an_old_database_that_was_interrupted_begins_again(
+    five: Interface, below: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """With some columns there, before the values, and before the indexes."""
+    before = visitors()
+    downgrade(revision=below)
+    for interrupted in ("update_in_batches", "create_index"):
+        with monkeypatch.context() as patch:
+            patch.setattr(batches, interrupted, interrupt)
+            with pytest.raises(KeyboardInterrupt):
+                upgrade()
+    upgrade()
+    assert visitors() == before
+    names = {index["name"] for index in inspect(db.engine).get_indexes("leads")}
+    assert {"ix_leads_visitor", "ix_leads_blank_due", "ix_leads_undeclared"} <= names
 
 
 def interrupt(*_: object, **__: object) -> None:
@@ -136,3 +174,39 @@ def test_a_migration_gives_way_to_a_transaction_that_holds_its_table(app: Flask,
     thread.join()
     assert others == [1]
     assert leads_without_webhook() == 3
+
+
+@pytest.mark.skipif(not ON_POSTGRESQL, reason="on SQLite readers block no one")
+def test_an_index_that_is_replaced_behind_a_long_reader_holds_up_no_post(
+    app: Flask, client: FlaskClient, five: Interface
+) -> None:
+    address = f"/f/{five.public_id}"
+    db.session.remove()
+
+    def go_up() -> None:
+        with app.app_context():
+            upgrade()
+
+    with db.engine.begin() as connection:
+        connection.execute(text("UPDATE alembic_version SET version_num = '0008'"))
+    with db.engine.connect() as reader, db.engine.connect() as watcher:
+        watcher.execution_options(isolation_level="AUTOCOMMIT")  # within a transaction it would see no change
+        reader.execute(text("SELECT count(*) FROM leads"))
+        upgrading = threading.Thread(target=go_up)
+        upgrading.start()
+        try:
+            dropped = text(
+                "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() "
+                "AND query LIKE '%DROP INDEX%' AND wait_event_type = 'Lock'"
+            )
+            wait_until(lambda: watcher.scalar(dropped), "the upgrade to wait for the reader")
+            began = time.monotonic()
+            assert client.post(address, data=ADA).status_code == 303
+            assert time.monotonic() - began < 1
+            assert watcher.scalar(dropped), "it still waits"
+        finally:
+            reader.rollback()
+            upgrading.join(60)
+    assert not upgrading.is_alive()
+    names = {index["name"] for index in inspect(db.engine).get_indexes("leads")}
+    assert {"ix_leads_no_webhook", "ix_leads_account_received"} <= names

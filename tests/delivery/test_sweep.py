@@ -175,7 +175,7 @@ def test_a_sweep_reads_deliveries_by_an_index(interface: Interface) -> None:
         sweep()
     finally:
         event.remove(db.engine, "before_cursor_execute", note)
-    assert len(statements) == 2
+    assert len(statements) == 3
     with db.engine.connect() as connection:
         plans = [connection.exec_driver_sql(f"EXPLAIN QUERY PLAN {words}", given).all() for words, given in statements]
     assert all(plans)

@@ -19,9 +19,11 @@ ROOT = Path(__file__).parents[2]
 class Site:
     """The running processes, behind `url`. Each process can be stopped and started again."""
 
-    def __init__(self, environ: Mapping[str, str], log: IO[bytes] | None = None) -> None:
-        """`log`: the file for stdout and stderr of the processes; by default those of the tests."""
+    def __init__(self, environ: Mapping[str, str], log: IO[bytes] | None = None, code: Path = ROOT) -> None:
+        """`log`: the file for stdout and stderr of the processes; by default those of the tests. `code`: the directory
+        of another version."""
         self.log = log
+        self.code = code
         self.port = free_port()
         self.url = f"http://127.0.0.1:{self.port}"
         ours = {"PORT": str(self.port), "PUBLIC_URL": self.url, "RECEIVER_PORT": str(free_port())}
@@ -45,7 +47,7 @@ class Site:
 
     def _start(self, *arguments: str) -> subprocess.Popen[bytes]:
         return subprocess.Popen(
-            [sys.executable, *arguments], cwd=ROOT, env=self.environ, stdout=self.log, stderr=self.log
+            [sys.executable, *arguments], cwd=self.code, env=self.environ, stdout=self.log, stderr=self.log
         )
 
     def answers(self) -> bool:

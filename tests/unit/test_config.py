@@ -2,6 +2,8 @@
 
 import os
 import stat
+import subprocess
+import sys
 from base64 import urlsafe_b64encode
 from ipaddress import ip_network
 from pathlib import Path
@@ -10,6 +12,8 @@ from typing import Any
 import pytest
 from cryptography.fernet import Fernet
 
+from tests.support.tree import ROOT
+from webapp import create_app
 from webapp.config import UNIX_SOCKET_LIMIT, Config, ConfigError, valkey_socket
 
 KEY = urlsafe_b64encode(bytes(32)).decode()  # the same in every process, because it is in the ids of tests
@@ -248,6 +252,41 @@ def test_several_encryption_keys_keep_their_order(tmp_path: Path) -> None:
 def test_a_home_that_cannot_be_written_is_a_mistake(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     assert mistakes(tmp_path / "file") == [f"LEADHOOK_HOME: {tmp_path}/file cannot be used (File exists)"]
+
+
+@pytest.mark.parametrize(
+    ("home", "why"),
+    [
+        ("/proc/leadhook", "No such file or directory"),
+        ("/dev/null/leadhook", "Not a directory"),
+        ("/dev/null", "File exists"),
+        (f"/tmp/{'x' * 300}", "File name too long"),
+        ("/tmp/loop/leadhook", "Too many levels of symbolic links"),
+    ],
+)
+def test_a_home_that_cannot_be_made_is_a_mistake_also_where_everything_is_on_servers(
+    tmp_path: Path, home: str, why: str
+) -> None:
+    (tmp_path / "loop").symlink_to(tmp_path / "loop")
+    home = home.replace("/tmp", str(tmp_path))
+    config = load(Path(home), **ON_SERVERS)
+    before = os.umask(0o077)
+    try:
+        with pytest.raises(ConfigError) as raised:
+            create_app(config)
+    finally:
+        os.umask(before)
+    assert str(raised.value) == f"Leadhook cannot start:\n- LEADHOOK_HOME: {home} cannot be used ({why})"
+
+
+@pytest.mark.parametrize("program", [["worker.py"], ["-m", "gunicorn", "webapp:create_app()"], ["-m", "webapp.run"]])
+def test_each_program_says_so_without_a_traceback(program: list[str]) -> None:
+    environ = {**os.environ, **ON_SERVERS, "LEADHOOK_HOME": "/dev/null/leadhook"}
+    command = [sys.executable, *program]
+    done = subprocess.run(command, cwd=ROOT, env=environ, capture_output=True, text=True, check=False)
+    assert done.returncode == 1
+    assert done.stderr.strip().endswith("- LEADHOOK_HOME: /dev/null/leadhook cannot be used (Not a directory)")
+    assert "Traceback" not in done.stderr
 
 
 def test_a_short_deadline_shortens_the_time_for_connecting(tmp_path: Path) -> None:

@@ -16,7 +16,7 @@ from sqlalchemy.exc import IntegrityError
 
 from webapp.clock import now_sql, utcnow
 from webapp.db.transactions import read_only
-from webapp.delivery import ledger, rings, states
+from webapp.delivery import ledger, rings, states, unmarked
 from webapp.delivery.rings import NAMES, queues
 from webapp.extensions import db
 from webapp.models import (
@@ -162,7 +162,8 @@ def _may_forget(connection: Connection) -> bool:
     blanks = exists().where(text("leads.blank_due")).select_from(Lead)  # the exact text of the partial index
     counts = select(AutoresponseCount.interface_id).exists()
     loose = exists().where(File.lead_id.is_(None)).select_from(File)  # they wait for a lead, or to be deleted
-    return bool(connection.execute(select(or_(keeps, blanks, counts, loose, _has_links()))).scalar_one())
+    found = connection.execute(select(or_(keeps, blanks, counts, loose, _has_links()))).scalar_one()
+    return bool(found) or unmarked.exist(connection)
 
 
 def _has_links() -> ColumnElement[bool]:

@@ -29,10 +29,13 @@ def add_column(table: str, column: sa.Column[object]) -> None:
 
 
 def create_index(name: str, table: str, columns: list[str], where: str | None = None) -> None:
-    """An index, on PostgreSQL without a lock that writers wait for; one that an interruption left is made again."""
+    """An index, on PostgreSQL without a lock that writers wait for; one that an interruption left is made again.
+
+    It waits for the transactions that use the table, without a limit, but no one waits for it.
+    """
     condition = sa.text(where) if where else None
     with op.get_context().autocommit_block():
-        op.drop_index(name, table, if_exists=True)
+        op.drop_index(name, table, if_exists=True, postgresql_concurrently=True)
         op.create_index(
             name,
             table,
@@ -47,7 +50,7 @@ def replace_index(name: str, table: str, columns: list[str], where: str | None =
     """Other columns for an index. The old one serves until the new one is complete."""
     create_index(f"{name}_new", table, columns, where)
     with op.get_context().autocommit_block():
-        op.drop_index(name, table, if_exists=True)
+        op.drop_index(name, table, if_exists=True, postgresql_concurrently=True)
     if op.get_bind().dialect.name == "postgresql":
         op.execute(f"ALTER INDEX {name}_new RENAME TO {name}")
         return

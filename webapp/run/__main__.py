@@ -62,6 +62,7 @@ def _configured() -> tuple[Config, dict[str, str]]:
     METRICS_TOKEN is made once where it is not set, and kept in LEADHOOK_HOME.
     """
     config = Config.load()
+    private_home.close(config)  # the children inherit the umask
     if not config.allowed_networks_given:
         os.environ["WEBHOOK_ALLOWED_NETWORKS"] = LOOPBACK
         config = Config.load()
@@ -162,7 +163,6 @@ def _answers(port: int) -> bool:
 def _lock_home(config: Config) -> IO[str]:
     """Locks LEADHOOK_HOME for this process, until it closes the file that is returned."""
     try:
-        private_home.close(config)  # the children inherit the umask
         lock = open(config.home / "run.lock", "a+")  # noqa: SIM115 - the caller closes it
     except OSError as error:
         raise CannotStart(f"LEADHOOK_HOME: {config.home} cannot be written ({error.strerror}).") from None

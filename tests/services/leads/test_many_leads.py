@@ -188,7 +188,8 @@ def test_a_sweep_does_not_walk_what_is_on_hold(seeded: Flask, statements: list[t
     sweeper = Sweep()
     sweeper.once()
     sweeper.resign()
-    sent = [each for each in statements if "deliveries" in each[0]]
+    # Without the look at the newest leads (delivery/unmarked.py): once a minute, and never more than 10,000.
+    sent = [each for each in statements if "deliveries" in each[0] and "no_webhook" not in each[0]]
     assert sent
     with db.engine.connect() as connection:
         works = [work_of(connection, statement, given) for statement, given in sent]

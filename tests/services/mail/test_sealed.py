@@ -268,16 +268,37 @@ def test_the_migration_encrypts_the_mails_that_are_there(app: Flask, tmp_path: P
     db.session.remove()
     upgrade()
     copy = stolen(tmp_path)
-    assert not any(f"/invitations/{token}".encode() in copy for token in (kept, due, old))
+    assert not any(f"/invitations/{token}".encode() in copy for token in (kept, old))
     found = {mail.message_id: mail for mail in db.session.scalars(select(Mail))}
     assert [token_in(found[token]) for token in (kept, due, ordinary)] == [kept, due, ordinary]
-    assert [found[token].body_encrypted is None for token in (kept, due, old, ordinary)] == [False, False, True, True]
+    assert [found[token].body_encrypted is None for token in (kept, due, old, ordinary)] == [False, True, True, True]
     assert "removed" in found[old].body_text
     db.session.remove()
     downgrade(revision="0009")
     upgrade()
     again = {mail.message_id: mail for mail in db.session.scalars(select(Mail))}
     assert [token_in(again[token]) for token in (kept, due, ordinary)] == [kept, due, ordinary], "down and up again"
+    db.session.rollback()
+
+
+@pytest.mark.parametrize("days", [0, 6, 8])
+def test_a_mail_that_waits_is_encrypted_after_the_migration_so_that_a_worker_of_before_can_send_it(
+    app: Flask, days: int
+) -> None:
+    token = "w" * 43
+    db.session.remove()
+    downgrade(revision="0009")
+    written_by_0009(token, state="due", days=days)
+    db.session.remove()
+    upgrade()
+    # The columns that a worker of the previous version reads, sends, and writes.
+    read = text("SELECT body_text, body_html FROM mails WHERE state = 'due'")
+    assert [list(row) for row in db.session.execute(read)] == [[f"Open /invitations/{token}"] * 2]
+    db.session.rollback()
+    forgetting.forget()
+    mail = db.session.scalars(select(Mail)).one()
+    assert (mail.body_encrypted is not None) == (days < 7), "the new workers encrypt it while its link works"
+    assert token_in(mail) == token
     db.session.rollback()
 
 

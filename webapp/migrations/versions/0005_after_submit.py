@@ -7,6 +7,7 @@ import sqlalchemy as sa
 from alembic import op
 
 import webapp.models.base
+from webapp.migrations.batches import add_column, create_index, update_in_batches
 
 revision = "0005"
 down_revision = "0004"
@@ -22,9 +23,9 @@ IP_ADDRESSES = (
 
 
 def upgrade() -> None:
-    _interfaces()
     _leads()
-    op.create_index(op.f("ix_report_entries_attempt_id"), "report_entries", ["attempt_id"], unique=False)
+    create_index("ix_report_entries_attempt_id", "report_entries", ["attempt_id"])
+    _interfaces()  # from here on all is one transaction, so an interrupted upgrade has none of it
     op.create_table(
         "autoresponse_counts",
         sa.Column("interface_id", BIG_ID, autoincrement=False, nullable=False),
@@ -51,20 +52,12 @@ def _interfaces() -> None:
 
 
 def _leads() -> None:
-    op.add_column("leads", sa.Column("visitor", sa.String(length=320), nullable=True))
-    op.add_column("leads", sa.Column("blank_due", sa.Boolean(), server_default=sa.false(), nullable=False))
-    op.add_column("leads", sa.Column("anonymised_at", webapp.models.base.UTCDateTime(timezone=True), nullable=True))
-    op.execute("UPDATE leads SET visitor = lower(email) WHERE email <> ''")
-    known, due = sa.text("visitor IS NOT NULL"), sa.text("blank_due")
-    op.create_index(
-        "ix_leads_visitor",
-        "leads",
-        ["interface_id", "visitor", "id"],
-        unique=False,
-        sqlite_where=known,
-        postgresql_where=known,
-    )
-    op.create_index("ix_leads_blank_due", "leads", ["id"], unique=False, sqlite_where=due, postgresql_where=due)
+    add_column("leads", sa.Column("visitor", sa.String(length=320), nullable=True))
+    add_column("leads", sa.Column("blank_due", sa.Boolean(), server_default=sa.false(), nullable=False))
+    add_column("leads", sa.Column("anonymised_at", webapp.models.base.UTCDateTime(timezone=True), nullable=True))
+    update_in_batches("leads", values="visitor = lower(email)", where="visitor IS NULL AND email <> ''")
+    create_index("ix_leads_visitor", "leads", ["interface_id", "visitor", "id"], "visitor IS NOT NULL")
+    create_index("ix_leads_blank_due", "leads", ["id"], "blank_due")
 
 
 def downgrade() -> None:

@@ -63,11 +63,15 @@ def _has_foreign_key() -> bool:
 
 
 def _encrypt_links() -> None:
-    """Encrypts the mails whose link may still work and is not removed yet; cuts it out of those where it is too old."""
+    """Encrypts the mails whose link may still work and is not removed yet; cuts it out of those where it is too old.
+
+    Mails that wait to be sent stay as they are: a worker of the previous version may send them, and could not read
+    them. Once the workers are new, they encrypt those, too (services/mail/sealed.py).
+    """
     connection = op.get_bind()
     if connection.dialect.name == "sqlite":
         connection.exec_driver_sql("PRAGMA secure_delete = ON")  # what is replaced is overwritten in the file, too
-    waits = MAILS.c.signs_in, MAILS.c.state.in_(("due", "kept")), MAILS.c.body_encrypted.is_(None)
+    waits = MAILS.c.signs_in, MAILS.c.state == "kept", MAILS.c.body_encrypted.is_(None)
     old = MAILS.c.created_at < utcnow() - LINKS_LIVE
     connection.execute(sa.update(MAILS).where(*waits, old).values(body_text=REMOVED, body_html=REMOVED))
     for mail in connection.execute(sa.select(MAILS).where(*waits, ~old)).all():

@@ -1,5 +1,5 @@
 """Deletes old leads and anonymises delivered ones, as their interfaces' settings say: a job of the sweep, in batches.
-Old counts and links are removed first.
+Old counts and links are removed first, and what an earlier version wrote during an upgrade is mended.
 
 A lead that a drain may be sending is left for later, because recording inserts attempts of its delivery. So each batch
 locks the lanes first, as every bulk change does, and skips leads that are due or were just tried.
@@ -17,7 +17,7 @@ from sqlalchemy.orm import joinedload, selectinload
 from webapp.clock import utcnow
 from webapp.db import database_clock
 from webapp.db.transactions import end_transaction, read_only, transaction
-from webapp.delivery import rings, states
+from webapp.delivery import rings, states, unmarked
 from webapp.extensions import db
 from webapp.models import (
     Attempt,
@@ -64,6 +64,7 @@ def forget(stopping: Callable[[], bool] = lambda: False) -> None:
     with transaction():
         db.session.execute(delete(AutoresponseCount).where(AutoresponseCount.day < today()))
         sealed.tidy()
+        unmarked.mark(db.session.connection())
     done = _anonymise_delivered(time_is_left) and _delete_old(time_is_left) and stored.sweep(time_is_left)
     if not done and not stopping():
         rings.ring_forget()

@@ -5,6 +5,7 @@ from typing import Any
 
 from sqlalchemy import ColumnElement, select, update
 from sqlalchemy.orm import joinedload, selectinload
+from sqlalchemy.orm.attributes import flag_modified
 from werkzeug.exceptions import NotFound
 
 from webapp.clock import now_sql
@@ -54,6 +55,7 @@ def _add_delivery(lead: Lead, **more: Any) -> Delivery:
     delivery = Delivery(lead=lead, **capture.delivery_columns(lead, interface, webhook), **more)
     db.session.add(delivery)
     lead.no_webhook = False
+    flag_modified(lead, "no_webhook")  # written even so: delivery/unmarked.py may be marking it just now
     if interface.anonymises and not lead.test:
         lead.anonymise_after_delivery = True
     if delivery.state == DeliveryState.PENDING:
