@@ -159,22 +159,23 @@ class Sending:
 
 
 class _Signing:
-    """Signs with the token's secret and, until a rotation's overlap ends, also with the secret before it."""
+    """Signs with the token's secret and, while a rotation's overlap lasts, also with the secret before it.
+
+    The database says whether it lasts, when the batch is read: this host's clock may be wrong.
+    """
 
     def __init__(self, settings: WebhookSettings, secret: str) -> None:
-        self._newest, self._both = Signer([secret]), None
-        self._until = settings.previous_until or 0.0
+        self._signer = Signer([secret])
         if settings.previous_encrypted is None:
             return
         try:
-            self._both = Signer([secret, decrypt(settings.previous_encrypted)])
+            self._signer = Signer([secret, decrypt(settings.previous_encrypted)])
         except CannotDecrypt:  # the newest still signs, and the receiver may know it by now
             log.warning("the secret from before the rotation cannot be decrypted", webhook=settings.webhook_id)
 
     def sign(self, message_id: str, timestamp: int, body: bytes) -> str:
         """As `Signer.sign`."""
-        overlaps = self._both is not None and time.time() < self._until
-        return (self._both if self._both and overlaps else self._newest).sign(message_id, timestamp, body)
+        return self._signer.sign(message_id, timestamp, body)
 
 
 class _CannotSign(Exception):
