@@ -35,7 +35,7 @@ from webapp.models import (
     WebhookState,
 )
 from webapp.services.signs.counters import post_counters
-from webapp.services.signs.readiness import probe
+from webapp.services.signs.readiness import Readiness, probe
 
 COUNTED = 100_000  # a count stops at this number of rows: then there are that many or more
 
@@ -49,8 +49,11 @@ def exposition() -> bytes:
 
 class _Figures(Collector):
     def collect(self) -> Iterable[Metric]:
-        yield from _of_this_host()
+        ready = probe.readiness()
+        yield from _of_this_host(ready)
         yield from _queue_lengths()
+        if ready.database == "away":  # else a server that hangs would keep the scraper waiting
+            return
         try:
             found = [*_backlog(), *_troubles(), *_mails(), *_last_sweep()]
         except SQLAlchemyError:  # it went away just now; its own metrics say so on the next scrape
@@ -59,8 +62,7 @@ class _Figures(Collector):
         yield from found
 
 
-def _of_this_host() -> Iterator[Metric]:
-    found = probe.readiness()
+def _of_this_host(found: Readiness) -> Iterator[Metric]:
     yield _gauge("leadhook_database_up", "Whether the database answers.", found.database != "away")
     yield _gauge("leadhook_database_writable", "Whether a lead can be written.", found.writable)
     yield _gauge("leadhook_redis_up", "Whether Redis answers and takes writes.", found.redis == "ok")
