@@ -7,6 +7,7 @@ compared with the database's clock (`now_sql`), so that hosts whose clocks diffe
 from datetime import UTC, datetime
 from typing import Any
 
+from itsdangerous import SignatureExpired, TimestampSigner
 from sqlalchemy import Double
 from sqlalchemy.ext.compiler import compiles
 from sqlalchemy.sql.functions import FunctionElement
@@ -45,3 +46,17 @@ def _postgresql(element: Any, compiler: Any, **kw: Any) -> str:
 def _sqlite(element: Any, compiler: Any, **kw: Any) -> str:
     # Debian 12's SQLite 3.40 has no unixepoch('subsec').
     return "((julianday('now') - 2440587.5) * 86400.0)"
+
+
+class SkewedSigner(TimestampSigner):
+    """Refuses what is too old, but not what comes from the future, as itsdangerous does: it was signed with our key, by
+    a host whose clock is ahead."""
+
+    def unsign(self, signed_value: str | bytes, max_age: int | None = None, return_timestamp: bool = False) -> Any:
+        value, signed_at = super().unsign(signed_value, return_timestamp=True)
+        if max_age is not None and self._age(signed_at) > max_age:
+            raise SignatureExpired("The signature is too old.", payload=value, date_signed=signed_at)
+        return (value, signed_at) if return_timestamp else value
+
+    def _age(self, signed_at: datetime) -> float:
+        return self.get_timestamp() - signed_at.timestamp()

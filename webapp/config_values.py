@@ -15,7 +15,7 @@ from sqlalchemy.engine import URL, make_url
 from sqlalchemy.exc import SQLAlchemyError
 
 from webapp import text as text_values
-from webapp.servers import redis_server
+from webapp.servers import database_server, redis_server
 
 Network = IPv4Network | IPv6Network
 
@@ -163,8 +163,7 @@ def database_url(text: str) -> str:
         raise ValueError("is not a database URL such as postgresql+psycopg://user:password@host/name") from None
     if not url.database:
         raise ValueError("must name a database, as in postgresql+psycopg://user:password@host/name")
-    if "prepare_threshold" in url.query:
-        raise ValueError("cannot have prepare_threshold: set DATABASE_PREPARED_STATEMENTS=off instead")
+    database_server.check_options(url)
     return text
 
 

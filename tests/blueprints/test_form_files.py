@@ -361,6 +361,18 @@ def test_a_kept_file_survives_a_second_failed_try_and_satisfies_a_required_field
     assert [entry["name"] for entry in the_lead().fields["cv"]] == ["cv.pdf"]
 
 
+@pytest.mark.once
+@pytest.mark.parametrize("ahead", [-82_000, -600, -5, -1, 1, 5, 600, 86_400])
+def test_a_kept_file_shown_by_one_host_is_taken_by_another_whose_clock_differs(
+    client: FlaskClient, interface: Interface, cv: Field, ahead: int
+) -> None:
+    with time_machine.travel(utcnow() + timedelta(seconds=ahead), tick=True):
+        page = shown_again(client, interface, cv=part(PDF, "cv.pdf"))
+    answer = send(client, interface, _token=token_in(page), **{"_file.cv": kept_in(page)})
+    assert answer.status_code == 201, answer.json
+    assert [entry["name"] for entry in the_lead().fields["cv"]] == ["cv.pdf"]
+
+
 def test_a_form_without_a_token_gets_one_with_its_kept_file(
     client: FlaskClient, interface: Interface, cv: Field
 ) -> None:

@@ -12,10 +12,8 @@ from tests.support.factories import ADA, submit
 from tests.support.valkey import Valkey
 from webapp.db.transactions import transaction
 from webapp.extensions import db
-from webapp.ids import attempt_id
 from webapp.models import Interface, User
 from webapp.services.interfaces import interfaces
-from webapp.services.signs import metrics
 
 UNAVAILABLE = {"status": "unavailable", "writable": False, "redis": "ok", "clock_offset_seconds": None}
 NO_DATABASE = "postgresql+psycopg://leadhook@/leadhook?host=/nowhere"
@@ -234,7 +232,3 @@ def test_the_log_says_at_once_why_the_database_is_away_and_then_once_a_minute(
         client.get("/readyz")
         client.get("/readyz")
     assert len([each for each in logged if each["event"] == "the database does not answer"]) == 2
-
-
-def test_the_smallest_attempt_id_of_a_time_sorts_before_later_ones() -> None:
-    assert metrics.attempts_since(1) < attempt_id() < metrics.attempts_since(-1)

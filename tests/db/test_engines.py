@@ -42,7 +42,7 @@ def test_options_of_the_address_are_sent_too_and_ours_come_last(theirs: str) -> 
 
 
 def test_behind_a_pooler_nothing_is_prepared_and_no_options_are_sent_but_those_of_the_address() -> None:
-    assert sent(prepares=False, plans_once=True) == {"connect_timeout": 10, "prepare_threshold": None}
+    assert sent(prepares=False, plans_once=True) == {**engines.WAITS, "prepare_threshold": None}
     asked = sent(f"{URL}?options=-c%20search_path=foo", prepares=False)
     assert asked["options"] == "-c search_path=foo"
 
@@ -52,6 +52,27 @@ def test_autocommit_connections_are_made_the_same_way() -> None:
         [bind] = engines.binds(URL, prepares, True, 5).values()
         assert bind["connect_args"] == sent(prepares=prepares, plans_once=True)
     assert engines.binds("sqlite:///file", True, True, 5) == {}
+
+
+def test_a_server_that_is_gone_is_waited_for_ten_seconds_unless_the_address_says_otherwise() -> None:
+    assert {name: sent()[name] for name in ("connect_timeout", "tcp_user_timeout")} == {
+        "connect_timeout": 10,
+        "tcp_user_timeout": 10_000,
+    }
+    for name in engines.WAITS:
+        assert sent(f"{URL}?{name}=3").keys() == sent().keys() - {name}, "the address's own value is sent"
+
+
+@pytest.mark.skipif(not ON_POSTGRESQL, reason="SQLite has no such options")
+@pytest.mark.parametrize("name", list(engines.WAITS))
+def test_the_value_of_the_address_reaches_postgresql(make_app: AppMaker, name: str) -> None:
+    with make_app().app_context():
+        url = db.engine.url.update_query_dict({name: "7"})
+    with make_app(DATABASE_URL=url.render_as_string(hide_password=False)).app_context():
+        for engine in db.engines.values():
+            with engine.connect() as connection:
+                told = connection.connection.dbapi_connection.info.get_parameters()
+                assert told[name] == "7"
 
 
 @pytest.mark.parametrize("document", ['{"a": [1, "é"]}', "[]", '"x"', "null", "1.5", ' {"a": 1} ', "\n[]"])

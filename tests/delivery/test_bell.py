@@ -4,10 +4,27 @@ import threading
 
 import pytest
 from flask import Flask
+from structlog.testing import capture_logs
 
+from tests.support.valkey import Valkey
 from tests.support.waiting import wait_until
 from webapp.delivery import rings
 from webapp.delivery.rings import Bell
+
+
+def test_a_second_outage_of_redis_is_logged_at_once_because_a_ring_worked_meanwhile(
+    app: Flask, valkey: Valkey, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(rings, "REST", 0.0)
+    with capture_logs() as logged:
+        for _ in range(2):
+            valkey.stop()
+            rings.ring(1)
+            rings.ring(2)
+            valkey.start()
+            rings.ring(3)
+    events = [entry["event"] for entry in logged]
+    assert events == ["Redis cannot be used; the sweep queues the jobs later", "Redis can be used again"] * 2
 
 
 def test_without_the_thread_a_lane_is_rung_at_once(monkeypatch: pytest.MonkeyPatch) -> None:

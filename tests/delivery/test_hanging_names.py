@@ -9,12 +9,14 @@ from ipaddress import ip_network
 import pytest
 from flask import Flask
 from sqlalchemy import select
+from structlog.testing import capture_logs
 
 from tests.conftest import PASSWORD
 from tests.support.factories import delivery_of, point_at, submit
 from tests.support.receiver import Receiver
+from tests.support.waiting import wait_until
 from webapp.db.transactions import transaction
-from webapp.delivery import lanes
+from webapp.delivery import lanes, sending
 from webapp.delivery.rings import FAST, SLOW, queues
 from webapp.extensions import db
 from webapp.models import DeliveryState, Interface, Lane, LeadLogEntry, User
@@ -133,9 +135,14 @@ def test_a_healthy_webhook_of_the_same_account_is_put_back_and_pays_nothing(
     lane = db.session.scalars(select(Lane)).one()
     assert (lane.slow_since, lane.failures, lane.token, lane.lease_until) == (None, 0, None, 0.0)
     assert (len(queues.get(FAST)), len(queues.get(SLOW))) == (0, 1), "the other queue has a pace"
+    assert str(interface.account_id) in sending.hanging.reason
     silent.give_up()
-    drain(interface)
+    wait_until(lambda: addresses.lookups.are_over, "the look-ups to end")
+    with capture_logs() as logged:
+        drain(interface)
     assert [delivery_of(one).last_code for one in (lead, second)] == [200, 200]
+    assert [entry["event"] for entry in logged if "looked up" in entry["event"]] == ["hosts are looked up again"]
+    assert not sending.hanging.reason
 
 
 def test_parallel_requests_without_a_turn_are_all_put_back(

@@ -67,6 +67,18 @@ def perform_all(app: Flask, queue: OneQueue) -> None:
     assert slots.drained(within=10)
 
 
+def test_a_job_that_begins_ends_the_trouble_with_redis_so_that_the_next_one_is_logged_at_once(
+    app: Flask, queue: OneQueue
+) -> None:
+    with capture_logs() as logged:
+        for number in range(2):
+            threaded_worker.trouble.report("Connection refused")
+            queue.enqueue(note, "x", job_id=f"{number}-x", job_timeout=-1, result_ttl=0)
+            perform_all(app, queue)
+    events = [entry["event"] for entry in logged if "Redis" in entry["event"]]
+    assert events == ["Redis cannot be used, trying again", "Redis can be used again"] * 2
+
+
 def test_a_job_that_was_deleted_while_it_waited_leaves_nothing_behind(app: Flask, queue: OneQueue) -> None:
     queue.connection.set("leadhook:rung:7", 1)
     for name in ("7-deleted", "8-kept"):

@@ -86,7 +86,6 @@ def test_the_attempts_of_worker_processes_are_counted(
     page = client.get("/metrics", headers={"Authorization": f"Bearer {METRICS_TOKEN}"}).text
     assert 'leadhook_attempts_total{result="2xx"} 2.0' in page
     assert "leadhook_attempt_duration_seconds_count 4.0" in page
-    assert 'leadhook_attempts_lately{result="2xx"} 2.0' in page
 
 
 def test_a_lead_submitted_while_valkey_is_down_is_delivered_within_10_s_of_its_return(

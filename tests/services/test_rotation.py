@@ -3,17 +3,18 @@
 from datetime import timedelta
 
 import pytest
+import time_machine
 from cryptography.fernet import Fernet
 from flask import Flask
 from standardwebhooks.webhooks import Webhook as Verifier
 from standardwebhooks.webhooks import WebhookVerificationError
 
-from tests.conftest import KEYS, AppMaker
+from tests.conftest import KEYS, ON_POSTGRESQL, AppMaker
 from tests.support.factories import point_at, sign, submit
 from tests.support.receiver import Receiver
-from webapp.clock import now_sql
+from webapp.clock import now_sql, utcnow
 from webapp.db.transactions import transaction
-from webapp.delivery import lanes, sending
+from webapp.delivery import lanes
 from webapp.delivery.sweep import Sweep
 from webapp.encryption import decrypt
 from webapp.extensions import db
@@ -87,18 +88,19 @@ def test_after_the_overlap_the_old_secret_does_not_sign_even_before_a_sweep(
     assert api_keys.previous_secrets(key.account_id) == {}
 
 
-def test_an_overlap_that_ends_during_a_batch_ends_at_once(
-    signed: tuple[ApiKey, str], interface: Interface, receiver: Receiver, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.skipif(not ON_POSTGRESQL, reason="SQLite has the clock of its host")
+@pytest.mark.parametrize("ahead", [-86_400, -3700, -10, 10, 3700, 86_400])
+def test_the_overlap_ends_by_the_databases_clock_whatever_the_workers_host_says(
+    signed: tuple[ApiKey, str], interface: Interface, receiver: Receiver, ahead: float
 ) -> None:
-    """The batch was read while both secrets signed; it has ended when the attempt is made."""
     key, _ = signed
-    rotated(key)
-    until = api_keys.previous_secrets(key.account_id)[key.id].until
-    real = sending.time.time
-    monkeypatch.setattr(sending.time, "time", lambda: max(real(), until))
-    _, headers = sent(interface, receiver)
-    monkeypatch.undo()
-    assert len(headers["webhook-signature"].split()) == 1
+    rotated(key, timedelta(hours=1))
+    with time_machine.travel(utcnow() + timedelta(seconds=ahead), tick=True):
+        _, headers = sent(interface, receiver)
+        assert len(headers["webhook-signature"].split()) == 2
+        end_overlap()
+        _, headers = sent(interface, receiver)
+        assert len(headers["webhook-signature"].split()) == 1
 
 
 def test_the_sweep_deletes_only_secrets_that_no_longer_sign(signed: tuple[ApiKey, str]) -> None:

@@ -5,10 +5,11 @@ PostgreSQL refuses to run as root, so root starts it as the user `postgres`, whi
 
 import os
 import shutil
+import signal
 import subprocess
 import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from uuid import uuid4
 
@@ -143,6 +144,22 @@ class Postgres:
             )
             self.process.wait()
             self.process = None
+
+    @contextmanager
+    def frozen(self) -> Iterator[None]:
+        """Within the block all processes of this cluster are stopped (SIGSTOP): they refuse and answer nothing."""
+        first = (self.data / "postmaster.pid").read_text().split()[0]
+        listed = subprocess.run(["pgrep", "-P", first], capture_output=True, text=True, check=True)
+        family = [int(pid) for pid in (first, *listed.stdout.split())]
+        for pid in family:
+            os.kill(pid, signal.SIGSTOP)
+        try:
+            yield
+        finally:
+            assert self.process
+            for pid in (*family, self.process.pid):  # runuser stops itself when its child stops
+                with suppress(ProcessLookupError):
+                    os.kill(pid, signal.SIGCONT)
 
     def remove(self) -> None:
         self.stop(immediately=True)

@@ -72,6 +72,60 @@ def test_a_prepare_threshold_in_the_address_is_refused_and_not_dropped(tmp_path:
     assert mistake.startswith("DATABASE_URL: cannot have prepare_threshold: set DATABASE_PREPARED_STATEMENTS=off")
 
 
+@pytest.mark.parametrize(
+    ("query", "word"),
+    [
+        *((f"{name}=x", name) for name in ("autocommit", "row_factory", "cursor_factory", "context", "colour")),
+        *((f"{name}=x", name) for name in ("pool_size", "isolation_level", "Connect_Timeout", "charset", "conninfo")),
+        ("sslmode=maybe", "sslmode"),
+        ("target_session_attrs=best", "target_session_attrs"),
+        ("connect_timeout=soon", "connect_timeout"),
+        ("gssencmode=often", "gssencmode"),
+        ("channel_binding=x", "channel_binding"),
+        ("sslmode=require&sslmode=disable", "sslmode"),
+        ("connect_timeout=3&row_factory=x", "row_factory"),
+    ],
+)
+def test_an_option_of_the_database_that_cannot_be_used_is_named(tmp_path: Path, query: str, word: str) -> None:
+    url = f"postgresql+psycopg://leadhook:hunter2@db/leadhook?{query}"
+    [mistake] = mistakes(tmp_path, **{**ON_SERVERS, "DATABASE_URL": url})
+    assert mistake.startswith("DATABASE_URL: has an option ")
+    assert word in mistake
+    assert "hunter2" not in mistake
+
+
+@pytest.mark.parametrize(
+    "query",
+    [
+        *(
+            "connect_timeout=3",
+            "sslmode=verify-full&sslrootcert=/etc/ca.pem",
+            "application_name=leads",
+            "options=-c%20a=b",
+        ),
+        *("host=a:5432&host=b:5433", "host=/run/postgresql&port=6432", "target_session_attrs=read-write"),
+        *(
+            "tcp_user_timeout=3000",
+            "keepalives=0",
+            "options=-c%20a=b",
+            "options=-ca=b&options=-cc=d",
+            "hostaddr=192.0.2.1",
+        ),
+    ],
+)
+def test_options_that_postgresql_knows_are_kept(tmp_path: Path, query: str) -> None:
+    url = f"postgresql+psycopg://leadhook@/leadhook?{query}"
+    assert load(tmp_path, **{**ON_SERVERS, "DATABASE_URL": url}).database_url == url
+
+
+@pytest.mark.parametrize(
+    "query", ["timeout=30", "mode=ro", "colour=red", "check_same_thread=true", "uri=true", "cache=x"]
+)
+def test_an_sqlite_file_takes_no_options(tmp_path: Path, query: str) -> None:
+    [mistake] = mistakes(tmp_path, **{**ON_SERVERS, "DATABASE_URL": f"sqlite:////tmp/leads.sqlite3?{query}"})
+    assert mistake == f"DATABASE_URL: cannot have options for SQLite: {query.partition('=')[0]}"
+
+
 def test_the_other_defaults_follow_the_port_and_the_public_url(tmp_path: Path) -> None:
     config = load(tmp_path, PORT="9000")
     assert (config.receiver_port, config.public_url) == (9001, "http://127.0.0.1:9000")

@@ -22,6 +22,14 @@ SETTINGS = {
     # One person's search must not take all processors from those who send leads.
     "max_parallel_workers_per_gather": "0",
 }
+# How long a server that is gone is waited for. DATABASE_URL may say something else.
+WAITS = {
+    "connect_timeout": 10,  # seconds
+    "tcp_user_timeout": 10_000,  # milliseconds
+    "keepalives_idle": 10,  # seconds
+    "keepalives_interval": 5,
+    "keepalives_count": 3,
+}
 # For processes with few statements, which find their rows through an index for any values. In a large table PostgreSQL
 # would plan them again each time, which takes longer than running them.
 PLANS_ONCE = {"plan_cache_mode": "force_generic_plan"}
@@ -34,7 +42,8 @@ def options(database_url: str, prepares: bool, plans_once: bool, pool_size: int)
     found["hide_parameters"] = True  # errors are logged, and a visitor's data must not be
     url = make_url(database_url)
     if url.get_backend_name() == "postgresql":
-        found["connect_args"] = {"connect_timeout": 10, **_session(url, prepares, plans_once)}
+        ours = {name: value for name, value in WAITS.items() if name not in url.query}
+        found["connect_args"] = {**ours, **_session(url, prepares, plans_once)}
         found["max_overflow"] = 0
     else:
         found["json_deserializer"] = _from_json  # psycopg reads JSON itself

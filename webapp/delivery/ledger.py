@@ -79,8 +79,7 @@ class WebhookSettings:
     token_id: int | None
     token_encrypted: bytes | None  # None if the token was revoked or never chosen
     token_used_at: datetime | None
-    previous_encrypted: bytes | None  # the secret before a rotation; it signs too, until the next field
-    previous_until: float | None  # epoch seconds
+    previous_encrypted: bytes | None  # the secret before a rotation, which signs too; None if its overlap has ended
     automatic_retries: bool
     parallel_requests: int
     failing_long: bool  # it has failed for GIVE_UP_AFTER, and may be paused
@@ -122,7 +121,6 @@ _SETTINGS = (  # the fields of WebhookSettings after the first
     ApiKey.secret_encrypted,
     ApiKey.last_used_at,
     PreviousSecret.secret_encrypted,
-    PreviousSecret.until,
     Webhook.automatic_retries,
     Webhook.parallel_requests,
     func.coalesce(now_sql() - Lane.failing_since > GIVE_UP_AFTER, false()),

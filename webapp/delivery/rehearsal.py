@@ -30,7 +30,7 @@ def rehearse() -> None:
     """
     _ = sending.sender.send  # makes the sender, which reads the TLS authorities
     due = Due(NO_ROW, "", b"", False, DeliveryState.PENDING, 0, None, None)
-    settings = WebhookSettings(NO_ROW, "", False, None, None, None, None, None, False, 1, False)
+    settings = WebhookSettings(NO_ROW, "", False, None, None, None, None, False, 1, False)
     with contextlib.suppress(SQLAlchemyError), read_autocommit() as connection:
         lanes.take(connection, NO_ROW)
         ledger.batch(connection, NO_ROW)

@@ -163,6 +163,8 @@ def _ring(name: str, queue: str, job: str, *arguments: int) -> None:
     try:
         if queues.redis.set(_marker(name), 1, nx=True, ex=MARKER_SECONDS):
             enqueue(name, queue, job, *arguments)
+        if queues.trouble.reason:
+            queues.trouble.over()  # so that the next failure is logged at once
     except RedisError as error:
         queues.failed(error)
 

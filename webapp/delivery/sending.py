@@ -20,6 +20,7 @@ from webapp.delivery.slots import waiting
 from webapp.encryption import CannotDecrypt, decrypt
 from webapp.ids import attempt_id
 from webapp.log import Trouble
+from webapp.webhooks import addresses
 from webapp.webhooks.addresses import is_form_of
 from webapp.webhooks.lookups import NoTurn
 from webapp.webhooks.outcome import NO_ANSWER, ErrorKind, Outcome
@@ -154,27 +155,30 @@ class Sending:
             outcome = Outcome(NO_ANSWER, words, False, (), ErrorKind.BAD_RESPONSE, 0, None)
         if outcome.error == ErrorKind.TIMEOUT or outcome.code == GONE:
             self.ended = True
+        if hanging.reason and addresses.lookups.are_over:
+            hanging.over()
         attempt_counts.add(outcome)
         self.tries.append(Sent(due, one, started_at, timestamp, outcome))
 
 
 class _Signing:
-    """Signs with the token's secret and, until a rotation's overlap ends, also with the secret before it."""
+    """Signs with the token's secret and, while a rotation's overlap lasts, also with the secret before it.
+
+    The database says whether it lasts, when the batch is read: this host's clock may be wrong.
+    """
 
     def __init__(self, settings: WebhookSettings, secret: str) -> None:
-        self._newest, self._both = Signer([secret]), None
-        self._until = settings.previous_until or 0.0
+        self._signer = Signer([secret])
         if settings.previous_encrypted is None:
             return
         try:
-            self._both = Signer([secret, decrypt(settings.previous_encrypted)])
+            self._signer = Signer([secret, decrypt(settings.previous_encrypted)])
         except CannotDecrypt:  # the newest still signs, and the receiver may know it by now
             log.warning("the secret from before the rotation cannot be decrypted", webhook=settings.webhook_id)
 
     def sign(self, message_id: str, timestamp: int, body: bytes) -> str:
         """As `Signer.sign`."""
-        overlaps = self._both is not None and time.time() < self._until
-        return (self._both if self._both and overlaps else self._newest).sign(message_id, timestamp, body)
+        return self._signer.sign(message_id, timestamp, body)
 
 
 class _CannotSign(Exception):

@@ -48,6 +48,7 @@ GOODBYE = 1.0  # seconds that an ending process waits for Redis
 SLOW_PACE = 0.1
 
 _stopping = threading.Event()
+trouble = Trouble("Redis cannot be used, trying again", "Redis can be used again")  # of this process, with its queue
 
 
 def is_stopping() -> bool:
@@ -124,6 +125,8 @@ class ThreadedWorker(BaseWorker):
             pipeline.lrem(queue.intermediate_queue_key, 1, job.id)
             rings.unmark(job.id, pipeline)
             found, *_ = pipeline.execute()
+        if trouble.reason:
+            trouble.over()  # so that the next failure is logged at once
         try:
             job.restore(found)
         except NoSuchJobError:  # it was deleted on the dashboard while it waited
@@ -248,7 +251,6 @@ def serve(app: Flask, queue_name: str, slots_count: int) -> bool:
     config: Config = app.extensions["leadhook_config"]
     slots = Slots(slots_count, is_stopping, pace=SLOW_PACE if queue_name == SLOW else 0.0)
     connection = redis_server.connect(config.redis_url)  # its own one: RQ changes its timeouts
-    trouble = Trouble("Redis cannot be used, trying again", "Redis can be used again")
     while not is_stopping():
         queue = OneQueue(queue_name, connection=connection, serializer=JSONSerializer)
         try:

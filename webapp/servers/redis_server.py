@@ -17,6 +17,17 @@ SENTINEL = "redis+sentinel://"
 SENTINEL_PORT = 26379
 SENTINEL_OPTIONS = ("sentinel_username", "sentinel_password", "ssl", "ssl_ca_certs", "ssl_cert_reqs")
 FORBIDDEN = ("decode_responses", "encoding", "encoding_errors", "single_connection_client")
+SOCKET_OPTIONS = ("socket_timeout", "socket_connect_timeout", "socket_keepalive", "retry_on_timeout")
+# All that redis-py can use from a URL. Others, such as `redis_connect_func` or `retry`, must be objects: with a text it
+# fails only when it connects.
+OPTIONS = frozenset(
+    (
+        *("db", "username", "password", "protocol", "client_name", "lib_name", "lib_version", "health_check_interval"),
+        *(*SOCKET_OPTIONS, "max_connections", "ssl_keyfile", "ssl_certfile", "ssl_password", "ssl_cert_reqs"),
+        *("ssl_ca_certs", "ssl_ca_data", "ssl_ca_path", "ssl_check_hostname", "ssl_ciphers"),
+        *("ssl_include_verify_flags", "ssl_exclude_verify_flags"),
+    )
+)
 PROBED = ("leadhook:probe", "leadhook:probe:2")  # two slots of a Cluster, which refuses to change both at once
 _A_CLUSTER = "REDIS_URL leads to a Redis Cluster, which cannot be used. Use one server, or one behind Sentinel."
 _A_PASSWORD = "Check the user and the password in REDIS_URL."
@@ -52,6 +63,9 @@ def checked(url: str) -> str:
     for name in FORBIDDEN:
         if name in options:
             raise ValueError(f"cannot have the option {name}: Leadhook reads the answers of Redis as bytes")
+    names = (name for name, _ in parse_qsl(urlsplit(url).query, keep_blank_values=True))
+    if unknown := sorted(set(names) - OPTIONS):
+        raise ValueError(f"has an option that a URL cannot have: {unknown[0]}")
     try:
         ConnectionPool.from_url(url).make_connection()  # opens no socket
     except (TypeError, ValueError, RedisError):

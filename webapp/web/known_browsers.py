@@ -10,10 +10,10 @@ import secrets
 from flask import Response, after_this_request, current_app, request
 from itsdangerous import BadSignature, URLSafeTimedSerializer
 
+from webapp.clock import SkewedSigner
 from webapp.models import User
 from webapp.services.people import users
 from webapp.text import typed_address
-from webapp.web.sessions import SkewedSigner
 
 DAYS = 90
 SALT = "leadhook known browser"  # so that no other signed value of ours is taken for a cookie

@@ -61,6 +61,11 @@ class Lookups:
                 raise NoTurn from None
             raise
 
+    @property
+    def are_over(self) -> bool:
+        """Whether no look-up is in progress."""
+        return not self._pending
+
     def _may_begin(self, key: Key, account: int) -> bool:
         free = self._limit - len(self._pending)
         return key in self._pending or self._of_account[account] < free

@@ -4,23 +4,28 @@ import os
 import resource
 import subprocess
 import sys
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from threading import Event
 
 import pytest
 from flask import Flask
 from flask.testing import FlaskClient
+from flask_migrate import upgrade
 from sqlalchemy import text
 from sqlalchemy.exc import DataError, IntegrityError, InternalError, OperationalError, ProgrammingError
+from structlog.testing import capture_logs
 
 from tests.conftest import ON_POSTGRESQL, AppMaker
 from tests.support.factories import ADA
-from tests.support.postgres import Postgres
+from tests.support.postgres import Postgres, running_postgres
+from tests.support.waiting import wait_until
 from webapp.db.transactions import transaction
 from webapp.extensions import db
 from webapp.models import Interface, Lead
-from webapp.services.signs import readiness
+from webapp.services.signs import checks, readiness
 
 only_on_postgresql = pytest.mark.skipif(not ON_POSTGRESQL, reason="a server that takes no writes is a PostgreSQL")
 only_on_sqlite = pytest.mark.skipif(ON_POSTGRESQL, reason="the disk is that of the SQLite file")
@@ -287,11 +292,62 @@ def test_it_asks_the_database_at_most_every_two_seconds(client: FlaskClient, mon
     assert len(statements) == first
 
 
+def answered_within(client: FlaskClient, path: str, seconds: float) -> str:
+    begun = time.monotonic()
+    token = client.application.config["ENVIRON"]["METRICS_TOKEN"]
+    text = client.get(path, headers={"Authorization": f"Bearer {token}"}).text
+    assert time.monotonic() - begun < seconds, path
+    return text
+
+
+@pytest.mark.once
+def test_a_server_that_hangs_is_away_after_three_seconds_and_then_ready_again(make_app: AppMaker) -> None:
+    """A real PostgreSQL of its own, stopped by SIGSTOP: it refuses nothing and answers nothing."""
+    with running_postgres() as server:
+        server.execute("CREATE DATABASE leads")
+        app = make_app(DATABASE_URL=server.url("leads"))
+        with app.app_context():
+            upgrade()
+            db.session.rollback()
+        client = app.test_client()
+        assert state(client) == (200, "ready")
+        with server.frozen(), capture_logs() as logged:
+            for _ in range(2):
+                assert '"database":"away"' in answered_within(client, "/readyz", seconds=5).replace(" ", "")
+                page = answered_within(client, "/metrics", seconds=5)
+                assert "leadhook_database_up 0.0" in page
+                assert "leadhook_deliveries_due" not in page
+            with app.app_context():
+                found = {check.sign: check.ok for check in checks.all_checks()}
+            assert (found["database"], found["sweep"], found["secrets"]) == (False, None, None)
+        assert [each["reason"] for each in logged if "does not answer" in each["event"]] == [readiness.HANGS]
+        wait_until(lambda: state(client) == (200, "ready"), "the server to be used again")
+        with app.app_context():
+            for engine in db.engines.values():
+                engine.dispose()
+
+
 def test_a_probe_that_hangs_keeps_no_other_request_waiting(
-    app: Flask, client: FlaskClient, monkeypatch: pytest.MonkeyPatch
+    client: FlaskClient, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     assert state(client) == (200, "ready")
-    monkeypatch.setattr(readiness, "PATIENCE", 0.01)
-    with app.extensions["leadhook_readiness"]._lock:
+    monkeypatch.setattr(readiness, "PATIENCE", 0.05)
+    goes_on = Event()
+    ask = readiness.Probe._ask
+    with monkeypatch.context() as patch:
+        patch.setattr(readiness.Probe, "_ask", lambda probe: goes_on.wait(20) and ask(probe))
+        assert [state(client) for _ in range(3)] == [(503, "unavailable")] * 3
+    goes_on.set()
+    wait_until(lambda: state(client) == (200, "ready"), "the probe to end")
+
+
+def test_a_probe_that_fails_in_our_own_code_is_not_ready_and_the_next_one_is_made(
+    client: FlaskClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    failed: list[object] = []
+    monkeypatch.setattr("threading.excepthook", failed.append)
+    with monkeypatch.context() as patch:
+        patch.setattr(readiness.Probe, "_ask", lambda probe: 1 / 0)
         assert state(client) == (503, "unavailable")
     assert state(client) == (200, "ready")
+    wait_until(lambda: failed, "the traceback in the log")

@@ -4,6 +4,7 @@ from typing import NamedTuple
 
 from itsdangerous import BadSignature, Signer, URLSafeTimedSerializer
 
+from webapp.clock import SkewedSigner
 from webapp.config import current_config
 
 SAMPLE = "sample"  # the file of test leads
@@ -54,4 +55,4 @@ def _signer() -> Signer:
 
 
 def _serializer() -> URLSafeTimedSerializer:
-    return URLSafeTimedSerializer(current_config.secret_key, salt="kept file")
+    return URLSafeTimedSerializer(current_config.secret_key, salt="kept file", signer=SkewedSigner)

@@ -7,7 +7,6 @@ there, and `leadhook_database_up 0`.
 import shutil
 from collections.abc import Iterable, Iterator, Mapping
 from itertools import accumulate
-from time import time
 from typing import Any
 
 from flask import current_app
@@ -15,7 +14,7 @@ from prometheus_client import CollectorRegistry, generate_latest
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily, Metric
 from prometheus_client.registry import Collector
 from redis.exceptions import RedisError
-from sqlalchemy import String, case, cast, func, literal_column, select
+from sqlalchemy import func, literal_column, select
 from sqlalchemy.exc import SQLAlchemyError
 
 from webapp.clock import now_sql
@@ -25,10 +24,8 @@ from webapp.delivery import ledger, rings, states, sweep
 from webapp.delivery.rings import NAMES, queues
 from webapp.delivery.sending import BUCKETS, MILLISECONDS, UP_TO
 from webapp.extensions import db
-from webapp.ids import CROCKFORD
 from webapp.models import (
     Account,
-    Attempt,
     Delivery,
     DeliveryState,
     Mail,
@@ -38,10 +35,9 @@ from webapp.models import (
     WebhookState,
 )
 from webapp.services.signs.counters import post_counters
-from webapp.services.signs.readiness import probe
+from webapp.services.signs.readiness import Readiness, probe
 
 COUNTED = 100_000  # a count stops at this number of rows: then there are that many or more
-LATELY = 300  # seconds
 
 
 def exposition() -> bytes:
@@ -53,18 +49,20 @@ def exposition() -> bytes:
 
 class _Figures(Collector):
     def collect(self) -> Iterable[Metric]:
-        yield from _of_this_host()
+        ready = probe.readiness()
+        yield from _of_this_host(ready)
         yield from _queue_lengths()
+        if ready.database == "away":  # else a server that hangs would keep the scraper waiting
+            return
         try:
-            found = [*_backlog(), *_troubles(), *_mails(), *_last_sweep(), _recent_attempts()]
+            found = [*_backlog(), *_troubles(), *_mails(), *_last_sweep()]
         except SQLAlchemyError:  # it went away just now; its own metrics say so on the next scrape
             db.session.rollback()
             return
         yield from found
 
 
-def _of_this_host() -> Iterator[Metric]:
-    found = probe.readiness()
+def _of_this_host(found: Readiness) -> Iterator[Metric]:
     yield _gauge("leadhook_database_up", "Whether the database answers.", found.database != "away")
     yield _gauge("leadhook_database_writable", "Whether a lead can be written.", found.writable)
     yield _gauge("leadhook_redis_up", "Whether Redis answers and takes writes.", found.redis == "ok")
@@ -129,7 +127,6 @@ def _backlog() -> Iterator[Metric]:
 def _troubles() -> Iterator[Metric]:
     """What waits for a person."""
     of_account = (Delivery.account_id == Account.id) & (Delivery.state == DeliveryState.FAILED)  # by its index
-    of_account = (Delivery.account_id == Account.id) & (Delivery.state == DeliveryState.FAILED)  # by its index
     failed = select(Delivery.id).select_from(Account).join(Delivery, of_account)
     yield _gauge("leadhook_deliveries_held", "Deliveries on hold.", _count(Delivery, states.ON_HOLD))
     yield _gauge("leadhook_deliveries_failed", "Deliveries that failed for good.", _count_of(failed))
@@ -178,23 +175,3 @@ def _attempts(counts: Mapping[str, int]) -> Iterator[Metric]:
     words = "How long attempts took, in seconds."
     seconds = counts.get(MILLISECONDS, 0) / 1000
     yield HistogramMetricFamily("leadhook_attempt_duration_seconds", words, buckets=buckets, sum_value=seconds)
-
-
-def _recent_attempts() -> Metric:
-    """The latest attempts by result. An attempt's id begins with its time, so the primary key finds them."""
-    result = case(
-        (Attempt.error.is_not(None), Attempt.error),
-        else_=func.substr(cast(Attempt.code, String), 1, 1).concat("xx"),
-    )
-    latest = select(result, func.count()).where(Attempt.id >= attempts_since(LATELY)).group_by(result)
-    words = "Attempts of the last five minutes by result: 2xx, or the kind of error."
-    gauge = GaugeMetricFamily("leadhook_attempts_lately", words, labels=["result"])
-    for name, count in db.session.execute(latest):
-        gauge.add_metric([name], count)
-    return gauge
-
-
-def attempts_since(seconds: int) -> str:
-    """The smallest id that an attempt of so many seconds ago can have (ids.ulid: ten digits of milliseconds)."""
-    milliseconds = int((time() - seconds) * 1000)
-    return "att_" + "".join(CROCKFORD[milliseconds >> shift & 31] for shift in range(45, -1, -5))

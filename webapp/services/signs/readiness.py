@@ -11,11 +11,11 @@ from collections.abc import Callable
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, replace
 from pathlib import Path
-from threading import Lock
+from threading import Event, Lock, Thread
 from time import monotonic, time
 from typing import Any
 
-from flask import current_app
+from flask import Flask, current_app
 from sqlalchemy import func, insert, select, text
 from sqlalchemy.exc import DataError, DBAPIError, IntegrityError, SQLAlchemyError
 from sqlalchemy.exc import TimeoutError as NoConnection
@@ -29,9 +29,10 @@ from webapp.per_app import per_app
 from webapp.services import health
 
 EVERY = 2.0  # seconds between two probes
-PATIENCE = 5.0  # seconds that a request waits for the probe of another one: then the database does not answer
+PATIENCE = 3.0  # seconds that a request waits for a probe: then the database does not answer
+HANGS = "The database has not answered for seconds."
 COPIES = 4  # how often the largest body can be in the columns of its lead and deliveries
-LOCK_WAIT = "SET LOCAL lock_timeout = '5s'"
+LOCK_WAIT = "SET LOCAL lock_timeout = '2s'"
 
 
 @dataclass(frozen=True)
@@ -52,22 +53,41 @@ class Probe:
     def __init__(self, transaction: Callable[[], AbstractContextManager[None]]) -> None:
         self._transaction = transaction
         self._lock = Lock()
+        self._running: Event | None = None  # set when the probe that runs now has ended
         self._asked_at = -EVERY
         self._last = Readiness("away", False, "away")
         self._proved = False  # a lead was written, in a transaction that was then rolled back
+        self._hangs = Trouble("the database does not answer", "the database answers again")
         self._trouble = Trouble("leads cannot be written", "leads can be written again")
 
     def readiness(self) -> Readiness:
-        """The readiness, at most two seconds old. After a capture that failed, nothing is writable until a probe is."""
-        if not self._lock.acquire(timeout=PATIENCE):
-            return Readiness("away", False, self._last.redis, why="The database has not answered for seconds.")
-        try:
-            if monotonic() >= self._asked_at + EVERY:
-                self._last = self._ask()
-                self._asked_at = monotonic()
-        finally:
-            self._lock.release()
+        """The readiness, at most two seconds old. After a capture that failed, nothing is writable until a probe is.
+
+        A server that hangs (a stopped process, a network that drops packets) does not answer: then this returns
+        PATIENCE after the probe began.
+        """
+        with self._lock:
+            if self._running is None and monotonic() >= self._asked_at + EVERY:
+                self._running, self._asked_at = Event(), monotonic()
+                app = current_app._get_current_object()  # type: ignore[attr-defined]
+                Thread(target=self._run, args=(app, self._running), name="readiness", daemon=True).start()
+            running, left = self._running, self._asked_at + PATIENCE - monotonic()
+        if running is not None and not running.wait(max(0.0, left)):
+            self._hangs.report(HANGS)
+            return Readiness("away", False, self._last.redis, why=HANGS)
         return replace(self._last, writable=False) if _captures_fail() else self._last
+
+    def _run(self, app: Flask, ended: Event) -> None:
+        """On a thread of its own, because nothing can end a read from a server that hangs."""
+        found = Readiness("away", False, "away", why="The probe failed in Leadhook's own code: see the log.")
+        try:
+            with app.app_context():
+                found = self._ask()
+                self._hangs.over()
+        finally:
+            with self._lock:
+                self._last, self._asked_at, self._running = found, monotonic(), None
+            ended.set()
 
     def _ask(self) -> Readiness:
         database, redis = health.database(), health.redis()
