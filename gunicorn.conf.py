@@ -29,6 +29,7 @@ workers = 2
 preload_app = True  # importing takes two seconds of processor time, forking takes none
 worker_class = "webapp.servers.patient_worker.PatientWorker"  # gthread, but clients that stall take no thread
 threads = 16
+sendfile = False  # it would wait for a client that does not read without a limit
 timeout = 60
 graceful_timeout = 15
 limit_request_line = 8190  # bytes, enough for a form's address that contains its page's address; beyond it: 414

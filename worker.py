@@ -16,6 +16,7 @@ import threading
 import time
 
 import structlog
+from flask import Flask
 from sqlalchemy.exc import SQLAlchemyError
 
 from webapp import create_app, private_home
@@ -137,7 +138,7 @@ class WorkerProcesses:
             gc.freeze()
             if role != SWEEP:
                 return 0 if threaded_worker.serve(app, role, self.slots) else 1
-            _sweep()
+            _sweep(app)
         return 0
 
     def _end_with_parent(self) -> None:
@@ -169,8 +170,13 @@ class WorkerProcesses:
         return 1 if any(codes) or self.running else 0
 
 
-def _sweep() -> None:
-    start.warn()
+def _warn(app: Flask) -> None:
+    with app.app_context():
+        start.warn()
+
+
+def _sweep(app: Flask) -> None:
+    threading.Thread(target=_warn, args=(app,), daemon=True).start()  # it looks at every file of visitors
     sweep, trouble = Sweep(), Trouble("a sweep failed", "sweeps work again")
     while not threaded_worker.stopped_within(EVERY):
         try:

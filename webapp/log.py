@@ -76,21 +76,22 @@ class Trouble:
 
     def __init__(self, event: str, end: str, every: float = 60.0) -> None:
         self._event, self._end, self._every = event, end, every
-        self.reason, self._logged_at = "", -every
+        self.reason, self._logged_at, self._reported_at = "", -every, -every
         self._lock = threading.Lock()
 
     def report(self, reason: str) -> None:
         """Logs the reason, unless the same one was logged less than a minute ago."""
         now = time.monotonic()
         with self._lock:
+            self._reported_at = now
             if reason == self.reason and now < self._logged_at + self._every:
                 return
             self.reason, self._logged_at = reason, now
         structlog.get_logger().error(self._event, reason=reason)
 
-    def over(self) -> None:
-        """Logs the end of trouble that was reported."""
-        if self.reason:
+    def over(self, calm: float = 0.0) -> None:
+        """Logs the end of trouble that was reported, once it was not reported for `calm` seconds."""
+        if self.reason and time.monotonic() >= self._reported_at + calm:
             with self._lock:
                 was, self.reason, self._logged_at = self.reason, "", -self._every
             if was:

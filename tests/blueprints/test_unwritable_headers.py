@@ -9,6 +9,7 @@ import pytest
 from flask import Response
 from flask.testing import FlaskClient
 from sqlalchemy import func, select, update
+from structlog.testing import capture_logs
 
 from tests.conftest import PASSWORD, AppMaker
 from tests.services.interfaces.test_after_submit import GOOD, NAMED, NEIGHBOURS
@@ -16,6 +17,7 @@ from tests.support.factories import ADA, delivery_of, point_at
 from tests.support.installations import listening
 from tests.support.receiver import Receiver
 from webapp import jobs
+from webapp.blueprints import form_pages
 from webapp.blueprints.files import _saved
 from webapp.clock import utcnow
 from webapp.db.transactions import transaction
@@ -163,3 +165,25 @@ def test_the_way_back_after_sign_in_is_written(client: FlaskClient, target: str,
     answer = client.post("/login", data=sent)
     assert answer.status_code == 303
     assert written(answer)["Location"]
+
+
+@pytest.mark.parametrize("name", ["wants_json", "thank_you_in_frame", "is_script"])
+@pytest.mark.parametrize("way", WAYS)
+def test_an_accepted_lead_is_never_answered_500(
+    client: FlaskClient, interface: Interface, monkeypatch: pytest.MonkeyPatch, way: str, name: str
+) -> None:
+    """Its visitor would send it again. What failed stands in the log, with its traceback."""
+    address = store(interface, redirect_url=GOOD[0])
+
+    def fails(*_: object) -> bool:
+        raise RuntimeError("of the test")
+
+    monkeypatch.setattr(form_pages, name, fails)
+    with capture_logs() as logged:
+        answer = client.post(address, data=ADA, headers=WAYS[way])
+    assert answer.status_code in (201, 303)
+    assert count() == 1
+    failed = answer.status_code == 303 and answer.location == f"{address}/thank-you"
+    said = [(each["event"], bool(each["exc_info"])) for each in logged]
+    assert said == ([("the answer to an accepted lead failed", True)] if failed else [])
+    assert name != "wants_json" or failed

@@ -19,6 +19,7 @@ from webapp.db.transactions import transaction
 from webapp.delivery import lanes, sending
 from webapp.delivery.rings import FAST, SLOW, queues
 from webapp.extensions import db
+from webapp.log import Trouble
 from webapp.models import DeliveryState, Interface, Lane, LeadLogEntry, User
 from webapp.services.interfaces import interfaces, webhooks
 from webapp.services.leads import leads
@@ -200,3 +201,25 @@ def test_who_saves_a_url_reads_that_other_names_hang(
     warning = webhooks.check_reachable("http://healthy.example/hook", interface.account_id)
     assert "was not looked up" in warning
     assert webhooks.check_reachable("http://healthy.example/hook", neighbour.account_id) == ""
+
+
+def test_the_log_is_not_flooded_by_two_accounts_whose_names_hang(
+    app: Flask, interface: Interface, receiver: Receiver, silent: SilentServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """One line a minute, however the accounts and healthy hosts take turns; and one at the end."""
+    point_at(interface, by_name(receiver))
+    lead = submit(interface)
+    trouble = Trouble("hosts are not looked up now", "hosts are looked up again")
+    monkeypatch.setattr(sending, "hanging", trouble)
+    hang(silent, interface.account_id)
+    with capture_logs() as logged:
+        for _ in range(5):
+            drain(interface)
+            trouble.report("name servers do not answer")  # as for the other account
+            trouble.over(calm=sending.CALM)  # as after a healthy host
+        assert [each["event"] for each in logged] == ["hosts are not looked up now"]
+        silent.give_up()
+        monkeypatch.setattr(sending, "CALM", 0.0)
+        drain(interface)
+    assert delivery_of(lead).last_code == 200
+    assert [each["event"] for each in logged] == ["hosts are not looked up now", "hosts are looked up again"]

@@ -1,16 +1,20 @@
 """Clients that stop in the middle, or send next to nothing, take no thread: real sockets against a real gunicorn."""
 
+import fcntl
 import re
 import socket
+import termios
 import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, closing, contextmanager
 from http.client import HTTPConnection
+from pathlib import Path
 
 import pytest
 from flask import Flask
 from sqlalchemy import func, select
 
+import webapp
 from tests.journeys.test_large_bodies import FORM, chunks, head
 from tests.journeys.test_web_server import code_of
 from tests.support.site import Site
@@ -26,6 +30,7 @@ HASTY = ("-k", "tests.support.hasty_worker.HastyWorker")
 POST = b"name=Ada&email=ada%40example.com&message=Hello"
 GET = b"GET /healthz HTTP/1.1\r\nHost: a\r\n\r\n"
 SCRIPT = b"GET /static/vendor/htmx-4.0.1.min.js HTTP/1.1\r\nHost: a\r\n\r\n"
+SIZE = Path(webapp.__file__).with_name("static").joinpath("vendor/htmx-4.0.1.min.js").stat().st_size
 
 
 def begun(path: str) -> dict[str, bytes]:
@@ -84,7 +89,7 @@ def site_of(app: Flask, *options: str) -> Iterator[Site]:
 def timed(site: Site, path: str = "/healthz", body: bytes | None = None) -> tuple[int, float]:
     """The code of an answer, and the seconds it took on a connection of its own."""
     began = time.monotonic()
-    connection = HTTPConnection("127.0.0.1", site.port, timeout=10)
+    connection = HTTPConnection("127.0.0.1", site.port, timeout=30)
     connection.request("GET" if body is None else "POST", path, body, {"Content-Type": FORM} if body else {})
     with closing(connection), connection.getresponse() as answer:
         answer.read()
@@ -254,12 +259,43 @@ def test_a_client_that_does_not_close_holds_up_no_other(app: Flask) -> None:
         assert max(timed(site)[1] for _ in range(5)) < 2
 
 
-def test_a_reader_that_stops_is_let_go(app: Flask, owner: object, interface: Interface) -> None:
-    """An answer that the system does not take: here 60 times a script, on one connection."""
+def test_clients_that_do_not_read_hold_no_thread(app: Flask) -> None:
+    """Each asks 60 times for a script on one connection. There are more of them than threads."""
     options = (*HASTY, "--workers", "1", "--threads", "2")
-    with site_of(app, *options) as site, stalled(site, SCRIPT * 60, 4, small_window=True):
-        wait_until(lambda: timed(site)[0] == 200, "the threads to be free again", timeout=30)
-        assert timed(site)[1] < 5
+    with site_of(app, *options) as site, stalled(site, SCRIPT * 60, 8, small_window=True) as clients:
+        for client in clients:  # so a thread took its first request; sendfile held the threads of two for minutes
+            client.settimeout(10)
+            assert client.recv(12, socket.MSG_PEEK) == b"HTTP/1.1 200"
+        took = [timed(site) for _ in range(10)]
+    assert {code for code, _ in took} == {200}
+    assert max(seconds for _, seconds in took) < 2
+
+
+def test_a_client_that_reads_gets_all_answers_that_it_asked_for_at_once(app: Flask) -> None:
+    with site_of(app, *HASTY) as site, stalled(site, SCRIPT, 1) as [client]:
+        for _ in range(20):
+            answer = b""
+            while len(answer.partition(b"\r\n\r\n")[2]) < SIZE:
+                answer += client.recv(65536)
+            assert answer.startswith(b"HTTP/1.1 200")
+            client.sendall(SCRIPT)
+
+
+def test_a_post_of_60_kb_and_one_of_a_large_body_that_is_one_too_many(app: Flask, interface: Interface) -> None:
+    path = f"/f/{interface.public_id}"
+    large = head(path, FORM, 200_000) + b"message=" + b"x" * 70_000
+    options = ("--workers", "1", "--threads", "2")
+    with site_of(app, *options) as site, stalled(site, large, 65) as clients:  # one is read, 64 wait
+        for client in clients:
+            wait_until(lambda client=client: not unsent(client), "the server to take the bodies")  # type: ignore[misc]
+        with stalled(site, large, 3) as more:
+            assert {code_of(until_closed(client)) for client in more} == {503}
+        assert timed(site, path, b"message=" + b"x" * 60_000)[0] == 422
+        assert timed(site)[0] == 200
+
+
+def unsent(client: socket.socket) -> int:
+    return int.from_bytes(fcntl.ioctl(client, termios.TIOCOUTQ, bytes(4)), "little")
 
 
 def test_the_oldest_client_that_stalls_makes_room_for_a_new_one(app: Flask) -> None:

@@ -51,7 +51,7 @@ def _count(response: Response) -> Response:
 @blueprint.get("/metrics")
 @public
 def metrics() -> Response:
-    """Metrics for Prometheus: for who sends METRICS_TOKEN as Bearer, and for the operator; 404 for everyone else."""
+    """Metrics for Prometheus: for a client that sends METRICS_TOKEN as Bearer, and for the operator. Else 404."""
     try:
         may_read = _has_token() or (current_user.is_authenticated and current_user.is_operator)
     except SQLAlchemyError:  # for a browser that was signed in; our own pages would ask for its user again

@@ -106,8 +106,7 @@ def logo(public_id: str, name: str) -> Response:
 @csrf.exempt  # type: ignore[untyped-decorator]
 def submit(public_id: str) -> Answer:
     """Captures a lead. The body is read first, so that no transaction is open while a slow client sends it."""
-    wait = form_limit.seconds_to_wait(public_id, network())
-    if wait:
+    if wait := form_limit.seconds_to_wait(public_id, network()):
         form_uploads.drain()
         raise TooManyRequests(retry_after=wait)
     try:
@@ -118,7 +117,13 @@ def submit(public_id: str) -> Answer:
         raise
     _noted(result.form)
     g.is_spam = result.spam is not None if isinstance(result, Captured) else None
-    return _thanks(result) if isinstance(result, Captured) else _refused(result)
+    if isinstance(result, Declined):
+        return _refused(result)
+    try:
+        return _thanks(result)
+    except Exception as error:  # the lead is kept, so its visitor must not send it again
+        log.error("the answer to an accepted lead failed", exc_info=error)
+        return redirect(url_for(".thank_you", public_id=public_id), 303)
 
 
 @blueprint.before_request

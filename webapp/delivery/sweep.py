@@ -8,13 +8,14 @@ lost ring, `FLUSHALL`, a Redis outage or a killed worker delays leads by seconds
 import secrets
 import time
 from collections.abc import Sequence
+from datetime import datetime
 from typing import Any
 
 from redis.exceptions import RedisError
 from sqlalchemy import ColumnElement, Connection, and_, delete, exists, insert, or_, select, text, update
 from sqlalchemy.exc import IntegrityError
 
-from webapp.clock import now_sql, utcnow
+from webapp.clock import moment, now_sql
 from webapp.db.transactions import read_only
 from webapp.delivery import ledger, rings, states, unmarked
 from webapp.delivery.rings import NAMES, queues
@@ -162,13 +163,14 @@ def _may_forget(connection: Connection) -> bool:
     blanks = exists().where(text("leads.blank_due")).select_from(Lead)  # the exact text of the partial index
     counts = select(AutoresponseCount.interface_id).exists()
     loose = exists().where(File.lead_id.is_(None)).select_from(File)  # they wait for a lead, or to be deleted
-    found = connection.execute(select(or_(keeps, blanks, counts, loose, _has_links()))).scalar_one()
+    links = _has_links(moment(connection.execute(select(now_sql())).scalar_one()))
+    found = connection.execute(select(or_(keeps, blanks, counts, loose, links))).scalar_one()
     return bool(found) or unmarked.exist(connection)
 
 
-def _has_links() -> ColumnElement[bool]:
+def _has_links(now: datetime) -> ColumnElement[bool]:
     """SQL: a mail has a link that is too old to work, or (from an earlier version) one that is not encrypted."""
-    encrypted, oldest = Mail.body_encrypted.is_not(None), utcnow() - LINKS_LIVE
+    encrypted, oldest = Mail.body_encrypted.is_not(None), now - LINKS_LIVE
     old = exists().where(encrypted, Mail.created_at < oldest, Mail.state != MailState.DUE).select_from(Mail)
     for_operator = text("(mails.account_id IS NULL OR mails.signs_in)")  # the exact text of the partial index
     waits = Mail.signs_in, Mail.state.in_((MailState.DUE, MailState.KEPT)), Mail.created_at >= oldest

@@ -3,7 +3,6 @@
 import contextlib
 import re
 import socket
-import struct
 import time
 from enum import Enum, auto
 from typing import Any
@@ -13,11 +12,13 @@ from gunicorn.http.errors import NoMoreData, ParseException
 from gunicorn.http.unreader import SocketUnreader
 from gunicorn.workers.gthread import TConn
 
+from webapp.servers.outgoing import AnswerSocket, time_value
+
 PATIENCE = 10.0  # seconds for the head of a request; and for its body, besides what LEAST_RATE gives it
 LEAST_RATE = 4096  # bytes a second that a body must bring
 MOMENT = 0.5  # seconds for a body whose client had time while it waited for a thread
 BUFFER = 64 * 1024  # bytes of a request that wait in memory until all of it is there
-PIECE = 16 * 1024
+MOST_UNREAD = 64 * 1024  # bytes of earlier answers, while the next request is answered
 
 # The end of a head. gunicorn refuses a line that ends with a line feed alone, so it need not see the rest.
 _END = re.compile(rb"\r\n\r\n|(?<!\r)\n")
@@ -81,9 +82,9 @@ class Connection(TConn):  # type: ignore[misc]
     """A client's connection. `timeout`: when to give up what it waits for, by time.monotonic()."""
 
     def __init__(self, cfg: Any, sock: socket.socket, client: Any, server: Any) -> None:
-        super().__init__(cfg, sock, client, server)
-        self.parser = http.get_parser(cfg, sock, client)
-        self.parser.unreader = self.reader = Reader(sock)
+        super().__init__(cfg, AnswerSocket(sock), client, server)
+        self.parser = http.get_parser(cfg, self.sock, client)
+        self.parser.unreader = self.reader = Reader(self.sock)
         self.data_ready = True  # gunicorn's threads need not wait for the first byte
         self.is_ended = self.is_closing = False
         self.discarded = 0
@@ -109,17 +110,20 @@ class Connection(TConn):  # type: ignore[misc]
             arrival = self.judge()
             if arrival is not Arrival.WAITS:
                 return arrival
-        try:
-            piece = self.sock.recv(PIECE)
-        except BlockingIOError:
-            return Arrival.WAITS
-        except OSError:
-            return Arrival.GONE
-        if not piece:
-            return Arrival.WHOLE if self._received else Arrival.GONE
-        searched = max(len(self._received) - 3, 0)
-        self._received += piece
-        return self.judge(searched)
+        while True:
+            try:
+                piece = self.sock.recv(BUFFER - len(self._received))
+            except BlockingIOError:
+                return Arrival.WAITS
+            except OSError:
+                return Arrival.GONE
+            if not piece:
+                return Arrival.WHOLE if self._received else Arrival.GONE
+            searched = max(len(self._received) - 3, 0)
+            self._received += piece
+            arrival = self.judge(searched)
+            if arrival is not Arrival.WAITS:
+                return arrival
 
     def judge(self, searched: int = 0) -> Arrival:
         """Whether enough is there. `searched`: where the end of the head may begin at the earliest."""
@@ -170,8 +174,13 @@ class Connection(TConn):  # type: ignore[misc]
             self._chunk = line_end + 2 + size + 2
         return False
 
+    def is_behind(self) -> bool:
+        """Whether the client asks for more without reading what it got."""
+        return bool(self.sock.unread() > MOST_UNREAD)
+
     def hand_over(self) -> None:
         """To gunicorn, which reads it from the beginning."""
+        self.sock.begin_answer()
         self.reader.begin(bytes(self._received))
         self._received.clear()
 
@@ -186,9 +195,3 @@ class Connection(TConn):  # type: ignore[misc]
     def leftover(self) -> bytes:
         """What the client sent after the request that was answered."""
         return bytes(self.reader.take_buffered())
-
-
-def time_value(seconds: float) -> bytes:
-    """A struct timeval; never 0, which means no limit."""
-    whole = int(seconds)
-    return struct.pack("ll", whole, max(int((seconds - whole) * 1_000_000), 1000))

@@ -7,8 +7,10 @@ middle would stop Leadhook. Here one loop waits for all clients of a process (do
 - A request of up to 64 KB gets a thread when all of it is there. A larger one is read by a few threads of its own, so
   uploads wait only for one another. A head of more than 64 KB is refused.
 - A head must be there after 10 seconds. A body has 10 seconds and one more for every 4 KB that came. Else: 408.
-- The system takes a whole page of an answer (SEND_BUFFER). What it cannot take must be read within SEND_PATIENCE.
-- If there are too many connections, the one that has waited longest is closed for a new one.
+- The system takes a whole page of an answer (SEND_BUFFER). For the rest of a longer one, a client may keep us waiting
+  for 10 seconds, and one more for every 4 KB that it read. The next answer begins when the last one is read.
+- If there are too many connections, the one that has waited longest is closed for a new one. Of large requests, at most
+  64 wait for a thread.
 
 Keep-alive, the graceful stop and all limits are gunicorn's. With TLS in gunicorn itself, its own behaviour stays.
 """
@@ -27,10 +29,10 @@ from typing import Any
 from gunicorn.http.errors import NoMoreData
 from gunicorn.workers.gthread import ThreadWorker
 
-from webapp.servers.incoming import Arrival, ChecksChunks, Connection, time_value
+from webapp.servers.incoming import Arrival, ChecksChunks, Connection
 
 SEND_BUFFER = 256 * 1024  # bytes; more than any page, style or script that a visitor gets
-SEND_PATIENCE = 60.0  # seconds for a piece of a longer answer: a file has pieces of 256 KB
+MOST_UPLOADS = 64  # large requests that wait for a thread: they cannot be closed for new connections
 LINGER = 2.0  # seconds to read our last answer before the connection is closed
 MOST_DISCARDED = 64 * 1024  # bytes that a client may still send meanwhile
 LOOK = 0.5  # seconds between two looks for clients that are late
@@ -39,6 +41,7 @@ OUT_OF_FILES = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOME
 TOO_LATE = frozenset({errno.EAGAIN, errno.ECONNABORTED, errno.EWOULDBLOCK})
 TOO_SLOW = 408, "Request Timeout", "The request did not arrive in time."
 TOO_LONG = 431, "Request Header Fields Too Large", "The head of the request is too long."
+TOO_MANY = 503, "Service Unavailable", "Too many large requests arrive just now. Send it again in a moment."
 
 
 class PatientWorker(ThreadWorker):  # type: ignore[misc]  # gunicorn has no types
@@ -51,7 +54,10 @@ class PatientWorker(ThreadWorker):  # type: ignore[misc]  # gunicorn has no type
 
     def init_process(self) -> None:
         self.waiting: dict[Connection, None] = {}  # for their client, in the order in which they began to
-        self.uploads = ThreadPoolExecutor(max(1, self.cfg.threads // 2), "upload")
+        upload_threads = max(1, self.cfg.threads // 2)
+        self.uploads = ThreadPoolExecutor(upload_threads, "upload")
+        self._free_uploads = MOST_UPLOADS + upload_threads
+        self.cfg.set("sendfile", False)  # Python's waits for a reader without a limit
         self._looked_at = 0.0
         soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
         if 0 <= soft < OPEN_FILES:
@@ -66,7 +72,6 @@ class PatientWorker(ThreadWorker):  # type: ignore[misc]  # gunicorn has no type
         try:
             client, address = listener.accept()
             client.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, SEND_BUFFER)
-            client.setsockopt(socket.SOL_SOCKET, socket.SO_SNDTIMEO, time_value(SEND_PATIENCE))
         except OSError as error:
             if error.errno in OUT_OF_FILES:
                 self._make_room()
@@ -97,6 +102,8 @@ class PatientWorker(ThreadWorker):  # type: ignore[misc]  # gunicorn has no type
             arrival = conn.receive()
             if arrival is not Arrival.WHOLE:
                 return arrival
+        if conn.is_behind():
+            return conn.end()
         conn.hand_over()
         return super().handle(conn) or conn.end()
 
@@ -105,13 +112,15 @@ class PatientWorker(ThreadWorker):  # type: ignore[misc]  # gunicorn has no type
         req.body.reader = ChecksChunks(req.body.reader)
         try:
             return bool(super().handle_request(req, conn))
-        except BlockingIOError:  # SEND_PATIENCE is over
+        except BlockingIOError:  # the patience of AnswerSocket is over
             raise NoMoreData from None
 
     def finish_request(self, conn: Any, fs: "Future[Any]") -> None:
         if not isinstance(conn, Connection):
             super().finish_request(conn, fs)
             return
+        if conn.is_large:
+            self._free_uploads += 1
         result = False if fs.cancelled() or fs.exception() else fs.result()
         if isinstance(result, Arrival):
             self._go_on(conn, result)
@@ -144,7 +153,7 @@ class PatientWorker(ThreadWorker):  # type: ignore[misc]  # gunicorn has no type
             self.uploads.shutdown(wait=False, cancel_futures=True)
 
     def _cap_keepalive(self, deadline: float) -> None:
-        """The process stops. Who has begun to send a request may finish it."""
+        """The process stops. A client that has begun to send a request may finish it."""
         super()._cap_keepalive(deadline)
         for conn in self.waiting:
             if conn.is_empty:
@@ -155,8 +164,11 @@ class PatientWorker(ThreadWorker):  # type: ignore[misc]  # gunicorn has no type
             self._close(conn)
         elif arrival is Arrival.TOO_LONG:
             self._refuse(conn, *TOO_LONG)
+        elif arrival is Arrival.LARGE and self._free_uploads <= 0:
+            self._refuse(conn, *TOO_MANY)
         elif arrival is Arrival.LARGE:
             conn.is_large = True
+            self._free_uploads -= 1
             self.enqueue_req(conn)
         elif conn.timeout <= time.monotonic():
             self._refuse(conn, *TOO_SLOW)
@@ -178,11 +190,7 @@ class PatientWorker(ThreadWorker):  # type: ignore[misc]  # gunicorn has no type
         if not conn.is_ended:
             conn.end()
         conn.is_closing, conn.timeout = True, time.monotonic() + LINGER
-        try:
-            self._wait(conn, self._discard)
-        except (OSError, ValueError):  # it is closed already
-            self.waiting.pop(conn)
-            self._close(conn)
+        self._wait(conn, self._discard)
 
     def _discard(self, conn: Connection) -> None:
         try:
@@ -197,10 +205,14 @@ class PatientWorker(ThreadWorker):  # type: ignore[misc]  # gunicorn has no type
             self._close(conn)
 
     def _wait(self, conn: Connection, readable: Callable[[Connection], None]) -> None:
+        try:
+            self.poller.register(conn.sock, EVENT_READ, partial(self._when_readable, conn, readable))
+        except (OSError, ValueError, KeyError):  # it is closed already, or the system has no more memory for it
+            self._close(conn)
+            return
         self.waiting[conn] = None
-        self.poller.register(conn.sock, EVENT_READ, partial(self._when_readable, conn, readable))
         if self.nr_conns >= self.worker_connections:  # the loop accepts none now, and there was none to close before
-            self._make_room()
+            self._make_room(but=conn)
 
     def _when_readable(self, conn: Connection, readable: Callable[[Connection], None], _: Any) -> None:
         if conn in self.waiting:  # else it was closed a moment ago, for a new connection
@@ -210,12 +222,16 @@ class PatientWorker(ThreadWorker):  # type: ignore[misc]  # gunicorn has no type
         del self.waiting[conn]
         self.poller.unregister(conn.sock)
 
-    def _make_room(self) -> None:
-        """Closes the connection that has waited longest for its client."""
-        for conn in self.waiting:
+    def _make_room(self, but: Connection | None = None) -> None:
+        """Closes the connection that has waited longest for its client; else one between two requests."""
+        conn = next((each for each in self.waiting if each is not but), None)
+        if conn:
             self._stop_waiting(conn)
             self._close(conn)
-            return
+        elif self.keepalived_conns:
+            idle = self.keepalived_conns.popleft()
+            self.poller.unregister(idle.sock)
+            self._close(idle)
 
     def _close(self, conn: Connection) -> None:
         self.nr_conns -= 1

@@ -3,9 +3,9 @@
 - One network may try one account 10 times in 15 minutes, and all accounts together 50 times. For IPv6 the same holds
   for its /64; its /56 has four times as much and its /48 sixteen times, see limits.IPV6.
 - One home may try an account 50 times an hour: with IPv4 besides it stays below the next limit.
-- All networks together may try one account 100 times an hour. Who has many networks can use this up and so lock out the
-  owner. A browser that the owner has signed in with before has 10 tries an hour of its own instead (known_browsers.py),
-  and a new password by mail begins the count anew.
+- All networks together may try one account 100 times an hour. A client that has many networks can use this up and so
+  lock out the owner. A browser that the owner has signed in with before has 10 tries an hour of its own instead
+  (known_browsers.py), and a new password by mail begins the count anew.
 """
 
 from collections.abc import Iterable

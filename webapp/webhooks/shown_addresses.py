@@ -34,9 +34,12 @@ ORDINARY = frozenset(
             "post",
             "public",
         ),
+        # Words and names of formats that nearly every answer has.
+        *("debug", "false", "format", "html", "json", "none", "null", "success", "text", "true", "undefined", "xml"),
         *("receive", "receiver", "rest", "send", "services", "submit", "trigger", "webhook", "webhooks"),
     }
 )
+_NUMBER = re.compile("[0-9]{1,5}")  # a year, a code, an id of a form: too short for a secret
 HOST = re.compile(r"(?:\[[0-9a-f:.]+\]|[\w.-]+)(?::[0-9]+)?", re.IGNORECASE)
 
 
@@ -105,7 +108,7 @@ def _secrets(url: str) -> Iterator[str]:
 
 
 def _is_secret(word: str) -> bool:
-    return len(word) >= LEAST and word.lower() not in ORDINARY
+    return len(word) >= LEAST and word.lower() not in ORDINARY and not _NUMBER.fullmatch(word)
 
 
 @lru_cache(maxsize=256)

@@ -12,7 +12,7 @@ from ipaddress import ip_address, ip_network
 from typing import Any, NamedTuple
 
 from flask import current_app
-from sqlalchemy import func, select, true, tuple_
+from sqlalchemy import delete, func, select, true, tuple_
 
 from webapp.clock import utcnow
 from webapp.config import current_config
@@ -22,13 +22,13 @@ from webapp.models import AutoresponseCount, Interface, Lead
 from webapp.services.mail.same_mailbox import mailbox_of
 
 MAX_A_DAY = 3  # answers from one interface to one mailbox
-# Who has an IPv6 address has a /64 at least, often a /56. Each network with the share of its limit.
+# A client with an IPv6 address has a /64 at least, often a /56. Each network with the share of its limit.
 NETWORKS = ((64, 1), (56, 4), (48, 16))
 MAILBOX, NETWORK, INTERFACE = "mailbox", "network", "interface"
 REASONS = {
-    MAILBOX: "the mailbox had got as many answers as one may get in a day",
-    NETWORK: "as many answers had gone to visitors from the same network as may in a day",
-    INTERFACE: "this form had sent as many answers as it may in an hour",
+    MAILBOX: f"This mailbox had its {MAX_A_DAY} answers of the day.",
+    NETWORK: "The visitor’s network had its answers of the day.",
+    INTERFACE: "This form had sent its answers of the hour.",
 }
 
 _NAMES = ("interface_id", "address_digest", "day", "sent")
@@ -83,9 +83,14 @@ def take(asked: Sequence[Asked]) -> list[str | None]:
     return reasons
 
 
-def today() -> int:
+def day_of(moment: datetime) -> int:
     """The day number that the counts use: UTC days since 1970."""
-    return int(utcnow().timestamp()) // 86400
+    return int(moment.timestamp()) // 86400
+
+
+def forget_old(now: datetime) -> None:
+    """Deletes counts. Keeps those of today and yesterday: the clock of the host that counts may be behind."""
+    db.session.execute(delete(AutoresponseCount).where(AutoresponseCount.day < day_of(now) - 1))
 
 
 def of_today(interface: Interface) -> LimitsOfToday:
@@ -102,7 +107,7 @@ def of_today(interface: Interface) -> LimitsOfToday:
 
 
 def _limits(asked: Asked) -> Iterator[Limit]:
-    day = today()
+    day = day_of(utcnow())
     of_mailbox = _digest("mailbox", asked.interface_id, mailbox_of(asked.address))
     yield Limit(Key(asked.interface_id, of_mailbox, day), MAX_A_DAY, MAILBOX)
     for network, share in _networks(asked.ip):
@@ -112,17 +117,23 @@ def _limits(asked: Asked) -> Iterator[Limit]:
 
 
 def _of_interface(interface_id: int) -> Limit:
-    key = Key(interface_id, _digest("hour", interface_id, utcnow().hour), today())
+    now = utcnow()
+    key = Key(interface_id, _digest("hour", interface_id, now.hour), day_of(now))
     return Limit(key, current_config.autoresponses_per_hour, INTERFACE)
 
 
 def _networks(ip: str | None) -> list[tuple[str, int]]:
-    """The networks that a visitor is counted by; none without an address, or all visitors would be one."""
+    """The networks that a visitor is counted by.
+
+    None without an address, or with one of this machine, which is a proxy's: all visitors would be one.
+    """
     try:
         address = ip_address((ip or "").partition("%")[0])
     except ValueError:
         return []
     address = getattr(address, "ipv4_mapped", None) or address
+    if address.is_loopback:
+        return []
     if address.version == 4:
         return [(str(address), 1)]
     return [(str(ip_network((address, length), strict=False)), share) for length, share in NETWORKS]

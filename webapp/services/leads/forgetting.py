@@ -21,7 +21,6 @@ from webapp.delivery import rings, states, unmarked
 from webapp.extensions import db
 from webapp.models import (
     Attempt,
-    AutoresponseCount,
     Delivery,
     DeliveryState,
     Interface,
@@ -35,8 +34,7 @@ from webapp.models import (
 from webapp.services import audit
 from webapp.services.files import stored
 from webapp.services.intake import capture
-from webapp.services.interfaces import privacy
-from webapp.services.interfaces.answer_limits import today
+from webapp.services.interfaces import answer_limits, privacy
 from webapp.services.interfaces.interface_mails import AUTORESPONSE
 from webapp.services.mail import sealed
 from webapp.webhooks.outcome import NO_ANSWER
@@ -62,7 +60,7 @@ def forget(stopping: Callable[[], bool] = lambda: False) -> None:
         return not stopping() and time.monotonic() < ends_at
 
     with transaction():
-        db.session.execute(delete(AutoresponseCount).where(AutoresponseCount.day < today()))
+        answer_limits.forget_old(database_clock.now())
         sealed.tidy()
         unmarked.mark(db.session.connection())
     done = _anonymise_delivered(time_is_left) and _delete_old(time_is_left) and stored.sweep(time_is_left)

@@ -160,7 +160,7 @@ def unanswered(lead: Lead) -> str | None:
     """Why the visitor got no automatic answer although the form sends them, as a sentence; None if it is not so."""
     if lead.unanswered is None:
         return None
-    return f"The visitor got no automatic answer: {answer_limits.REASONS.get(lead.unanswered, lead.unanswered)}."
+    return f"The visitor got no automatic answer. {answer_limits.REASONS.get(lead.unanswered, lead.unanswered)}"
 
 
 def _headers(delivery: Delivery, timestamp: int | None, signature: str | None = None) -> list[str]:

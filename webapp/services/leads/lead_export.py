@@ -66,7 +66,7 @@ def lines(wanted: Filter, addresses: AddressView = CUT) -> Iterator[str]:
     """
     keys = _field_keys(wanted)
     end_transaction()
-    yield BOM + _text([[*FIRST, *keys, *LAST, *FIRST_TOUCH, UNANSWERED, UNDECLARED]])
+    yield BOM + _text([[*FIRST, *keys, *LAST, *FIRST_TOUCH, UNDECLARED, UNANSWERED]])
     query, older = _query(wanted), None
     while True:
         with unlimited():
@@ -156,8 +156,8 @@ def _cells(row: Sequence[Any], keys: Sequence[str]) -> list[object]:
         *(map(click_ids.get, CLICK_IDS) if click_ids else _NO_CLICK_IDS),
         *map(source.get, CLIENT),
         *(_first_touch(first) if first else _NO_FIRST_TOUCH),
-        unanswered,
         json.dumps(undeclared, ensure_ascii=False) if undeclared else "",
+        unanswered,
     ]
 
 

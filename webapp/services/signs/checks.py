@@ -176,7 +176,7 @@ def home() -> Check:
     return Check("home", False, found, why, "Give it to the user who runs Leadhook, then run `chmod 700` on it.")
 
 
-def _proxies() -> Check:
+def proxies() -> Check:
     if current_config.trusted_proxies or not current_config.public_url.startswith("https://"):
         return Check("proxies", True, f"TRUSTED_PROXIES is {current_config.trusted_proxies}.")
     why = "PUBLIC_URL is https, so a proxy is in front: without TRUSTED_PROXIES every visitor has its address."
@@ -194,7 +194,7 @@ CHECKS: dict[str, Callable[[], Check]] = {
     "secrets": secrets,
     "disk": _disk,
     "home": home,
-    "proxies": _proxies,
+    "proxies": proxies,
 }
 
 

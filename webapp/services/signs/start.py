@@ -16,13 +16,13 @@ log = structlog.get_logger()
 
 
 def warn() -> None:
-    """Logs what is wrong with the folder, the clock and the keys, and why the database does not answer. Never raises.
+    """Logs what is wrong with the installation, and why the database does not answer. Never raises.
 
     Makes private what visitors uploaded before the files of LEADHOOK_HOME were private.
     """
     try:
         private_home.mend_files(current_config)
-        _log([checks.home()])
+        _log([checks.home(), checks.proxies()])
     except OSError as error:
         log.warning("LEADHOOK_HOME could not be checked.", why=health.reason(error))
     try:
