@@ -172,7 +172,16 @@ def test_where_its_files_cannot_be_used_a_process_counts_its_own(app: Flask, tmp
             pass
 
 
-@pytest.mark.parametrize("address", ["/leads?q=ada", "/leads?q=%20ada&status=failed", "/mailbox?q=ada", "/leads.csv"])
+@pytest.mark.parametrize(
+    "address",
+    [
+        "/leads?q=ada",
+        "/leads?q=%20ada&status=failed",
+        "/leads?status=delivered&interface=if_1",
+        "/mailbox?q=ada",
+        "/leads.csv",
+    ],
+)
 def test_a_page_says_that_it_is_busy(
     app: Flask, signed_in: FlaskClient, interface: Interface, address: str, impatient: None
 ) -> None:
@@ -188,7 +197,18 @@ def test_a_page_says_that_it_is_busy(
     assert signed_in.get(address, buffered=True).status_code == 200
 
 
-@pytest.mark.parametrize("address", ["/leads", "/leads?q=", "/leads?status=failed", "/mailbox", "/interfaces?q=a", "/"])
+@pytest.mark.parametrize(
+    "address",
+    [
+        "/leads",
+        "/leads?q=",
+        "/leads?status=failed",
+        "/leads?status=&interface=if_1",
+        "/mailbox",
+        "/interfaces?q=a",
+        "/",
+    ],
+)
 def test_pages_that_do_not_search_and_forms_need_no_turn(
     app: Flask, signed_in: FlaskClient, client: FlaskClient, interface: Interface, address: str, impatient: None
 ) -> None:

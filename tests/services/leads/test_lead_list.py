@@ -15,8 +15,9 @@ from webapp.db.transactions import transaction
 from webapp.extensions import db
 from webapp.models import Delivery, DeliveryState, Interface, Lead, Status, User
 from webapp.services.interfaces import interfaces
-from webapp.services.leads import lead_export, lead_list, leads
-from webapp.services.leads.lead_list import Filter, Number
+from webapp.services.leads import lead_counts, lead_export, lead_list, leads
+from webapp.services.leads.lead_counts import Number
+from webapp.services.leads.lead_list import Filter
 from webapp.services.people import users
 
 
@@ -97,23 +98,23 @@ def test_every_status_is_a_filter_and_is_counted(interface: Interface) -> None:
         Status.NO_WEBHOOK: ["kept"],
         Status.SPAM: ["robot"],
     }
-    counts = lead_list.counts(Filter(interface.account_id, Status.FAILED))
+    counts = lead_counts.counts(Filter(interface.account_id, Status.FAILED))
     assert counts.pop(None) == Number(7)
     assert set(counts.values()) == {Number(1)}
 
 
 def test_counts_stop_and_say_so(interface: Interface, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(lead_list, "MOST", 3)
-    monkeypatch.setattr(lead_list, "MOST_NARROW", 3)
+    monkeypatch.setattr(lead_counts, "MOST", 3)
+    monkeypatch.setattr(lead_counts, "MOST_NARROW", 3)
     with_webhook(interface)
     moved(capture(interface, name="old"), DeliveryState.FAILED)
     for _ in range(5):
         moved(capture(interface), DeliveryState.DELIVERED)
-    counts = lead_list.counts(Filter(interface.account_id))
+    counts = lead_counts.counts(Filter(interface.account_id))
     assert counts[None] == Number(3, exact=False)
     assert counts[Status.DELIVERED] == Number(3, exact=False)
     assert counts[Status.FAILED] == Number(1)  # found by its own index, even if it is old
-    narrowed = lead_list.counts(Filter(interface.account_id, q="Ada"))
+    narrowed = lead_counts.counts(Filter(interface.account_id, q="Ada"))
     assert not narrowed[Status.FAILED].exact
 
 
@@ -145,7 +146,7 @@ def test_leads_are_found_by_interface_and_by_time(interface: Interface, owner: U
         old.received_at = utcnow() - timedelta(days=8)
     wanted = Filter.of(owner.account_id, interface=interface.public_id, received="7d")
     assert lead_list.page(wanted).rows == [new]
-    assert lead_list.counts(wanted)[None] == Number(1)
+    assert lead_counts.counts(wanted)[None] == Number(1)
     assert not lead_list.page(Filter.of(owner.account_id, interface="if_unknown")).rows
 
 
@@ -155,7 +156,7 @@ def test_another_accounts_leads_are_never_found(interface: Interface) -> None:
     lead = capture(interface)
     assert not lead_list.page(Filter.of(charlie, interface=interface.public_id)).rows
     assert not lead_list.page(Filter.of(charlie, q=lead.public_id)).rows
-    assert lead_list.counts(Filter(charlie))[None] == Number(0)
+    assert lead_counts.counts(Filter(charlie))[None] == Number(0)
     assert list(lead_list.interfaces(charlie)) == []
     assert rows_of(Filter(charlie)) == []
 
