@@ -26,9 +26,8 @@ from webapp.delivery.rehearsal import rehearse
 from webapp.delivery.rings import FAST, MAIL, NAMES, SLOW
 from webapp.delivery.sweep import EVERY, Sweep
 from webapp.log import Trouble
-from webapp.services import health
 from webapp.services.reports import reports
-from webapp.services.signs import start
+from webapp.services.signs import health, start
 
 log = structlog.get_logger()
 

@@ -10,7 +10,7 @@ from werkzeug.middleware.proxy_fix import ProxyFix
 from webapp import blueprints, cli, extensions, log, private_home
 from webapp.config import Config
 from webapp.db import engines, transactions
-from webapp.db.slow_reads import Turns
+from webapp.db.slow_reads import Room, Turns
 from webapp.db.write_turns import GroupCommit
 from webapp.delivery.rings import Bell, Queues
 from webapp.servers import redis_server
@@ -69,7 +69,7 @@ def create_app(
 def _parts(app: Flask, config: Config) -> dict[str, object]:
     """What belongs to this app alone: see per_app.py."""
     with app.app_context():
-        begin = extensions.db.session.connection
+        begin, room = extensions.db.session.connection, Room()
         return {
             "leadhook_queues": Queues(config.redis_url),
             "leadhook_bell": Bell(),
@@ -82,8 +82,8 @@ def _parts(app: Flask, config: Config) -> dict[str, object]:
             "leadhook_post_counters": PostCounters(),
             "leadhook_readiness": Probe(transactions.transaction),
             "leadhook_database_trouble": log.Trouble("the database does not answer", "the database answers again"),
-            "leadhook_searches": Turns(config.home, "search"),
-            "leadhook_exports": Turns(config.home, "export"),
+            "leadhook_searches": Turns(config.home, "search", room),
+            "leadhook_exports": Turns(config.home, "export", room),
         }
 
 

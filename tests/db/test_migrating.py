@@ -17,12 +17,12 @@ from webapp.db.transactions import disconnect, transaction
 from webapp.extensions import db
 from webapp.migrations import batches
 from webapp.models import Interface, Lead
-from webapp.services.leads import lead_list
+from webapp.services.leads import lead_counts
 from webapp.services.leads.lead_list import Filter, Status
 
 
 def leads_without_webhook() -> int:
-    counts = lead_list.counts(Filter(db.session.scalars(select(Interface.account_id)).one()))
+    counts = lead_counts.counts(Filter(db.session.scalars(select(Interface.account_id)).one()))
     db.session.rollback()
     return counts[Status.NO_WEBHOOK].least
 

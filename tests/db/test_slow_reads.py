@@ -11,6 +11,7 @@ from contextlib import ExitStack, closing
 from pathlib import Path
 
 import pytest
+import structlog
 from flask import Flask
 from flask.testing import FlaskClient
 from sqlalchemy import text
@@ -21,7 +22,7 @@ from tests.support.factories import ADA
 from tests.support.site import ROOT, Site
 from tests.support.waiting import wait_until
 from webapp.db import slow_reads
-from webapp.db.slow_reads import AT_ONCE, INSIDE, Busy, Turns
+from webapp.db.slow_reads import AT_ONCE, INSIDE, Busy, Room, Turns
 from webapp.db.transactions import read_only, transaction
 from webapp.extensions import db
 from webapp.models import Interface, Lead
@@ -35,8 +36,8 @@ ENDLESS = (
 HOLDER = """
 import sys, time
 from pathlib import Path
-from webapp.db.slow_reads import Turns
-with Turns(Path(sys.argv[1]), "search").turn():
+from webapp.db.slow_reads import Room, Turns
+with Turns(Path(sys.argv[1]), "search", Room()).turn():
     print("holds", flush=True)
     sys.stdin.read()
 """
@@ -49,7 +50,7 @@ def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture
 def turns(app: Flask, tmp_path: Path) -> Turns:
-    return Turns(tmp_path, "search")
+    return Turns(tmp_path, "search", Room())
 
 
 @pytest.fixture
@@ -129,8 +130,25 @@ def test_few_threads_of_a_process_wait_and_the_others_are_refused_at_once(
     turns.refuse_if_full()
 
 
-def test_most_threads_stay_free_for_visitors() -> None:
-    assert AT_ONCE < INSIDE <= 8
+def test_two_of_eight_threads_stay_free_for_visitors() -> None:
+    """docs/operating.md says that eight are enough."""
+    assert 2 * AT_ONCE < INSIDE <= 6
+
+
+@pytest.mark.parametrize(("waiting", "refused"), [("searches", "exports"), ("exports", "searches")])
+def test_searches_and_exports_share_the_places_of_a_process(
+    app: Flask, monkeypatch: pytest.MonkeyPatch, waiting: str, refused: str
+) -> None:
+    monkeypatch.setattr(slow_reads, "INSIDE", AT_ONCE)
+    with ExitStack() as held:
+        for _ in range(AT_ONCE):
+            held.enter_context(getattr(slow_reads, waiting).turn())
+        with pytest.raises(Busy):
+            getattr(slow_reads, refused).refuse_if_full()
+        with pytest.raises(Busy), getattr(slow_reads, refused).turn():
+            pass
+    with getattr(slow_reads, refused).turn():  # all places were given back
+        pass
 
 
 def test_all_processes_of_a_host_share_the_turns_and_one_that_dies_gives_its_turn_back(
@@ -146,7 +164,7 @@ def test_all_processes_of_a_host_share_the_turns_and_one_that_dies_gives_its_tur
 
 
 def test_where_its_files_cannot_be_used_a_process_counts_its_own(app: Flask, tmp_path: Path, impatient: None) -> None:
-    alone = Turns(tmp_path / "missing", "search")
+    alone = Turns(tmp_path / "missing", "search", Room())
     with ExitStack() as held:
         for _ in range(AT_ONCE):
             held.enter_context(alone.turn())
@@ -154,7 +172,16 @@ def test_where_its_files_cannot_be_used_a_process_counts_its_own(app: Flask, tmp
             pass
 
 
-@pytest.mark.parametrize("address", ["/leads?q=ada", "/leads?q=%20ada&status=failed", "/mailbox?q=ada", "/leads.csv"])
+@pytest.mark.parametrize(
+    "address",
+    [
+        "/leads?q=ada",
+        "/leads?q=%20ada&status=failed",
+        "/leads?status=delivered&interface=if_1",
+        "/mailbox?q=ada",
+        "/leads.csv",
+    ],
+)
 def test_a_page_says_that_it_is_busy(
     app: Flask, signed_in: FlaskClient, interface: Interface, address: str, impatient: None
 ) -> None:
@@ -170,7 +197,18 @@ def test_a_page_says_that_it_is_busy(
     assert signed_in.get(address, buffered=True).status_code == 200
 
 
-@pytest.mark.parametrize("address", ["/leads", "/leads?q=", "/leads?status=failed", "/mailbox", "/interfaces?q=a", "/"])
+@pytest.mark.parametrize(
+    "address",
+    [
+        "/leads",
+        "/leads?q=",
+        "/leads?status=failed",
+        "/leads?status=&interface=if_1",
+        "/mailbox",
+        "/interfaces?q=a",
+        "/",
+    ],
+)
 def test_pages_that_do_not_search_and_forms_need_no_turn(
     app: Flask, signed_in: FlaskClient, client: FlaskClient, interface: Interface, address: str, impatient: None
 ) -> None:
@@ -197,6 +235,40 @@ def test_a_page_that_reads_too_long_is_stopped_with_a_sentence(
     assert answer.status_code == 503
     assert "longer than 20 seconds" in answer.text
     assert client.get("/readyz").status_code == 200  # on the next connection
+
+
+def test_a_read_whose_connection_was_lost_can_be_looked_at(app: Flask, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(slow_reads, "LONGEST", 0.0)
+    with app.test_request_context():
+        db.session.execute(text("SELECT 1"))
+        db.session.connection().invalidate()
+        db.session.info["read"].look()
+        db.session.rollback()
+        assert db.session.scalar(text("SELECT 1")) == 1
+
+
+def test_a_read_that_cannot_be_watched_is_logged_and_the_others_are_still_stopped(
+    app: Flask, client: FlaskClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(app.view_functions, "health.alive", public(endless))
+    with structlog.testing.capture_logs() as logs, ExitStack() as ends:
+        with app.test_request_context(environ_overrides={"gunicorn.socket": "no socket"}):
+            read = slow_reads.begin(db.session.connection())
+            assert read
+            ends.callback(read.end)
+        monkeypatch.setattr(slow_reads, "LONGEST", 0.1)
+        assert client.get("/healthz").status_code == 503
+    assert "a page's read could not be watched" in [entry["event"] for entry in logs]
+
+
+def test_a_watch_that_ended_is_started_again(app: Flask, client: FlaskClient, monkeypatch: pytest.MonkeyPatch) -> None:
+    ended = threading.Thread(target=bool)
+    ended.start()
+    ended.join()
+    monkeypatch.setattr(slow_reads, "_watch", ended)
+    monkeypatch.setattr(slow_reads, "LONGEST", 0.1)
+    monkeypatch.setitem(app.view_functions, "health.alive", public(endless))
+    assert client.get("/healthz").status_code == 503
 
 
 def test_exports_and_work_outside_of_requests_may_take_longer(app: Flask, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -22,7 +22,7 @@ from flask_migrate import upgrade
 from sqlalchemy import select, text
 
 from tests.conftest import KEYS, PASSWORD, sign_in
-from tests.services.leads.test_many_leads import PAGES
+from tests.services.leads.test_many_leads import NAMES, PAGES, add_edges
 from tests.support import once
 from tests.support.factories import ADA
 from tests.support.postgres import Postgres
@@ -44,7 +44,6 @@ MORE_MS = 6.0  # and 1.5 times as much as with FEW leads
 REPEATS = 7
 A_SECOND, SECONDS = 20, 20.0  # posts
 SEARCHERS = 40
-NAMES = {"big": "Seeded form 1", "small": "Seeded form 19", "neighbour": "Seeded form 5"}
 
 
 @pytest.fixture(scope="module", params=[pytest.param(False, id="sqlite"), pytest.param(True, id="postgresql")])
@@ -93,6 +92,7 @@ def seeded(environ: dict[str, str], count: int, made_once: Path) -> Flask:
     assert result.exit_code == 0, result.output
     print(f"\n{count} leads were seeded in {time.monotonic() - began:.0f} s")
     with app.app_context():
+        add_edges()
         if "DATABASE_URL" in environ:
             with db.engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
                 connection.execute(text("VACUUM ANALYZE"))

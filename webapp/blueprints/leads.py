@@ -28,7 +28,7 @@ from webapp.models import Lead, Status
 from webapp.services.errors import Refused
 from webapp.services.intake import visitor
 from webapp.services.intake.answers import clean
-from webapp.services.leads import lead_detail, lead_export, lead_list, leads, sent_addresses
+from webapp.services.leads import lead_counts, lead_detail, lead_export, lead_list, leads, sent_addresses
 from webapp.services.leads.lead_list import Filter
 from webapp.web import htmx
 from webapp.web.busy import takes_turns
@@ -50,8 +50,8 @@ def index() -> str:
     """One page of the leads that match the URL's query."""
     wanted = _filter()
     page = lead_list.page(wanted, request.args.get("before", ""), request.args.get("after", ""))
-    counts = lead_list.counts(wanted)
-    everything = counts if page.rows or not wanted.narrow else lead_list.counts(Filter(wanted.account_id))
+    counts = lead_counts.counts(wanted)
+    everything = counts if page.rows or not wanted.narrow else lead_counts.totals(wanted.account_id)
     return render_template(
         "leads/index.html",
         wanted=wanted,

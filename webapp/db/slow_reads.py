@@ -1,8 +1,8 @@
 """Keeps slow reads harmless: a person who searches or exports cannot take the last thread or the whole machine.
 
 - A page that may read for seconds takes a *turn*: two at once on this host, for all web processes together. Others wait
-  a moment, a few of each process; the rest are told at once to try again. So most threads stay free for those who send
-  leads.
+  a moment, a few of each process; the rest are told at once to try again. Both kinds count together, so most threads
+  stay free for those who send leads.
 - Every read of a page is *watched*: it is stopped after 20 seconds, or as soon as its reader has left. A thread asks
   the database to stop it, which works the same way on SQLite, on PostgreSQL and through a pooler, and costs a statement
   nothing. Exports and jobs may take as long as they need.
@@ -31,7 +31,7 @@ from webapp.per_app import per_app
 log = structlog.get_logger()
 
 AT_ONCE = 2  # slow reads of a kind on this host
-INSIDE = 6  # threads of a process that read or wait, of its 16
+INSIDE = 6  # threads of a process that read or wait, of both kinds, of its 16
 PATIENCE = 5.0  # seconds to wait for a turn
 POLL = 0.02  # seconds between two looks for a turn of another process
 LONGEST = 20.0  # seconds a page may read
@@ -51,17 +51,40 @@ class Busy(ServiceUnavailable):
         super().__init__(words, retry_after=5)
 
 
-class Turns:
-    """At most AT_ONCE holders on this host. Each holds the lock of a file, which the system releases if it dies.
+class Room:
+    """Holds INSIDE threads of a process: those that have a turn of any kind, or wait for one."""
 
-    Where the files cannot be used, each process counts its own holders.
-    """
-
-    def __init__(self, directory: Path, kind: str) -> None:
-        self._paths = [directory / f"{kind}-{number}.turn" for number in range(1, AT_ONCE + 1)]
-        self._places = threading.BoundedSemaphore(AT_ONCE)
+    def __init__(self) -> None:
         self._lock = threading.Lock()
         self._inside = 0
+
+    @contextmanager
+    def inside(self) -> Iterator[None]:
+        with self._lock:
+            self.refuse_if_full()
+            self._inside += 1
+        try:
+            yield
+        finally:
+            with self._lock:
+                self._inside -= 1
+
+    def refuse_if_full(self) -> None:
+        if self._inside >= INSIDE:
+            raise Busy(BUSY)
+
+
+class Turns:
+    """At most AT_ONCE holders of a kind on this host.
+
+    Each holds the lock of a file, which the system releases if it dies. Where the files cannot be used, each process
+    counts its own holders.
+    """
+
+    def __init__(self, directory: Path, kind: str, room: Room) -> None:
+        self._paths = [directory / f"{kind}-{number}.turn" for number in range(1, AT_ONCE + 1)]
+        self._places = threading.BoundedSemaphore(AT_ONCE)
+        self._room = room
 
     @contextmanager
     def turn(self, is_needed: bool = True) -> Iterator[None]:
@@ -69,21 +92,13 @@ class Turns:
         if not is_needed:
             yield
             return
-        with self._lock:
-            self.refuse_if_full()
-            self._inside += 1
-        try:
-            with self._place(time.monotonic() + PATIENCE):
-                _restart_watch()
-                yield
-        finally:
-            with self._lock:
-                self._inside -= 1
+        with self._room.inside(), self._place(time.monotonic() + PATIENCE):
+            _restart_watch()
+            yield
 
     def refuse_if_full(self) -> None:
         """Raises Busy if too many threads of this process wait already."""
-        if self._inside >= INSIDE:
-            raise Busy(BUSY)
+        self._room.refuse_if_full()
 
     @contextmanager
     def _place(self, ends_at: float) -> Iterator[None]:
@@ -152,8 +167,8 @@ class PageRead:
             if self._has_ended:
                 return
             self.stopped = words
-            self._connection.info["stopped"] = True
             with suppress(Exception):  # a connection that is lost has stopped, too
+                self._connection.info["stopped"] = True
                 if hasattr(self._driver, "interrupt"):
                     self._driver.interrupt()
                 else:
@@ -166,7 +181,7 @@ class PageRead:
 
 
 _reads: dict[int, PageRead] = {}
-_watch: tuple[int, threading.Thread] | None = None  # with the process it belongs to: threads do not survive a fork
+_watch: threading.Thread | None = None
 
 
 def begin(connection: Connection) -> PageRead | None:
@@ -175,7 +190,7 @@ def begin(connection: Connection) -> PageRead | None:
         return None
     read = PageRead(connection)
     _reads[id(read)] = read
-    if _watch is None or _watch[0] != os.getpid():
+    if _watch is None or not _watch.is_alive():  # after a fork, none of the parent's threads is
         _start_watch()
     return read
 
@@ -188,16 +203,18 @@ def _restart_watch() -> None:
 
 def _start_watch() -> None:
     global _watch
-    thread = threading.Thread(target=_look_at_all, name="slow reads", daemon=True)
-    _watch = os.getpid(), thread
-    thread.start()
+    _watch = threading.Thread(target=_look_at_all, name="slow reads", daemon=True)
+    _watch.start()
 
 
 def _look_at_all() -> None:
     while True:
         time.sleep(LOOK)
         for read in list(_reads.values()):
-            read.look()
+            try:
+                read.look()
+            except Exception as error:  # the others must still be watched
+                log.error("a page's read could not be watched", exc_info=error)
 
 
 def _has_left(reader: socket.socket) -> bool:

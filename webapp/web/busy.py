@@ -18,11 +18,12 @@ V = TypeVar("V", bound=Callable[..., Any])
 
 
 def takes_turns(view: V) -> V:
-    """Marks a view that searches: with a `q` in its address it waits for its turn."""
+    """Marks a view that may read for long: with a `q` in its address, or a status and an interface, it waits for its
+    turn. An interface with a million leads and none of the status is read to its end."""
 
     @wraps(view)
     def waiting(*args: Any, **kwargs: Any) -> Any:
-        with searches.turn(_searches()):
+        with searches.turn(_may_read_long()):
             return view(*args, **kwargs)
 
     waiting.takes_turns = True  # type: ignore[attr-defined]
@@ -37,12 +38,13 @@ def init_app(app: Flask) -> None:
 
 def _refuse_early() -> None:
     view = current_app.view_functions.get(request.endpoint or "")
-    if getattr(view, "takes_turns", False) and _searches():
+    if getattr(view, "takes_turns", False) and _may_read_long():
         searches.refuse_if_full()
 
 
-def _searches() -> bool:
-    return bool(request.args.get("q", "").strip())
+def _may_read_long() -> bool:
+    given = request.args.get
+    return bool(given("q", "").strip() or (given("status") and given("interface")))
 
 
 def _busy(error: Busy) -> Response | tuple[str | Response, int]:

@@ -15,8 +15,9 @@ from webapp.db.transactions import transaction
 from webapp.extensions import db
 from webapp.models import Delivery, DeliveryState, Interface, Lead, Status, User
 from webapp.services.interfaces import interfaces
-from webapp.services.leads import lead_export, lead_list, leads
-from webapp.services.leads.lead_list import Filter, Number
+from webapp.services.leads import lead_counts, lead_export, lead_list, leads
+from webapp.services.leads.lead_counts import Number
+from webapp.services.leads.lead_list import Filter
 from webapp.services.people import users
 
 
@@ -76,7 +77,9 @@ def test_unknown_cursors_are_ignored(interface: Interface) -> None:
         assert len(lead_list.page(Filter(interface.account_id), after=cursor, before=cursor).rows) == 1
 
 
-def test_every_status_is_a_filter_and_is_counted(interface: Interface) -> None:
+def one_of_each(interface: Interface) -> None:
+    with transaction():
+        interface.webhook.url = None
     capture(interface, name="kept")
     with transaction():
         robot = captured(interface.public_id, {"name": "robot"})
@@ -86,34 +89,70 @@ def test_every_status_is_a_filter_and_is_counted(interface: Interface) -> None:
     for state in (DeliveryState.DELIVERED, DeliveryState.FAILED, DeliveryState.ON_HOLD, DeliveryState.CANCELLED):
         moved(capture(interface, name=state.value), state)
     moved(capture(interface, name="retrying"), DeliveryState.PENDING)
+
+
+ONE_OF_EACH = {
+    Status.DELIVERED: ["delivered"],
+    Status.QUEUED: ["queued"],
+    Status.RETRYING: ["retrying"],
+    Status.FAILED: ["failed"],
+    Status.HELD: ["held"],
+    Status.CANCELLED: ["cancelled"],
+    Status.NO_WEBHOOK: ["kept"],
+    Status.SPAM: ["robot"],
+}
+
+
+def test_every_status_is_a_filter_and_is_counted(interface: Interface) -> None:
+    one_of_each(interface)
     found = {status: names(lead_list.page(Filter(interface.account_id, status))) for status in Status}
-    assert found == {
-        Status.DELIVERED: ["delivered"],
-        Status.QUEUED: ["queued"],
-        Status.RETRYING: ["retrying"],
-        Status.FAILED: ["failed"],
-        Status.HELD: ["held"],
-        Status.CANCELLED: ["cancelled"],
-        Status.NO_WEBHOOK: ["kept"],
-        Status.SPAM: ["robot"],
-    }
-    counts = lead_list.counts(Filter(interface.account_id, Status.FAILED))
+    assert found == ONE_OF_EACH
+    counts = lead_counts.counts(Filter(interface.account_id, Status.FAILED))
     assert counts.pop(None) == Number(7)
     assert set(counts.values()) == {Number(1)}
 
 
+@pytest.mark.parametrize("received", ["", "24h"])
+def test_every_status_is_found_under_an_interface(interface: Interface, owner: User, received: str) -> None:
+    """In the list, in the counts and in the export; between the leads of another interface, and after old ones."""
+    with transaction():
+        other, empty = interfaces.create(owner.account_id, "Other"), interfaces.create(owner.account_id, "Empty")
+    one_of_each(other)
+    one_of_each(interface)
+    one_of_each(other)
+    with transaction():
+        db.session.execute(update(Lead).where(Lead.id <= len(Status)).values(received_at=utcnow() - timedelta(days=8)))
+    for status in Status:
+        mine = Filter.of(owner.account_id, status.slug, interface=interface.public_id, received=received)
+        assert names(lead_list.page(mine)) == ONE_OF_EACH[status]
+        assert "".join(lead_export.lines(mine)).count("\n") == 2
+        assert lead_counts.counts(mine)[status] == Number(1)
+        assert names(lead_list.page(mine, after=lead_list.page(mine).rows[0].public_id)) == []
+        both = Filter.of(owner.account_id, status.slug, interface=other.public_id, received=received)
+        assert names(lead_list.page(both)) == ONE_OF_EACH[status] * (1 if received else 2)
+        none = Filter.of(owner.account_id, status.slug, interface=empty.public_id, received=received)
+        assert names(lead_list.page(none)) == []
+        assert set(lead_counts.counts(none).values()) == {Number(0)}
+
+
+def test_the_totals_are_those_of_the_counts(interface: Interface) -> None:
+    assert lead_counts.totals(interface.account_id) == {None: Number(0), Status.SPAM: Number(0, exact=False)}
+    one_of_each(interface)
+    assert lead_counts.totals(interface.account_id) == {None: Number(7), Status.SPAM: Number(1, exact=False)}
+
+
 def test_counts_stop_and_say_so(interface: Interface, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(lead_list, "MOST", 3)
-    monkeypatch.setattr(lead_list, "MOST_NARROW", 3)
+    monkeypatch.setattr(lead_counts, "MOST", 3)
+    monkeypatch.setattr(lead_counts, "MOST_NARROW", 3)
     with_webhook(interface)
     moved(capture(interface, name="old"), DeliveryState.FAILED)
     for _ in range(5):
         moved(capture(interface), DeliveryState.DELIVERED)
-    counts = lead_list.counts(Filter(interface.account_id))
+    counts = lead_counts.counts(Filter(interface.account_id))
     assert counts[None] == Number(3, exact=False)
     assert counts[Status.DELIVERED] == Number(3, exact=False)
     assert counts[Status.FAILED] == Number(1)  # found by its own index, even if it is old
-    narrowed = lead_list.counts(Filter(interface.account_id, q="Ada"))
+    narrowed = lead_counts.counts(Filter(interface.account_id, q="Ada"))
     assert not narrowed[Status.FAILED].exact
 
 
@@ -145,7 +184,7 @@ def test_leads_are_found_by_interface_and_by_time(interface: Interface, owner: U
         old.received_at = utcnow() - timedelta(days=8)
     wanted = Filter.of(owner.account_id, interface=interface.public_id, received="7d")
     assert lead_list.page(wanted).rows == [new]
-    assert lead_list.counts(wanted)[None] == Number(1)
+    assert lead_counts.counts(wanted)[None] == Number(1)
     assert not lead_list.page(Filter.of(owner.account_id, interface="if_unknown")).rows
 
 
@@ -155,7 +194,7 @@ def test_another_accounts_leads_are_never_found(interface: Interface) -> None:
     lead = capture(interface)
     assert not lead_list.page(Filter.of(charlie, interface=interface.public_id)).rows
     assert not lead_list.page(Filter.of(charlie, q=lead.public_id)).rows
-    assert lead_list.counts(Filter(charlie))[None] == Number(0)
+    assert lead_counts.counts(Filter(charlie))[None] == Number(0)
     assert list(lead_list.interfaces(charlie)) == []
     assert rows_of(Filter(charlie)) == []
 

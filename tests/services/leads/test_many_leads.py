@@ -25,7 +25,8 @@ from webapp.db.transactions import disconnect, transaction
 from webapp.delivery.sweep import Sweep
 from webapp.extensions import db
 from webapp.models import Attempt, Delivery, DeliveryState, Interface, Lead, Mail, Status, User, Webhook
-from webapp.services.leads import lead_export, lead_list
+from webapp.services.interfaces import interfaces
+from webapp.services.leads import lead_counts, lead_export
 from webapp.services.leads.lead_list import Filter
 from webapp.services.people import users
 from webapp.webhooks.shown_addresses import CUT, WHOLE, AddressView
@@ -65,6 +66,7 @@ def seeded(
     assert time.process_time() - began < 60  # of the processor, which other tests use as well
     assert json.loads(result.stdout) == {"leads": LEADS, "interfaces": 20, "account": 1}
     with app.app_context():
+        add_edges()
         if postgres:
             with db.engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
                 connection.execute(text("VACUUM ANALYZE"))
@@ -118,6 +120,29 @@ def work_of(connection: Connection, statement: str, parameters: object) -> int:
     return next(counted) * 100
 
 
+NAMES = {
+    "big": "Seeded form 1",
+    "small": "Seeded form 19",
+    "neighbour": "Seeded form 5",
+    "empty": "Empty",
+    "old": "Old",
+}
+
+
+def add_edges() -> None:
+    """An interface without leads, and one that got its last lead long ago: the older half of those of another one."""
+    half = select(func.max(Lead.id) / 2).scalar_subquery()
+    given = select(Interface).where(Interface.name == "Seeded form 4")
+    with transaction():
+        interface = db.session.scalars(given).one()
+        interfaces.create(interface.account_id, "Empty")
+        old = interfaces.create(interface.account_id, "Old")
+        mine = update(Delivery).where(Delivery.webhook_id == interface.webhook.id, Delivery.lead_id < half)
+        db.session.execute(mine.values(webhook_id=old.webhook.id))
+        of_it = update(Lead).where(Lead.interface_id == interface.id, Lead.id < half)
+        db.session.execute(of_it.values(interface_id=old.id))
+
+
 def public_id(name: str) -> str:
     found = db.session.scalar(select(Interface.public_id).where(Interface.name == name))
     db.session.rollback()
@@ -134,7 +159,13 @@ PAGES = (
     "/leads?received=24h",
     "/leads?received=90d&interface={big}",
     *(f"/leads?status={status.slug}" for status in Status),
-    *(f"/leads?status={status.slug}&interface={{small}}" for status in Status if status != Status.DELIVERED),
+    "/leads?interface={empty}",
+    "/leads?interface={old}",
+    *(f"/leads?status={status.slug}&interface={{small}}" for status in Status),
+    *(f"/leads?status={status.slug}&interface={{empty}}" for status in Status),
+    *(f"/leads?status={status.slug}&interface={{old}}" for status in Status),
+    *(f"/leads?status={status.slug}&received=24h" for status in Status),
+    *(f"/leads?status={status.slug}&received=90d&interface={{big}}" for status in Status),
     "/leads?q={lead}",
     "/leads?q={beginning}",
     "/leads?q=lead_00000000000000000000000000",
@@ -156,9 +187,8 @@ def test_a_page_reads_little_in_few_queries(
     seeded: Flask, alice: FlaskClient, statements: list[tuple[str, object]], page: str
 ) -> None:
     lead = db.session.scalars(select(Lead.public_id).where(Lead.account_id == 1).order_by(Lead.id).limit(1)).one()
-    names = {"big": "Seeded form 1", "small": "Seeded form 19", "neighbour": "Seeded form 5"}
     address = page.format(
-        lead=lead, beginning=lead[:20], **{key: public_id(name) for key, name in names.items() if key in page}
+        lead=lead, beginning=lead[:20], **{key: public_id(name) for key, name in NAMES.items() if key in page}
     )
     statements.clear()
     assert alice.get(address).status_code == 200
@@ -221,8 +251,8 @@ def test_every_foreign_key_of_the_seeded_rows_leads_to_a_row(seeded: Flask) -> N
 
 def test_counts_are_those_of_a_plain_count(seeded: Flask) -> None:
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(lead_list, "MOST", 10 * LEADS)
-        counts = lead_list.counts(Filter(1))
+        patch.setattr(lead_counts, "MOST", 10 * LEADS)
+        counts = lead_counts.counts(Filter(1))
     word = func.coalesce(Delivery.state, "none")
     mine = select(word, func.count()).select_from(Lead).outerjoin(Delivery).where(Lead.account_id == 1)
     plain = dict(db.session.execute(mine.where(Lead.spam.is_(None)).group_by(word)).all())
@@ -235,7 +265,7 @@ def test_counts_are_those_of_a_plain_count(seeded: Flask) -> None:
     db.session.rollback()
 
 
-def test_an_export_takes_at_most_a_few_times_what_a_bare_loop_takes(seeded: Flask) -> None:
+def test_an_export_takes_at_most_twice_what_a_bare_loop_takes(seeded: Flask) -> None:
     """In processor time, in the same run; the best of three, because a busy machine only makes it longer."""
     columns = (Lead.public_id, Lead.received_at, Lead.fields, Lead.source, Delivery.state, Delivery.last_response)
     joined = select(*columns).outerjoin(Delivery).where(Lead.account_id == 1).order_by(Lead.id.desc()).limit(4_000)
@@ -256,9 +286,9 @@ def test_an_export_takes_at_most_a_few_times_what_a_bare_loop_takes(seeded: Flas
 
     with seeded.test_request_context():
         least = min(seconds(bare) for _ in range(3))
-        assert min(seconds(ours) for _ in range(3)) < 4 * least
+        assert min(seconds(ours) for _ in range(3)) < 2 * least
         # Who may not see addresses waits longer: every answer is searched for them.
-        assert min(seconds(lambda: ours(CUT)) for _ in range(3)) < 8 * least
+        assert min(seconds(lambda: ours(CUT)) for _ in range(3)) < 3 * least
 
 
 def test_seeding_refuses_a_database_with_leads_and_wrong_options(seeded: Flask) -> None:

@@ -15,7 +15,7 @@ from webapp.db.transactions import transaction
 from webapp.extensions import db
 from webapp.models import Delivery, DeliveryState, Interface, Lead, Status
 from webapp.models.status import delivery_rules
-from webapp.services.leads import lead_export, lead_list
+from webapp.services.leads import lead_counts, lead_export, lead_list
 from webapp.services.leads.lead_list import Filter
 
 # Every combination that a delivery can have; only a cancelled one is never clicked.
@@ -54,7 +54,7 @@ def test_row_filter_count_and_export_agree_on_every_delivery(interface: Interfac
     db.session.expire_all()
     rows = {lead.public_id: lead.status for lead in db.session.query(Lead)}
     assert set(rows.values()) == set(Status)
-    counts = lead_list.counts(Filter(interface.account_id))
+    counts = lead_counts.counts(Filter(interface.account_id))
     for status in Status:
         wanted = {public_id for public_id, its in rows.items() if its == status}
         listed = lead_list.page(Filter(interface.account_id, status), size=100).rows
@@ -74,5 +74,5 @@ def test_a_failed_lead_that_was_just_clicked_is_queued_everywhere(signed_in: Fla
     assert lead.public_id in signed_in.get("/leads?status=queued").text
     assert lead.public_id not in signed_in.get("/leads?status=failed").text
     assert dict(exported(interface)) == {lead.public_id: "Queued"}
-    numbers = lead_list.counts(Filter(interface.account_id))
+    numbers = lead_counts.counts(Filter(interface.account_id))
     assert (numbers[Status.QUEUED].least, numbers[Status.FAILED].least) == (1, 0)

@@ -1,13 +1,12 @@
-"""The Leads page: which leads, in which order, and how many of each status; as fast with a million leads as with ten.
+"""The Leads page: which leads, and in which order; as fast with a million leads as with ten.
 
-Pages are read by keyset of the id, so that no lead is skipped. Counts stop at 10,000 and say so. Payloads are not
-loaded.
+Pages are read by keyset of the id, so that no lead is skipped. Payloads are not loaded.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import timedelta
-from typing import Any, NamedTuple
+from typing import Any
 
 from sqlalchemy import ColumnElement, Select, and_, case, false, func, or_, select, text, union_all
 from sqlalchemy.orm import aliased, defer, joinedload, selectinload
@@ -15,15 +14,13 @@ from werkzeug.exceptions import NotFound
 
 from webapp.clock import utcnow
 from webapp.db.pages import Page, read_page
-from webapp.delivery import ledger
+from webapp.delivery import ledger, states
 from webapp.extensions import db
-from webapp.models import Delivery, DeliveryState, Interface, Lead, Status, Webhook
+from webapp.models import Delivery, Interface, Lead, Status, Webhook
 from webapp.models.status import delivery_rules
 from webapp.services.intake.answers import clean
 
 PAGE = 25
-MOST = 10_000  # leads are counted up to here
-MOST_NARROW = 1_000  # with a filter besides the status: then each lead must be read
 # Shown as filters even if no lead has this status.
 ALWAYS_OFFERED = (Status.DELIVERED, Status.RETRYING, Status.FAILED, Status.HELD, Status.NO_WEBHOOK)
 RECEIVED = {"24h": timedelta(hours=24), "7d": timedelta(days=7), "30d": timedelta(days=30), "90d": timedelta(days=90)}
@@ -32,21 +29,13 @@ RECEIVED = {"24h": timedelta(hours=24), "7d": timedelta(days=7), "30d": timedelt
 _Earlier = aliased(Lead)
 _REAL = and_(~_Earlier.test, _Earlier.spam.is_(None))
 _BY_SLUG = {status.slug: status for status in Status}
-_IS = {
+IS = {
     Status.SPAM: Lead.spam.is_not(None),
     Status.NO_WEBHOOK: Delivery.id.is_(None),
     **delivery_rules(Delivery.retry_at.is_not(None), Delivery.retry_at.is_(None), Delivery.state, Delivery.tries),
 }
-WORD = case(*((condition, status.value) for status, condition in _IS.items()))
-_NO_WEBHOOK = text("leads.no_webhook")  # the exact text of the partial index
-_OF_DELIVERY = case(*((condition, status.value) for status, condition in _IS.items() if status != Status.SPAM))
-
-
-class Number(NamedTuple):
-    """A count. Unless it is `exact`, there are at least this many."""
-
-    least: int
-    exact: bool = True
+WORD = case(*((condition, status.value) for status, condition in IS.items()))
+NO_WEBHOOK = text("leads.no_webhook")  # the exact text of the partial index
 
 
 @dataclass(frozen=True)
@@ -128,34 +117,56 @@ def _cursor(wanted: Filter, public_id: str) -> int | None:
 def matching(query: Select[Any], wanted: Filter) -> Select[Any]:
     """`query` for leads, limited to those that match; spam only if the filter asks for it."""
     is_spam = wanted.status == Status.SPAM
-    query = _in_scope(query, wanted).where(_IS[Status.SPAM] if is_spam else Lead.spam.is_(None))
+    query = in_scope(query, wanted).where(IS[Status.SPAM] if is_spam else Lead.spam.is_(None))
     if wanted.status == Status.NO_WEBHOOK:
-        return query.where(_NO_WEBHOOK)
+        return query.where(NO_WEBHOOK)
     if wanted.status == Status.QUEUED:
         return query.where(Lead.id.in_(_queued(wanted.account_id)))
     if wanted.status is None or is_spam:
         return query
+    if not by_delivery(wanted):  # reads the leads of the interface, until enough of them are found
+        has_status = select(Delivery.id).where(Delivery.lead_id == Lead.id, IS[wanted.status])
+        return query.where(has_status.correlate(Lead).exists())
     query = query.join(Delivery, Delivery.lead_id == Lead.id)
-    return query.where(_IS[wanted.status], Delivery.account_id == wanted.account_id)
+    query = query.where(IS[wanted.status], Delivery.account_id == wanted.account_id)
+    return query.where(*_of_interface(wanted)) if wanted.interface else query
+
+
+def _of_interface(wanted: Filter) -> tuple[ColumnElement[bool], ...]:
+    """What a delivery says of its interface, so that SQLite reads no lead of another one, nor deliveries that are
+    newer or older than all its leads."""
+    webhooks = select(Webhook.id).where(Webhook.interface_id == wanted.interface_id)
+    first, last = (
+        select(end(Lead.id)).where(Lead.interface_id == wanted.interface_id).scalar_subquery()
+        for end in (func.min, func.max)
+    )
+    of_it = Delivery.webhook_id.in_(webhooks), Delivery.lead_id.between(first, last)
+    if wanted.status != Status.HELD:
+        return of_it
+    # One look into the index of what is on hold: nearly no interface has any.
+    return select(Delivery.id).where(of_it[0], states.ON_HOLD).correlate(None).exists(), *of_it
 
 
 def _queued(account_id: int) -> Any:
     """The ids of Queued leads, by the indexes that drains use. By account, all that are retried would be read."""
-    return union_all(*(_waiting(account_id, part) for part in (ledger.CLICKED, and_(ledger.FRESH, ledger.UNCLICKED))))
+    return union_all(*(waiting(account_id, part) for part in (ledger.CLICKED, and_(ledger.FRESH, ledger.UNCLICKED))))
 
 
-def _waiting(account_id: int, part: Any) -> Any:
+def waiting(account_id: int, part: Any) -> Any:
     webhooks = select(Webhook.id).where(Webhook.account_id == account_id)
     return select(Delivery.lead_id).where(Delivery.webhook_id.in_(webhooks), part)
 
 
-def _in_scope(query: Select[Any], wanted: Filter) -> Select[Any]:
+def in_scope(query: Select[Any], wanted: Filter) -> Select[Any]:
     """`query` for leads, limited by all but the status."""
-    query = query.where(Lead.account_id == wanted.account_id)
+    return narrowed(query.where(Lead.account_id == wanted.account_id), wanted)
+
+
+def narrowed(query: Select[Any], wanted: Filter) -> Select[Any]:
     if wanted.interface:
         query = query.where(false() if wanted.interface_id is None else Lead.interface_id == wanted.interface_id)
     if wanted.received:
-        query = query.where(Lead.id >= _first_since(wanted))
+        query = query.where(key(wanted) >= _first_since(wanted))
     return query.where(_search(wanted.q)) if wanted.q else query
 
 
@@ -168,7 +179,9 @@ def key(wanted: Filter) -> Any:
 
 
 def by_delivery(wanted: Filter) -> bool:
-    """Whether `matching` joins the deliveries."""
+    """Whether `matching` starts from the deliveries: few have the status. Most leads of an interface are delivered."""
+    if wanted.status == Status.DELIVERED and wanted.interface:
+        return False
     return wanted.status not in (None, Status.NO_WEBHOOK, Status.SPAM, Status.QUEUED)
 
 
@@ -211,75 +224,6 @@ def _of_id(q: str) -> ColumnElement[bool]:
     # In this range for any collation: an id consists of digits and lower-case letters, and z is the last of them.
     in_range = select(found.id).where(found.public_id.between(q, q.ljust(LEAD_ID + 1, "z")))
     return and_(Lead.id.in_(in_range), begins)
-
-
-def counts(wanted: Filter) -> dict[Status | None, Number]:
-    """How many leads match, by status; the filter's own status is ignored. None: all of them except spam.
-
-    Up to 10,000 are counted. With a filter besides the status, the newest 1,000 leads are counted in one pass; if there
-    are more, all counts of that pass are lower bounds.
-    """
-    return _narrow_counts(replace(wanted, status=None)) if wanted.narrow else _all_counts(wanted.account_id)
-
-
-def _narrow_counts(wanted: Filter) -> dict[Status | None, Number]:
-    seen: Any = select(Lead.id.label("id"), Lead.spam.label("spam"))
-    newest = _in_scope(seen, wanted).order_by(key(wanted).desc()).limit(MOST_NARROW + 1).subquery()
-    word = case((newest.c.spam.is_not(None), Status.SPAM.value), else_=_OF_DELIVERY)
-    tally = select(word, func.count()).select_from(newest).outerjoin(Delivery, Delivery.lead_id == newest.c.id)
-    found = {row[0]: int(row[1]) for row in db.session.execute(tally.group_by(word))}
-    is_exact = sum(found.values()) <= MOST_NARROW
-    numbers: dict[Status | None, Number] = {
-        status: Number(min(found.get(status.value, 0), MOST_NARROW), is_exact) for status in Status
-    }
-    numbers[None] = Number(min(sum(found.values()) - found.get(Status.SPAM.value, 0), MOST_NARROW), is_exact)
-    return numbers
-
-
-def _all_counts(account_id: int) -> dict[Status | None, Number]:
-    """All leads of an account, by status, in two statements that read indexes.
-
-    Reading ten thousand rows would take longer than the rest of the page. What an index cannot tell is subtracted: the
-    few deliveries that were clicked count as Queued, in any state, and spam is not among all leads.
-    """
-    of_account = Delivery.account_id == account_id
-    kinds: list[Any] = [and_(ledger.CLICKED, Delivery.state == state) for state in DeliveryState]
-    few: list[Any] = [*kinds, and_(ledger.CLICKED, ledger.FRESH), ledger.FRESH]
-    # In order of the id, so that SQLite uses the index of spam.
-    spam = select(Lead.id).where(Lead.account_id == account_id, Lead.spam.is_not(None)).order_by(Lead.id.desc())
-    parts = [_count(_waiting(account_id, part), MOST) for part in few]
-    *clicked, clicked_fresh, fresh, spam_count = db.session.execute(select(*parts, _count(spam, MOST))).one()
-    less = dict(zip(DeliveryState, clicked, strict=True))
-
-    in_state = [
-        _count(select(Delivery.id).where(of_account, Delivery.state == state), MOST + less[state] + fresh)
-        for state in DeliveryState
-    ]
-    leads = select(Lead.id).where(Lead.account_id == account_id)
-    total = _count(leads, MOST + spam_count) if spam_count <= MOST else _count(leads.where(Lead.spam.is_(None)), MOST)
-    without = _count(select(Lead.id).where(Lead.account_id == account_id, _NO_WEBHOOK), MOST)
-    *states, all_leads, no_webhook = db.session.execute(select(*in_state, total, without)).one()
-    found = {state: number - less[state] for state, number in zip(DeliveryState, states, strict=True)}
-    return {
-        None: _number(all_leads - (spam_count if spam_count <= MOST else 0)),
-        Status.DELIVERED: _number(found[DeliveryState.DELIVERED]),
-        Status.QUEUED: _number(sum(clicked) + fresh - clicked_fresh),
-        Status.RETRYING: _number(found[DeliveryState.PENDING] - (fresh - clicked_fresh)),
-        Status.FAILED: _number(found[DeliveryState.FAILED]),
-        Status.HELD: _number(found[DeliveryState.ON_HOLD]),
-        Status.CANCELLED: _number(found[DeliveryState.CANCELLED]),
-        Status.NO_WEBHOOK: _number(no_webhook),
-        Status.SPAM: _number(spam_count),
-    }
-
-
-def _count(rows: Select[Any], most: int) -> Any:
-    """The number of these rows, counted up to one more than `most`."""
-    return select(func.count()).select_from(rows.limit(most + 1).subquery()).scalar_subquery()
-
-
-def _number(found: int) -> Number:
-    return Number(min(found, MOST), exact=found <= MOST)
 
 
 def interfaces(account_id: int) -> Sequence[Interface]:

@@ -16,8 +16,8 @@ from webapp.delivery import rings, sweep
 from webapp.delivery.rings import NAMES, queues
 from webapp.extensions import db
 from webapp.models import Sweeper
-from webapp.services import api_keys, health
-from webapp.services.signs import metrics
+from webapp.services import api_keys
+from webapp.services.signs import health, metrics
 from webapp.services.signs.readiness import Readiness, probe
 
 MOST_OFFSET = 30.0  # seconds

@@ -26,7 +26,7 @@ from webapp.extensions import db
 from webapp.log import Trouble
 from webapp.models import Interface, Lead
 from webapp.per_app import per_app
-from webapp.services import health
+from webapp.services.signs import health
 
 EVERY = 2.0  # seconds between two probes
 PATIENCE = 3.0  # seconds that a request waits for a probe: then the database does not answer
@@ -37,8 +37,8 @@ LOCK_WAIT = "SET LOCAL lock_timeout = '2s'"
 
 @dataclass(frozen=True)
 class Readiness:
-    """`database` and `redis` as services/health.py says. `clock_offset`: seconds by which this host's clock is ahead of
-    the database's; None where it does not answer. `why`: for the log and `flask doctor`, where it is not `writable`."""
+    """`database` and `redis` as health.py says. `clock_offset`: seconds by which this host's clock is ahead of the
+    database's; None where it does not answer. `why`: for the log and `flask doctor`, where it is not `writable`."""
 
     database: str
     writable: bool

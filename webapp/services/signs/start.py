@@ -8,8 +8,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from webapp import private_home
 from webapp.config import current_config
 from webapp.extensions import db
-from webapp.services import health
-from webapp.services.signs import checks, readiness
+from webapp.services.signs import checks, health, readiness
 from webapp.services.signs.checks import Check
 
 log = structlog.get_logger()
