@@ -133,7 +133,7 @@ def matching(query: Select[Any], wanted: Filter) -> Select[Any]:
 
 
 def _of_interface(wanted: Filter) -> tuple[ColumnElement[bool], ...]:
-    """What a delivery says of its interface, so that SQLite reads no lead of another one, nor deliveries that are
+    """What a delivery says of its interface, so that SQLite reads no lead of another one, and no deliveries that are
     newer or older than all its leads."""
     webhooks = select(Webhook.id).where(Webhook.interface_id == wanted.interface_id)
     first, last = (
