@@ -1,6 +1,6 @@
 """Leads without a webhook that are not marked so: a web process of an earlier version stored them after `db upgrade`.
 
-Only the newest leads are looked at, so a look takes the same few milliseconds whatever there is. An upgrade during
+Only the newest leads are looked at, so a look takes a few milliseconds in a database of any size. An upgrade during
 which more leads than that come in leaves the mark out of the oldest of them; their page is right all the same.
 """
 
