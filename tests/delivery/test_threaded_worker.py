@@ -11,6 +11,7 @@ from flask import Flask
 from redis import Redis
 from rq import get_current_job
 from rq.serializers import JSONSerializer
+from structlog.testing import capture_logs
 
 from webapp.delivery import threaded_worker
 from webapp.delivery.slots import Slots

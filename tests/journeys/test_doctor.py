@@ -2,6 +2,8 @@
 
 import json
 import re
+import shutil
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -23,7 +25,8 @@ from webapp.delivery.sweep import Sweep
 from webapp.extensions import db
 from webapp.models import Delivery, Interface, Mail, User
 from webapp.services.mail import mails
-from webapp.services.signs import checks, start
+from webapp.services.signs import checks, metrics, start
+from webapp.services.signs.readiness import Readiness
 
 SIGNS = [
     *(
@@ -37,6 +40,7 @@ SIGNS = [
         "mail",
         "secrets",
         "disk",
+        "sessions",
         "home",
         "proxies",
     ),
@@ -76,9 +80,13 @@ def test_all_is_well_while_workers_run(app: Flask, owner: User, workers: Workers
 
 def test_without_workers_it_names_them_and_the_sweep(app: Flask, owner: User) -> None:
     assert "No worker serves fast, slow, mail." in wrong(app, "workers")
-    assert "No sweep has run yet." in wrong(app, "sweep")
-    Sweep().once()
+    assert "No sweep runs." in wrong(app, "sweep")
+    sweeper = Sweep()
+    sweeper.once()
     assert doctor(app)[1]["sweep"]["ok"] is True
+    sweeper.resign()  # as when worker.py is stopped
+    assert "No sweep runs." in wrong(app, "sweep")
+    sweeper.once()
     with transaction():
         db.session.execute(text("UPDATE sweeper SET lease_until = lease_until - 100"))
     assert re.search("The last sweep was 10[0-9] seconds ago", wrong(app, "sweep"))
@@ -186,6 +194,45 @@ def test_the_old_key_beside_the_new_one_mends_it(make_app: AppMaker, interface: 
 def test_a_disk_with_little_room(app: Flask, owner: User, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(checks, "LEAST_DISK", 2**60)
     assert "free space" in wrong(app, "disk")
+
+
+@pytest.mark.once
+def test_the_folder_of_the_database_counts_where_it_is_on_another_disk(
+    make_app: AppMaker, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    other = tmp_path / "other disk"
+    other.mkdir()
+    app = make_app(DATABASE_URL=f"sqlite:///{other}/leads.sqlite3")
+    real = shutil.disk_usage(tmp_path)
+    monkeypatch.setattr(shutil, "disk_usage", lambda at: real._replace(free=1000 if at == other else 2**40))
+    with app.app_context():
+        assert f"{other} has 0 MB" in wrong(app, "disk")
+        assert metrics.least_free() == (1000, other)
+
+
+@pytest.mark.skipif(not ON_POSTGRESQL, reason="SQLite has no settings of sessions")
+def test_settings_that_the_role_does_not_have(make_app: AppMaker, owner: User) -> None:
+    app = make_app(DATABASE_PREPARED_STATEMENTS="off")
+    with app.app_context():
+        assert "jit=on" in wrong(app, "sessions")
+
+
+@pytest.mark.parametrize(
+    ("why", "do"),
+    [
+        ("The database server takes no writes: it is a standby, or was set to read-only.", "primary"),
+        ("cannot execute INSERT in a read-only transaction", "primary"),
+        ('could not extend file "base/1/2": No space left on device', "Make room"),
+        ("could not write to file: No space left on device", "Make room"),
+        ("database or disk is full", "Make room"),
+        ("[Errno 28] No space left on device", "Make room"),
+    ],
+)
+def test_what_to_do_follows_from_why_no_lead_can_be_written(app: Flask, why: str, do: str) -> None:
+    found = checks._writable(Readiness("ok", False, "ok", 0.0, why))
+    assert found.do is not None
+    assert do in found.do
+    assert ("primary" in found.do) is (do == "primary")
 
 
 def test_a_proxy_that_is_not_trusted(make_app: AppMaker, owner: User) -> None:

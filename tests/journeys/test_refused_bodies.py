@@ -68,6 +68,17 @@ def test_a_refused_request_is_read_to_its_end(site: Site, interface: Interface) 
     assert site.answers()
 
 
+def test_a_request_that_is_sent_elsewhere_before_its_body_was_read_is_read_to_its_end(
+    site: Site, interface: Interface
+) -> None:
+    db.session.rollback()
+    for path in ("/interfaces", "/leads", f"/interfaces/{interface.public_id}", "/users", "/profile"):
+        answer = sent_whole(site, path, b"x" * 3 * MB, kind="text/plain")
+        assert code_of(answer) in (303, 308, 400, 404, 405, 413), path
+    answer = sent_whole(site, "/logout", b"x" * 3 * MB, kind="text/plain")
+    assert code_of(answer) in (303, 400, 413)
+
+
 def test_a_client_that_stops_in_the_middle_is_let_go(site: Site, interface: Interface) -> None:
     with socket.create_connection(("127.0.0.1", site.port), timeout=30) as connection:
         head = f"POST /f/{interface.public_id} HTTP/1.1\r\nHost: a\r\nContent-Length: {MB}\r\n\r\n"

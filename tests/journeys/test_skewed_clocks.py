@@ -12,23 +12,28 @@ import pytest
 import time_machine
 from flask import Flask
 from flask.testing import FlaskClient
+from sqlalchemy import update
 from structlog.testing import capture_logs
 
-from tests.conftest import METRICS_TOKEN, ON_POSTGRESQL, sign_in
+from tests.conftest import METRICS_TOKEN, ON_POSTGRESQL, AppMaker, sign_in
 from tests.support.factories import ADA, point_at
 from tests.support.receiver import Receiver
+from tests.support.uploads import PDF, ask_for_files, multipart, part
 from webapp.clock import utcnow
 from webapp.db.transactions import transaction
 from webapp.delivery import lanes
 from webapp.extensions import db
-from webapp.models import Interface, Lead, User
+from webapp.models import Field, File, Interface, Lead, Mail, MailState, User
+from webapp.services.files import stored
 from webapp.services.intake import visitor
 from webapp.services.leads import forgetting
+from webapp.services.mail import mails
 from webapp.services.people import password_resets
 from webapp.services.signs import metrics, start
 
 on_another_clock = pytest.mark.skipif(not ON_POSTGRESQL, reason="SQLite has the clock of its host")
 HOUR = 3600.0
+DAY = 24 * HOUR
 
 
 @contextmanager
@@ -137,6 +142,43 @@ def test_a_host_with_a_wrong_year_forgets_no_lead_too_early(
     with host_with_clock(ahead):
         forgetting.forget()
     assert len(leads()) == 1
+
+
+@on_another_clock
+@pytest.mark.parametrize("ahead", [-3 * DAY, -DAY, -HOUR, HOUR, DAY, 30 * DAY])
+def test_files_that_wait_for_a_lead_and_links_to_files_live_as_long_on_every_host(
+    client: FlaskClient, interface: Interface, ahead: float
+) -> None:
+    ask_for_files(interface, "cv")
+    ask_for_files(interface, "letter")
+    with transaction():
+        db.session.execute(update(Field).where(Field.key == "cv").values(file_link_days=1))
+    form = f"/f/{interface.public_id}"
+    with host_with_clock(ahead):
+        wrong = {**ADA, "email": "none", "letter": part(PDF, "letter.pdf")}
+        assert client.post(form, **multipart(wrong)).status_code == 422
+    assert client.post(form, **multipart({**ADA, "cv": part(PDF, "cv.pdf")})).status_code == 303
+    link = leads()[0].fields["cv"][0]["url"].partition("/files/")[2]
+    db.session.rollback()
+    for clock in (ahead, 0.0):
+        with host_with_clock(clock):
+            assert stored.sweep(lambda: True)
+            assert client.get(f"/files/{link}").status_code == 200
+    assert db.session.query(File).count() == 2
+
+
+@on_another_clock
+@pytest.mark.parametrize("ahead", [-30 * DAY, -4 * DAY, 4 * DAY, 30 * DAY])
+def test_a_mail_is_tried_for_three_days_on_every_host(make_app: AppMaker, interface: Interface, ahead: float) -> None:
+    with make_app(MAIL_SERVER="127.0.0.1", MAIL_PORT="9").app_context():
+        with transaction():
+            link = "https://leads.example.com/x"
+            mails.write("password_reset", recipients=["a@example.com"], account_id=None, signs_in=True, link=link)
+        with host_with_clock(ahead):
+            mails.deliver_due()
+        db.session.rollback()
+        mail = db.session.query(Mail).one()
+        assert (mail.state, mail.tries) == (MailState.DUE, 1)
 
 
 # The signs of it -----------------------------------------------------------------------------------------------------

@@ -20,8 +20,7 @@ from webapp.delivery.slots import waiting
 from webapp.encryption import CannotDecrypt, decrypt
 from webapp.ids import attempt_id
 from webapp.log import Trouble
-from webapp.webhooks import addresses
-from webapp.webhooks.addresses import is_form_of
+from webapp.webhooks.addresses import is_form_of, no_lookup_hangs
 from webapp.webhooks.lookups import NoTurn
 from webapp.webhooks.outcome import NO_ANSWER, ErrorKind, Outcome
 from webapp.webhooks.sender import Limits, Sender
@@ -158,7 +157,7 @@ class Sending:
             hanging.over(calm=CALM)
         if outcome.error == ErrorKind.TIMEOUT or outcome.code == GONE:
             self.ended = True
-        if hanging.reason and addresses.lookups.are_over:
+        if hanging.reason and no_lookup_hangs():
             hanging.over()
         attempt_counts.add(outcome)
         self.tries.append(Sent(due, one, started_at, timestamp, outcome))

@@ -1,4 +1,4 @@
-"""Reads the rest of a refused request, so that the client gets the answer.
+"""Reads the rest of a request that was answered before its body was read, so that the client gets the answer.
 
 A server that answers before it has read the body closes the connection with bytes unread, and the client's system
 throws the answer away with the connection. Apache then shows its own 502 instead of our 413.
@@ -20,8 +20,10 @@ def init_app(app: Flask) -> None:
 
 def _read_the_rest(response: Response) -> Response:
     has_body = request.content_length or "chunked" in request.headers.get("Transfer-Encoding", "")
+    read = vars(request)  # what werkzeug keeps of a body that it read
+    was_read = response.status_code < 400 and (read.get("form") or "_cached_data" in read)
     # Without input_terminated a server would wait for bytes after the body.
-    if response.status_code >= 400 and has_body and request.environ.get("wsgi.input_terminated"):
+    if has_body and not was_read and request.environ.get("wsgi.input_terminated"):
         with contextlib.suppress(OSError, ValueError):  # the client is gone, or its chunks are wrong
             _drain()
     return response

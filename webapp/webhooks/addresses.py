@@ -241,3 +241,8 @@ def _is_allowed(ip: IPv4Address | IPv6Address, networks: Sequence[Network]) -> b
 
 def _is_public(ip: IPv4Address | IPv6Address) -> bool:
     return ip.is_global and not ip.is_multicast and not ip.is_reserved and not _is_allowed(ip, NOT_PUBLIC)
+
+
+def no_lookup_hangs() -> bool:
+    """Whether no look-up of a name is in progress in this process."""
+    return lookups.are_over

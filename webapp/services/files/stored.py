@@ -13,6 +13,7 @@ from sqlalchemy import delete, insert, select, update
 from werkzeug.exceptions import Gone, NotFound
 
 from webapp.clock import utcnow
+from webapp.db import database_clock
 from webapp.db.transactions import end_transaction, read_only, transaction
 from webapp.extensions import db
 from webapp.models import Field, File, Interface, Lead
@@ -43,9 +44,9 @@ def keep(interface: Interface, uploads: Sequence[Upload]) -> None:
     new = [upload for upload in uploads if upload.is_accepted and not upload.is_stored]
     if not new:
         return
-    now = utcnow()
-    rows = {upload.public_id: _row(interface, upload, now) for upload in new}
     with transaction():
+        now = database_clock.now()
+        rows = {upload.public_id: _row(interface, upload, now) for upload in new}
         db.session.execute(insert(File), list(rows.values()))
     for upload in new:
         assert upload.stream is not None
@@ -94,9 +95,9 @@ def sweep(time_is_left: Callable[[], bool]) -> bool:
 
     Where the storage fails it stops, without an error: the next sweep tries again.
     """
-    waited = utcnow() - timedelta(seconds=links.KEPT_FOR)
-    late = update(File).where(File.lead_id.is_(None), File.gone_at.is_(None), File.created_at < waited)
     with transaction():
+        waited = database_clock.now() - timedelta(seconds=links.KEPT_FOR)
+        late = update(File).where(File.lead_id.is_(None), File.gone_at.is_(None), File.created_at < waited)
         db.session.execute(late.values(gone_at=utcnow()).execution_options(synchronize_session=False))
     try:
         while time_is_left():
@@ -140,7 +141,7 @@ def _has_ended(file: File) -> bool:
     """By the setting that the field has now, so that shorter links end at once."""
     asked = select(Field.file_link_days).where(Field.interface_id == file.interface_id, Field.key == file.field_key)
     days = db.session.scalar(asked)
-    return days is not None and file.created_at + timedelta(days=days) < utcnow()
+    return days is not None and file.created_at + timedelta(days=days) < database_clock.now()
 
 
 def get(account_id: int, lead_id: str, public_id: str) -> File:

@@ -18,6 +18,7 @@ from sqlalchemy import ColumnElement, and_, case, exists, insert, literal, selec
 
 from webapp.clock import now_sql, utcnow
 from webapp.config import current_config
+from webapp.db import database_clock
 from webapp.db.transactions import after_commit, end_transaction, read_only, transaction
 from webapp.delivery import rings
 from webapp.encryption import CannotDecrypt
@@ -206,7 +207,7 @@ def _record(claimed: Claimed, answer: Handover) -> None:
         values["sent_at"] = utcnow()
     if len(values["answers"]) == len(claimed.recipients):
         values["state"] = MailState.FAILED if any(values["answers"].values()) else MailState.SENT
-    elif claimed.is_old:
+    elif database_clock.now() - claimed.created_at > smtp.PATIENCE:
         values["state"] = MailState.FAILED
     else:
         mine = mine.where(Mail.tries == claimed.tries)  # else another job has claimed it since
@@ -233,7 +234,7 @@ def _postpone_all(error: str) -> None:
     due = update(Mail).where(_due()).execution_options(synchronize_session=False)
     tried = {"tries": Mail.tries + 1, "last_error": error[:500]}
     failed = {"state": MailState.FAILED, **tried, **_without_link()}
-    db.session.execute(due.where(Mail.created_at < utcnow() - smtp.PATIENCE).values(failed))
+    db.session.execute(due.where(Mail.created_at < database_clock.now() - smtp.PATIENCE).values(failed))
     wait = case(*((Mail.tries == tries, seconds) for tries, seconds in enumerate(WAITS)), else_=WAIT)
     db.session.execute(due.values(due_at=now_sql() + wait, **tried))
 

@@ -20,7 +20,6 @@ from urllib.parse import urlsplit
 
 import flask_mail
 
-from webapp.clock import utcnow
 from webapp.config import current_config
 from webapp.services.mail import addresses
 
@@ -62,10 +61,6 @@ class Claimed(NamedTuple):
     sent_at: datetime | None
     tries: int
     body_encrypted: bytes | None = None
-
-    @property
-    def is_old(self) -> bool:
-        return utcnow() - self.created_at > PATIENCE
 
 
 class Handover(NamedTuple):

@@ -1,17 +1,18 @@
 """The checks of `flask doctor`: for each sign what is the case, and where something is wrong, why and what to do."""
 
-import shutil
+import re
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass
 from typing import Any
 
 from redis.exceptions import RedisError
-from sqlalchemy import select
+from sqlalchemy import select, text
 from sqlalchemy.exc import SQLAlchemyError
 
 from webapp import private_home
 from webapp.clock import now_sql
 from webapp.config import current_config
+from webapp.db import engines
 from webapp.delivery import rings, sweep
 from webapp.delivery.rings import NAMES, queues
 from webapp.extensions import db
@@ -24,6 +25,9 @@ MOST_OFFSET = 30.0  # seconds
 MOST_WAIT = 60.0  # seconds that a delivery may be due
 MOST_MAIL_WAIT = 3600.0
 LEAST_DISK = 200 * 1024 * 1024
+ROOM = "Make room on the disk, or let the user of the database write there."
+READ_ONLY = re.compile("takes no writes|read-only transaction")
+NO_ROOM = re.compile("(?i)no space|disk full|could not (extend|write)|disk is full")
 UNKNOWN = "This could not be checked."
 STALE = 30.0  # seconds after which a sweep is missed
 
@@ -75,9 +79,11 @@ def _writable(ready: Readiness) -> Check:
         return Check("writable", True, "A lead can be written: one was, and was rolled back.")
     if ready.database != "ok":
         return Check("writable", None, UNKNOWN, "See database.", "Mend the rest first.")
-    do = "Make room on the disk, or let the user of this process write there."
-    if db.engine.dialect.name == "postgresql":
+    do = ROOM
+    if READ_ONLY.search(ready.why):
         do = "Point DATABASE_URL at the primary: several hosts with target_session_attrs=read-write find it themselves."
+    elif db.engine.dialect.name == "postgresql" and not NO_ROOM.search(ready.why):
+        do = "See what the database says above, and its log."
     return Check("writable", False, "No lead can be written: every post is answered with an error.", ready.why, do)
 
 
@@ -114,7 +120,7 @@ def _sweep() -> Check:
     db.session.rollback()
     if age is not None and age < STALE:
         return Check("sweep", True, "The sweep runs.")
-    found = "No sweep has run yet." if age is None else f"The last sweep was {age:.0f} seconds ago."
+    found = "No sweep runs." if age is None else f"The last sweep was {age:.0f} seconds ago."
     return Check("sweep", False, found, "Lost rings and due mails are not found.", "Start `python worker.py`.")
 
 
@@ -156,12 +162,25 @@ def secrets() -> Check:
 
 
 def _disk() -> Check:
-    home = current_config.home
-    free = shutil.disk_usage(home).free
-    found = f"LEADHOOK_HOME has {free // 1024 // 1024:,} MB of free space."
+    free, folder = metrics.least_free()
+    found = f"{folder} has {free // 1024 // 1024:,} MB of free space."
     if free >= LEAST_DISK:
         return Check("disk", True, found)
-    return Check("disk", False, found, "A full disk stops leads on SQLite.", f"Make room where {home} is.")
+    return Check("disk", False, found, "A full disk stops leads on SQLite.", f"Make room where {folder} is.")
+
+
+def _sessions() -> Check:
+    """Whether PostgreSQL gives our sessions their settings: behind a pooler the role has them (db/engines.py)."""
+    if db.engine.dialect.name != "postgresql":
+        return Check("sessions", True, "SQLite has no settings of sessions.")
+    found = {name: db.session.scalar(text(f"SHOW {name}")) for name in engines.SETTINGS}
+    db.session.rollback()
+    if found["jit"] == "off" and found["max_parallel_workers_per_gather"] == "0":
+        return Check("sessions", True, "Sessions have the settings of Leadhook.")
+    why = "Without them, single pages take seconds, and one search can take every processor."
+    do = "Run `flask --app webapp db upgrade`, which gives them to the role, then RECONNECT in PgBouncer's console."
+    given = f"jit={found['jit']}, max_parallel_workers_per_gather={found['max_parallel_workers_per_gather']}."
+    return Check("sessions", False, f"Sessions lack the settings of Leadhook: {given}", why, do)
 
 
 def home() -> Check:
@@ -184,7 +203,7 @@ def proxies() -> Check:
     return Check("proxies", False, "TRUSTED_PROXIES is 0.", why, do)
 
 
-OF_DATABASE = {"sweep", "backlog", "mail", "secrets"}
+OF_DATABASE = {"sweep", "backlog", "mail", "secrets", "sessions"}
 CHECKS: dict[str, Callable[[], Check]] = {
     "redis": _redis,
     "workers": _workers,
@@ -193,6 +212,7 @@ CHECKS: dict[str, Callable[[], Check]] = {
     "mail": _mail,
     "secrets": secrets,
     "disk": _disk,
+    "sessions": _sessions,
     "home": home,
     "proxies": proxies,
 }

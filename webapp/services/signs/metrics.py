@@ -7,6 +7,7 @@ there, and `leadhook_database_up 0`.
 import shutil
 from collections.abc import Iterable, Iterator, Mapping
 from itertools import accumulate
+from pathlib import Path
 from typing import Any
 
 from flask import current_app
@@ -69,9 +70,8 @@ def _of_this_host(found: Readiness) -> Iterator[Metric]:
     if found.clock_offset is not None:
         words = "Seconds by which this host's clock is ahead of the database's."
         yield _gauge("leadhook_clock_offset_seconds", words, found.clock_offset)
-    yield _gauge(
-        "leadhook_disk_free_bytes", "Free space in LEADHOOK_HOME.", shutil.disk_usage(current_config.home).free
-    )
+    words = "Free space in LEADHOOK_HOME, or in the folder of the SQLite file if that is less."
+    yield _gauge("leadhook_disk_free_bytes", words, least_free()[0])
     build = GaugeMetricFamily("leadhook_build_info", "The version of Leadhook, always 1.", labels=["version"])
     build.add_metric([current_app.config["LEADHOOK_VERSION"]], 1)
     yield build
@@ -80,6 +80,14 @@ def _of_this_host(found: Readiness) -> Iterator[Metric]:
     for name, count in post_counters.totals().items():
         posts.add_metric([name], count)
     yield posts
+
+
+def least_free() -> tuple[int, Path]:
+    """Free bytes, and where: in LEADHOOK_HOME, or in the folder of the SQLite file where there is less."""
+    folders = [current_config.home]
+    if db.engine.dialect.name == "sqlite":
+        folders.append(Path(db.engine.url.database or "").absolute().parent)
+    return min((shutil.disk_usage(folder).free, folder) for folder in folders)
 
 
 def _gauge(name: str, words: str, value: float) -> Metric:
