@@ -153,7 +153,7 @@ class Sending:
             log.error("an attempt failed in Leadhook's own code", message=due.message_id, exc_info=error)
             words = f"Leadhook could not send this ({type(error).__name__}); the server's log says more."
             outcome = Outcome(NO_ANSWER, words, False, (), ErrorKind.BAD_RESPONSE, 0, None)
-        if outcome.code:  # its host was found; that of another account may still hang
+        if hanging.reason and outcome.code:  # its host was found; that of another account may still hang
             hanging.over(calm=CALM)
         if outcome.error == ErrorKind.TIMEOUT or outcome.code == GONE:
             self.ended = True
