@@ -83,15 +83,14 @@ class Trouble:
         """Logs the reason, unless the same one was logged less than a minute ago."""
         now = time.monotonic()
         with self._lock:
-            self._reported_at = now
             if reason == self.reason and now < self._logged_at + self._every:
                 return
             self.reason, self._logged_at = reason, now
         structlog.get_logger().error(self._event, reason=reason)
 
-    def over(self, calm: float = 0.0) -> None:
-        """Logs the end of trouble that was reported, once it was not reported for `calm` seconds."""
-        if self.reason and time.monotonic() >= self._reported_at + calm:
+    def over(self) -> None:
+        """Logs the end of trouble that was reported."""
+        if self.reason:
             with self._lock:
                 was, self.reason, self._logged_at = self.reason, "", -self._every
             if was:

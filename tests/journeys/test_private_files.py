@@ -72,6 +72,20 @@ def test_a_web_process_stores_files_that_are_private(app: Flask, interface: Inte
     assert open_to_others(tmp_path) == []
 
 
+def test_a_proxy_of_another_user_reaches_the_unix_socket_of_gunicorn(
+    app: Flask, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    """Its mode follows gunicorn's own setting (`--umask`), not that of our files."""
+    socket = tmp_path_factory.mktemp("run") / "web.sock"
+    db.session.rollback()
+    site = Site(app.config["ENVIRON"])
+    try:
+        site.start_web("--bind", f"unix:{socket}")
+        assert socket.stat().st_mode & 0o777 == 0o777
+    finally:
+        site.stop()
+
+
 @pytest.mark.parametrize("command", [["db", "upgrade"], ["doctor"], ["create-api-key", "--name", "x"]])
 def test_a_command_makes_only_private_files(tmp_path: Path, command: list[str]) -> None:
     environ = {"PATH": os.environ["PATH"], "LEADHOOK_HOME": str(tmp_path / "home")}

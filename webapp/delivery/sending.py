@@ -29,7 +29,6 @@ from webapp.webhooks.signing import Signer, message_headers
 log = structlog.get_logger()
 
 BUCKETS = (0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 15.0)  # seconds an attempt took, at most
-CALM = 60.0  # seconds without a host that could not be looked up, until that trouble is over
 UP_TO, MILLISECONDS = "up to ", "milliseconds"
 
 _making = Lock()
@@ -153,8 +152,6 @@ class Sending:
             log.error("an attempt failed in Leadhook's own code", message=due.message_id, exc_info=error)
             words = f"Leadhook could not send this ({type(error).__name__}); the server's log says more."
             outcome = Outcome(NO_ANSWER, words, False, (), ErrorKind.BAD_RESPONSE, 0, None)
-        if outcome.code:  # its host was found; that of another account may still hang
-            hanging.over(calm=CALM)
         if outcome.error == ErrorKind.TIMEOUT or outcome.code == GONE:
             self.ended = True
         if hanging.reason and no_lookup_hangs():

@@ -163,9 +163,14 @@ def _may_forget(connection: Connection) -> bool:
     blanks = exists().where(text("leads.blank_due")).select_from(Lead)  # the exact text of the partial index
     counts = select(AutoresponseCount.interface_id).exists()
     loose = exists().where(File.lead_id.is_(None)).select_from(File)  # they wait for a lead, or to be deleted
-    links = _has_links(moment(connection.execute(select(now_sql())).scalar_one()))
+    links = _has_links(_now(connection))
     found = connection.execute(select(or_(keeps, blanks, counts, loose, links))).scalar_one()
     return bool(found) or unmarked.exist(connection)
+
+
+def _now(connection: Connection) -> datetime:
+    """By the database's clock: this host's own may be wrong."""
+    return moment(connection.execute(select(now_sql())).scalar_one())
 
 
 def _has_links(now: datetime) -> ColumnElement[bool]:
