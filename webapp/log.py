@@ -76,7 +76,7 @@ class Trouble:
 
     def __init__(self, event: str, end: str, every: float = 60.0) -> None:
         self._event, self._end, self._every = event, end, every
-        self.reason, self._logged_at, self._reported_at = "", -every, -every
+        self.reason, self._logged_at = "", -every
         self._lock = threading.Lock()
 
     def report(self, reason: str) -> None:
