@@ -13,7 +13,7 @@ from webapp.delivery.rings import MAIL, queues
 from webapp.delivery.sweep import Sweep
 from webapp.extensions import db
 from webapp.models import Interface, Lead, User
-from webapp.services.leads import forgetting, lead_list, leads
+from webapp.services.leads import forgetting, lead_counts, leads
 from webapp.services.leads.lead_list import Filter, Status
 
 
@@ -47,7 +47,7 @@ def test_they_are_found_by_the_sweep_and_marked(interface: Interface) -> None:
     assert swept()
     forgetting.forget()
     assert marked() == set(ids)
-    counts = lead_list.counts(Filter(db.session.scalars(select(Interface.account_id)).one()))
+    counts = lead_counts.counts(Filter(db.session.scalars(select(Interface.account_id)).one()))
     assert counts[Status.NO_WEBHOOK].least == 3
     assert not swept(), "nothing is left to do"
 
