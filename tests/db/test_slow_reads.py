@@ -105,7 +105,8 @@ def test_who_waits_gets_the_turn_that_is_given_back(turns: Turns) -> None:
     held[0].__exit__(None, None, None)
     assert got.wait(5)
     waiting.join()
-    held[1].__exit__(None, None, None)
+    for each in held[1:]:
+        each.__exit__(None, None, None)
 
 
 def test_an_error_gives_the_turn_back(turns: Turns, impatient: None) -> None:
@@ -132,7 +133,7 @@ def test_few_threads_of_a_process_wait_and_the_others_are_refused_at_once(
 
 def test_two_of_eight_threads_stay_free_for_visitors() -> None:
     """docs/operating.md says that eight are enough."""
-    assert 2 * AT_ONCE < INSIDE <= 6
+    assert 2 * slow_reads.MOST_AT_ONCE < INSIDE <= 6
 
 
 @pytest.mark.parametrize(("waiting", "refused"), [("searches", "exports"), ("exports", "searches")])

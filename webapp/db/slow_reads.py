@@ -1,8 +1,8 @@
 """Keeps slow reads harmless: a person who searches or exports cannot take the last thread or the whole machine.
 
-- A page that may read for seconds takes a *turn*: two at once on this host, for all web processes together. Others wait
-  a moment, a few of each process; the rest are told at once to try again. Both kinds count together, so most threads
-  stay free for those who send leads.
+- A page that may read for seconds takes a *turn*: one at once for every two processors of this host, two at most, for
+  all web processes together. So a processor stays free for those who send leads. Others wait a moment, a few of each
+  process; the rest are told at once to try again. Both kinds count together, so most threads stay free, too.
 - Every read of a page is *watched*: it is stopped after 20 seconds, or as soon as its reader has left. A thread asks
   the database to stop it, which works the same way on SQLite, on PostgreSQL and through a pooler, and costs a statement
   nothing. Exports and jobs may take as long as they need.
@@ -30,7 +30,8 @@ from webapp.per_app import per_app
 
 log = structlog.get_logger()
 
-AT_ONCE = 2  # slow reads of a kind on this host
+MOST_AT_ONCE = 2  # slow reads of a kind on this host
+AT_ONCE = max(1, min(MOST_AT_ONCE, (os.cpu_count() or 1) // 2))
 INSIDE = 6  # threads of a process that read or wait, of both kinds, of its 16
 PATIENCE = 5.0  # seconds to wait for a turn
 POLL = 0.02  # seconds between two looks for a turn of another process

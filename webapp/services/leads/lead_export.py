@@ -5,7 +5,7 @@ import io
 import json
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from typing import Any
+from typing import Any, cast
 
 from sqlalchemy import Row, Select, func, select
 
@@ -56,6 +56,7 @@ _ODD = rf"\t\r\n\"'{_UNSEEN}{_CALLS}{_COUNTS}"
 _SUSPECT = re.compile(  # one set at the beginning takes half the time of two alternatives
     rf"[\x1f;\t\r\n](?=[{_ODD}])(?:(?<=\x1f)(?!\+[1-9][0-9]{{6,14}}(?:\x1f|\Z))|(?<!\x1f)(?! [^{_ODD}]))"
 )
+_TEXT = frozenset({str, type(None)})
 _E164 = re.compile(r"\+[1-9][0-9]{6,14}(?:;ext=[0-9]{1,15})?")
 
 
@@ -103,13 +104,14 @@ def _text(rows: Iterable[Sequence[object]]) -> str:
     return page.getvalue()
 
 
-def _texts(row: Sequence[object]) -> list[str]:
-    """A row as `cell` makes it, in a tenth of the time where no cell is suspect."""
-    texts = [value if type(value) is str else "" if value is None else cell(value) for value in row]
-    joined = "\x1f".join(["", *texts])
-    if joined.count("\x1f") > len(texts) or _SUSPECT.search(joined):
+def _texts(row: Sequence[object]) -> Sequence[str | None]:
+    """A row as `cell` makes it, in a tenth of the time where no cell is suspect. An empty cell may be None."""
+    texts = row if _TEXT.issuperset(map(type, row)) else [None if value is None else cell(value) for value in row]
+    filled = cast(list[str], list(filter(None, texts)))
+    joined = "\x1f".join(["", *filled])
+    if joined.count("\x1f") > len(filled) or _SUSPECT.search(joined):
         return [cell(value) for value in row]
-    return texts
+    return cast(Sequence[str | None], texts)
 
 
 def _query(wanted: Filter) -> Select[Any]:
@@ -147,7 +149,7 @@ def _cells(row: Sequence[Any], keys: Sequence[str]) -> list[object]:
         str(received_at)[:19],
         name,
         status,
-        code,
+        code and str(code),
         response,
         "yes" if test else "",
         *map(fields.get, keys),
