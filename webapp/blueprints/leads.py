@@ -96,7 +96,7 @@ def row(public_id: str) -> BaseResponse:
     if not htmx.asked():
         return redirect(url_for(".show", public_id=public_id), 303)
     lead = lead_list.rows(account_id(), [public_id])[0]
-    return _outcome(lead, "leads/_row.html", {"lead": lead, **_row_context([lead])})
+    return _outcome(lead, "leads/_one_row.html", {"lead": lead, **_row_context([lead])})
 
 
 @blueprint.post("/leads/<public_id>/retry")
@@ -192,7 +192,7 @@ def _queued(public_id: str, words: str | None) -> BaseResponse:
     """
     if htmx.target_tag() == "tr":
         lead = lead_list.rows(account_id(), [public_id])[0]
-        page = render_template("leads/_row.html", lead=lead, announce=not words, **_row_context([lead]))
+        page = render_template("leads/_one_row.html", lead=lead, announce=not words, **_row_context([lead]))
     else:
         lead = leads.get(account_id(), public_id)
         page = render_template("leads/_lead.html", announce=not words, **_lead_context(lead))
