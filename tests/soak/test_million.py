@@ -251,6 +251,7 @@ def test_leads_come_in_while_40_people_search(sizes: dict[int, Flask]) -> None:
         site.start_web()
         measure = partial(beside, site, form, session_cookie(site))
         measure(0)  # warm
+        measure(SEARCHERS)  # opens as many connections to the database as there ever are
         alone, _, _ = measure(0)
         _, by_two, _ = measure(2)
         crowded, found, health = measure(SEARCHERS)
