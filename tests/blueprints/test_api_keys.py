@@ -12,6 +12,7 @@ from webapp.extensions import db
 from webapp.models import ApiKey, Authentication, Interface, Role, User
 from webapp.services import api_keys
 from webapp.services.interfaces import interfaces
+from webapp.webhooks.signing import decode_secret
 
 SECRET = re.compile(r'<code id="secret">([^<]+)</code>')
 
@@ -217,3 +218,20 @@ def test_an_api_key_is_not_rotated(signed_in: FlaskClient) -> None:
     answer = signed_in.post(f"/profile/api-keys/{only_key().public_id}/rotate", data={"overlap": "24"})
     assert answer.status_code == 422
     assert "Only a Shared Token" in answer.text
+
+
+def test_the_key_of_a_new_secret_is_shown_as_text_once(signed_in: FlaskClient) -> None:
+    pages = [signed_in.post("/profile/api-keys/new", data={"name": "n8n", "type": "shared"}).text]
+    rotation = {"overlap": "24"}
+    pages.append(signed_in.post(f"/profile/api-keys/{only_key().public_id}/rotate", data=rotation).text)
+    for page in pages:
+        (secret,), (key_text,) = SECRET.findall(page), re.findall(r'<code id="key-text">([^<]+)</code>', page)
+        assert decode_secret(secret) == key_text.encode()
+        assert "Key as text" in page
+        assert key_text not in signed_in.get("/profile/api-keys").text
+
+
+def test_an_api_key_has_no_key_as_text(signed_in: FlaskClient) -> None:
+    page = signed_in.post("/profile/api-keys/new", data={"name": "Sync", "type": "api", "access": "private"}).text
+    assert SECRET.search(page)
+    assert "Key as text" not in page

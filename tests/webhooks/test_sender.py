@@ -77,7 +77,7 @@ def test_the_receiver_gets_these_bytes_and_these_headers(unhurried, receiver):
     assert (request.method, request.path, request.body) == ("POST", "/hook?a=b", BODY)
     assert request.headers == {
         "host": f"127.0.0.1:{receiver.port}",
-        "user-agent": "Leadhook/1.0",
+        "user-agent": "Leadhook/1.0 (sends leads)",
         "accept": "*/*",
         "accept-encoding": "identity",
         "content-type": "application/json",

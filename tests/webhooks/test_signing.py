@@ -1,13 +1,15 @@
 """Signatures follow Standard Webhooks: its own library accepts them."""
 
 import base64
+import hmac
+import re
 from datetime import UTC, datetime
 
 import pytest
 from standardwebhooks import Webhook, WebhookVerificationError
 
 from webapp.webhooks import signing
-from webapp.webhooks.signing import Signer, decode_secret, generate_secret, sign
+from webapp.webhooks.signing import Signer, decode_secret, generate_secret, key_as_text, sign
 
 BODY = b'{"name":"Ada"}'
 
@@ -49,10 +51,33 @@ def test_both_secrets_verify_while_they_overlap_and_the_newest_comes_first():
         Webhook(secret).verify(BODY, headers(both, at))
 
 
-def test_a_new_secret_holds_32_random_bytes():
-    secrets = {generate_secret() for _ in range(50)}
-    assert len(secrets) == 50
-    assert {len(decode_secret(secret)) for secret in secrets} == {32}
+def test_a_new_secret_holds_a_key_that_is_text():
+    secrets = {generate_secret() for _ in range(200)}
+    assert len(secrets) == 200
+    for secret in secrets:
+        text = key_as_text(secret)
+        assert text
+        assert re.fullmatch(r"[A-Za-z0-9_-]{43}", text)
+        assert decode_secret(secret) == text.encode()
+        assert not set("+/") & set(secret)  # a reader of URL-safe base64 reads the same key
+
+
+def test_only_a_key_of_printable_ascii_is_shown_as_text():
+    for key in (bytes(range(32)), b"\xff" * 32, "é".encode() * 16, b"a" * 31 + b"\n", b"\x7f" + b"a" * 31):
+        assert key_as_text(f"whsec_{base64.b64encode(key).decode()}") is None
+    for text in ("a" * 32, "a b" * 10, "~!" * 16):
+        assert key_as_text(f"whsec_{base64.b64encode(text.encode()).decode()}") == text
+    with pytest.raises(ValueError, match="begins with"):
+        key_as_text("a" * 32)
+
+
+def test_a_tool_with_a_key_of_text_computes_the_same_signature():
+    """As n8n's Crypto node does: the key is the text in UTF-8."""
+    secret, at, body = generate_secret(), now(), '{"name":"Zoë 😀"}'.encode()
+    text = key_as_text(secret)
+    assert text
+    digest = hmac.digest(text.encode(), b"msg_1.%d." % at + body, "sha256")
+    assert sign([secret], "msg_1", at, body) == f"v1,{base64.b64encode(digest).decode()}"
 
 
 def secret_of(length: int) -> str:

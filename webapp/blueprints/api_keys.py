@@ -8,10 +8,11 @@ from werkzeug.wrappers import Response
 from webapp.db.transactions import transaction
 from webapp.forms.api_key import ApiKeyForm, RotateForm
 from webapp.forms.rules import add_refusal
-from webapp.models import ApiKey, KeyAccess
+from webapp.models import ApiKey, KeyAccess, KeyType
 from webapp.services import api_keys
 from webapp.services.errors import Refused
 from webapp.web.security import account_id, signed_in
+from webapp.webhooks.signing import key_as_text
 
 blueprint = Blueprint("api_keys", __name__, url_prefix="/profile/api-keys")
 
@@ -44,7 +45,7 @@ def new() -> str | tuple[str, int]:
     except Refused as refusal:
         add_refusal(form, refusal)
         return render_template("api_keys/new.html", form=form), 422
-    return render_template("api_keys/created.html", key=key, secret=secret)
+    return _shown_once(key, secret)
 
 
 @blueprint.route("/<public_id>/rotate", methods=["GET", "POST"])
@@ -60,7 +61,12 @@ def rotate(public_id: str) -> str | tuple[str, int]:
     except Refused as refusal:
         add_refusal(form, refusal)
         return _rotate(key, form), 422
-    return render_template("api_keys/created.html", key=key, secret=secret, before=api_keys.previous(key), rotated=True)
+    return _shown_once(key, secret, before=api_keys.previous(key), rotated=True)
+
+
+def _shown_once(key: ApiKey, secret: str, **more: object) -> str:
+    key_text = key_as_text(secret) if key.type == KeyType.SHARED_TOKEN else None
+    return render_template("api_keys/created.html", key=key, secret=secret, key_text=key_text, **more)
 
 
 @blueprint.post("/<public_id>/revoke-previous")

@@ -17,6 +17,7 @@ from webapp.web.frames import mail_html, with_frames
 from webapp.web.highlight import coloured
 from webapp.web.security import public
 from webapp.webhooks.payload import lead_payload
+from webapp.webhooks.sender import USER_AGENT
 from webapp.webhooks.signing import PREFIX, sign
 
 # tests/journeys/test_receivers.py runs these files. They are read once, at start.
@@ -40,6 +41,7 @@ def webhooks() -> str:
         "docs/webhooks.html",
         samples=SAMPLES,
         example=example(),
+        user_agent=USER_AGENT,
         field_types=[(kind.name, kind.sends) for kind in KINDS.values()],
         connect_timeout=span(current_config.connect_timeout),
         deadline=span(current_config.deadline),

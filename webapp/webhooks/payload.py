@@ -5,6 +5,8 @@ from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any, Literal
 
+from webapp.webhooks import as_javascript
+
 PLACES = ("page_url", "page_title", "referrer")
 UTM = ("source", "medium", "campaign", "term", "content")
 CLICK_IDS = ("gclid", "gbraid", "wbraid", "dclid", "fbclid", "msclkid", "ttclid", "twclid", "li_fat_id")
@@ -25,7 +27,8 @@ def lead_payload(
     source: Mapping[str, Any],
     consents: Sequence[object],
 ) -> bytes:
-    """The body of one webhook: compact JSON in UTF-8. Every part is present, whether or not its value is known.
+    """The body of one webhook: compact JSON in UTF-8, as JSON.stringify prints it in JavaScript. So a receiver that
+    parsed it and prints it again has the same bytes. Every part is present, whether or not its value is known.
 
     `received_at` must be timezone-aware (else ValueError). `fields` must hold every declared field, empty ones too:
     Zapier and Make learn the shape from the first lead. `typed` and `marks` are explained in models/lead.py; without
@@ -40,11 +43,16 @@ def lead_payload(
         lead["undeclared"] = dict(undeclared)
     interface = {"id": interface_id, "name": interface_name}
     data = {"lead": lead, "interface": interface, "source": _source(source), "consents": list(consents)}
-    return _encode({"type": event, "timestamp": moment, "data": data})
+    is_plain = not undeclared and float not in map(type, fields.values())
+    return _encode({"type": event, "timestamp": moment, "data": data}, is_plain)
 
 
-def _encode(payload: Mapping[str, object]) -> bytes:
-    text = json.dumps(payload, ensure_ascii=False, separators=(",", ":"), allow_nan=False)
+def _encode(payload: Mapping[str, object], is_plain: bool = False) -> bytes:
+    """`is_plain`: no number has decimals and no name is one, so Python prints what JavaScript does, and faster."""
+    if is_plain:
+        text = json.dumps(payload, ensure_ascii=False, separators=(",", ":"), allow_nan=False)
+    else:
+        text = as_javascript.text(payload)
     try:
         return text.encode("utf-8")
     except UnicodeEncodeError:

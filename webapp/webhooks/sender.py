@@ -23,7 +23,8 @@ from webapp.webhooks.outcome import NO_ANSWER, HttpResponse, Outcome, outcome_of
 
 URLS_PREPARED = 1024
 
-USER_AGENT = "Leadhook/1.0"
+# Filters such as n8n's Ignore Bots (isbot) take a name alone for a robot, and one with a URL, too.
+USER_AGENT = "Leadhook/1.0 (sends leads)"
 
 
 @dataclass(frozen=True)

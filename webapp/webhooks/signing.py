@@ -9,15 +9,25 @@ from collections.abc import Sequence
 PREFIX = "whsec_"
 MIN_KEY_BYTES = 24
 MAX_KEY_BYTES = 64
-NEW_KEY_BYTES = 32
+RANDOM_BYTES = 32  # of a new key
 HOPS = (
     "leadhook-hops"  # of a lead that came from a webhook itself: how many brought it here. No setting may use this name
 )
 
 
 def generate_secret() -> str:
-    """A new signing secret: `whsec_` and the base64 of 32 random bytes."""
-    return PREFIX + base64.b64encode(secrets.token_bytes(NEW_KEY_BYTES)).decode("ascii")
+    """A new signing secret: `whsec_` and the base64 of a key of 43 letters, digits, - and _ (256 random bits).
+
+    The key is text, because tools such as n8n's Crypto node take no other. The base64 of such text never has + or /,
+    so a reader of URL-safe base64 reads the same key.
+    """
+    return PREFIX + base64.b64encode(secrets.token_urlsafe(RANDOM_BYTES).encode("ascii")).decode("ascii")
+
+
+def key_as_text(secret: str) -> str | None:
+    """The key of a secret as text; None for keys that have other bytes than printable ASCII, as older ones do."""
+    key = decode_secret(secret)
+    return key.decode("ascii") if all(0x20 <= byte < 0x7F for byte in key) else None
 
 
 def decode_secret(secret: str) -> bytes:
