@@ -238,14 +238,17 @@ ROWS = (
 )
 
 
-def row_of(sentence: str) -> Failure | None:
-    """The row that a sentence is of, with what to do behind it or not; None if the table lacks it."""
-    return next((row for row in ROWS if _pattern(row).fullmatch(sentence)), None)
+def row_of(sentence: str, kind: ErrorKind | None = None) -> Failure | None:
+    """The row that a sentence is of, with what to do behind it or not; None if the table lacks it.
+
+    `kind`: where two rows have the same words.
+    """
+    return next((row for row in ROWS if kind in (None, row.kind) and _pattern(row).fullmatch(sentence)), None)
 
 
-def with_step(sentence: str) -> str:
+def with_step(sentence: str, kind: ErrorKind | None = None) -> str:
     """The sentence, and what to do about it, if it does not say so yet."""
-    row = row_of(sentence)
+    row = row_of(sentence, kind)
     return sentence if row is None or sentence.rstrip(".").endswith(row.step.rstrip(".")) else f"{sentence}. {row.step}"
 
 

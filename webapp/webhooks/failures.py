@@ -16,7 +16,7 @@ log = logging.getLogger(__name__)
 def explain(error: Exception, host: str, port: int) -> tuple[ErrorKind, str]:
     """The kind of a failure; what happened, and what to do about it. `host` and `port` are the receiver's."""
     kind, sentence = _explain(error, host, port)
-    return kind, with_step(sentence)
+    return kind, with_step(sentence, kind)
 
 
 def _explain(error: Exception, host: str, port: int) -> tuple[ErrorKind, str]:
