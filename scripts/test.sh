@@ -11,12 +11,14 @@ have() {
     fonts-liberation) ls /usr/share/fonts/truetype/liberation*/*.ttf >/dev/null 2>&1 ;;
     nodejs) command -v node >/dev/null ;;
     php-cli) command -v php >/dev/null ;;
+    nginx) command -v nginx >/dev/null || [ -x /usr/sbin/nginx ] ;;
+    openssl) command -v openssl >/dev/null ;;
     pgbouncer) command -v pgbouncer >/dev/null || [ -x /usr/sbin/pgbouncer ] ;;
   esac
 }
 
 missing() {
-  for package in postgresql chromium fonts-liberation nodejs php-cli pgbouncer; do
+  for package in postgresql chromium fonts-liberation nodejs php-cli pgbouncer nginx openssl; do
     have "$package" || printf '%s ' "$package"
   done
 }
@@ -37,6 +39,7 @@ for package in $left_out; do
     postgresql) echo "Left out: every test on PostgreSQL. Install PostgreSQL to run them." ;;
     chromium) echo "Left out: the tests in a browser. Install Chromium to run them." && set -- "$@" --ignore=tests/browser ;;
     nodejs) echo "Left out: the tests of the Node.js receiver. Install Node.js to run them." ;;
+    nginx | openssl) echo "Left out: the tests with $package as a receiver. Install it to run them." ;;
     pgbouncer) echo "Left out: the tests behind PgBouncer. Install PgBouncer to run them." ;;
     php-cli) echo "Left out: the tests of the PHP receiver. Install PHP (command line) to run them." ;;
     fonts-liberation) echo "Without the Liberation fonts, screenshots look different; no test is left out." ;;

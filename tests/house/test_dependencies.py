@@ -10,6 +10,8 @@ PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())
 # Packages whose import name is not their own.
 IMPORTED_AS = {
     "argon2-cffi": "argon2",
+    "backports-zstd": "backports",
+    "charset-normalizer": "charset_normalizer",
     "email-validator": "email_validator",
     "flask-sqlalchemy": "flask_sqlalchemy",
     "flask-migrate": "flask_migrate",
@@ -24,12 +26,14 @@ IMPORTED_AS = {
 }
 # Parts of Flask, which requires them itself and documents their use.
 OF_FLASK = {"click", "itsdangerous", "jinja2", "markupsafe", "werkzeug"}
+OF_NEWER_PYTHONS = {"compression"}  # 3.14
 
 
 def undeclared(tree: Tree) -> list[str]:
     """What webapp/ and worker.py import and pyproject.toml does not declare."""
     names = [re.split(r"[~<>=;\s]", requirement)[0] for requirement in PROJECT["project"]["dependencies"]]
-    known = {IMPORTED_AS.get(name, name) for name in names} | OF_FLASK | {"webapp", "worker"} | sys.stdlib_module_names
+    known = {IMPORTED_AS.get(name, name) for name in names} | {"webapp", "worker"} | sys.stdlib_module_names
+    known |= OF_FLASK | OF_NEWER_PYTHONS
     return sorted(
         {
             f"{path.name} imports {found.module}"

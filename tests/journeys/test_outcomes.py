@@ -21,6 +21,7 @@ from webapp.extensions import db
 from webapp.models import Delivery, Interface
 from webapp.services.interfaces import interfaces
 from webapp.services.people import users
+from webapp.webhooks.advice import with_step
 
 
 @pytest.fixture
@@ -159,7 +160,7 @@ def test_an_address_that_is_not_public_is_refused_without_connecting(
     world = World(app_maker, smtp, authority)
     code, words = world.deliver(receiver.url)
     assert (code, receiver.connections) == (999, 0)
-    assert words == "The address of 127.0.0.1 is not public, and this installation does not allow it"
+    assert words == with_step("The address of 127.0.0.1 is not public, and this installation does not allow it")
     assert_reported(smtp, 999, "is not public")
     with world.app.app_context(), read_only():
         [delivery] = db.session.scalars(select(Delivery))

@@ -34,7 +34,7 @@ LATE = 3.0  # for a busy machine; without a deadline these would last for ever
 OK = b"HTTP/1.1 200 OK\r\n"
 BOMB = gzip.compress(bytes(10_000_000))
 TIMED_OUT = f"Timed out: no complete response within {DEADLINE:g} s"
-NOT_SHOWN = f"({len(BOMB)} bytes not shown: the response is compressed, which was not requested)"
+NOT_SHOWN = f"({len(BOMB)} bytes not shown: the response is not text, and its Content-Encoding is gzip)"
 
 
 def flooding(first: bytes, again: bytes) -> Behaviour:
@@ -74,7 +74,10 @@ ROGUES = {
         truncated=True,
     ),
     "gzip bomb": Rogue(
-        raw(OK + b"content-encoding: gzip\r\ncontent-length: %d\r\n\r\n" % len(BOMB) + BOMB), 200, NOT_SHOWN
+        raw(OK + b"content-encoding: gzip\r\ncontent-length: %d\r\n\r\n" % len(BOMB) + BOMB),
+        200,
+        NOT_SHOWN,
+        truncated=True,
     ),
     "1 MB header": Rogue(raw(OK + b"x: " + b"y" * 1_000_000 + b"\r\n\r\n"), 999, "sent more than 64 KB of headers"),
     "non-ASCII header": Rogue(

@@ -13,6 +13,7 @@ import pytest
 from tests.support.receiver import Receiver, answering
 from webapp.webhooks import sender as sender_module
 from webapp.webhooks.addresses import Endpoint, dial
+from webapp.webhooks.advice import with_step
 from webapp.webhooks.outcome import ErrorKind, Outcome
 from webapp.webhooks.sender import Limits, Sender
 
@@ -193,7 +194,7 @@ PORTS = [22, 23, 25, 110, 143, 445, 2375, 2379, 3306, 5432, 6379, 6443, 9200, 11
 def test_a_port_of_another_service_is_not_reached_at_a_public_address(net: Net, port: int) -> None:
     outcome = net.post("93.184.216.34", port)
     assert (outcome.error, net.dialled) == (ErrorKind.BLOCKED_ADDRESS, [])
-    assert outcome.body == f"Port {port} of 93.184.216.34 is not a port for webhooks"
+    assert outcome.body == with_step(f"Port {port} of 93.184.216.34 is not a port for webhooks")
 
 
 @pytest.mark.parametrize("code", [301, 302, 303, 307, 308])

@@ -18,6 +18,7 @@ import pytest
 
 from tests.support.receiver import Line, Receiver, answering, closing, dripping, hanging, raw
 from tests.support.tls import Authority
+from webapp.webhooks.advice import with_step
 from webapp.webhooks.outcome import ErrorKind, Outcome
 from webapp.webhooks.sender import Limits, Sender
 
@@ -223,7 +224,7 @@ def test_without_complete_headers_the_deadline_is_a_timeout(sender, receiver, be
     receiver.queue(behaviour)
     outcome = timed(sender, receiver.url)
     assert (outcome.code, outcome.error) == (999, ErrorKind.TIMEOUT)
-    assert outcome.body == "Timed out: no complete response within 0.5 s"
+    assert outcome.body == with_step("Timed out: no complete response within 0.5 s")
 
 
 @pytest.mark.parametrize(
@@ -252,7 +253,7 @@ def test_a_tls_handshake_that_hangs_ends_at_the_connect_timeout():
     with socket.create_server(("127.0.0.1", 0)) as silent, sending(connect_timeout=0.2, deadline=15) as sender:
         port = silent.getsockname()[1]
         outcome = post(sender, f"https://127.0.0.1:{port}/")
-    assert outcome.body == f"Timed out: no encrypted connection to 127.0.0.1 port {port} within 0.2 s"
+    assert outcome.body == with_step(f"Timed out: no encrypted connection to 127.0.0.1 port {port} within 0.2 s")
     assert outcome.error is ErrorKind.TIMEOUT
     assert outcome.duration_ms < 200 + LATE * 1000
 
@@ -262,7 +263,7 @@ def test_a_lookup_that_hangs_ends_at_the_connect_timeout():
     with sending(resolver=lambda *arguments: never.wait(10) and [], connect_timeout=0.2) as sender:
         outcome = post(sender, "https://crm.example/")
     never.set()
-    assert outcome.body == "Timed out: no address was found for crm.example port 443 within 0.2 s"
+    assert outcome.body == with_step("Timed out: no address was found for crm.example port 443 within 0.2 s")
     assert outcome.error is ErrorKind.TIMEOUT
     assert outcome.duration_ms < 200 + LATE * 1000
 
@@ -319,7 +320,7 @@ def test_a_blocked_address_is_never_reached(receiver):
     with sending(allowed_networks=()) as sender:
         outcome = post(sender, receiver.url)
     assert (outcome.code, outcome.error, outcome.headers) == (999, ErrorKind.BLOCKED_ADDRESS, ())
-    assert outcome.body == "The address of 127.0.0.1 is not public, and this installation does not allow it"
+    assert outcome.body == with_step("The address of 127.0.0.1 is not public, and this installation does not allow it")
     assert receiver.connections == 0
 
 

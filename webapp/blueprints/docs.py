@@ -16,6 +16,7 @@ from webapp.services.reports import reports
 from webapp.web.frames import mail_html, with_frames
 from webapp.web.highlight import coloured
 from webapp.web.security import public
+from webapp.webhooks import advice
 from webapp.webhooks.payload import lead_payload
 from webapp.webhooks.sender import USER_AGENT
 from webapp.webhooks.signing import PREFIX, sign
@@ -48,6 +49,7 @@ def webhooks() -> str:
         retries=len(schedule),
         waits=listed([span(wait) for wait in schedule]),
         in_all=roughly(sum(schedule)),
+        failures=[(advice.example(row), row.cause, row.step) for row in advice.ROWS],
     )
 
 

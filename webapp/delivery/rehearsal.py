@@ -9,10 +9,12 @@ import contextlib
 from sqlalchemy.exc import SQLAlchemyError
 
 from webapp.clock import utcnow
+from webapp.config import current_config
 from webapp.db.transactions import read_autocommit
 from webapp.delivery import lanes, ledger, record, sending
 from webapp.delivery.ledger import Due, Sent, WebhookSettings, move
 from webapp.models import DeliveryState
+from webapp.webhooks import tls
 from webapp.webhooks.outcome import NO_ANSWER, ErrorKind, Outcome
 
 NO_ROW = 0  # no webhook and no delivery has this id
@@ -28,7 +30,8 @@ def rehearse() -> None:
 
     Does nothing without a database.
     """
-    _ = sending.sender.send  # makes the sender, which reads the TLS authorities
+    _ = sending.sender.send  # makes the sender
+    tls.trust_of(current_config.webhook_ca_file).context()  # reads the TLS authorities
     due = Due(NO_ROW, "", b"", False, DeliveryState.PENDING, 0, None, None)
     settings = WebhookSettings(NO_ROW, "", False, None, None, None, None, False, 1, False)
     with contextlib.suppress(SQLAlchemyError), read_autocommit() as connection:

@@ -36,7 +36,7 @@ hanging = Trouble("hosts are not looked up now", "hosts are looked up again")
 
 
 def _sender_of_app() -> Sender:
-    """Made when it is first used: it reads the TLS authorities, which web processes do not need."""
+    """Made when it is first used: web processes do not need it."""
     extensions = current_app.extensions
     with _making:
         if "leadhook_sender" not in extensions:

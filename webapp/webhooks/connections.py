@@ -3,6 +3,7 @@
 import os
 import select
 import socket
+import ssl
 from contextlib import suppress
 from math import inf
 from threading import Event, Lock, Thread
@@ -39,7 +40,8 @@ class HttpConnection:
         """
         self.has_received = False
         # A receiver that refuses early (413) closes while we still send; its response may already be there to read.
-        with suppress(BrokenPipeError, ConnectionResetError):
+        # One that refuses our TLS certificate has sent an alert.
+        with suppress(BrokenPipeError, ConnectionResetError, ssl.SSLEOFError):
             self.sock.sendall(request)
         return read_response(self._receive, max_body)
 

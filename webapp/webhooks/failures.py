@@ -1,17 +1,25 @@
-"""Why a request got no response: the kind of error, and a sentence for people."""
+"""Why a request got no response: the kind of error, and sentences for people with what to do about it (advice.py)."""
 
 import logging
+import re
 import socket
 import ssl
 
 from webapp.webhooks.addresses import BlockedAddress, UnusableURL
+from webapp.webhooks.advice import with_step
 from webapp.webhooks.outcome import BadResponse, ErrorKind
+from webapp.webhooks.tls import EndedEarly, OtherName
 
 log = logging.getLogger(__name__)
 
 
 def explain(error: Exception, host: str, port: int) -> tuple[ErrorKind, str]:
-    """The kind of a failure, and a sentence that explains it. `host` and `port` are the receiver's."""
+    """The kind of a failure; what happened, and what to do about it. `host` and `port` are the receiver's."""
+    kind, sentence = _explain(error, host, port)
+    return kind, with_step(sentence, kind)
+
+
+def _explain(error: Exception, host: str, port: int) -> tuple[ErrorKind, str]:
     if isinstance(error, TimeoutError):
         ours = len(error.args) == 1  # the kernel's timeouts also have an error number
         return ErrorKind.TIMEOUT, str(error) if ours else f"Timed out: {host} port {port} stopped responding"
@@ -24,11 +32,11 @@ def explain(error: Exception, host: str, port: int) -> tuple[ErrorKind, str]:
     if isinstance(error, socket.gaierror):
         again = error.errno == socket.EAI_AGAIN
         return ErrorKind.DNS, f"The name {host} {'cannot be looked up at the moment' if again else 'does not resolve'}"
-    if isinstance(error, ssl.SSLError):
+    if isinstance(error, ssl.SSLError) and not isinstance(error, (ssl.SSLEOFError, ssl.SSLZeroReturnError)):
         return ErrorKind.TLS, _explain_tls(error, host, port)
     if isinstance(error, ConnectionRefusedError):
         return ErrorKind.REFUSED, f"Connection refused by {host} port {port}"
-    if isinstance(error, ConnectionError):
+    if isinstance(error, (ConnectionError, ssl.SSLError)):
         return ErrorKind.RESET, f"{host} port {port} closed the connection before its response was complete"
     if isinstance(error, OSError):
         return ErrorKind.UNREACHABLE, f"Could not reach {host} port {port}: {error.strerror or type(error).__name__}"
@@ -43,18 +51,37 @@ _CERTIFICATE_FAULTS = {
     19: "comes from an unknown authority",
     20: "comes from an unknown authority",
     21: "comes from an unknown authority",
-    23: "has been revoked",
     62: "was issued for another name",
     64: "was issued for another address",
 }  # keys: OpenSSL's X509_V_ERR_ numbers
+# OpenSSL's reasons, in the order in which they are looked for, and what follows host and port. Python has no name for
+# some alerts: then OpenSSL's words are in the text of the error.
+_FAULTS = {
+    "does not speak TLS": "WRONG_VERSION_NUMBER|RECORD_LAYER_FAILURE|HTTP_REQUEST|PACKET_LENGTH_TOO_LONG",
+    "asks for a client certificate, which Leadhook does not have": "CERTIFICATE_REQUIRED",
+    "speaks HTTP/2 only": "NO_APPLICATION_PROTOCOL",
+    "speaks only old versions of TLS": "ALERT_PROTOCOL_VERSION|UNSUPPORTED_PROTOCOL|VERSION_TOO_LOW|WRONG_SSL_VERSION",
+    "and Leadhook have no way of encryption in common": "HANDSHAKE_FAILURE|INSUFFICIENT_SECURITY|NO_SHARED_CIPHER",
+    "does not know this name": "UNRECOGNIZED_NAME",
+}
 
 
 def _explain_tls(error: ssl.SSLError, host: str, port: int) -> str:
+    if isinstance(error, OtherName):
+        return f"The certificate of {host} {_CERTIFICATE_FAULTS[62]}"
     if isinstance(error, ssl.SSLCertVerificationError):
         fault = _CERTIFICATE_FAULTS.get(error.verify_code) or f"cannot be trusted: {error.verify_message}"
         return f"The certificate of {host} {fault}"
-    if isinstance(error, ssl.SSLEOFError):
+    if isinstance(error, EndedEarly):
         return f"{host} port {port} closed the connection while encryption was being set up"
-    if error.reason in ("WRONG_VERSION_NUMBER", "RECORD_LAYER_FAILURE", "HTTP_REQUEST", "PACKET_LENGTH_TOO_LONG"):
-        return f"{host} port {port} does not speak TLS"
-    return f"The encrypted connection to {host} failed: {(error.reason or 'unknown reason').replace('_', ' ').lower()}"
+    reason = error.reason or _reason_in(error)
+    for words, reasons in _FAULTS.items():
+        if re.search(reasons, reason):
+            return f"{host} port {port} {words}"
+    return f"The encrypted connection to {host} failed: {reason.replace('_', ' ').lower() or 'unknown reason'}"
+
+
+def _reason_in(error: ssl.SSLError) -> str:
+    """From a text such as "[SSL] tlsv1 alert no application protocol (_ssl.c:1006)"."""
+    text = re.sub(r"\[.*?\]|\(_ssl\.c:\d+\)", "", str(error.args[-1] if error.args else ""))
+    return "_".join(text.split()).upper()

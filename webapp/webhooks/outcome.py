@@ -6,8 +6,10 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import NamedTuple
 
+from webapp.webhooks.answer_text import text_of
 from webapp.webhooks.schedule import seconds_to_wait
 from webapp.webhooks.signing import HOPS
+from webapp.webhooks.strangers import no_http
 
 NO_ANSWER = 999
 LOOP = 508
@@ -84,10 +86,11 @@ class HttpResponse(NamedTuple):
 def outcome_of(response: HttpResponse, duration_ms: int) -> Outcome:
     """The outcome of a response, with its body as text that is safe to store."""
     wait = response.fields.get("retry-after") if response.code in (429, 503) else None
+    body, truncated = _text(response)
     return Outcome(
         code=response.code,
-        body=_text(response),
-        truncated=response.truncated,
+        body=body,
+        truncated=truncated,
         headers=tuple(response.headers),
         error=None if response.code < 300 else _KINDS[response.code // 100],
         duration_ms=duration_ms,
@@ -95,19 +98,30 @@ def outcome_of(response: HttpResponse, duration_ms: int) -> Outcome:
     )
 
 
-def _text(response: HttpResponse) -> str:
-    coding = response.fields.get("content-encoding", "identity").lower()
-    if coding not in ("", "identity") and response.body:
-        # We asked for no compression. Decompressing could unpack a bomb, and the compressed bytes are not text.
-        return f"({len(response.body)} bytes not shown: the response is compressed, which was not requested)"
-    return response.body.decode("utf-8", "replace").replace("\0", "")
+def _text(response: HttpResponse) -> tuple[str, bool]:
+    """The body as text, and whether its end is missing."""
+    body, fields = response.body, response.fields
+    if not body:
+        return "", response.truncated
+    # NUL: UTF-16; escape: ISO-2022-JP; the last is a byte order mark.
+    is_usual = b"\0" not in body and b"\x1b" not in body and not body.startswith(b"\xef\xbb\xbf")
+    if is_usual and fields.get("content-encoding", "") in ("", "identity"):
+        charset = fields.get("content-type", "").lower().partition("charset")[2]
+        if body.isascii() or not charset or "utf" in charset:
+            try:
+                return body.decode(), response.truncated
+            except UnicodeDecodeError:
+                pass
+    return text_of(body, fields, response.truncated)
 
 
 _KINDS = {3: ErrorKind.REDIRECT, 4: ErrorKind.HTTP_4XX, 5: ErrorKind.HTTP_5XX}
 _STATUS = re.compile(r"HTTP/1\.([0-9]) ([0-9]{3})(?: |\r?$)")
 _HEAD_END = re.compile(rb"\r?\n\r?\n")
 _CHUNK_SIZE = re.compile(rb"([0-9a-fA-F]{1,15})[ \t]*(?:;.*)?")
-_USED_HEADERS = frozenset({"connection", "content-encoding", "content-length", "retry-after", "transfer-encoding"})
+_USED_HEADERS = frozenset(
+    {"connection", "content-encoding", "content-length", "content-type", "retry-after", "transfer-encoding"}
+)
 
 
 def read_response(receive: Callable[[], bytes], max_body: int) -> HttpResponse:
@@ -155,13 +169,13 @@ class _Reader:
         searched = 0
         while not (end := _HEAD_END.search(self.buffer, searched)):
             if not self.buffer.startswith(b"HTTP/"[: len(self.buffer)]):
-                raise BadResponse("did not answer in HTTP")
+                raise BadResponse(no_http(self.buffer))
             if self._head_bytes + len(self.buffer) > MAX_HEAD:
                 raise BadResponse(f"sent more than {MAX_HEAD // 1024} KB of headers")
             searched = max(len(self.buffer) - 3, 0)
             self.fill()
         if not self.buffer.startswith(b"HTTP/"):  # here, too, so that it does not matter how the bytes were split
-            raise BadResponse("did not answer in HTTP")
+            raise BadResponse(no_http(self.buffer))
         # Interim responses count towards the limit, so that a flood of them ends before the deadline.
         self._head_bytes += end.end()
         lines = self.buffer[: end.start()].decode("latin-1").replace("\0", "").split("\n")

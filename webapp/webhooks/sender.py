@@ -1,20 +1,17 @@
 """Sends a webhook: one POST within a deadline, to a checked address, on a kept connection where possible.
 
-requests supplies URL parsing and the trusted certificates; urllib3's HTTPSConnection supplies TLS and the check of
-host names. requests' Session is not used: a webhook must have no cookies, redirects, proxies, netrc or decompression,
-the Session's timeouts apply to single reads, and it costs more processor time than all the rest of a delivery.
+requests supplies URL parsing, and tls.py has encrypted connections. requests' Session is not used: a webhook must have
+no cookies, redirects, proxies or netrc, the Session's timeouts apply to single reads, it unpacks bombs, and it costs
+more processor time than all the rest of a delivery.
 """
 
 import socket
-import ssl
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import lru_cache
 from time import monotonic
 
-from requests.utils import DEFAULT_CA_BUNDLE_PATH
-from urllib3.connection import HTTPSConnection
-
+from webapp.webhooks import tls
 from webapp.webhooks.addresses import Destination, Network, dial, parse_url, resolve
 from webapp.webhooks.connections import HttpConnection, IdleConnections, Key, watch
 from webapp.webhooks.failures import explain
@@ -48,10 +45,8 @@ class Sender:
     """Sends webhooks. Create one per process, after forking; its threads share it."""
 
     def __init__(self, limits: Limits, user_agent: str = USER_AGENT, resolver: Resolver = socket.getaddrinfo) -> None:
-        """Loads the trusted authorities, once per process; OSError (ssl.SSLError included) if `ca_file` has none."""
         self._limits = limits
         self._resolver = resolver
-        self._tls = _tls_context(limits.ca_file)
         self._idle = IdleConnections(limits.max_idle, limits.idle_seconds, limits.age_seconds)
         self._prepare = lru_cache(URLS_PREPARED)(_prepare)
         self._default_headers = {
@@ -142,32 +137,12 @@ class Sender:
             sock = dial(endpoints, until - monotonic())
             if destination.secure:
                 missing = "no encrypted connection to"
-                sock = self._start_tls(sock, destination, until)
+                sock = tls.start(sock, host, port, max(until - monotonic(), 0.001), limits.ca_file)
         except TimeoutError:
             allowed = limits.connect_timeout if until < expires else limits.deadline
             sentence = f"Timed out: {missing} {destination.host} port {destination.port} within {allowed:g} s"
             raise TimeoutError(sentence) from None
         return HttpConnection(sock, key)
-
-    def _start_tls(self, sock: socket.socket, destination: Destination, until: float) -> socket.socket:
-        sock.settimeout(max(until - monotonic(), 0.001))
-        connection = _TlsConnection(destination.host, destination.port, ssl_context=self._tls)
-        connection.connected_socket = sock
-        try:
-            connection.connect()
-        except BaseException:
-            sock.close()
-            raise
-        return connection.sock
-
-
-class _TlsConnection(HTTPSConnection):
-    """urllib3's TLS handshake and certificate check, on a socket that is already connected."""
-
-    connected_socket: socket.socket
-
-    def _new_conn(self) -> socket.socket:
-        return self.connected_socket
 
 
 def _prepare(url: str) -> tuple[Destination, str]:
@@ -178,13 +153,3 @@ def _prepare(url: str) -> tuple[Destination, str]:
 
 def _milliseconds_since(started: float) -> int:
     return round((monotonic() - started) * 1000)
-
-
-@lru_cache
-def _tls_context(ca_file: str | None) -> ssl.SSLContext:
-    """The TLS context of the process. Trusts requests' authorities, the system's, and the operator's own."""
-    context = ssl.create_default_context(cafile=DEFAULT_CA_BUNDLE_PATH)
-    context.load_default_certs()
-    if ca_file:
-        context.load_verify_locations(ca_file)
-    return context

@@ -3,8 +3,8 @@
 import json
 from urllib.parse import quote_from_bytes
 
-from webapp.services.intake.encoding_labels import CODECS, LIKELY, USUAL
 from webapp.services.intake.encodings import codec, multipart, text, url_encoded
+from webapp.webhooks.encoding_labels import CODECS, LIKELY, USUAL
 
 
 def posted(value: str, python: str, label: str | None = None, language: str = "en", more: str = "") -> str:

@@ -9,8 +9,8 @@ from collections.abc import Iterable, Sequence
 from functools import partial
 from urllib.parse import parse_qsl, quote_from_bytes
 
-from webapp.services.intake.encoding_labels import CODECS, LIKELY, USUAL
 from webapp.services.interfaces.numbers import language_and_region
+from webapp.webhooks.encoding_labels import CODECS, LIKELY, USUAL
 
 UTF_8 = "utf_8"
 CHARSET = "_charset_"  # HTML's name for the control that browsers fill with the encoding of the form

@@ -9,6 +9,7 @@ from webapp.models import DeliveryState, ReportKind
 from webapp.services.mail import mails
 from webapp.services.reports import report_texts
 from webapp.services.reports.report_words import Failures, ReportedLead
+from webapp.webhooks.advice import with_step
 from webapp.webhooks.outcome import NO_ANSWER
 
 ADDRESS = "https://leads.brightwater.example"
@@ -77,7 +78,7 @@ def _failed() -> Failures:
     leads = (
         ("lead_01kyc5m2r7h9s4q8x0d3f6g1zt", 0, 503, "Service Unavailable: upstream is restarting"),
         ("lead_01kyc4v9w3n5k7p9t2v4x6z8qa", 7, 502, "Bad Gateway"),
-        ("lead_01kyc4q16b2c4f8h0j3m5r7s9w", 14, NO_ANSWER, "Timed out: no complete response within 15 s"),
+        ("lead_01kyc4q16b2c4f8h0j3m5r7s9w", 14, NO_ANSWER, with_step("Timed out: no complete response within 15 s")),
     )
     return _failures(at, leads, DeliveryState.PENDING, at + timedelta(minutes=34))
 

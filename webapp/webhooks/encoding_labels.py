@@ -1,6 +1,7 @@
 """The names of text encodings, as the WHATWG's Encoding Standard lists them for the web.
 
-Only these are used: Python also knows codecs that unpack archives or read UTF-7, and a client could name them.
+Visitors' posts (services/intake/encodings.py) and receivers' answers (answer_text.py) are read by them. Only these are
+used: Python also knows codecs that unpack archives or read UTF-7, and a client could name them.
 """
 
 _UTF_8 = "utf_8"

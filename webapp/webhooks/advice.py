@@ -1,0 +1,264 @@
+"""What can go wrong before a receiver's answer is there: the sentence, its usual cause, and what to do about it.
+
+One table for the stored sentence (failures.py adds what to do), the page /docs/webhooks and docs/receivers/failures.md.
+tests/webhooks/test_failure_words.py brings about every row with a real counterpart, and compares the page.
+"""
+
+import re
+from functools import cache
+from typing import NamedTuple
+
+from webapp.webhooks.outcome import ErrorKind
+
+EXAMPLE = {"host": "crm.example.com", "port": "443", "seconds": "15", "other": "…"}
+_PATTERNS = {"host": r"\S+?", "port": r"\d+", "seconds": r"[\d.e+-]+", "other": r".+"}
+
+
+class Failure(NamedTuple):
+    """`words` may have the names of EXAMPLE in braces. `cause` and `step` are sentences; `step` is for people who can
+    change the receiver, or ask its operator or ours."""
+
+    kind: ErrorKind
+    words: str
+    cause: str
+    step: str
+
+
+ROWS = (
+    Failure(
+        ErrorKind.TIMEOUT,
+        "Timed out: no address was found for {host} port {port} within {seconds} s",
+        "The name servers of the host, or of this installation, do not answer in time.",
+        "Check the name servers of this host.",
+    ),
+    Failure(
+        ErrorKind.TIMEOUT,
+        "Timed out: no connection to {host} port {port} within {seconds} s",
+        "A firewall drops our packets, or the server is down.",
+        "Let this installation through the firewall of the receiver.",
+    ),
+    Failure(
+        ErrorKind.TIMEOUT,
+        "Timed out: no encrypted connection to {host} port {port} within {seconds} s",
+        "The server is too busy to begin, or speaks no TLS at this port.",
+        "Check the port, and the load of the receiver.",
+    ),
+    Failure(
+        ErrorKind.TIMEOUT,
+        "Timed out: no complete response within {seconds} s",
+        "The receiver does its work before it answers.",
+        "The receiver may have the lead: answer first, then do the work.",
+    ),
+    Failure(
+        ErrorKind.TIMEOUT,
+        "Timed out: {host} port {port} stopped responding",
+        "The network lost the receiver: a firewall, a route, or the server went away.",
+        "Check the network between this installation and the receiver.",
+    ),
+    Failure(
+        ErrorKind.DNS,
+        "The name {host} does not resolve",
+        "No DNS record has this name.",
+        "Check the spelling, or add the name to DNS.",
+    ),
+    Failure(
+        ErrorKind.DNS,
+        "The name {host} cannot be looked up at the moment",
+        "A name server answers with an error.",
+        "Check the name servers of this host.",
+    ),
+    Failure(
+        ErrorKind.REFUSED,
+        "Connection refused by {host} port {port}",
+        "Nothing listens at that port, or a firewall refuses us.",
+        "Start the receiver, or open the port.",
+    ),
+    Failure(
+        ErrorKind.RESET,
+        "{host} port {port} closed the connection before its response was complete",
+        "The receiver crashed or was restarted, or a proxy before it gave up.",
+        "See the log of the receiver.",
+    ),
+    Failure(
+        ErrorKind.UNREACHABLE,
+        "Could not reach {host} port {port}: {other}",
+        "No route leads there, or a firewall refuses us.",
+        "Check the network between this installation and the receiver.",
+    ),
+    Failure(
+        ErrorKind.UNREACHABLE,
+        "The URL {other}",
+        "Leadhook cannot send to this address.",
+        "Correct the Lead Webhook URL.",
+    ),
+    Failure(
+        ErrorKind.BLOCKED_ADDRESS,
+        "The address of {host} is not public, and this installation does not allow it",
+        "The name leads to a private or reserved network.",
+        "Use a public one, or ask the operator for WEBHOOK_ALLOWED_NETWORKS.",
+    ),
+    Failure(
+        ErrorKind.BLOCKED_ADDRESS,
+        "Port {port} of {host} is not a port for webhooks",
+        "Other services use this port, such as mail or databases.",
+        "Use another port, such as 443.",
+    ),
+    Failure(
+        ErrorKind.BAD_RESPONSE,
+        "{host} did not answer in HTTP",
+        "Another service listens at that port, or the receiver sends no status line.",
+        "Check the port of the Lead Webhook URL.",
+    ),
+    Failure(
+        ErrorKind.BAD_RESPONSE,
+        "{host} did not answer in HTTP/1.1",
+        "The first line of the answer is not valid.",
+        "Answer with a line such as HTTP/1.1 200 OK.",
+    ),
+    Failure(
+        ErrorKind.BAD_RESPONSE,
+        "{host} answered in TLS",
+        "The port wants an encrypted connection.",
+        "Begin the Lead Webhook URL with https://.",
+    ),
+    Failure(
+        ErrorKind.BAD_RESPONSE,
+        "{host} answered in HTTP/2",
+        "The server takes HTTP/2 only, and Leadhook sends HTTP/1.1.",
+        "Turn on HTTP/1.1 on the server.",
+    ),
+    Failure(
+        ErrorKind.BAD_RESPONSE,
+        "{host} sent more than 64 KB of headers",
+        "The receiver sends too many headers, or too long ones.",
+        "Send fewer headers.",
+    ),
+    Failure(
+        ErrorKind.BAD_RESPONSE,
+        "{host} answered with the code {port}, which is not valid here",
+        "Only codes from 200 to 599 can end an exchange in HTTP/1.1.",
+        "Answer with a code such as 200 or 500.",
+    ),
+    Failure(
+        ErrorKind.BAD_RESPONSE,
+        "The request to {host} failed: {other}",
+        "A mistake in Leadhook, or a header that cannot be sent.",
+        "Ask the operator to look at the server's log.",
+    ),
+    Failure(
+        ErrorKind.TLS,
+        "The certificate of {host} is not valid yet",
+        "The certificate begins later, or a clock is wrong.",
+        "Check the dates of the certificate, and the clocks.",
+    ),
+    Failure(
+        ErrorKind.TLS,
+        "The certificate of {host} has expired",
+        "It was not renewed, or the server was not restarted since.",
+        "Renew it, and restart the server.",
+    ),
+    Failure(
+        ErrorKind.TLS,
+        "The certificate of {host} is self-signed, so it cannot be trusted",
+        "No authority has signed it.",
+        "Get one from a public authority, or ask the operator to add it to WEBHOOK_CA_FILE.",
+    ),
+    Failure(
+        ErrorKind.TLS,
+        "The certificate of {host} comes from an unknown authority",
+        "The server does not send its intermediate certificate, or the authority is a private one.",
+        "Install the whole chain, or ask the operator to add the authority to WEBHOOK_CA_FILE.",
+    ),
+    Failure(
+        ErrorKind.TLS,
+        "The certificate of {host} was issued for another name",
+        "The server has no certificate for this name.",
+        "Get a certificate for this name, or use the name it is for.",
+    ),
+    Failure(
+        ErrorKind.TLS,
+        "The certificate of {host} was issued for another address",
+        "The URL has an IP address, and certificates are mostly for names.",
+        "Use the name that the certificate is for.",
+    ),
+    Failure(
+        ErrorKind.TLS,
+        "The certificate of {host} cannot be trusted: {other}",
+        "The certificate or one of its authorities is too weak, or is for another purpose.",
+        "Get a new certificate from a public authority.",
+    ),
+    Failure(
+        ErrorKind.TLS,
+        "{host} port {port} closed the connection while encryption was being set up",
+        "The server or a proxy before it has no certificate for this name, or refuses us.",
+        "See the log of the receiver.",
+    ),
+    Failure(
+        ErrorKind.TLS,
+        "{host} port {port} does not speak TLS",
+        "The port answers without encryption.",
+        "Begin the Lead Webhook URL with http://, or turn on TLS.",
+    ),
+    Failure(
+        ErrorKind.TLS,
+        "{host} port {port} asks for a client certificate, which Leadhook does not have",
+        "The server only lets in clients that it gave a certificate to.",
+        "Turn this off for the webhook's path, and verify its signature instead.",
+    ),
+    Failure(
+        ErrorKind.TLS,
+        "{host} port {port} speaks HTTP/2 only",
+        "The server refuses HTTP/1.1, which Leadhook sends.",
+        "Turn on HTTP/1.1 on the server.",
+    ),
+    Failure(
+        ErrorKind.TLS,
+        "{host} port {port} speaks only old versions of TLS",
+        "Leadhook takes TLS 1.2 and 1.3.",
+        "Turn on TLS 1.2 or 1.3 on the server.",
+    ),
+    Failure(
+        ErrorKind.TLS,
+        "{host} port {port} and Leadhook have no way of encryption in common",
+        "The server allows only few ciphers, has no certificate, or wants one of the client.",
+        "Allow the usual ciphers of TLS 1.2 or 1.3 on the server.",
+    ),
+    Failure(
+        ErrorKind.TLS,
+        "{host} port {port} does not know this name",
+        "The server has no site with the host name of the URL.",
+        "Set up this name on the server, or correct the URL.",
+    ),
+    Failure(
+        ErrorKind.TLS,
+        "The encrypted connection to {host} failed: {other}",
+        "The server ended the handshake for another reason.",
+        "See the log of the receiver.",
+    ),
+)
+
+
+def row_of(sentence: str, kind: ErrorKind | None = None) -> Failure | None:
+    """The row that a sentence is of, with what to do behind it or not; None if the table lacks it.
+
+    `kind`: where two rows have the same words.
+    """
+    return next((row for row in ROWS if kind in (None, row.kind) and _pattern(row).fullmatch(sentence)), None)
+
+
+def with_step(sentence: str, kind: ErrorKind | None = None) -> str:
+    """The sentence, and what to do about it, if it does not say so yet."""
+    row = row_of(sentence, kind)
+    return sentence if row is None or sentence.rstrip(".").endswith(row.step.rstrip(".")) else f"{sentence}. {row.step}"
+
+
+def example(row: Failure) -> str:
+    """The sentence as the pages show it."""
+    return row.words.format_map(EXAMPLE)
+
+
+@cache
+def _pattern(row: Failure) -> re.Pattern[str]:
+    parts = re.split(r"\{(\w+)\}", row.words)
+    words = "".join(_PATTERNS[part] if at % 2 else re.escape(part) for at, part in enumerate(parts))
+    return re.compile(f"{words}(?:\\. {re.escape(row.step.rstrip('.'))}\\.?)?")
