@@ -159,11 +159,14 @@ def test_an_address_that_is_not_public_is_refused_without_connecting(
     world = World(app_maker, smtp, authority)
     code, words = world.deliver(receiver.url)
     assert (code, receiver.connections) == (999, 0)
-    assert words == "The address of 127.0.0.1 is not public, and this installation does not allow it"
+    assert words == (
+        "The address of 127.0.0.1 is not public, and this installation does not allow it. "
+        "Enter another URL, or let the operator allow its network with WEBHOOK_ALLOWED_NETWORKS"
+    )
     assert_reported(smtp, 999, "is not public")
     with world.app.app_context(), read_only():
         [delivery] = db.session.scalars(select(Delivery))
-        assert (delivery.state, delivery.due_at, delivery.webhook.automatic_retries) == ("failed", None, True)
+        assert (delivery.state, delivery.due_at, delivery.webhook.automatic_retries) == ("held", None, True)
         [attempt] = delivery.attempts
         assert (attempt.response, attempt.response_headers, attempt.error) == (words, [], "blocked_address")
         db.session.rollback()

@@ -151,7 +151,7 @@ def test_the_sender_says_that_it_had_no_turn_and_sends_to_literal_addresses_mean
 ) -> None:
     monkeypatch.setattr(addresses, "lookups", lookups := Lookups(2))
     hang(lookups, silent, GREEDY, 1)
-    limits = Limits(connect_timeout=1, deadline=10, allowed_networks=(ip_network("127.0.0.0/8"),))
+    limits = Limits(lookup_timeout=1, deadline=10, allowed_networks=(ip_network("127.0.0.0/8"),))
     with closing(Sender(limits, resolver=silent)) as sender, Receiver() as receiver:
         with pytest.raises(NoTurn):
             sender.send(1, f"http://crm.example:{receiver.port}/", b"{}", {}, GREEDY)

@@ -27,6 +27,12 @@ DEADLINE = 0.5
 LATE = 1.5  # a busy machine may be this many seconds late; without the deadline these requests would never end
 
 
+NOT_PUBLIC = (
+    "The address of 127.0.0.1 is not public, and this installation does not allow it. "
+    "Enter another URL, or let the operator allow its network with WEBHOOK_ALLOWED_NETWORKS"
+)
+
+
 def limits(**changes: object) -> Limits:
     return Limits(**{"deadline": DEADLINE, "allowed_networks": LOOPBACK, **changes})
 
@@ -257,13 +263,25 @@ def test_a_tls_handshake_that_hangs_ends_at_the_connect_timeout():
     assert outcome.duration_ms < 200 + LATE * 1000
 
 
-def test_a_lookup_that_hangs_ends_at_the_connect_timeout():
+def test_a_lookup_that_hangs_ends_at_its_own_limit():
     never = Event()
-    with sending(resolver=lambda *arguments: never.wait(10) and [], connect_timeout=0.2) as sender:
+    with sending(resolver=lambda *arguments: never.wait(10) and [], lookup_timeout=0.2, deadline=15) as sender:
         outcome = post(sender, "https://crm.example/")
     never.set()
-    assert outcome.body == "Timed out: no address was found for crm.example port 443 within 0.2 s"
+    assert outcome.body == (
+        "Timed out: no address was found for crm.example port 443 within 0.2 s. "
+        "Its name servers did not answer in time. If this goes on, check the DNS of this domain"
+    )
     assert outcome.error is ErrorKind.TIMEOUT
+    assert outcome.duration_ms < 200 + LATE * 1000
+
+
+def test_a_lookup_does_not_last_longer_than_the_deadline():
+    never = Event()
+    with sending(resolver=lambda *arguments: never.wait(10) and [], lookup_timeout=5, deadline=0.2) as sender:
+        outcome = post(sender, "https://crm.example/")
+    never.set()
+    assert "within 0.2 s." in outcome.body
     assert outcome.duration_ms < 200 + LATE * 1000
 
 
@@ -319,7 +337,7 @@ def test_a_blocked_address_is_never_reached(receiver):
     with sending(allowed_networks=()) as sender:
         outcome = post(sender, receiver.url)
     assert (outcome.code, outcome.error, outcome.headers) == (999, ErrorKind.BLOCKED_ADDRESS, ())
-    assert outcome.body == "The address of 127.0.0.1 is not public, and this installation does not allow it"
+    assert outcome.body == NOT_PUBLIC
     assert receiver.connections == 0
 
 

@@ -41,9 +41,11 @@ def _sender_of_app() -> Sender:
     with _making:
         if "leadhook_sender" not in extensions:
             limits = Limits(
+                lookup_timeout=current_config.lookup_timeout,
                 connect_timeout=current_config.connect_timeout,
                 deadline=current_config.deadline,
                 allowed_networks=current_config.allowed_networks,
+                nat64=current_config.nat64_prefix,
                 ca_file=current_config.webhook_ca_file,
             )
             extensions["leadhook_sender"] = Sender(limits)

@@ -1,6 +1,8 @@
-"""DNS look-ups, each on its own thread, because getaddrinfo has no timeout.
+"""DNS look-ups, each on its own thread, because a look-up lasts longer than a try can wait for it.
 
-A name whose name servers do not answer keeps its place until the resolver gives up, often half a minute later. So
+It goes on after the try has given up. An answer that comes then is kept for a moment, so that the next try has it.
+
+A name whose name servers do not answer keeps its place until the resolver gives up, up to half a minute later. So
 places are shared out by account: hundreds of such names in one account leave places for all other accounts.
 """
 
@@ -17,6 +19,8 @@ Resolver = Callable[..., Answers]
 Key = tuple[Resolver, str, int]
 
 MOST = 256  # names that one process looks up at the same time
+LATE_SECONDS = 60.0  # how long an answer that came too late is used; a lead's second try comes after 5 s
+MOST_LATE = 1024  # such answers in one process
 
 
 class NoTurn(Exception):
@@ -38,6 +42,8 @@ class Lookups:
         self._limit = limit
         self._pending: dict[Key, Future[Answers]] = {}
         self._of_account: Counter[int] = Counter()
+        self._given_up: set[Key] = set()  # look-ups in progress that a try no longer waits for
+        self._late: dict[Key, tuple[float, Answers]] = {}  # with the time (monotonic) until which it may be used
         self._changed = Condition()
 
     def ask(self, resolver: Resolver, host: str, port: int, timeout: float, account: int = 0) -> Answers:
@@ -48,6 +54,8 @@ class Lookups:
         """
         expires, key = monotonic() + timeout, (resolver, host, port)
         with self._changed:
+            if (late := self._late_answer(key)) is not None:
+                return late
             had_to_wait = not self._may_begin(key, account)
             if had_to_wait:
                 expires -= timeout / 2
@@ -57,9 +65,17 @@ class Lookups:
         try:
             return answer.result(max(expires - monotonic(), 0))
         except TimeoutError:
-            if had_to_wait and not answer.done():
+            if answer.done():  # then it is the resolver's own, or the answer came just now
+                return answer.result()
+            self._give_up(key)
+            if had_to_wait:
                 raise NoTurn from None
             raise
+
+    def forget(self, resolver: Resolver, host: str, port: int) -> None:
+        """Drops an answer that came late, because it was of no use: the next try looks the name up again."""
+        with self._changed:
+            self._late.pop((resolver, host, port), None)
 
     @property
     def are_over(self) -> bool:
@@ -69,6 +85,28 @@ class Lookups:
     def _may_begin(self, key: Key, account: int) -> bool:
         free = self._limit - len(self._pending)
         return key in self._pending or self._of_account[account] < free
+
+    def _late_answer(self, key: Key) -> Answers | None:
+        until, found = self._late.get(key, (0.0, None))
+        if found is not None and until <= monotonic():
+            del self._late[key]
+            return None
+        return found
+
+    def _give_up(self, key: Key) -> None:
+        with self._changed:
+            if key in self._pending:
+                self._given_up.add(key)
+
+    def _keep(self, key: Key, found: Answers) -> None:
+        """Keeps what came after a try gave up. It is not checked here: that is done whenever it is used."""
+        with self._changed:
+            if key not in self._given_up:
+                return
+            self._late.pop(key, None)
+            self._late[key] = monotonic() + LATE_SECONDS, found
+            if len(self._late) > MOST_LATE:
+                del self._late[next(iter(self._late))]
 
     def _begin(self, key: Key, account: int) -> "Future[Answers]":
         answer: Future[Answers] = Future()
@@ -85,12 +123,14 @@ class Lookups:
             self._end(key, account)
             answer.set_exception(error)
         else:
+            self._keep(key, found)
             self._end(key, account)
             answer.set_result(found)
 
     def _end(self, key: Key, account: int) -> None:
         with self._changed:
             del self._pending[key]
+            self._given_up.discard(key)
             self._of_account[account] -= 1
             if not self._of_account[account]:
                 del self._of_account[account]

@@ -10,32 +10,38 @@ import ssl
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import lru_cache
+from ipaddress import IPv6Network
 from time import monotonic
 
 from requests.utils import DEFAULT_CA_BUNDLE_PATH
 from urllib3.connection import HTTPSConnection
 
-from webapp.webhooks.addresses import Destination, Network, dial, parse_url, resolve
+from webapp.webhooks.addresses import Destination, Endpoint, Network, dial, parse_url, resolve
 from webapp.webhooks.connections import HttpConnection, IdleConnections, Key, watch
 from webapp.webhooks.failures import explain
 from webapp.webhooks.lookups import NoTurn, Resolver
+from webapp.webhooks.names import look_up
 from webapp.webhooks.outcome import NO_ANSWER, HttpResponse, Outcome, outcome_of
 
 URLS_PREPARED = 1024
 
 USER_AGENT = "Leadhook/1.0"
+SLOW_NAMES = "Its name servers did not answer in time. If this goes on, check the DNS of this domain"
 
 
 @dataclass(frozen=True)
 class Limits:
-    """Limits of an attempt, in seconds and bytes. `connect_timeout` covers DNS lookup, connection and TLS handshake.
+    """Limits of an attempt, in seconds and bytes. `connect_timeout` covers connection and TLS handshake.
 
-    `ca_file`: PEM file of authorities trusted in addition to the public ones. `max_idle`: kept connections per process.
+    `nat64`: the prefix of this network's NAT64, if it has one of its own. `ca_file`: PEM file of authorities trusted in
+    addition to the public ones. `max_idle`: kept connections per process.
     """
 
+    lookup_timeout: float = 5
     connect_timeout: float = 5
     deadline: float = 15
     allowed_networks: tuple[Network, ...] = ()
+    nat64: IPv6Network | None = None
     max_body: int = 16384
     ca_file: str | None = None
     max_idle: int = 256
@@ -46,7 +52,7 @@ class Limits:
 class Sender:
     """Sends webhooks. Create one per process, after forking; its threads share it."""
 
-    def __init__(self, limits: Limits, user_agent: str = USER_AGENT, resolver: Resolver = socket.getaddrinfo) -> None:
+    def __init__(self, limits: Limits, user_agent: str = USER_AGENT, resolver: Resolver = look_up) -> None:
         """Loads the trusted authorities, once per process; OSError (ssl.SSLError included) if `ca_file` has none."""
         self._limits = limits
         self._resolver = resolver
@@ -131,13 +137,11 @@ class Sender:
         return response
 
     def _open(self, key: Key, destination: Destination, expires: float, account: int) -> HttpConnection:
-        limits, now = self._limits, monotonic()
-        until = min(now + limits.connect_timeout, expires)
-        missing = "no address was found for"
+        limits = self._limits
+        endpoints = self._look_up(destination, expires, account)
+        until = min(monotonic() + limits.connect_timeout, expires)
+        missing = "no connection to"
         try:
-            host, port = destination.host, destination.port
-            endpoints = resolve(host, port, until - now, limits.allowed_networks, self._resolver, account)
-            missing = "no connection to"
             sock = dial(endpoints, until - monotonic())
             if destination.secure:
                 missing = "no encrypted connection to"
@@ -147,6 +151,17 @@ class Sender:
             sentence = f"Timed out: {missing} {destination.host} port {destination.port} within {allowed:g} s"
             raise TimeoutError(sentence) from None
         return HttpConnection(sock, key)
+
+    def _look_up(self, destination: Destination, expires: float, account: int) -> list[Endpoint]:
+        """The look-up goes on when its time is over, and the next try finds its answer."""
+        limits, left = self._limits, expires - monotonic()
+        host, port, seconds = destination.host, destination.port, min(limits.lookup_timeout, left)
+        try:
+            return resolve(host, port, seconds, limits.allowed_networks, self._resolver, account, limits.nat64)
+        except TimeoutError:
+            allowed = limits.lookup_timeout if seconds < left else limits.deadline
+            sentence = f"Timed out: no address was found for {host} port {port} within {allowed:g} s. {SLOW_NAMES}"
+            raise TimeoutError(sentence) from None
 
     def _start_tls(self, sock: socket.socket, destination: Destination, until: float) -> socket.socket:
         sock.settimeout(max(until - monotonic(), 0.001))

@@ -42,7 +42,7 @@ def check_reachable(url: str | None, account_id: int = 0) -> str:
     destination = parse_url(url)
     host, port, networks = destination.host, destination.port, current_config.allowed_networks
     try:
-        resolve(host, port, LOOKUP_SECONDS, networks, account=account_id)
+        resolve(host, port, LOOKUP_SECONDS, networks, account=account_id, nat64=current_config.nat64_prefix)
     except BlockedAddress as blocked:
         raise Refused(f"{str(blocked).rstrip('.')}.", "webhook_url") from None
     except NoTurn:
