@@ -6,12 +6,14 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from ipaddress import ip_network
 from threading import Event, Thread
+from typing import Any
 
 import pytest
 
 from tests.support.receiver import Receiver
 from tests.support.waiting import wait_until
 from webapp.webhooks import addresses
+from webapp.webhooks import lookups as lookups_module
 from webapp.webhooks.lookups import MOST, Lookups, NoTurn
 from webapp.webhooks.outcome import ErrorKind
 from webapp.webhooks.sender import Limits, Sender
@@ -136,6 +138,126 @@ def test_places_come_back_after_errors_too(silent: Names) -> None:
     wait_until(lambda: not lookups._pending, "the look-ups to end")
     assert not lookups._of_account
     assert lookups.ask(silent, "crm.example", 443, PATIENT, GREEDY)
+
+
+# Answers that come late ----------------------------------------------------------------------------------------------
+
+
+class Slow:
+    """A resolver that answers when `answers` is set; each answer is another address."""
+
+    def __init__(self) -> None:
+        self.asked = 0
+        self.answers = Event()
+        self.fault: OSError | None = None
+
+    def __call__(self, host: str, port: int, family: int = 0, kind: int = 0) -> list[tuple[object, ...]]:
+        self.asked += 1
+        number = self.asked
+        self.answers.wait(60)
+        if self.fault:
+            raise self.fault
+        return [(socket.AF_INET, kind, 6, "", (f"93.184.216.{number}", port))]
+
+
+def too_late(lookups: Lookups, slow: Slow, host: str = "crm.example") -> None:
+    """A try that gives up before the answer comes."""
+    slow.answers.clear()
+    with pytest.raises(TimeoutError):
+        lookups.ask(slow, host, 443, SHORT, GREEDY)
+    slow.answers.set()
+    wait_until(lambda: lookups.are_over, "the answer")
+
+
+def address(found: Any) -> str:
+    return str(found[0][4][0])
+
+
+def test_the_next_try_finds_the_answer_that_came_too_late_for_the_last_one() -> None:
+    lookups, slow = Lookups(MOST), Slow()
+    too_late(lookups, slow)
+    slow.answers.clear()  # a new look-up would hang
+    for _ in range(3):
+        assert address(lookups.ask(slow, "crm.example", 443, SHORT, GREEDY)) == "93.184.216.1"
+    assert slow.asked == 1
+
+
+def test_an_answer_that_came_in_time_is_not_kept() -> None:
+    lookups, slow = Lookups(MOST), Slow()
+    slow.answers.set()
+    for number in (1, 2):
+        assert address(lookups.ask(slow, "crm.example", 443, PATIENT, GREEDY)) == f"93.184.216.{number}"
+
+
+def test_a_late_answer_is_used_for_a_minute_only(monkeypatch: pytest.MonkeyPatch) -> None:
+    lookups, slow = Lookups(MOST), Slow()
+    monkeypatch.setattr(lookups_module, "LATE_SECONDS", 0.0)
+    too_late(lookups, slow)
+    assert address(lookups.ask(slow, "crm.example", 443, PATIENT, GREEDY)) == "93.184.216.2"
+
+
+@pytest.mark.parametrize("number", [socket.EAI_AGAIN, socket.EAI_NONAME])
+def test_a_failure_that_comes_late_is_not_kept(number: int) -> None:
+    lookups, slow = Lookups(MOST), Slow()
+    slow.fault = socket.gaierror(number, "failed")
+    too_late(lookups, slow)
+    slow.fault = None
+    assert address(lookups.ask(slow, "crm.example", 443, PATIENT, GREEDY)) == "93.184.216.2"
+
+
+def test_a_late_answer_is_for_its_own_name_and_resolver_only() -> None:
+    lookups, slow, other = Lookups(MOST), Slow(), Slow()
+    too_late(lookups, slow)
+    other.answers.set()
+    assert address(lookups.ask(slow, "other.example", 443, PATIENT, GREEDY)) == "93.184.216.2"
+    assert address(lookups.ask(other, "crm.example", 443, PATIENT, GREEDY)) == "93.184.216.1"
+
+
+def test_late_answers_do_not_pile_up(monkeypatch: pytest.MonkeyPatch) -> None:
+    lookups, slow = Lookups(MOST), Slow()
+    monkeypatch.setattr(lookups_module, "MOST_LATE", 2)
+    for number in range(4):
+        too_late(lookups, slow, f"crm-{number}.example")
+    assert [host for _, host, _ in lookups._late] == ["crm-2.example", "crm-3.example"]
+
+
+def test_the_next_try_of_the_sender_gets_there_although_the_answer_was_late(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(addresses, "lookups", lookups := Lookups(MOST))
+    slow, limits = Slow(), Limits(lookup_timeout=SHORT, deadline=10, allowed_networks=(ip_network("127.0.0.0/8"),))
+
+    def to_loopback(*asked: Any) -> list[tuple[object, ...]]:
+        return [(*info[:4], ("127.0.0.1", asked[1])) for info in slow(*asked)]
+
+    with closing(Sender(limits, resolver=to_loopback)) as sender, Receiver() as receiver:
+        url = f"http://crm.example:{receiver.port}/"
+        assert sender.send(1, url, b"{}", {}).error is ErrorKind.TIMEOUT
+        slow.answers.set()
+        wait_until(lambda: lookups.are_over, "the answer")
+        slow.answers.clear()
+        assert sender.send(1, url, b"{}", {}).delivered
+
+
+def test_a_late_answer_is_vetted_when_it_is_used_and_a_refused_one_is_asked_for_anew(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(addresses, "lookups", lookups := Lookups(MOST))
+    slow, limits = Slow(), Limits(lookup_timeout=SHORT, deadline=10)
+
+    def first_to_loopback(*asked: Any) -> list[tuple[object, ...]]:
+        found = slow(*asked)
+        return [(*found[0][:4], ("127.0.0.1", asked[1]))] if slow.asked == 1 else found
+
+    with closing(Sender(limits, resolver=first_to_loopback)) as sender, Receiver() as receiver:
+        url = f"http://crm.example:{receiver.port}/"
+        assert sender.send(1, url, b"{}", {}).error is ErrorKind.TIMEOUT
+        slow.answers.set()
+        wait_until(lambda: lookups.are_over, "the answer")
+        assert sender.send(1, url, b"{}", {}).error is ErrorKind.BLOCKED_NAME
+        assert receiver.connections == 0
+        assert address(lookups.ask(first_to_loopback, "crm.example", receiver.port, PATIENT)) == "93.184.216.2"
+
+
+# --------------------------------------------------------------------------------------------------------------------
 
 
 def test_a_timeout_that_the_resolver_raises_is_passed_on(silent: Names) -> None:

@@ -6,6 +6,7 @@ from collections import Counter
 from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager, nullcontext
+from functools import partial
 from threading import Lock
 from typing import cast
 
@@ -15,6 +16,7 @@ from werkzeug.local import LocalProxy
 
 from webapp.clock import utcnow
 from webapp.config import current_config
+from webapp.delivery.known_hosts import KnownHosts
 from webapp.delivery.ledger import GONE, Batch, Due, Sent, Unsendable, WebhookSettings
 from webapp.delivery.slots import waiting
 from webapp.encryption import CannotDecrypt, decrypt
@@ -22,6 +24,7 @@ from webapp.ids import attempt_id
 from webapp.log import Trouble
 from webapp.webhooks.addresses import is_form_of, no_lookup_hangs
 from webapp.webhooks.lookups import NoTurn
+from webapp.webhooks.names import look_up
 from webapp.webhooks.outcome import NO_ANSWER, ErrorKind, Outcome
 from webapp.webhooks.sender import Limits, Sender
 from webapp.webhooks.signing import Signer, message_headers
@@ -48,7 +51,8 @@ def _sender_of_app() -> Sender:
                 nat64=current_config.nat64_prefix,
                 ca_file=current_config.webhook_ca_file,
             )
-            extensions["leadhook_sender"] = Sender(limits)
+            memory = partial(KnownHosts, current_app._get_current_object())  # type: ignore[attr-defined]
+            extensions["leadhook_sender"] = Sender(limits, resolver=partial(look_up, memory=memory))
     return cast(Sender, extensions["leadhook_sender"])
 
 

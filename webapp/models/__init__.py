@@ -10,6 +10,7 @@ from webapp.models.field import Field, FieldType
 from webapp.models.file import File
 from webapp.models.interface import Corners, Interface, IpAddresses, Logo, Scheme
 from webapp.models.invitation import Invitation
+from webapp.models.known_host import KnownHost
 from webapp.models.lead import Lead, LeadLogEntry
 from webapp.models.mail import Mail, MailState
 from webapp.models.password_reset import PasswordReset
@@ -38,6 +39,7 @@ __all__ = [
     "IpAddresses",
     "KeyAccess",
     "KeyType",
+    "KnownHost",
     "Lane",
     "Lead",
     "LeadLogEntry",

@@ -11,17 +11,19 @@ sources of name servers than a file, so there the system's own resolver does all
 
 import socket
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from ipaddress import IPv4Address, IPv6Address, IPv6Network, ip_address
 from pathlib import Path
 from threading import Lock
 from time import monotonic
+from typing import Protocol
 
 from webapp.webhooks import name_files
-from webapp.webhooks.lookups import Answers, Resolver
+from webapp.webhooks.lookups import Answers
 from webapp.webhooks.name_files import PLAIN_SERVICES, NameServers, Watched
 from webapp.webhooks.verdicts import Found, Verdict
 
+ETC = Path("/etc")
 LASTS = 20.0  # seconds a look-up goes on. A try waits less; what comes later is there for the next one
 MOST_ADDRESSES = 16  # of one name
 REMEMBERED = 4096  # names that were found without a search domain
@@ -30,23 +32,36 @@ NO_DATA = getattr(socket, "EAI_NODATA", socket.EAI_NONAME)
 OWN_SCOPES = tuple(IPv6Network(network) for network in ("fc00::/7", "fe80::/10"))
 
 
+class Memory(Protocol):
+    """Keeps the names that were found without a search domain, longer than a process lives."""
+
+    def __contains__(self, name: str) -> bool: ...
+
+    def add(self, name: str) -> None:
+        """Keeps a name."""
+
+
+Opener = Callable[[], Memory]
+no_memory: Opener = set[str]  # of the process's own, only
+
+
 class Names:
     """A resolver with the arguments and the result of socket.getaddrinfo. Its threads share it.
 
     Raises socket.gaierror: EAI_NONAME if there is no such name, EAI_NODATA if it has no address, EAI_AGAIN if that is
-    not known. `port_of_servers` and the paths are other ones only in tests.
+    not known. `port_of_servers` and `etc` are other ones only in tests.
     """
 
-    def __init__(self, etc: Path = Path("/etc"), port_of_servers: int = 53, lasts: float = LASTS) -> None:
+    def __init__(self, etc: Path = ETC, port_of_servers: int = 53, lasts: float = LASTS) -> None:
         self._servers = Watched(etc / "resolv.conf", name_files.name_servers)
         self._hosts = Watched(etc / "hosts", name_files.hosts)
         self._services = Watched(etc / "nsswitch.conf", name_files.services)
         self._port_of_servers = port_of_servers
         self._lasts = lasts
-        self._absolute: dict[str, None] = {}
+        self._absolute: dict[str, None] = {}  # found by this process
         self._lock = Lock()
 
-    def __call__(self, host: str, port: int, family: int = 0, kind: int = 0) -> Answers:
+    def __call__(self, host: str, port: int, family: int = 0, kind: int = 0, memory: Opener = no_memory) -> Answers:
         """The addresses of a host, the most promising first, at most `MOST_ADDRESSES`. Takes up to `LASTS` seconds."""
         name = host.removesuffix(".").lower()
         if not name:
@@ -61,28 +76,29 @@ class Names:
             if _is_only_for_others(name, services):
                 return socket.getaddrinfo(host, port, 0, kind)
             try:
-                addresses = self._by_dns(host, name)
+                addresses = self._by_dns(host, name, memory)
             except socket.gaierror:
-                if PLAIN_SERVICES.issuperset(services) or self._is_known(name):
+                if PLAIN_SERVICES.issuperset(services) or self._is_known(name, memory):
                     raise
                 return socket.getaddrinfo(host, port, 0, kind)
         in_order = by_promise(list(dict.fromkeys(addresses)))[:MOST_ADDRESSES]
         return [info for address in in_order for info in _numeric(address, port, kind)]
 
-    def _by_dns(self, host: str, name: str) -> Sequence[str]:
+    def _by_dns(self, host: str, name: str, memory: Opener) -> Sequence[str]:
         servers, ends_at = self._servers.now(), monotonic() + self._lasts
         single = "." not in name
-        search = () if host.endswith(".") or self._is_known(name) else servers.search
+        search = () if host.endswith(".") else servers.search
         try:
             # systemd-resolved answers SERVFAIL for every name of one part, so that is no reason to ask again.
             found = self._ask(name, servers, ends_at, 1 if single and search else 2)
         except ValueError:
             raise socket.gaierror(socket.EAI_NONAME, "not a name") from None
         if found.addresses:
-            self._remember(name)
+            self._remember(name, memory)
             return found.addresses
         # The names of top-level domains, such as `app`, exist and have no address.
-        if found.verdict is Verdict.NO_NAME or (single and found.verdict is not Verdict.SILENCE):
+        may_search = found.verdict is Verdict.NO_NAME or (single and found.verdict is not Verdict.SILENCE)
+        if search and may_search and not self._is_known(name, memory):
             return self._searched(name, servers, search, ends_at) or _fail(found)
         return _fail(found)
 
@@ -103,15 +119,18 @@ class Names:
 
         return ask(name, servers, ends_at, rounds, self._port_of_servers)
 
-    def _remember(self, name: str) -> None:
+    def _remember(self, name: str, memory: Opener) -> None:
         with self._lock:
-            self._absolute.pop(name, None)
+            if name in self._absolute:
+                return
             self._absolute[name] = None
             if len(self._absolute) > REMEMBERED:
                 del self._absolute[next(iter(self._absolute))]
+        if self._servers.now().search:
+            memory().add(name)
 
-    def _is_known(self, name: str) -> bool:
-        return name in self._absolute
+    def _is_known(self, name: str, memory: Opener) -> bool:
+        return name in self._absolute or name in memory()
 
 
 def by_promise(addresses: Sequence[str]) -> list[str]:
@@ -166,4 +185,11 @@ def _fail(found: Found) -> Sequence[str]:
     raise socket.gaierror(errors.get(found.verdict, socket.EAI_AGAIN), found.verdict.value)
 
 
-look_up: Resolver = Names() if sys.platform.startswith("linux") else socket.getaddrinfo
+_names = Names()
+
+
+def look_up(host: str, port: int, family: int = 0, kind: int = 0, memory: Opener = no_memory) -> Answers:
+    """The resolver for this kind of system. `memory` is opened only on machines with search domains."""
+    if sys.platform.startswith("linux"):
+        return _names(host, port, family, kind, memory)
+    return socket.getaddrinfo(host, port, family, kind)

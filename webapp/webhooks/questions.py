@@ -44,7 +44,7 @@ def ask(name: str, servers: NameServers, ends_at: float, rounds: int = 2, port: 
         questions = [_Question(name, kind, servers, port, rounds) for kind in (RdataType.A, RdataType.AAAA)]
     except (dns.exception.DNSException, UnicodeError) as error:
         raise ValueError(f"not a name: {type(error).__name__}") from None
-    with selectors.DefaultSelector() as selector:
+    with selectors.PollSelector() as selector:  # takes no file of its own
         try:
             _exchange(questions, selector, ends_at)
         finally:
