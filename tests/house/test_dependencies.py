@@ -10,6 +10,7 @@ PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())
 # Packages whose import name is not their own.
 IMPORTED_AS = {
     "argon2-cffi": "argon2",
+    "dnspython": "dns",
     "email-validator": "email_validator",
     "flask-sqlalchemy": "flask_sqlalchemy",
     "flask-migrate": "flask_migrate",

@@ -12,9 +12,11 @@ import pytest
 
 from tests.support.name_server import Name, NameServer
 from webapp.webhooks import names as names_module
+from webapp.webhooks import questions
 from webapp.webhooks.names import Names
 
 HOST, ADDRESS, OTHER, SIX = "crm.example", "93.184.216.34", "93.184.216.35", "2606:4700::1111"
+PAUSE = questions.PAUSE
 NXDOMAIN, SERVFAIL, REFUSED = dns.rcode.NXDOMAIN, dns.rcode.SERVFAIL, dns.rcode.REFUSED
 NO_NAME, NO_DATA, AGAIN = socket.EAI_NONAME, socket.EAI_NODATA, socket.EAI_AGAIN
 
@@ -61,9 +63,11 @@ def etc(server: NameServer, tmp_path: Path) -> Etc:
 
 
 @pytest.fixture(autouse=True)
-def no_route_matters(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The order of addresses depends on this machine's routes; tests/webhooks/test_names_in_order.py tests it."""
+def short_and_anywhere(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A shorter pause after errors. And the order of addresses, which depends on this machine's routes, is that of the
+    answers: tests/webhooks/test_names_in_order.py tests it."""
     monkeypatch.setattr(names_module, "by_promise", list)
+    monkeypatch.setattr(questions, "PAUSE", 0.2)
 
 
 class Timed:
@@ -203,7 +207,10 @@ def test_a_name_server_that_does_not_run_costs_nothing(etc: Etc, server: NameSer
     assert took.seconds < 0.25
 
 
-def test_errors_of_all_name_servers_are_asked_once_more_after_a_second(etc: Etc, server: NameServer) -> None:
+def test_errors_of_all_name_servers_are_asked_once_more_after_a_second(
+    etc: Etc, server: NameServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(questions, "PAUSE", PAUSE)
     server.names[HOST] = Name(code=SERVFAIL)
     with Timed() as took:
         assert etc.fault() == AGAIN

@@ -139,7 +139,7 @@ def by_promise(addresses: Sequence[str]) -> list[str]:
     Addresses without a route are last. IPv6 is before IPv4, except where this machine has only a local IPv6 address.
     Connecting a UDP socket sends nothing; it asks the system for the route and the source address.
     """
-    return sorted(addresses, key=_promise)
+    return sorted(addresses, key=_promise) if len(addresses) > 1 else list(addresses)
 
 
 def _promise(address: str) -> int:
