@@ -270,7 +270,7 @@ def test_retry_webhook_releases_what_is_held(
     ],
 )
 def test_a_refused_address_or_port_in_the_url_is_held_at_once_and_mailed(
-    machine: Machine, interface: Interface, url: str, words: str
+    machine: Machine, interface: Interface, signed_in: FlaskClient, url: str, words: str
 ) -> None:
     machine.server.names[HOST] = Name(a=[PUBLIC])
     point_at(interface, url)
@@ -280,6 +280,9 @@ def test_a_refused_address_or_port_in_the_url_is_held_at_once_and_mailed(
     assert (delivery.state, delivery.last_error, delivery.tries) == (DeliveryState.ON_HOLD, "blocked_address", 1)
     assert delivery.state_reason.startswith(words)
     assert delivery.state_reason.endswith(RELEASES)
+    page = signed_in.get(f"/leads/{lead.public_id}").text
+    assert RELEASES in page
+    assert "Retry Webhook" in page
     send_mail()
     assert reported() == [("failed", 1)]
 

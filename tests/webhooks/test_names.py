@@ -532,6 +532,17 @@ def test_files_and_dns_need_no_other_service(etc: Etc, server: NameServer, syste
     assert system == []
 
 
+@pytest.mark.parametrize("answer", [Name(), Name(code=SERVFAIL)], ids=["no address", "error"])
+def test_the_system_does_not_add_a_search_domain_after_an_error(
+    etc: Etc, server: NameServer, system: list[str], answer: Name
+) -> None:
+    etc.write("nsswitch.conf", "hosts: files dns myhostname\n")
+    in_corporation(etc)
+    server.names["hooks.crm.test"] = answer
+    assert etc.fault("hooks.crm.test") in (AGAIN, NO_DATA)
+    assert system == []
+
+
 def test_the_system_is_not_asked_for_a_host_that_was_once_found(
     etc: Etc, server: NameServer, system: list[str]
 ) -> None:

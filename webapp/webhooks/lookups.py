@@ -65,9 +65,8 @@ class Lookups:
         try:
             return answer.result(max(expires - monotonic(), 0))
         except TimeoutError:
-            if answer.done():  # then it is the resolver's own, or the answer came just now
+            if not self._give_up(key, answer):  # it is the resolver's own, or the answer came just now
                 return answer.result()
-            self._give_up(key)
             if had_to_wait:
                 raise NoTurn from None
             raise
@@ -93,10 +92,13 @@ class Lookups:
             return None
         return found
 
-    def _give_up(self, key: Key) -> None:
+    def _give_up(self, key: Key, answer: "Future[Answers]") -> bool:
+        """Notes that a try no longer waits; False if the look-up has ended by now."""
         with self._changed:
-            if key in self._pending:
+            goes_on = self._pending.get(key) is answer
+            if goes_on:
                 self._given_up.add(key)
+        return goes_on
 
     def _keep(self, key: Key, found: Answers) -> None:
         """Keeps what came after a try gave up. It is not checked here: that is done whenever it is used."""

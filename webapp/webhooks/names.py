@@ -77,12 +77,18 @@ class Names:
                 return socket.getaddrinfo(host, port, 0, kind)
             try:
                 addresses = self._by_dns(host, name, memory)
-            except socket.gaierror:
-                if PLAIN_SERVICES.issuperset(services) or self._is_known(name, memory):
+            except socket.gaierror as error:
+                if PLAIN_SERVICES.issuperset(services) or not self._may_be_elsewhere(name, error, memory):
                     raise
                 return socket.getaddrinfo(host, port, 0, kind)
         in_order = by_promise(list(dict.fromkeys(addresses)))[:MOST_ADDRESSES]
         return [info for address in in_order for info in _numeric(address, port, kind)]
+
+    def _may_be_elsewhere(self, name: str, error: socket.gaierror, memory: Opener) -> bool:
+        """Whether the system may be asked for it. It would add search domains, also after an error of a name server."""
+        if self._servers.now().search and "." in name and error.errno != socket.EAI_NONAME:
+            return False
+        return not self._is_known(name, memory)
 
     def _by_dns(self, host: str, name: str, memory: Opener) -> Sequence[str]:
         servers, ends_at = self._servers.now(), monotonic() + self._lasts
