@@ -9,6 +9,7 @@ from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from ipaddress import IPv6Network, ip_network
 from pathlib import Path
+from typing import Any
 
 import dns.rcode
 import pytest
@@ -40,6 +41,15 @@ TRANSLATED, TRANSLATED_PRIVATE, OWN_PREFIX = "64:ff9b::5db8:d822", "64:ff9b::a01
 HOST = "crm.example"
 
 pytestmark = needs_root
+
+
+def once(*values: object) -> Any:
+    """A case in which the kind of database does not matter."""
+    return pytest.param(*values, marks=pytest.mark.once)
+
+
+def addresses_of(name: Name) -> str:
+    return " ".join(name.a + name.aaaa)
 
 
 @pytest.fixture
@@ -122,14 +132,14 @@ def tries(lead: Lead) -> list[tuple[int, str | None]]:
         Name(a=["0.0.0.0"]),
         Name(aaaa=["::"]),
         Name(aaaa=["fe80::1"]),
-        Name(a=["127.0.0.1"]),
-        Name(a=["10.0.0.5", "192.168.1.1"]),
-        Name(a=["0.0.0.0"], aaaa=["::"]),
-        Name(aaaa=["fd00::1"]),
-        Name(a=["169.254.169.254"]),
-        Name(aaaa=[TRANSLATED_PRIVATE]),
+        once(Name(a=["127.0.0.1"])),
+        once(Name(a=["10.0.0.5", "192.168.1.1"])),
+        once(Name(a=["0.0.0.0"], aaaa=["::"])),
+        once(Name(aaaa=["fd00::1"])),
+        once(Name(a=["169.254.169.254"])),
+        once(Name(aaaa=[TRANSLATED_PRIVATE])),
     ],
-    ids=lambda name: " ".join(name.a + name.aaaa),
+    ids=addresses_of,
 )
 def test_one_bad_answer_is_a_failed_try_and_the_next_one_delivers(
     machine: Machine, pointed: Interface, receiver: Receiver, bad: Name
@@ -156,11 +166,11 @@ def test_one_bad_answer_is_a_failed_try_and_the_next_one_delivers(
     [
         Name(a=[PUBLIC, "10.0.0.5"]),
         Name(a=["127.0.0.1", PUBLIC]),
-        Name(a=[PUBLIC], aaaa=["fe80::1"]),
-        Name(a=[PUBLIC], aaaa=["::"]),
-        Name(a=["0.0.0.0", PUBLIC], aaaa=["::1", "fd00::1"]),
+        once(Name(a=[PUBLIC], aaaa=["fe80::1"])),
+        once(Name(a=[PUBLIC], aaaa=["::"])),
+        once(Name(a=["0.0.0.0", PUBLIC], aaaa=["::1", "fd00::1"])),
     ],
-    ids=lambda name: " ".join(name.a + name.aaaa),
+    ids=addresses_of,
 )
 def test_of_a_mixed_answer_the_good_address_gets_the_lead(
     machine: Machine, pointed: Interface, receiver: Receiver, mixed: Name
@@ -262,11 +272,11 @@ def test_retry_webhook_releases_what_is_held(
     ("url", "words"),
     [
         ("http://10.0.0.5/hook", "The address of 10.0.0.5 is not public"),
-        ("http://[fe80::1]/hook", "The address of fe80::1 is not public"),
-        ("http://0x7f.1/hook", "The address of 0x7f.1 is not public"),
+        once("http://[fe80::1]/hook", "The address of fe80::1 is not public"),
+        once("http://0x7f.1/hook", "The address of 0x7f.1 is not public"),
         (f"http://{PUBLIC}:6379/hook", f"Port 6379 of {PUBLIC} is not a port for webhooks"),
-        (f"http://{HOST}:22/hook", f"Port 22 of {HOST} is not a port for webhooks"),
-        ("http://[64:ff9b::10.1.2.3]/hook", "The address of 64:ff9b::10.1.2.3 is not public"),
+        once(f"http://{HOST}:22/hook", f"Port 22 of {HOST} is not a port for webhooks"),
+        once("http://[64:ff9b::10.1.2.3]/hook", "The address of 64:ff9b::10.1.2.3 is not public"),
     ],
 )
 def test_a_refused_address_or_port_in_the_url_is_held_at_once_and_mailed(
@@ -315,7 +325,7 @@ def test_a_retry_of_a_lead_that_waits_does_not_change_its_schedule(
 # Time limits inside each other ---------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("lost", [1, 2])
+@pytest.mark.parametrize("lost", [1, once(2)])
 def test_a_lost_packet_is_no_failed_try(machine: Machine, pointed: Interface, receiver: Receiver, lost: int) -> None:
     machine.server.names[HOST] = Name(a=[PUBLIC])
     machine.server.loses = lambda number: number <= lost
@@ -416,6 +426,7 @@ def test_a_service_of_the_own_cluster_is_reached_by_its_search_domain(machine: M
     assert tries(lead) == [(200, None)]
 
 
+@pytest.mark.once
 @pytest.mark.parametrize(
     ("answer", "sentence"),
     [
