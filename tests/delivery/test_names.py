@@ -15,7 +15,7 @@ import dns.rcode
 import pytest
 from flask import Flask
 from flask.testing import FlaskClient
-from sqlalchemy import select, text
+from sqlalchemy import select, text, update
 
 from tests.support.factories import delivery_of, point_at, submit
 from tests.support.name_server import Name, NameServer
@@ -23,11 +23,13 @@ from tests.support.own_network import needs_root, own_network
 from tests.support.receiver import Receiver
 from tests.support.reporting import drain, end_window, kinds, make_retries_due, reported, send_mail
 from tests.support.waiting import wait_until
+from webapp.clock import now_sql
 from webapp.db.transactions import transaction
-from webapp.delivery.known_hosts import KnownHosts
+from webapp.delivery import shared_names
 from webapp.delivery.ledger import RELEASES
+from webapp.delivery.shared_names import SharedNames
 from webapp.extensions import db
-from webapp.models import Authentication, Delivery, DeliveryState, Interface, KnownHost, Lead, Mail, User
+from webapp.models import Authentication, Delivery, DeliveryState, Interface, KnownHost, LateAnswer, Lead, Mail, User
 from webapp.services.interfaces import interfaces, webhooks
 from webapp.services.leads import leads
 from webapp.webhooks import addresses
@@ -63,13 +65,14 @@ def server() -> Iterator[NameServer]:
 class Machine:
     """A worker on that network, whose /etc is a directory of the test."""
 
-    def __init__(self, app: Flask, server: NameServer, etc: Path) -> None:
+    def __init__(self, app: Flask, server: NameServer, etc: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         self.app = app
         self.server = server
         self.etc = etc
+        self.monkeypatch = monkeypatch
+        self.names = SharedNames(app)
         self.resolv_conf("nameserver 127.0.0.1\n")
-        self.resolver = Names(etc)
-        self.sends_within()
+        self.restarts()
 
     def resolv_conf(self, text: str) -> None:
         (self.etc / "resolv.conf").write_text(text)
@@ -77,22 +80,21 @@ class Machine:
     def sends_within(self, **limits: object) -> None:
         if sender := self.app.extensions.get("leadhook_sender"):
             sender.close()
-        resolver = partial(self.resolver, memory=partial(KnownHosts, self.app))
-        self.app.extensions["leadhook_sender"] = Sender(Limits(**limits), resolver=resolver)  # type: ignore[arg-type]
+        self.app.extensions["leadhook_sender"] = Sender(Limits(**limits), resolver=self.names)  # type: ignore[arg-type]
 
-    def restarts(self) -> None:
+    def restarts(self, **limits: object) -> None:
         """As another process, or this one after a restart: it remembers nothing of its own."""
-        self.resolver = Names(self.etc)
-        self.sends_within()
+        self.monkeypatch.setattr(addresses, "lookups", Lookups(MOST))
+        self.monkeypatch.setattr(shared_names, "look_up", Names(self.etc))
+        self.sends_within(**limits)
 
 
 @pytest.fixture
 def machine(app: Flask, server: NameServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Machine:
-    monkeypatch.setattr(addresses, "lookups", Lookups(MOST))
     etc = tmp_path / "etc"
     etc.mkdir()
-    machine = Machine(app, server, etc)
-    monkeypatch.setattr(webhooks, "resolve", partial(addresses.resolve, resolver=machine.resolver))
+    machine = Machine(app, server, etc, monkeypatch)
+    monkeypatch.setattr(webhooks, "resolve", partial(addresses.resolve, resolver=machine.names))
     return machine
 
 
@@ -364,6 +366,58 @@ def test_an_answer_that_comes_after_the_try_is_there_for_the_next_one(
     assert tries(lead) == [(999, "timeout"), (200, None)]
 
 
+def test_an_answer_that_comes_after_the_try_is_there_for_another_process(
+    machine: Machine, pointed: Interface, receiver: Receiver
+) -> None:
+    """A lane that timed out goes to the slow queue, which has a process of its own."""
+    machine.restarts(lookup_timeout=0.3)
+    machine.server.names[HOST] = Name(a=[PUBLIC], delay=0.6)
+    lead = submit(pointed)
+    drain(pointed)
+    wait_until(lambda: addresses.lookups.are_over, "the answer")
+    machine.restarts()
+    machine.server.loses = lambda number: True
+    again(pointed)
+    assert tries(lead) == [(999, "timeout"), (200, None)]
+    assert delivery_of(lead).attempts[0].duration_ms < 2000
+
+
+def test_a_late_answer_of_another_process_is_checked_and_forgotten_if_it_is_refused(
+    machine: Machine, pointed: Interface, receiver: Receiver
+) -> None:
+    machine.names.keep_late(HOST, ["127.0.0.1", "10.0.0.5"])
+    machine.server.names[HOST] = Name(a=[PUBLIC], delay=1.2)
+    lead = submit(pointed)
+    drain(pointed)
+    assert tries(lead) == [(999, "blocked_name")]
+    again(pointed)
+    assert tries(lead)[-1] == (200, None)
+    assert receiver.connections == 1
+
+
+def test_late_answers_are_forgotten_after_a_minute(machine: Machine, interface: Interface) -> None:
+    machine.names.keep_late("old.example", [PUBLIC])
+    assert machine.names.late("old.example") == [PUBLIC]
+    with transaction():
+        db.session.execute(update(LateAnswer).values(until=now_sql() - 1))
+    assert machine.names.late("old.example") == ()
+    for addresses_now in ([PUBLIC], [SECOND, SIX]):
+        machine.names.keep_late("new.example", addresses_now)
+        assert machine.names.late("new.example") == addresses_now
+    db.session.rollback()
+    assert db.session.scalars(select(LateAnswer.host)).all() == ["new.example"]
+
+
+def test_an_answer_in_time_writes_nothing(machine: Machine, pointed: Interface, receiver: Receiver) -> None:
+    machine.server.names[HOST] = Name(a=[PUBLIC], delay=0.7)
+    lead = submit(pointed)
+    drain(pointed)
+    assert tries(lead) == [(200, None)]
+    db.session.rollback()
+    assert db.session.scalars(select(LateAnswer.host)).all() == []
+    assert db.session.scalars(select(KnownHost.name)).all() == [], "there is no search domain"
+
+
 def test_a_wildcard_search_domain_gets_no_leads_of_others(
     machine: Machine, pointed: Interface, receiver: Receiver
 ) -> None:
@@ -406,10 +460,10 @@ def test_no_search_domain_is_used_while_it_is_not_known_whether_a_host_was_found
     with transaction():
         db.session.execute(text("ALTER TABLE known_hosts RENAME TO away"))
     with pytest.raises(socket.gaierror):
-        machine.resolver("crm.sales", 80, memory=partial(KnownHosts, machine.app))
+        machine.names("crm.sales", 80)
     with transaction():
         db.session.execute(text("ALTER TABLE away RENAME TO known_hosts"))
-    assert machine.resolver("crm.sales", 80, memory=partial(KnownHosts, machine.app))
+    assert machine.names("crm.sales", 80)
 
 
 def test_a_service_of_the_own_cluster_is_reached_by_its_search_domain(machine: Machine, interface: Interface) -> None:

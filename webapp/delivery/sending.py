@@ -6,7 +6,6 @@ from collections import Counter
 from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager, nullcontext
-from functools import partial
 from threading import Lock
 from typing import cast
 
@@ -16,15 +15,14 @@ from werkzeug.local import LocalProxy
 
 from webapp.clock import utcnow
 from webapp.config import current_config
-from webapp.delivery.known_hosts import KnownHosts
 from webapp.delivery.ledger import GONE, Batch, Due, Sent, Unsendable, WebhookSettings
+from webapp.delivery.shared_names import SharedNames
 from webapp.delivery.slots import waiting
 from webapp.encryption import CannotDecrypt, decrypt
 from webapp.ids import attempt_id
 from webapp.log import Trouble
 from webapp.webhooks.addresses import is_form_of, no_lookup_hangs
 from webapp.webhooks.lookups import NoTurn
-from webapp.webhooks.names import look_up
 from webapp.webhooks.outcome import NO_ANSWER, ErrorKind, Outcome
 from webapp.webhooks.sender import Limits, Sender
 from webapp.webhooks.signing import Signer, message_headers
@@ -51,8 +49,8 @@ def _sender_of_app() -> Sender:
                 nat64=current_config.nat64_prefix,
                 ca_file=current_config.webhook_ca_file,
             )
-            memory = partial(KnownHosts, current_app._get_current_object())  # type: ignore[attr-defined]
-            extensions["leadhook_sender"] = Sender(limits, resolver=partial(look_up, memory=memory))
+            names = SharedNames(current_app._get_current_object())  # type: ignore[attr-defined]
+            extensions["leadhook_sender"] = Sender(limits, resolver=names)
     return cast(Sender, extensions["leadhook_sender"])
 
 

@@ -8,9 +8,9 @@ from webapp.models.base import Base
 from webapp.models.delivery import Attempt, Delivery, DeliveryState, Reason
 from webapp.models.field import Field, FieldType
 from webapp.models.file import File
+from webapp.models.host_name import KnownHost, LateAnswer
 from webapp.models.interface import Corners, Interface, IpAddresses, Logo, Scheme
 from webapp.models.invitation import Invitation
-from webapp.models.known_host import KnownHost
 from webapp.models.lead import Lead, LeadLogEntry
 from webapp.models.mail import Mail, MailState
 from webapp.models.password_reset import PasswordReset
@@ -41,6 +41,7 @@ __all__ = [
     "KeyType",
     "KnownHost",
     "Lane",
+    "LateAnswer",
     "Lead",
     "LeadLogEntry",
     "Logo",

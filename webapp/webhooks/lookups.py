@@ -12,7 +12,7 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import Future
 from threading import Condition, Thread
 from time import monotonic
-from typing import Any
+from typing import Any, Protocol, runtime_checkable
 
 Answers = Sequence[tuple[Any, ...]]
 Resolver = Callable[..., Answers]
@@ -21,6 +21,21 @@ Key = tuple[Resolver, str, int]
 MOST = 256  # names that one process looks up at the same time
 LATE_SECONDS = 60.0  # how long an answer that came too late is used; a lead's second try comes after 5 s
 MOST_LATE = 1024  # such answers in one process
+SOON = 0.5  # seconds after which a try also looks for an answer that came late in another process
+
+
+@runtime_checkable
+class KeepsLate(Protocol):
+    """A resolver that shares late answers with other processes. Addresses are text; they are checked when used."""
+
+    def late(self, host: str) -> Sequence[str]:
+        """Those of a late answer; empty if there is none."""
+
+    def keep_late(self, host: str, addresses: Sequence[str]) -> None:
+        """Keeps them for LATE_SECONDS."""
+
+    def drop_late(self, host: str) -> None:
+        """Forgets them."""
 
 
 class NoTurn(Exception):
@@ -62,19 +77,22 @@ class Lookups:
                 if not self._changed.wait_for(lambda: self._may_begin(key, account), timeout / 2):
                     raise NoTurn
             answer = self._pending.get(key) or self._begin(key, account)
-        try:
-            return answer.result(max(expires - monotonic(), 0))
-        except TimeoutError:
-            if not self._give_up(key, answer):  # it is the resolver's own, or the answer came just now
-                return answer.result()
-            if had_to_wait:
-                raise NoTurn from None
-            raise
+        for until in (min(monotonic() + SOON, expires), expires):
+            try:
+                return answer.result(max(until - monotonic(), 0))
+            except TimeoutError:
+                if not self._goes_on(key, answer, given_up=until == expires):  # it is the resolver's, or it ended now
+                    return answer.result()
+                if found := _from_another_process(key):
+                    return found
+        raise NoTurn if had_to_wait else TimeoutError
 
     def forget(self, resolver: Resolver, host: str, port: int) -> None:
         """Drops an answer that came late, because it was of no use: the next try looks the name up again."""
         with self._changed:
             self._late.pop((resolver, host, port), None)
+        if isinstance(resolver, KeepsLate):
+            resolver.drop_late(host)
 
     @property
     def are_over(self) -> bool:
@@ -92,11 +110,11 @@ class Lookups:
             return None
         return found
 
-    def _give_up(self, key: Key, answer: "Future[Answers]") -> bool:
-        """Notes that a try no longer waits; False if the look-up has ended by now."""
+    def _goes_on(self, key: Key, answer: "Future[Answers]", given_up: bool) -> bool:
+        """Whether the look-up has not ended yet. `given_up`: its answer will be late for a try."""
         with self._changed:
             goes_on = self._pending.get(key) is answer
-            if goes_on:
+            if goes_on and given_up:
                 self._given_up.add(key)
         return goes_on
 
@@ -109,6 +127,9 @@ class Lookups:
             self._late[key] = monotonic() + LATE_SECONDS, found
             if len(self._late) > MOST_LATE:
                 del self._late[next(iter(self._late))]
+        resolver, host, _ = key
+        if isinstance(resolver, KeepsLate):
+            resolver.keep_late(host, [info[4][0] for info in found])
 
     def _begin(self, key: Key, account: int) -> "Future[Answers]":
         answer: Future[Answers] = Future()
@@ -137,6 +158,13 @@ class Lookups:
             if not self._of_account[account]:
                 del self._of_account[account]
             self._changed.notify_all()
+
+
+def _from_another_process(key: Key) -> Answers:
+    resolver, host, port = key
+    addresses: Sequence[str] = resolver.late(host) if isinstance(resolver, KeepsLate) else ()
+    numeric, kind = socket.AI_NUMERICHOST, socket.SOCK_STREAM
+    return [info for address in addresses for info in socket.getaddrinfo(address, port, 0, kind, 0, numeric)]
 
 
 lookups = Lookups(MOST)

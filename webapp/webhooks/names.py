@@ -11,7 +11,7 @@ sources of name servers than a file, so there the system's own resolver does all
 
 import socket
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from ipaddress import IPv4Address, IPv6Address, IPv6Network, ip_address
 from pathlib import Path
 from threading import Lock
@@ -33,16 +33,13 @@ OWN_SCOPES = tuple(IPv6Network(network) for network in ("fc00::/7", "fe80::/10")
 
 
 class Memory(Protocol):
-    """Keeps the names that were found without a search domain, longer than a process lives."""
+    """Knows the names that were found without a search domain, longer than a process lives."""
 
-    def __contains__(self, name: str) -> bool: ...
+    def knows(self, name: str) -> bool:
+        """Whether a name was found."""
 
     def add(self, name: str) -> None:
-        """Keeps a name."""
-
-
-Opener = Callable[[], Memory]
-no_memory: Opener = set[str]  # of the process's own, only
+        """Remembers that a name was found."""
 
 
 class Names:
@@ -61,7 +58,7 @@ class Names:
         self._absolute: dict[str, None] = {}  # found by this process
         self._lock = Lock()
 
-    def __call__(self, host: str, port: int, family: int = 0, kind: int = 0, memory: Opener = no_memory) -> Answers:
+    def __call__(self, host: str, port: int, family: int = 0, kind: int = 0, memory: Memory | None = None) -> Answers:
         """The addresses of a host, the most promising first, at most `MOST_ADDRESSES`. Takes up to `LASTS` seconds."""
         name = host.removesuffix(".").lower()
         if not name:
@@ -84,13 +81,13 @@ class Names:
         in_order = by_promise(list(dict.fromkeys(addresses)))[:MOST_ADDRESSES]
         return [info for address in in_order for info in _numeric(address, port, kind)]
 
-    def _may_be_elsewhere(self, name: str, error: socket.gaierror, memory: Opener) -> bool:
+    def _may_be_elsewhere(self, name: str, error: socket.gaierror, memory: Memory | None) -> bool:
         """Whether the system may be asked for it. It would add search domains, also after an error of a name server."""
         if self._servers.now().search and "." in name and error.errno != socket.EAI_NONAME:
             return False
         return not self._is_known(name, memory)
 
-    def _by_dns(self, host: str, name: str, memory: Opener) -> Sequence[str]:
+    def _by_dns(self, host: str, name: str, memory: Memory | None) -> Sequence[str]:
         servers, ends_at = self._servers.now(), monotonic() + self._lasts
         single = "." not in name
         search = () if host.endswith(".") else servers.search
@@ -125,18 +122,18 @@ class Names:
 
         return ask(name, servers, ends_at, rounds, self._port_of_servers)
 
-    def _remember(self, name: str, memory: Opener) -> None:
+    def _remember(self, name: str, memory: Memory | None) -> None:
         with self._lock:
             if name in self._absolute:
                 return
             self._absolute[name] = None
             if len(self._absolute) > REMEMBERED:
                 del self._absolute[next(iter(self._absolute))]
-        if self._servers.now().search:
-            memory().add(name)
+        if memory and self._servers.now().search:
+            memory.add(name)
 
-    def _is_known(self, name: str, memory: Opener) -> bool:
-        return name in self._absolute or name in memory()
+    def _is_known(self, name: str, memory: Memory | None) -> bool:
+        return name in self._absolute or (memory is not None and memory.knows(name))
 
 
 def by_promise(addresses: Sequence[str]) -> list[str]:
@@ -194,8 +191,8 @@ def _fail(found: Found) -> Sequence[str]:
 _names = Names()
 
 
-def look_up(host: str, port: int, family: int = 0, kind: int = 0, memory: Opener = no_memory) -> Answers:
-    """The resolver for this kind of system. `memory` is opened only on machines with search domains."""
+def look_up(host: str, port: int, family: int = 0, kind: int = 0, memory: Memory | None = None) -> Answers:
+    """The resolver for this kind of system. `memory` is used only on machines with search domains."""
     if sys.platform.startswith("linux"):
         return _names(host, port, family, kind, memory)
     return socket.getaddrinfo(host, port, family, kind)
