@@ -60,11 +60,8 @@ class NameServer:
         self.knows_edns = True
         self._lock = Lock()
         self._packets = 0
-        family = socket.AF_INET6 if ":" in host else socket.AF_INET
-        self._udp = socket.socket(family, socket.SOCK_DGRAM)
-        self._udp.bind((host, port))
+        self._udp, self._tcp = _sockets(host, port, tcp)
         self.port = int(self._udp.getsockname()[1])
-        self._tcp = socket.create_server((host, self.port), family=family) if tcp else None
         self._timers: list[Timer] = []
 
     def __enter__(self) -> "NameServer":
@@ -175,3 +172,18 @@ class NameServer:
         if records:
             response.answer.append(dns.rrset.from_text(owner, 60, "IN", kind, *records))
         return response.to_wire(max_size=65535)
+
+
+def _sockets(host: str, port: int, tcp: bool) -> tuple[socket.socket, socket.socket | None]:
+    """For UDP and TCP on the same port; any one that is free for both if `port` is 0."""
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    for attempts_left in range(20, 0, -1):
+        udp = socket.socket(family, socket.SOCK_DGRAM)
+        try:
+            udp.bind((host, port))
+            return udp, socket.create_server(udp.getsockname()[:2], family=family) if tcp else None
+        except OSError:
+            udp.close()
+            if port or attempts_left == 1:
+                raise
+    raise AssertionError("unreachable")
