@@ -6,6 +6,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from ipaddress import ip_network
 from threading import Event, Thread
+from time import monotonic
 from typing import Any
 
 import pytest
@@ -219,6 +220,69 @@ def test_late_answers_do_not_pile_up(monkeypatch: pytest.MonkeyPatch) -> None:
     for number in range(4):
         too_late(lookups, slow, f"crm-{number}.example")
     assert [host for _, host, _ in lookups._late] == ["crm-2.example", "crm-3.example"]
+
+
+class Shared(Slow):
+    """With late answers of other processes."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.of_others: list[str] = []
+        self.database_answers = Event()
+        self.database_answers.set()
+        self.looked = Event()
+
+    def late(self, host: str) -> list[str]:
+        self.database_answers.wait(60)
+        found = list(self.of_others)
+        self.looked.set()
+        return found
+
+    def keep_late(self, host: str, addresses: list[str]) -> None:
+        self.of_others = addresses
+
+    def drop_late(self, host: str) -> None:
+        self.of_others = []
+
+
+def test_an_answer_that_comes_late_in_another_process_while_a_try_waits_is_used(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(lookups_module, "SOON", SHORT)
+    monkeypatch.setattr(lookups_module, "LOOKS_EVERY", SHORT)
+    lookups, shared, found = Lookups(MOST), Shared(), []
+    waiting = Thread(target=lambda: found.append(lookups.ask(shared, "crm.example", 443, PATIENT, GREEDY)))
+    waiting.start()
+    shared.looked.wait(PATIENT)
+    shared.of_others = ["93.184.216.99", "2606:4700::1111"]
+    waiting.join(PATIENT)
+    shared.answers.set()
+    assert [info[4][:2] for info in found[0]] == [("93.184.216.99", 443), ("2606:4700::1111", 443)]
+
+
+def test_a_late_answer_is_shared_and_dropped_if_the_one_who_used_it_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(lookups_module, "SOON", SHORT / 2)
+    one, other, shared = Lookups(MOST), Lookups(MOST), Shared()
+    too_late(one, shared)
+    shared.answers.clear()
+    other.forget(shared, "crm.example", 443)
+    assert shared.of_others == ["93.184.216.1"], "it was not the other's"
+    assert address(other.ask(shared, "crm.example", 443, PATIENT, GREEDY)) == "93.184.216.1"
+    other.forget(shared, "crm.example", 443)
+    assert shared.of_others == []
+    shared.answers.set()
+
+
+def test_a_database_that_hangs_does_not_hold_up_a_try(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(lookups_module, "SOON", SHORT)
+    lookups, shared = Lookups(MOST), Shared()
+    shared.database_answers.clear()
+    began = monotonic()
+    with pytest.raises(TimeoutError):
+        lookups.ask(shared, "crm.example", 443, 0.2, GREEDY)
+    assert monotonic() - began < 2
+    shared.database_answers.set()
+    shared.answers.set()
 
 
 def test_the_next_try_of_the_sender_gets_there_although_the_answer_was_late(monkeypatch: pytest.MonkeyPatch) -> None:

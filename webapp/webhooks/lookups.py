@@ -8,9 +8,10 @@ places are shared out by account: hundreds of such names in one account leave pl
 
 import socket
 from collections import Counter
-from collections.abc import Callable, Sequence
-from concurrent.futures import Future
-from threading import Condition, Thread
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import FIRST_COMPLETED, Future, wait
+from contextlib import contextmanager
+from threading import Condition, Event, Thread
 from time import monotonic
 from typing import Any, Protocol, runtime_checkable
 
@@ -21,7 +22,7 @@ Key = tuple[Resolver, str, int]
 MOST = 256  # names that one process looks up at the same time
 LATE_SECONDS = 60.0  # how long an answer that came too late is used; a lead's second try comes after 5 s
 MOST_LATE = 1024  # such answers in one process
-SOON = 0.5  # seconds after which a try also looks for an answer that came late in another process
+SOON, LOOKS_EVERY = 0.5, 1.0  # seconds: from when and how often a try looks for late answers of other processes
 
 
 @runtime_checkable
@@ -59,6 +60,7 @@ class Lookups:
         self._of_account: Counter[int] = Counter()
         self._given_up: set[Key] = set()  # look-ups in progress that a try no longer waits for
         self._late: dict[Key, tuple[float, Answers]] = {}  # with the time (monotonic) until which it may be used
+        self._shared: set[Key] = set()  # whose last answer came from another process
         self._changed = Condition()
 
     def ask(self, resolver: Resolver, host: str, port: int, timeout: float, account: int = 0) -> Answers:
@@ -77,21 +79,21 @@ class Lookups:
                 if not self._changed.wait_for(lambda: self._may_begin(key, account), timeout / 2):
                     raise NoTurn
             answer = self._pending.get(key) or self._begin(key, account)
-        for until in (min(monotonic() + SOON, expires), expires):
-            try:
-                return answer.result(max(until - monotonic(), 0))
-            except TimeoutError:
-                if not self._goes_on(key, answer, given_up=until == expires):  # it is the resolver's, or it ended now
-                    return answer.result()
-                if found := _from_another_process(key):
-                    return found
+        found = self._wait(key, answer, expires)
+        if found is not None:
+            return found
+        if not self._give_up(key, answer):  # it has ended just now
+            return answer.result()
         raise NoTurn if had_to_wait else TimeoutError
 
     def forget(self, resolver: Resolver, host: str, port: int) -> None:
         """Drops an answer that came late, because it was of no use: the next try looks the name up again."""
+        key = resolver, host, port
         with self._changed:
-            self._late.pop((resolver, host, port), None)
-        if isinstance(resolver, KeepsLate):
+            self._late.pop(key, None)
+            is_shared = key in self._shared
+            self._shared.discard(key)
+        if is_shared and isinstance(resolver, KeepsLate):
             resolver.drop_late(host)
 
     @property
@@ -110,11 +112,34 @@ class Lookups:
             return None
         return found
 
-    def _goes_on(self, key: Key, answer: "Future[Answers]", given_up: bool) -> bool:
-        """Whether the look-up has not ended yet. `given_up`: its answer will be late for a try."""
+    def _wait(self, key: Key, answer: "Future[Answers]", expires: float) -> Answers | None:
+        """The answer, or one that came late in another process; None if there is none in time.
+
+        Others are asked on a thread, because a database that hangs must not hold up the try.
+        """
+        if answer in wait([answer], min(SOON, max(expires - monotonic(), 0))).done:
+            return answer.result()
+        resolver, host, port = key
+        if not isinstance(resolver, KeepsLate):
+            wait([answer], max(expires - monotonic(), 0))
+            return answer.result() if answer.done() else None
+        with _late_elsewhere(resolver, host, port) as other:
+            wait([answer, other], max(expires - monotonic(), 0), FIRST_COMPLETED)
+            if answer.done():
+                return answer.result()
+            if not other.done():
+                return None
+        with self._changed:
+            if len(self._shared) >= MOST_LATE:
+                self._shared.clear()
+            self._shared.add(key)
+        return other.result()
+
+    def _give_up(self, key: Key, answer: "Future[Answers]") -> bool:
+        """Notes that the answer will be late for a try; False if the look-up has ended by now."""
         with self._changed:
             goes_on = self._pending.get(key) is answer
-            if goes_on and given_up:
+            if goes_on:
                 self._given_up.add(key)
         return goes_on
 
@@ -160,11 +185,26 @@ class Lookups:
             self._changed.notify_all()
 
 
-def _from_another_process(key: Key) -> Answers:
-    resolver, host, port = key
-    addresses: Sequence[str] = resolver.late(host) if isinstance(resolver, KeepsLate) else ()
-    numeric, kind = socket.AI_NUMERICHOST, socket.SOCK_STREAM
-    return [info for address in addresses for info in socket.getaddrinfo(address, port, 0, kind, 0, numeric)]
+@contextmanager
+def _late_elsewhere(resolver: KeepsLate, host: str, port: int) -> "Iterator[Future[Answers]]":
+    """The answer that came late in another process, or comes while this is open."""
+    found: Future[Answers] = Future()
+    over = Event()
+
+    def look() -> None:
+        while not over.is_set():
+            if addresses := resolver.late(host):
+                numeric, kind = socket.AI_NUMERICHOST, socket.SOCK_STREAM
+                each = [socket.getaddrinfo(address, port, 0, kind, 0, numeric) for address in addresses]
+                found.set_result([info for infos in each for info in infos])
+                return
+            over.wait(LOOKS_EVERY)
+
+    Thread(target=look, name="late answers", daemon=True).start()
+    try:
+        yield found
+    finally:
+        over.set()
 
 
 lookups = Lookups(MOST)
