@@ -26,6 +26,7 @@ from webapp.delivery.rehearsal import rehearse
 from webapp.delivery.rings import FAST, MAIL, NAMES, SLOW
 from webapp.delivery.sweep import EVERY, Sweep
 from webapp.log import Trouble
+from webapp.servers import open_files
 from webapp.services.reports import reports
 from webapp.services.signs import health, start
 
@@ -34,6 +35,7 @@ log = structlog.get_logger()
 # Database connections per process: for transactions, and for single statements that commit themselves. Slots are
 # threads; each needs a connection only while it takes a lane, reads or records.
 CONNECTIONS, CONNECTIONS_OF_SWEEP = (10, 10), (1, 1)
+OPEN_FILES = 4096  # a process may look up 256 names at once, with up to six sockets each
 RESTART_PAUSE = 1.0  # seconds before a process that died is started again
 SWEEP = "sweep"
 
@@ -43,6 +45,7 @@ def main() -> int:
     try:
         config = Config.load()
         private_home.close(config)
+        open_files.allow(OPEN_FILES)
     except ConfigError as error:
         print(error, file=sys.stderr)  # noqa: T201 - for the person at the terminal
         return 1

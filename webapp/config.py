@@ -9,6 +9,7 @@ import os
 import secrets
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from ipaddress import IPv6Network
 from pathlib import Path
 from typing import Any, TypeVar
 from urllib.parse import quote
@@ -20,6 +21,7 @@ from dotenv import dotenv_values
 from webapp import config_values as values
 from webapp.config_values import Network
 from webapp.per_app import per_app
+from webapp.webhooks.nat64 import parse_prefix
 
 T = TypeVar("T")
 
@@ -63,7 +65,9 @@ class Config:
     mail_default_sender: str
     allowed_networks: tuple[Network, ...]
     allowed_networks_given: bool
+    nat64_prefix: IPv6Network | None
     webhook_ca_file: str | None
+    lookup_timeout: float
     connect_timeout: float
     deadline: float
     retry_schedule: tuple[float, ...]
@@ -128,7 +132,9 @@ class _Reader:
             mail_default_sender=self.read("MAIL_DEFAULT_SENDER", values.sender_of(public_url), values.sender),
             allowed_networks=self.read(networks, "", values.networks) or (),
             allowed_networks_given=not {networks, f"{networks}_FILE"}.isdisjoint(self.environ),
+            nat64_prefix=self.read("WEBHOOK_NAT64_PREFIX", "", parse_prefix),
             webhook_ca_file=self.read("WEBHOOK_CA_FILE", "", values.authorities) or None,
+            lookup_timeout=self.read("WEBHOOK_LOOKUP_TIMEOUT", str(min(5.0, deadline or 5.0)), values.seconds),
             connect_timeout=self.read("WEBHOOK_CONNECT_TIMEOUT", str(min(5.0, deadline or 5.0)), values.seconds),
             deadline=deadline,
             retry_schedule=self.read("RETRY_SCHEDULE", RETRY_SCHEDULE, values.seconds_list),
@@ -199,9 +205,9 @@ class _Reader:
     def check_together(self, found: Mapping[str, Any]) -> None:
         if found["mail_use_tls"] and found["mail_use_ssl"]:
             self.mistakes.append("MAIL_USE_TLS, MAIL_USE_SSL: only one of them can be on")
-        connect, deadline = found["connect_timeout"], found["deadline"]
-        if connect is not None and deadline is not None and connect > deadline:
-            self.mistakes.append("WEBHOOK_CONNECT_TIMEOUT: cannot be longer than WEBHOOK_DEADLINE")
+        for part in ("lookup_timeout", "connect_timeout"):
+            if found[part] is not None and found["deadline"] is not None and found[part] > found["deadline"]:
+                self.mistakes.append(f"WEBHOOK_{part.upper()}: cannot be longer than WEBHOOK_DEADLINE")
         self.mistakes += values.storage_mistakes(found)
         if found["port"] is not None and found["port"] == found["receiver_port"]:
             self.mistakes.append("RECEIVER_PORT: cannot be the same as PORT")

@@ -58,8 +58,8 @@ class SilentServer:
                 self.socket.sendto(b"SERVFAIL", asked_by)
 
 
-def limits(connect_timeout: float) -> Limits:
-    return Limits(connect_timeout=connect_timeout, deadline=10, allowed_networks=(ip_network("127.0.0.0/8"),))
+def limits(lookup_timeout: float) -> Limits:
+    return Limits(lookup_timeout=lookup_timeout, deadline=10, allowed_networks=(ip_network("127.0.0.0/8"),))
 
 
 @pytest.fixture

@@ -12,6 +12,7 @@ IMPORTED_AS = {
     "argon2-cffi": "argon2",
     "backports-zstd": "backports",
     "charset-normalizer": "charset_normalizer",
+    "dnspython": "dns",
     "email-validator": "email_validator",
     "flask-sqlalchemy": "flask_sqlalchemy",
     "flask-migrate": "flask_migrate",

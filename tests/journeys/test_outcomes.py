@@ -164,7 +164,7 @@ def test_an_address_that_is_not_public_is_refused_without_connecting(
     assert_reported(smtp, 999, "is not public")
     with world.app.app_context(), read_only():
         [delivery] = db.session.scalars(select(Delivery))
-        assert (delivery.state, delivery.due_at, delivery.webhook.automatic_retries) == ("failed", None, True)
+        assert (delivery.state, delivery.due_at, delivery.webhook.automatic_retries) == ("held", None, True)
         [attempt] = delivery.attempts
         assert (attempt.response, attempt.response_headers, attempt.error) == (words, [], "blocked_address")
         db.session.rollback()

@@ -27,6 +27,7 @@ import dns.rrset
 ROOT = Path(__file__).parents[2]
 _kept: list[socket.socket] = []
 ANSWERS = {"private": "10.1.2.3", "here": "127.0.0.1"}
+EMPTY = "empty"  # a name without an address
 
 
 def outcomes() -> dict[str, list[str]]:
@@ -60,7 +61,7 @@ def _serve_names() -> None:
             reply.flags |= dns.flags.AA | dns.flags.RA
             if label in ANSWERS and asked.rdtype == 1:
                 reply.answer.append(dns.rrset.from_text(asked.name, 60, "IN", "A", ANSWERS[label]))
-            elif label not in ANSWERS:
+            elif label not in (*ANSWERS, EMPTY):
                 reply.set_rcode(dns.rcode.SERVFAIL if label == "broken" else dns.rcode.NXDOMAIN)
             server.sendto(reply.to_wire(), client)
 
@@ -108,7 +109,8 @@ def _trials() -> dict[str, Callable[[], list[str]]]:
     lost, server = deaf_port()
     _kept.append(server)
     return {
-        "silent": lambda: post("https://silent.example.test/", connect_timeout=0.4),
+        "silent": lambda: post("https://silent.example.test/", lookup_timeout=0.4),
+        EMPTY: lambda: post(f"https://{EMPTY}.example.test/"),
         "missing": lambda: post("https://missing.example.test/"),
         "broken": lambda: post("https://broken.example.test/"),
         "private": lambda: post("https://private.example.test/"),

@@ -133,9 +133,11 @@ class Receiver:
         self._queued: deque[Behaviour] = deque()
         self._open: set[socket.socket] = set()
         self._threads: list[Thread] = []
-        self._server = socket.create_server((host, 0), backlog=256)
+        six = ":" in host
+        family = socket.AF_INET6 if six else socket.AF_INET
+        self._server = socket.create_server((host, 0), family=family, backlog=256)
         self.port = int(self._server.getsockname()[1])
-        self.origin = f"{'https' if tls else 'http'}://{host}:{self.port}"
+        self.origin = f"{'https' if tls else 'http'}://{f'[{host}]' if six else host}:{self.port}"
         self.url = f"{self.origin}/hook"
         self._start(self._accept)
 

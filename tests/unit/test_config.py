@@ -196,6 +196,9 @@ def test_all_mistakes_are_reported_at_once(tmp_path: Path) -> None:
         *(("MAIL_DEFAULT_SENDER", value) for value in ("nonsense", "Leadhook", "Leadhook <unknown>")),
         *(("WEBHOOK_ALLOWED_NETWORKS", value) for value in ("localhost", "10.0.0.0/33", "10.0.0.1/8", "::1/129")),
         *(("WEBHOOK_CONNECT_TIMEOUT", value) for value in ("0", "-1", "nan", "inf", "five", "16")),
+        *(("WEBHOOK_LOOKUP_TIMEOUT", value) for value in ("0", "-1", "nan", "inf", "five", "16")),
+        *(("WEBHOOK_NAT64_PREFIX", value) for value in ("64:ff9b::", "10.0.0.0/8", "64:ff9b::/95", "2001:db8::1/96")),
+        *(("WEBHOOK_NAT64_PREFIX", value) for value in ("2001:db8:1:2:100::/96", "nat64", "64:ff9b::/96,fd00::/96")),
         *(("WEBHOOK_DEADLINE", value) for value in ("0", "1e9")),
         *(("RETRY_SCHEDULE", value) for value in ("5,", ",", "5;300", "5,-1", "5,nan")),
         *(("REPORT_WINDOW", value) for value in ("0", "x")),
@@ -345,6 +348,10 @@ def test_each_program_says_so_without_a_traceback(program: list[str]) -> None:
 
 def test_a_short_deadline_shortens_the_time_for_connecting(tmp_path: Path) -> None:
     assert load(tmp_path, WEBHOOK_DEADLINE="2").connect_timeout == 2
+    assert load(tmp_path, WEBHOOK_DEADLINE="2").lookup_timeout == 2
+    assert mistakes(tmp_path, WEBHOOK_DEADLINE="2", WEBHOOK_LOOKUP_TIMEOUT="2.5") == [
+        "WEBHOOK_LOOKUP_TIMEOUT: cannot be longer than WEBHOOK_DEADLINE"
+    ]
     assert mistakes(tmp_path, WEBHOOK_DEADLINE="2", WEBHOOK_CONNECT_TIMEOUT="3") == [
         "WEBHOOK_CONNECT_TIMEOUT: cannot be longer than WEBHOOK_DEADLINE"
     ]

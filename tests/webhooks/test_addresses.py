@@ -9,6 +9,7 @@ import pytest
 from webapp.webhooks.addresses import (
     FORBIDDEN_PORTS,
     BlockedAddress,
+    BlockedName,
     check_url,
     dial,
     is_blocked,
@@ -116,9 +117,31 @@ def test_an_odd_spelling_of_loopback_is_still_blocked(host):
         resolve(host, 80, 5)
 
 
-def test_one_bad_answer_among_good_ones_refuses_them_all():
-    with pytest.raises(BlockedAddress):
-        resolve("crm.example", 443, 5, (), resolving_to("93.184.216.34", "10.0.0.5"))
+def test_of_a_mixed_answer_only_what_is_allowed_is_left():
+    endpoints = resolve("crm.example", 443, 5, (), resolving_to("10.0.0.5", "93.184.216.34", "::", "fe80::1"))
+    assert [endpoint.address[0] for endpoint in endpoints] == ["93.184.216.34"]
+
+
+def test_of_a_mixed_answer_another_service_is_reached_only_in_an_allowed_network():
+    endpoints = resolve("db.example", 5432, 5, LOOPBACK, resolving_to("93.184.216.34", "127.0.0.1"))
+    assert [endpoint.address[0] for endpoint in endpoints] == ["127.0.0.1"]
+
+
+@pytest.mark.parametrize("bad", [["10.0.0.5"], ["0.0.0.0"], ["::"], ["fe80::1"], ["10.0.0.5", "::1"]])
+def test_a_bad_answer_for_a_name_says_that_it_is_the_names(bad):
+    with pytest.raises(BlockedName):
+        resolve("crm.example", 443, 5, (), resolving_to(*bad))
+
+
+@pytest.mark.parametrize(
+    ("host", "port"),
+    [("10.0.0.5", 443), ("::1", 443), ("0x7f000001", 443), ("127.1", 443), ("93.184.216.34", 22), ("crm.example", 22)],
+)
+def test_a_refused_address_or_port_in_the_url_is_not_the_names(host, port):
+    numbers = resolving_to("127.0.0.1" if host != "crm.example" else "93.184.216.34")
+    with pytest.raises(BlockedAddress) as refused:
+        resolve(host, port, 5, (), numbers)
+    assert not isinstance(refused.value, BlockedName)
 
 
 def test_a_name_is_looked_up_once_and_the_checked_addresses_are_the_ones_connected_to():

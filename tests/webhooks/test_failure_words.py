@@ -146,12 +146,17 @@ def a_network_that_loses_the_receiver(world: World) -> Outcome:
     return world.network("lost")
 
 
-@trial("The name {host} does not resolve")
+@trial("The name {host} does not resolve: the DNS has no address for it")
+def a_name_without_an_address(world: World) -> Outcome:
+    return world.network(lost_names.EMPTY)
+
+
+@trial("The name {host} does not resolve: the DNS has no such name")
 def a_name_that_its_name_server_does_not_know(world: World) -> Outcome:
     return world.network("missing")
 
 
-@trial("The name {host} cannot be looked up at the moment")
+@trial("The name {host} cannot be looked up at the moment: its name servers answer with errors, or not at all")
 def a_name_server_that_answers_with_an_error(world: World) -> Outcome:
     return world.network("broken")
 
@@ -400,13 +405,13 @@ def test_every_kind_has_a_trial() -> None:
 
 def test_each_sentence_is_of_one_row_only() -> None:
     for row in ROWS:
-        for said in (advice.example(row), advice.with_step(advice.example(row))):
+        for said in (advice.example(row), advice.with_step(advice.example(row), row.kind)):
             assert [each for each in ROWS if each.kind == row.kind and advice._pattern(each).fullmatch(said)] == [row]
 
 
 def test_a_sentence_with_its_step_fits_into_a_report() -> None:
     for row in ROWS:
-        assert len(advice.with_step(advice.example(row))) <= EXCERPT, row
+        assert len(advice.with_step(advice.example(row), row.kind)) <= EXCERPT, row
 
 
 # The pages.

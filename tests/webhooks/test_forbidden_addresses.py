@@ -148,13 +148,17 @@ def test_no_ipv6_address_that_is_not_public_is_reached_in_any_spelling(net: Net,
 @pytest.mark.parametrize(
     "address", [*WRAPPED, *(address for kinds in (V4, V6) for kind in kinds.values() for address in kind)]
 )
-def test_a_name_with_such_an_address_is_refused_even_among_public_addresses(net: Net, address: str) -> None:
+def test_a_name_with_such_an_address_is_not_sent_there_even_among_public_addresses(net: Net, address: str) -> None:
     net.names = Names(bad=[address], last=[*PUBLIC, address], first=[address, *PUBLIC], twice=[address, address])
-    for name in ("bad", "last", "first", "twice"):
+    for name in ("bad", "twice"):
         outcome = net.post(f"{name}.example")
-        assert outcome.error is ErrorKind.BLOCKED_ADDRESS
+        assert outcome.error is ErrorKind.BLOCKED_NAME
         assert address not in outcome.body
     assert (net.dialled, net.listener.connections) == ([], 0)
+    for name in ("last", "first"):
+        net.dialled.clear()
+        assert net.post(f"{name}.example", 8080).delivered
+        assert net.dialled == PUBLIC, "the public ones, and no other"
 
 
 @pytest.mark.parametrize("address", PUBLIC)
@@ -183,7 +187,15 @@ def test_a_name_that_changes_its_address_is_looked_up_once_per_connection(net: N
     net.listener.behave(answering(headers=[("connection", "close")]))
     assert net.post("crm.example").delivered
     assert (net.dialled, resolver.asked) == (["93.184.216.34"], ["crm.example"])
-    assert net.post("crm.example").error is ErrorKind.BLOCKED_ADDRESS  # every new connection is checked
+    assert net.post("crm.example").error is ErrorKind.BLOCKED_NAME  # every new connection is checked
+    assert net.dialled == ["93.184.216.34"]
+
+
+def test_a_name_that_mixes_its_answers_does_not_get_a_lead_to_a_refused_address(net: Net) -> None:
+    """Rebinding with two addresses: the public one refuses connections, so that the sender might try the other one."""
+    net.names = Names(crm=["93.184.216.34", "127.0.0.1"])
+    net.listener.close()
+    assert net.post("crm.example").error is ErrorKind.REFUSED
     assert net.dialled == ["93.184.216.34"]
 
 

@@ -6,12 +6,15 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from ipaddress import ip_network
 from threading import Event, Thread
+from time import monotonic
+from typing import Any
 
 import pytest
 
 from tests.support.receiver import Receiver
 from tests.support.waiting import wait_until
 from webapp.webhooks import addresses
+from webapp.webhooks import lookups as lookups_module
 from webapp.webhooks.lookups import MOST, Lookups, NoTurn
 from webapp.webhooks.outcome import ErrorKind
 from webapp.webhooks.sender import Limits, Sender
@@ -138,6 +141,189 @@ def test_places_come_back_after_errors_too(silent: Names) -> None:
     assert lookups.ask(silent, "crm.example", 443, PATIENT, GREEDY)
 
 
+# Answers that come late ----------------------------------------------------------------------------------------------
+
+
+class Slow:
+    """A resolver that answers when `answers` is set; each answer is another address."""
+
+    def __init__(self) -> None:
+        self.asked = 0
+        self.answers = Event()
+        self.fault: OSError | None = None
+
+    def __call__(self, host: str, port: int, family: int = 0, kind: int = 0) -> list[tuple[object, ...]]:
+        self.asked += 1
+        number = self.asked
+        self.answers.wait(60)
+        if self.fault:
+            raise self.fault
+        return [(socket.AF_INET, kind, 6, "", (f"93.184.216.{number}", port))]
+
+
+def too_late(lookups: Lookups, slow: Slow, host: str = "crm.example") -> None:
+    """A try that gives up before the answer comes."""
+    slow.answers.clear()
+    with pytest.raises(TimeoutError):
+        lookups.ask(slow, host, 443, SHORT, GREEDY)
+    slow.answers.set()
+    wait_until(lambda: lookups.are_over, "the answer")
+
+
+def address(found: Any) -> str:
+    return str(found[0][4][0])
+
+
+def test_the_next_try_finds_the_answer_that_came_too_late_for_the_last_one() -> None:
+    lookups, slow = Lookups(MOST), Slow()
+    too_late(lookups, slow)
+    slow.answers.clear()  # a new look-up would hang
+    for _ in range(3):
+        assert address(lookups.ask(slow, "crm.example", 443, SHORT, GREEDY)) == "93.184.216.1"
+    assert slow.asked == 1
+
+
+def test_an_answer_that_came_in_time_is_not_kept() -> None:
+    lookups, slow = Lookups(MOST), Slow()
+    slow.answers.set()
+    for number in (1, 2):
+        assert address(lookups.ask(slow, "crm.example", 443, PATIENT, GREEDY)) == f"93.184.216.{number}"
+
+
+def test_a_late_answer_is_used_for_a_minute_only(monkeypatch: pytest.MonkeyPatch) -> None:
+    lookups, slow = Lookups(MOST), Slow()
+    monkeypatch.setattr(lookups_module, "LATE_SECONDS", 0.0)
+    too_late(lookups, slow)
+    assert address(lookups.ask(slow, "crm.example", 443, PATIENT, GREEDY)) == "93.184.216.2"
+
+
+@pytest.mark.parametrize("number", [socket.EAI_AGAIN, socket.EAI_NONAME])
+def test_a_failure_that_comes_late_is_not_kept(number: int) -> None:
+    lookups, slow = Lookups(MOST), Slow()
+    slow.fault = socket.gaierror(number, "failed")
+    too_late(lookups, slow)
+    slow.fault = None
+    assert address(lookups.ask(slow, "crm.example", 443, PATIENT, GREEDY)) == "93.184.216.2"
+
+
+def test_a_late_answer_is_for_its_own_name_and_resolver_only() -> None:
+    lookups, slow, other = Lookups(MOST), Slow(), Slow()
+    too_late(lookups, slow)
+    other.answers.set()
+    assert address(lookups.ask(slow, "other.example", 443, PATIENT, GREEDY)) == "93.184.216.2"
+    assert address(lookups.ask(other, "crm.example", 443, PATIENT, GREEDY)) == "93.184.216.1"
+
+
+def test_late_answers_do_not_pile_up(monkeypatch: pytest.MonkeyPatch) -> None:
+    lookups, slow = Lookups(MOST), Slow()
+    monkeypatch.setattr(lookups_module, "MOST_LATE", 2)
+    for number in range(4):
+        too_late(lookups, slow, f"crm-{number}.example")
+    assert [host for _, host, _ in lookups._late] == ["crm-2.example", "crm-3.example"]
+
+
+class Shared(Slow):
+    """With late answers of other processes."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.of_others: list[str] = []
+        self.database_answers = Event()
+        self.database_answers.set()
+        self.looked = Event()
+
+    def late(self, host: str) -> list[str]:
+        self.database_answers.wait(60)
+        found = list(self.of_others)
+        self.looked.set()
+        return found
+
+    def keep_late(self, host: str, addresses: list[str]) -> None:
+        self.of_others = addresses
+
+    def drop_late(self, host: str) -> None:
+        self.of_others = []
+
+
+def test_an_answer_that_comes_late_in_another_process_while_a_try_waits_is_used(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(lookups_module, "SOON", SHORT)
+    monkeypatch.setattr(lookups_module, "LOOKS_EVERY", SHORT)
+    lookups, shared, found = Lookups(MOST), Shared(), []
+    waiting = Thread(target=lambda: found.append(lookups.ask(shared, "crm.example", 443, PATIENT, GREEDY)))
+    waiting.start()
+    shared.looked.wait(PATIENT)
+    shared.of_others = ["93.184.216.99", "2606:4700::1111"]
+    waiting.join(PATIENT)
+    shared.answers.set()
+    assert [info[4][:2] for info in found[0]] == [("93.184.216.99", 443), ("2606:4700::1111", 443)]
+
+
+def test_a_late_answer_is_shared_and_dropped_if_the_one_who_used_it_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(lookups_module, "SOON", SHORT / 2)
+    one, other, shared = Lookups(MOST), Lookups(MOST), Shared()
+    too_late(one, shared)
+    shared.answers.clear()
+    other.forget(shared, "crm.example", 443)
+    assert shared.of_others == ["93.184.216.1"], "it was not the other's"
+    assert address(other.ask(shared, "crm.example", 443, PATIENT, GREEDY)) == "93.184.216.1"
+    other.forget(shared, "crm.example", 443)
+    assert shared.of_others == []
+    shared.answers.set()
+
+
+def test_a_database_that_hangs_does_not_hold_up_a_try(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(lookups_module, "SOON", SHORT)
+    lookups, shared = Lookups(MOST), Shared()
+    shared.database_answers.clear()
+    began = monotonic()
+    with pytest.raises(TimeoutError):
+        lookups.ask(shared, "crm.example", 443, 0.2, GREEDY)
+    assert monotonic() - began < 2
+    shared.database_answers.set()
+    shared.answers.set()
+
+
+def test_the_next_try_of_the_sender_gets_there_although_the_answer_was_late(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(addresses, "lookups", lookups := Lookups(MOST))
+    slow, limits = Slow(), Limits(lookup_timeout=SHORT, deadline=10, allowed_networks=(ip_network("127.0.0.0/8"),))
+
+    def to_loopback(*asked: Any) -> list[tuple[object, ...]]:
+        return [(*info[:4], ("127.0.0.1", asked[1])) for info in slow(*asked)]
+
+    with closing(Sender(limits, resolver=to_loopback)) as sender, Receiver() as receiver:
+        url = f"http://crm.example:{receiver.port}/"
+        assert sender.send(1, url, b"{}", {}).error is ErrorKind.TIMEOUT
+        slow.answers.set()
+        wait_until(lambda: lookups.are_over, "the answer")
+        slow.answers.clear()
+        assert sender.send(1, url, b"{}", {}).delivered
+
+
+def test_a_late_answer_is_vetted_when_it_is_used_and_a_refused_one_is_asked_for_anew(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(addresses, "lookups", lookups := Lookups(MOST))
+    slow, limits = Slow(), Limits(lookup_timeout=SHORT, deadline=10)
+
+    def first_to_loopback(*asked: Any) -> list[tuple[object, ...]]:
+        found = slow(*asked)
+        return [(*found[0][:4], ("127.0.0.1", asked[1]))] if slow.asked == 1 else found
+
+    with closing(Sender(limits, resolver=first_to_loopback)) as sender, Receiver() as receiver:
+        url = f"http://crm.example:{receiver.port}/"
+        assert sender.send(1, url, b"{}", {}).error is ErrorKind.TIMEOUT
+        slow.answers.set()
+        wait_until(lambda: lookups.are_over, "the answer")
+        assert sender.send(1, url, b"{}", {}).error is ErrorKind.BLOCKED_NAME
+        assert receiver.connections == 0
+        assert address(lookups.ask(first_to_loopback, "crm.example", receiver.port, PATIENT)) == "93.184.216.2"
+
+
+# --------------------------------------------------------------------------------------------------------------------
+
+
 def test_a_timeout_that_the_resolver_raises_is_passed_on(silent: Names) -> None:
     def times_out(*_: object) -> list[tuple[object, ...]]:
         raise TimeoutError("of the resolver")
@@ -151,7 +337,7 @@ def test_the_sender_says_that_it_had_no_turn_and_sends_to_literal_addresses_mean
 ) -> None:
     monkeypatch.setattr(addresses, "lookups", lookups := Lookups(2))
     hang(lookups, silent, GREEDY, 1)
-    limits = Limits(connect_timeout=1, deadline=10, allowed_networks=(ip_network("127.0.0.0/8"),))
+    limits = Limits(lookup_timeout=1, deadline=10, allowed_networks=(ip_network("127.0.0.0/8"),))
     with closing(Sender(limits, resolver=silent)) as sender, Receiver() as receiver:
         with pytest.raises(NoTurn):
             sender.send(1, f"http://crm.example:{receiver.port}/", b"{}", {}, GREEDY)

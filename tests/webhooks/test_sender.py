@@ -258,13 +258,22 @@ def test_a_tls_handshake_that_hangs_ends_at_the_connect_timeout():
     assert outcome.duration_ms < 200 + LATE * 1000
 
 
-def test_a_lookup_that_hangs_ends_at_the_connect_timeout():
+def test_a_lookup_that_hangs_ends_at_its_own_limit():
     never = Event()
-    with sending(resolver=lambda *arguments: never.wait(10) and [], connect_timeout=0.2) as sender:
+    with sending(resolver=lambda *arguments: never.wait(10) and [], lookup_timeout=0.2, deadline=15) as sender:
         outcome = post(sender, "https://crm.example/")
     never.set()
     assert outcome.body == with_step("Timed out: no address was found for crm.example port 443 within 0.2 s")
     assert outcome.error is ErrorKind.TIMEOUT
+    assert outcome.duration_ms < 200 + LATE * 1000
+
+
+def test_a_lookup_does_not_last_longer_than_the_deadline():
+    never = Event()
+    with sending(resolver=lambda *arguments: never.wait(10) and [], lookup_timeout=5, deadline=0.2) as sender:
+        outcome = post(sender, "https://crm.example/")
+    never.set()
+    assert "within 0.2 s." in outcome.body
     assert outcome.duration_ms < 200 + LATE * 1000
 
 

@@ -260,7 +260,18 @@ def test_each_kind_of_failure_has_its_sentence(sender, receiver):
 
 @pytest.mark.parametrize(
     ("problem", "words"),
-    [(socket.EAI_NONAME, "does not resolve"), (socket.EAI_AGAIN, "cannot be looked up at the moment")],
+    [
+        (socket.EAI_NONAME, "does not resolve: the DNS has no such name"),
+        (
+            socket.EAI_NODATA,
+            "does not resolve: the DNS has no address for it",
+        ),
+        (
+            socket.EAI_AGAIN,
+            "cannot be looked up at the moment: its name servers answer with errors, or not at all",
+        ),
+        (socket.EAI_FAIL, "does not resolve: the DNS has no such name"),
+    ],
 )
 def test_the_outcome_names_the_name_that_does_not_resolve(problem, words):
     def resolver(*arguments: object) -> None:

@@ -205,6 +205,9 @@ LOOP_REASON = (
     "The receiver answered 508: it is a Leadhook form, and this lead goes round in a circle. "
     "Change the Lead Webhook URL, here or there."
 )
+BLOCKED = (ErrorKind.BLOCKED_ADDRESS, ErrorKind.BLOCKED_NAME)
+RELEASES = "The lead is sent when you save another URL or press Retry Webhook."
+REASON_LENGTH = 500
 
 
 class Sent(NamedTuple):
@@ -225,13 +228,17 @@ class Unsendable(NamedTuple):
 
 
 class Move(NamedTuple):
-    """The changes to a delivery. `delay`: seconds to the next automatic attempt, None for none, unless `keep_due`."""
+    """The changes to a delivery. `delay`: seconds to the next automatic attempt, None for none, unless `keep_due`.
+
+    `reason`: why it is on hold, as a sentence.
+    """
 
     state: DeliveryState
     tries: int
     keep_due: bool
     delay: float | None
     gave_up: bool
+    reason: str = ""
 
 
 def move(sent: Sent, retries: Sequence[float]) -> Move:
@@ -245,14 +252,21 @@ def move(sent: Sent, retries: Sequence[float]) -> Move:
     if outcome.delivered:
         return Move(DeliveryState.DELIVERED, tries, keep_due=False, delay=None, gave_up=False)
     if outcome.loops:
-        held = DeliveryState.FAILED if due.test else DeliveryState.ON_HOLD
-        return Move(held, tries, keep_due=False, delay=None, gave_up=False)
-    if clicked:
-        waits = due.state == DeliveryState.PENDING and not due.test
-        return Move(DeliveryState(due.state) if waits else DeliveryState.FAILED, tries, waits, None, gave_up=False)
-    final = outcome.code == GONE or outcome.error == ErrorKind.BLOCKED_ADDRESS
+        return _held(due, tries, LOOP_REASON)
+    if clicked and due.state == DeliveryState.PENDING and not due.test:
+        return Move(DeliveryState.PENDING, tries, keep_due=True, delay=None, gave_up=False)
+    final = clicked or outcome.code == GONE or outcome.error == ErrorKind.BLOCKED_ADDRESS
     delay = None if final else next_delay(retries, tries, outcome.retry_after)
-    if delay is None:
-        gave_up = bool(retries) and not final
-        return Move(DeliveryState.FAILED, tries, keep_due=False, delay=None, gave_up=gave_up)
-    return Move(DeliveryState.PENDING, tries, keep_due=False, delay=delay, gave_up=False)
+    if delay is not None:
+        return Move(DeliveryState.PENDING, tries, keep_due=False, delay=delay, gave_up=False)
+    gave_up = bool(retries) and not final
+    if outcome.error in BLOCKED:
+        return _held(due, tries, f"{outcome.body} {RELEASES}"[:REASON_LENGTH], gave_up)
+    return Move(DeliveryState.FAILED, tries, keep_due=False, delay=None, gave_up=gave_up)
+
+
+def _held(due: Due, tries: int, reason: str, gave_up: bool = False) -> Move:
+    """A test fails instead: on hold, it would be sent later as if it were a lead. So does one that was delivered."""
+    fails = due.test or due.state == DeliveryState.DELIVERED
+    state = DeliveryState.FAILED if fails else DeliveryState.ON_HOLD
+    return Move(state, tries, keep_due=False, delay=None, gave_up=gave_up, reason=reason)

@@ -215,7 +215,7 @@ def _moved(settings: WebhookSettings, sent: Sent, goes: Move) -> dict[str, Any]:
         "delivery": sent.due.id,
         "webhook": settings.webhook_id,
         "new_state": goes.state,
-        "reason": ledger.LOOP_REASON if sent.outcome.loops else "",
+        "reason": goes.reason,
         "new_tries": goes.tries,
         "keep_due": goes.keep_due,
         "delay": goes.delay,

@@ -16,6 +16,7 @@ from werkzeug.local import LocalProxy
 from webapp.clock import utcnow
 from webapp.config import current_config
 from webapp.delivery.ledger import GONE, Batch, Due, Sent, Unsendable, WebhookSettings
+from webapp.delivery.shared_names import SharedNames
 from webapp.delivery.slots import waiting
 from webapp.encryption import CannotDecrypt, decrypt
 from webapp.ids import attempt_id
@@ -41,12 +42,15 @@ def _sender_of_app() -> Sender:
     with _making:
         if "leadhook_sender" not in extensions:
             limits = Limits(
+                lookup_timeout=current_config.lookup_timeout,
                 connect_timeout=current_config.connect_timeout,
                 deadline=current_config.deadline,
                 allowed_networks=current_config.allowed_networks,
+                nat64=current_config.nat64_prefix,
                 ca_file=current_config.webhook_ca_file,
             )
-            extensions["leadhook_sender"] = Sender(limits)
+            names = SharedNames(current_app._get_current_object())  # type: ignore[attr-defined]
+            extensions["leadhook_sender"] = Sender(limits, resolver=names)
     return cast(Sender, extensions["leadhook_sender"])
 
 

@@ -8,6 +8,7 @@ from webapp.models.base import Base
 from webapp.models.delivery import Attempt, Delivery, DeliveryState, Reason
 from webapp.models.field import Field, FieldType
 from webapp.models.file import File
+from webapp.models.host_name import KnownHost, LateAnswer
 from webapp.models.interface import Corners, Interface, IpAddresses, Logo, Scheme
 from webapp.models.invitation import Invitation
 from webapp.models.lead import Lead, LeadLogEntry
@@ -38,7 +39,9 @@ __all__ = [
     "IpAddresses",
     "KeyAccess",
     "KeyType",
+    "KnownHost",
     "Lane",
+    "LateAnswer",
     "Lead",
     "LeadLogEntry",
     "Logo",

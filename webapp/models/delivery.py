@@ -20,7 +20,7 @@ class DeliveryState(StrEnum):
     PENDING = "pending"  # will be tried automatically at due_at
     DELIVERED = "delivered"
     FAILED = "failed"  # will not be tried again automatically
-    ON_HOLD = "held"  # its webhook is paused, the request cannot be signed, or the lead goes round in a circle
+    ON_HOLD = "held"  # paused webhook, no signature possible, an address that is not allowed, or a lead in a circle
     CANCELLED = "cancelled"  # its interface was deleted
 
 

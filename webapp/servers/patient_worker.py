@@ -16,7 +16,6 @@ Keep-alive, the graceful stop and all limits are gunicorn's. With TLS in gunicor
 """
 
 import errno
-import resource
 import socket
 import time
 from collections.abc import Callable
@@ -29,6 +28,7 @@ from typing import Any
 from gunicorn.http.errors import NoMoreData
 from gunicorn.workers.gthread import ThreadWorker
 
+from webapp.servers import open_files
 from webapp.servers.incoming import Arrival, ChecksChunks, Connection
 
 SEND_BUFFER = 256 * 1024  # bytes; more than any page, style or script that a visitor gets
@@ -59,10 +59,7 @@ class PatientWorker(ThreadWorker):  # type: ignore[misc]  # gunicorn has no type
         self._free_uploads = MOST_UPLOADS + upload_threads
         self.cfg.set("sendfile", False)  # Python's waits for a reader without a limit
         self._looked_at = 0.0
-        soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-        if 0 <= soft < OPEN_FILES:
-            with suppress(OSError, ValueError):
-                resource.setrlimit(resource.RLIMIT_NOFILE, (min(OPEN_FILES, hard) if hard >= 0 else OPEN_FILES, hard))
+        open_files.allow(OPEN_FILES)
         super().init_process()
 
     def accept(self, listener: Any) -> None:

@@ -1,8 +1,8 @@
 """Checks where a webhook may be sent: the URL, its host name, and the addresses behind the name.
 
-A host name is looked up once per connection, and the connection uses the addresses that were checked. If one of the
-addresses is not allowed, all are refused. So an odd spelling (`0x7f000001`, `127.1`) cannot get past the check, and a
-name that changes its address between two lookups cannot either.
+A host name is looked up once per connection, each of its addresses is checked, and the connection uses only those that
+are allowed. So an odd spelling (`0x7f000001`, `127.1`) cannot get past the check, and a name that changes its address
+between two lookups, or mixes good and bad ones, cannot either.
 """
 
 import re
@@ -17,6 +17,8 @@ from urllib.parse import unquote, urlsplit
 from requests import PreparedRequest
 
 from webapp.webhooks.lookups import Resolver, lookups
+from webapp.webhooks.names import look_up
+from webapp.webhooks.nat64 import embedded
 
 Network = IPv4Network | IPv6Network
 
@@ -52,6 +54,10 @@ class BlockedAddress(Exception):
     """
 
 
+class BlockedName(BlockedAddress):
+    """The name leads to no address that a webhook may reach. Its next answer may be another one."""
+
+
 class Destination(NamedTuple):
     """The parts of a URL that sending needs. `host` is ASCII without brackets; `path` includes the query."""
 
@@ -80,9 +86,12 @@ def parse_networks(text: str) -> tuple[Network, ...]:
     return tuple(networks)
 
 
-def is_blocked(address: str, allowed_networks: Sequence[Network] = ()) -> bool:
-    """Whether webhooks must not reach this IP address: it is not public, and no allowed network contains it."""
-    ip = _ip(address)
+def is_blocked(address: str, allowed_networks: Sequence[Network] = (), nat64: IPv6Network | None = None) -> bool:
+    """Whether webhooks must not reach this IP address: it is not public, and no allowed network contains it.
+
+    `nat64`: a prefix of the network that Leadhook is in, see webhooks/nat64.py.
+    """
+    ip = _ip(address, nat64)
     return not _is_allowed(ip, allowed_networks) and not _is_public(ip)
 
 
@@ -172,24 +181,45 @@ def resolve(
     port: int,
     timeout: float,
     allowed_networks: Sequence[Network] = (),
-    resolver: Resolver = socket.getaddrinfo,
+    resolver: Resolver = look_up,
     account: int = 0,
+    nat64: IPv6Network | None = None,
 ) -> list[Endpoint]:
-    """Looks a host up once, for at most `timeout` seconds; returns its checked addresses in the resolver's order.
+    """Looks a host up once, for at most `timeout` seconds; returns its allowed addresses in the resolver's order.
 
-    BlockedAddress if any address is not allowed, TimeoutError after `timeout`, NoTurn if too many look-ups of this
-    account hang; other errors are the resolver's own.
+    BlockedName if none is allowed, BlockedAddress if another answer would not help: the host is an address, or the port
+    is refused. TimeoutError after `timeout`, NoTurn if too many look-ups of this account hang; other errors are the
+    resolver's own.
     """
-    endpoints = _literal(host, port) or _look_up(host, port, timeout, resolver, account)
+    literal = _literal(host, port)
+    endpoints = literal or _look_up(host, port, timeout, resolver, account)
+    allowed, not_public = [], False
     for endpoint in endpoints:
-        ip = _ip(endpoint.address[0])
-        if _is_allowed(ip, allowed_networks):
-            continue
-        if not _is_public(ip):
-            raise BlockedAddress(f"The address of {host} is not public, and this installation does not allow it")
-        if port in FORBIDDEN_PORTS:
-            raise BlockedAddress(f"Port {port} of {host} is not a port for webhooks")
-    return endpoints
+        ip = _ip(endpoint.address[0], nat64)
+        if _is_allowed(ip, allowed_networks) or (_is_public(ip) and port not in FORBIDDEN_PORTS):
+            allowed.append(endpoint)
+        else:
+            not_public = not_public or not _is_public(ip)
+    if allowed:
+        return allowed
+    if not literal:
+        lookups.forget(resolver, host, port)
+    raise _refusal(host, port, not_public)
+
+
+def _refusal(host: str, port: int, not_public: bool) -> BlockedAddress:
+    """Says why, but never what the name resolves to. What to do is in advice.py."""
+    if not not_public:
+        return BlockedAddress(f"Port {port} of {host} is not a port for webhooks")
+    fault = f"The address of {host} is not public, and this installation does not allow it"
+    return BlockedAddress(fault) if _is_number(host) else BlockedName(fault)
+
+
+def _is_number(host: str) -> bool:
+    try:
+        return bool(ip_address(_bare(host)))
+    except ValueError:
+        return False
 
 
 def dial(endpoints: Sequence[Endpoint], timeout: float) -> socket.socket:
@@ -230,9 +260,10 @@ def _look_up(host: str, port: int, timeout: float, resolver: Resolver, account: 
     return endpoints
 
 
-def _ip(address: str) -> IPv4Address | IPv6Address:
+def _ip(address: str, nat64: IPv6Network | None) -> IPv4Address | IPv6Address:
+    """The address that decides: an IPv4 one inside an IPv6 one that leads to it."""
     ip = ip_address(address.split("%")[0])
-    return ip.ipv4_mapped or ip if isinstance(ip, IPv6Address) else ip
+    return ip.ipv4_mapped or embedded(ip, nat64) or ip if isinstance(ip, IPv6Address) else ip
 
 
 def _is_allowed(ip: IPv4Address | IPv6Address, networks: Sequence[Network]) -> bool:

@@ -29,7 +29,7 @@ ROWS = (
         ErrorKind.TIMEOUT,
         "Timed out: no address was found for {host} port {port} within {seconds} s",
         "The name servers of the host, or of this installation, do not answer in time.",
-        "Check the name servers of this host.",
+        "If this goes on, check the DNS of this domain.",
     ),
     Failure(
         ErrorKind.TIMEOUT,
@@ -57,15 +57,21 @@ ROWS = (
     ),
     Failure(
         ErrorKind.DNS,
-        "The name {host} does not resolve",
-        "No DNS record has this name.",
-        "Check the spelling, or add the name to DNS.",
+        "The name {host} does not resolve: the DNS has no such name",
+        "Often a typing error in the URL.",
+        "Check the spelling of the name, or add it to the DNS.",
     ),
     Failure(
         ErrorKind.DNS,
-        "The name {host} cannot be looked up at the moment",
-        "A name server answers with an error.",
-        "Check the name servers of this host.",
+        "The name {host} does not resolve: the DNS has no address for it",
+        "The name has records of other kinds only, such as those for mail.",
+        "Add an A or AAAA record, or enter another URL.",
+    ),
+    Failure(
+        ErrorKind.DNS,
+        "The name {host} cannot be looked up at the moment: its name servers answer with errors, or not at all",
+        "The name servers of the domain have a fault, or the resolver of this installation has.",
+        "If this goes on, check the DNS of this domain.",
     ),
     Failure(
         ErrorKind.REFUSED,
@@ -94,14 +100,20 @@ ROWS = (
     Failure(
         ErrorKind.BLOCKED_ADDRESS,
         "The address of {host} is not public, and this installation does not allow it",
-        "The name leads to a private or reserved network.",
-        "Use a public one, or ask the operator for WEBHOOK_ALLOWED_NETWORKS.",
+        "The URL has an address of a private or reserved network.",
+        "Use another URL, or have the operator set WEBHOOK_ALLOWED_NETWORKS.",
+    ),
+    Failure(
+        ErrorKind.BLOCKED_NAME,
+        "The address of {host} is not public, and this installation does not allow it",
+        "The name leads to a private or reserved network. It is looked up again with each attempt.",
+        "Correct the DNS, or have the operator set WEBHOOK_ALLOWED_NETWORKS.",
     ),
     Failure(
         ErrorKind.BLOCKED_ADDRESS,
         "Port {port} of {host} is not a port for webhooks",
         "Other services use this port, such as mail or databases.",
-        "Use another port, such as 443.",
+        "Enter a URL with another port, such as 443.",
     ),
     Failure(
         ErrorKind.BAD_RESPONSE,

@@ -5,8 +5,9 @@ import re
 import socket
 import ssl
 
-from webapp.webhooks.addresses import BlockedAddress, UnusableURL
+from webapp.webhooks.addresses import BlockedAddress, BlockedName, UnusableURL
 from webapp.webhooks.advice import with_step
+from webapp.webhooks.names import NO_DATA
 from webapp.webhooks.outcome import BadResponse, ErrorKind
 from webapp.webhooks.tls import EndedEarly, OtherName
 
@@ -26,12 +27,12 @@ def _explain(error: Exception, host: str, port: int) -> tuple[ErrorKind, str]:
     if isinstance(error, UnusableURL):
         return ErrorKind.UNREACHABLE, str(error)
     if isinstance(error, BlockedAddress):
-        return ErrorKind.BLOCKED_ADDRESS, str(error)
+        kind = ErrorKind.BLOCKED_NAME if isinstance(error, BlockedName) else ErrorKind.BLOCKED_ADDRESS
+        return kind, str(error)
     if isinstance(error, BadResponse):
         return ErrorKind.BAD_RESPONSE, f"{host} {error}"
     if isinstance(error, socket.gaierror):
-        again = error.errno == socket.EAI_AGAIN
-        return ErrorKind.DNS, f"The name {host} {'cannot be looked up at the moment' if again else 'does not resolve'}"
+        return ErrorKind.DNS, f"The name {host} {_NAME_FAULTS.get(error.errno or 0, _NO_NAME)}"
     if isinstance(error, ssl.SSLError) and not isinstance(error, (ssl.SSLEOFError, ssl.SSLZeroReturnError)):
         return ErrorKind.TLS, _explain_tls(error, host, port)
     if isinstance(error, ConnectionRefusedError):
@@ -42,6 +43,14 @@ def _explain(error: Exception, host: str, port: int) -> tuple[ErrorKind, str]:
         return ErrorKind.UNREACHABLE, f"Could not reach {host} port {port}: {error.strerror or type(error).__name__}"
     log.error("A webhook could not be sent", exc_info=error)
     return ErrorKind.BAD_RESPONSE, f"The request to {host} failed: {type(error).__name__}"
+
+
+_NO_NAME = "does not resolve: the DNS has no such name"
+_NAME_FAULTS = {
+    NO_DATA: "does not resolve: the DNS has no address for it",
+    socket.EAI_NONAME: _NO_NAME,  # on some systems the same number
+    socket.EAI_AGAIN: "cannot be looked up at the moment: its name servers answer with errors, or not at all",
+}
 
 
 _CERTIFICATE_FAULTS = {

@@ -1,22 +1,42 @@
-"""DNS look-ups, each on its own thread, because getaddrinfo has no timeout.
+"""DNS look-ups, each on its own thread, because a look-up lasts longer than a try can wait for it.
 
-A name whose name servers do not answer keeps its place until the resolver gives up, often half a minute later. So
+It goes on after the try has given up. An answer that comes then is kept for a moment, so that the next try has it.
+
+A name whose name servers do not answer keeps its place until the resolver gives up, up to half a minute later. So
 places are shared out by account: hundreds of such names in one account leave places for all other accounts.
 """
 
 import socket
 from collections import Counter
-from collections.abc import Callable, Sequence
-from concurrent.futures import Future
-from threading import Condition, Thread
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import FIRST_COMPLETED, Future, wait
+from contextlib import contextmanager
+from threading import Condition, Event, Thread
 from time import monotonic
-from typing import Any
+from typing import Any, Protocol, runtime_checkable
 
 Answers = Sequence[tuple[Any, ...]]
 Resolver = Callable[..., Answers]
 Key = tuple[Resolver, str, int]
 
 MOST = 256  # names that one process looks up at the same time
+LATE_SECONDS = 60.0  # how long an answer that came too late is used; a lead's second try comes after 5 s
+MOST_LATE = 1024  # such answers in one process
+SOON, LOOKS_EVERY = 0.5, 1.0  # seconds: from when and how often a try looks for late answers of other processes
+
+
+@runtime_checkable
+class KeepsLate(Protocol):
+    """A resolver that shares late answers with other processes. Addresses are text; they are checked when used."""
+
+    def late(self, host: str) -> Sequence[str]:
+        """Those of a late answer; empty if there is none."""
+
+    def keep_late(self, host: str, addresses: Sequence[str]) -> None:
+        """Keeps them for LATE_SECONDS."""
+
+    def drop_late(self, host: str) -> None:
+        """Forgets them."""
 
 
 class NoTurn(Exception):
@@ -38,6 +58,9 @@ class Lookups:
         self._limit = limit
         self._pending: dict[Key, Future[Answers]] = {}
         self._of_account: Counter[int] = Counter()
+        self._given_up: set[Key] = set()  # look-ups in progress that a try no longer waits for
+        self._late: dict[Key, tuple[float, Answers]] = {}  # with the time (monotonic) until which it may be used
+        self._shared: set[Key] = set()  # whose last answer came from another process
         self._changed = Condition()
 
     def ask(self, resolver: Resolver, host: str, port: int, timeout: float, account: int = 0) -> Answers:
@@ -48,18 +71,30 @@ class Lookups:
         """
         expires, key = monotonic() + timeout, (resolver, host, port)
         with self._changed:
+            if (late := self._late_answer(key)) is not None:
+                return late
             had_to_wait = not self._may_begin(key, account)
             if had_to_wait:
                 expires -= timeout / 2
                 if not self._changed.wait_for(lambda: self._may_begin(key, account), timeout / 2):
                     raise NoTurn
             answer = self._pending.get(key) or self._begin(key, account)
-        try:
-            return answer.result(max(expires - monotonic(), 0))
-        except TimeoutError:
-            if had_to_wait and not answer.done():
-                raise NoTurn from None
-            raise
+        found = self._wait(key, answer, expires)
+        if found is not None:
+            return found
+        if not self._give_up(key, answer):  # it has ended just now
+            return answer.result()
+        raise NoTurn if had_to_wait else TimeoutError
+
+    def forget(self, resolver: Resolver, host: str, port: int) -> None:
+        """Drops an answer that came late, because it was of no use: the next try looks the name up again."""
+        key = resolver, host, port
+        with self._changed:
+            self._late.pop(key, None)
+            is_shared = key in self._shared
+            self._shared.discard(key)
+        if is_shared and isinstance(resolver, KeepsLate):
+            resolver.drop_late(host)
 
     @property
     def are_over(self) -> bool:
@@ -69,6 +104,57 @@ class Lookups:
     def _may_begin(self, key: Key, account: int) -> bool:
         free = self._limit - len(self._pending)
         return key in self._pending or self._of_account[account] < free
+
+    def _late_answer(self, key: Key) -> Answers | None:
+        until, found = self._late.get(key, (0.0, None))
+        if found is not None and until <= monotonic():
+            del self._late[key]
+            return None
+        return found
+
+    def _wait(self, key: Key, answer: "Future[Answers]", expires: float) -> Answers | None:
+        """The answer, or one that came late in another process; None if there is none in time.
+
+        Others are asked on a thread, because a database that hangs must not hold up the try.
+        """
+        if answer in wait([answer], min(SOON, max(expires - monotonic(), 0))).done:
+            return answer.result()
+        resolver, host, port = key
+        if not isinstance(resolver, KeepsLate):
+            wait([answer], max(expires - monotonic(), 0))
+            return answer.result() if answer.done() else None
+        with _late_elsewhere(resolver, host, port) as other:
+            wait([answer, other], max(expires - monotonic(), 0), FIRST_COMPLETED)
+            if answer.done():
+                return answer.result()
+            if not other.done():
+                return None
+        with self._changed:
+            if len(self._shared) >= MOST_LATE:
+                self._shared.clear()
+            self._shared.add(key)
+        return other.result()
+
+    def _give_up(self, key: Key, answer: "Future[Answers]") -> bool:
+        """Notes that the answer will be late for a try; False if the look-up has ended by now."""
+        with self._changed:
+            goes_on = self._pending.get(key) is answer
+            if goes_on:
+                self._given_up.add(key)
+        return goes_on
+
+    def _keep(self, key: Key, found: Answers) -> None:
+        """Keeps what came after a try gave up. It is not checked here: that is done whenever it is used."""
+        with self._changed:
+            if key not in self._given_up:
+                return
+            self._late.pop(key, None)
+            self._late[key] = monotonic() + LATE_SECONDS, found
+            if len(self._late) > MOST_LATE:
+                del self._late[next(iter(self._late))]
+        resolver, host, _ = key
+        if isinstance(resolver, KeepsLate):
+            resolver.keep_late(host, [info[4][0] for info in found])
 
     def _begin(self, key: Key, account: int) -> "Future[Answers]":
         answer: Future[Answers] = Future()
@@ -85,16 +171,40 @@ class Lookups:
             self._end(key, account)
             answer.set_exception(error)
         else:
+            self._keep(key, found)
             self._end(key, account)
             answer.set_result(found)
 
     def _end(self, key: Key, account: int) -> None:
         with self._changed:
             del self._pending[key]
+            self._given_up.discard(key)
             self._of_account[account] -= 1
             if not self._of_account[account]:
                 del self._of_account[account]
             self._changed.notify_all()
+
+
+@contextmanager
+def _late_elsewhere(resolver: KeepsLate, host: str, port: int) -> "Iterator[Future[Answers]]":
+    """The answer that came late in another process, or comes while this is open."""
+    found: Future[Answers] = Future()
+    over = Event()
+
+    def look() -> None:
+        while not over.is_set():
+            if addresses := resolver.late(host):
+                numeric, kind = socket.AI_NUMERICHOST, socket.SOCK_STREAM
+                each = [socket.getaddrinfo(address, port, 0, kind, 0, numeric) for address in addresses]
+                found.set_result([info for infos in each for info in infos])
+                return
+            over.wait(LOOKS_EVERY)
+
+    Thread(target=look, name="late answers", daemon=True).start()
+    try:
+        yield found
+    finally:
+        over.set()
 
 
 lookups = Lookups(MOST)

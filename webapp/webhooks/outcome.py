@@ -31,6 +31,7 @@ class ErrorKind(StrEnum):
     RESET = "reset"
     UNREACHABLE = "unreachable"
     BLOCKED_ADDRESS = "blocked_address"
+    BLOCKED_NAME = "blocked_name"
     REDIRECT = "redirect"
     HTTP_4XX = "http_4xx"
     HTTP_5XX = "http_5xx"

@@ -5,17 +5,18 @@ no cookies, redirects, proxies or netrc, the Session's timeouts apply to single 
 more processor time than all the rest of a delivery.
 """
 
-import socket
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import lru_cache
+from ipaddress import IPv6Network
 from time import monotonic
 
 from webapp.webhooks import tls
-from webapp.webhooks.addresses import Destination, Network, dial, parse_url, resolve
+from webapp.webhooks.addresses import Destination, Endpoint, Network, dial, parse_url, resolve
 from webapp.webhooks.connections import HttpConnection, IdleConnections, Key, watch
 from webapp.webhooks.failures import explain
 from webapp.webhooks.lookups import NoTurn, Resolver
+from webapp.webhooks.names import look_up
 from webapp.webhooks.outcome import NO_ANSWER, HttpResponse, Outcome, outcome_of
 
 URLS_PREPARED = 1024
@@ -26,14 +27,17 @@ USER_AGENT = "Leadhook/1.0 (sends leads)"
 
 @dataclass(frozen=True)
 class Limits:
-    """Limits of an attempt, in seconds and bytes. `connect_timeout` covers DNS lookup, connection and TLS handshake.
+    """Limits of an attempt, in seconds and bytes. `connect_timeout` covers connection and TLS handshake.
 
-    `ca_file`: PEM file of authorities trusted in addition to the public ones. `max_idle`: kept connections per process.
+    `nat64`: the prefix of this network's NAT64, if it has one of its own. `ca_file`: PEM file of authorities trusted in
+    addition to the public ones. `max_idle`: kept connections per process.
     """
 
+    lookup_timeout: float = 5
     connect_timeout: float = 5
     deadline: float = 15
     allowed_networks: tuple[Network, ...] = ()
+    nat64: IPv6Network | None = None
     max_body: int = 16384
     ca_file: str | None = None
     max_idle: int = 256
@@ -44,7 +48,7 @@ class Limits:
 class Sender:
     """Sends webhooks. Create one per process, after forking; its threads share it."""
 
-    def __init__(self, limits: Limits, user_agent: str = USER_AGENT, resolver: Resolver = socket.getaddrinfo) -> None:
+    def __init__(self, limits: Limits, user_agent: str = USER_AGENT, resolver: Resolver = look_up) -> None:
         self._limits = limits
         self._resolver = resolver
         self._idle = IdleConnections(limits.max_idle, limits.idle_seconds, limits.age_seconds)
@@ -127,22 +131,33 @@ class Sender:
         return response
 
     def _open(self, key: Key, destination: Destination, expires: float, account: int) -> HttpConnection:
-        limits, now = self._limits, monotonic()
-        until = min(now + limits.connect_timeout, expires)
-        missing = "no address was found for"
+        limits = self._limits
+        endpoints = self._look_up(destination, expires, account)
+        until = min(monotonic() + limits.connect_timeout, expires)
+        missing = "no connection to"
         try:
-            host, port = destination.host, destination.port
-            endpoints = resolve(host, port, until - now, limits.allowed_networks, self._resolver, account)
-            missing = "no connection to"
             sock = dial(endpoints, until - monotonic())
             if destination.secure:
                 missing = "no encrypted connection to"
-                sock = tls.start(sock, host, port, max(until - monotonic(), 0.001), limits.ca_file)
+                sock = tls.start(
+                    sock, destination.host, destination.port, max(until - monotonic(), 0.001), limits.ca_file
+                )
         except TimeoutError:
             allowed = limits.connect_timeout if until < expires else limits.deadline
             sentence = f"Timed out: {missing} {destination.host} port {destination.port} within {allowed:g} s"
             raise TimeoutError(sentence) from None
         return HttpConnection(sock, key)
+
+    def _look_up(self, destination: Destination, expires: float, account: int) -> list[Endpoint]:
+        """The look-up goes on when its time is over, and the next try finds its answer."""
+        limits, left = self._limits, expires - monotonic()
+        host, port, seconds = destination.host, destination.port, min(limits.lookup_timeout, left)
+        try:
+            return resolve(host, port, seconds, limits.allowed_networks, self._resolver, account, limits.nat64)
+        except TimeoutError:
+            allowed = limits.lookup_timeout if seconds < left else limits.deadline
+            sentence = f"Timed out: no address was found for {host} port {port} within {allowed:g} s"
+            raise TimeoutError(sentence) from None
 
 
 def _prepare(url: str) -> tuple[Destination, str]:

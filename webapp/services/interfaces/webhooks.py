@@ -12,6 +12,7 @@ from webapp.services import audit
 from webapp.services.errors import Refused
 from webapp.services.reports import reports
 from webapp.webhooks.addresses import BlockedAddress, check_url, is_form_of, parse_url, resolve
+from webapp.webhooks.failures import explain
 from webapp.webhooks.lookups import NoTurn
 
 LOOKUP_SECONDS = 2.0  # a person waits for the page, and a slow lookup must not block a web thread
@@ -42,9 +43,9 @@ def check_reachable(url: str | None, account_id: int = 0) -> str:
     destination = parse_url(url)
     host, port, networks = destination.host, destination.port, current_config.allowed_networks
     try:
-        resolve(host, port, LOOKUP_SECONDS, networks, account=account_id)
+        resolve(host, port, LOOKUP_SECONDS, networks, account=account_id, nat64=current_config.nat64_prefix)
     except BlockedAddress as blocked:
-        raise Refused(f"{str(blocked).rstrip('.')}.", "webhook_url") from None
+        raise Refused(explain(blocked, host, port)[1], "webhook_url") from None
     except NoTurn:
         return f"The name {host} was not looked up, because the name servers of other webhooks do not answer."
     except TimeoutError:

@@ -31,6 +31,7 @@ FAULTS = {
     "reset": "Connection closed",
     "unreachable": "Unreachable",
     "blocked_address": "Address not allowed",
+    "blocked_name": "Address not allowed",
     "bad_response": "Answer not understood",
 }
 

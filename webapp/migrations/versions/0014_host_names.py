@@ -1,0 +1,25 @@
+"""what look-ups of hosts share between processes"""
+
+import sqlalchemy as sa
+from alembic import op
+
+revision = "0014"
+down_revision = "0011"
+branch_labels = None
+depends_on = None
+
+
+def upgrade() -> None:
+    op.create_table("known_hosts", sa.Column("name", sa.String(length=255), primary_key=True))
+    op.create_table(
+        "late_answers",
+        sa.Column("host", sa.String(length=255), primary_key=True),
+        sa.Column("addresses", sa.JSON(), nullable=False),
+        sa.Column("until", sa.Double(), nullable=False),
+    )
+    op.create_index("ix_late_answers_until", "late_answers", ["until"])
+
+
+def downgrade() -> None:
+    op.drop_table("late_answers")
+    op.drop_table("known_hosts")
