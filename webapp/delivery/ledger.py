@@ -230,6 +230,12 @@ class Sent(NamedTuple):
     timestamp: int
     outcome: Outcome
 
+    @property
+    def counts_as_failure(self) -> bool:
+        """Not a test or a click, which say nothing about time, and not an ask for a rest."""
+        is_automatic = self.due.retry_at is None and not self.due.test
+        return is_automatic and not self.outcome.delivered and not self.outcome.asks_for_rest
+
 
 class Unsendable(NamedTuple):
     """A delivery that cannot be sent, and why: it is put on hold, never sent unsigned."""

@@ -1,4 +1,4 @@
-"""How many leads a widened lane sends at a time: it grows while all wait, and shrinks if the receiver is asked too much."""
+"""How many leads a widened lane sends at a time: grows while all wait, shrinks if that is too much for the receiver."""
 
 import time
 

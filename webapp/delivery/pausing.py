@@ -1,7 +1,7 @@
 """When failures pause a webhook: ten in a row that span five days. Runs only after a failure.
 
-The count begins anew with a good answer to anything (a lead, a retry, a test), a new URL, a new token, a resume, and with
-a failure after a silence: a lead that was given up a week ago says nothing about today.
+The count begins anew with a good answer to anything (a lead, a retry, a test), a new URL, a new token, a resume, and
+with a failure after a silence: a lead that was given up a week ago says nothing about today.
 """
 
 from collections.abc import Sequence
@@ -39,6 +39,8 @@ def pause_reason(lane: FencedLane, sent: Sequence[Sent]) -> str | None:
     """Why the webhook must be paused after these attempts, in words; None if it must not."""
     if any(one.outcome.code == GONE and not one.due.test for one in sent):
         return "The receiver answered 410 Gone: it wants no more leads at this address."
-    if sent and lane.failures >= GIVE_UP_TRIES and lane.failing_for is not None and lane.failing_for > GIVE_UP_AFTER:
+    if lane.failures < GIVE_UP_TRIES or lane.failing_for is None or lane.failing_for <= GIVE_UP_AFTER:
+        return None
+    if any(one.counts_as_failure for one in sent):
         return "Every attempt has failed for more than five days."
     return None

@@ -86,13 +86,10 @@ def write(
 ) -> FencedLane | None:
     """Records attempts, and renews the lane's lease by `lease` seconds, or (None) lets the lane go.
 
-    Returns None if this drain no longer holds the lane. Only automatic attempts count as failures: a manual retry says
-    nothing about time. An answer that asks for a rest is none.
+    Returns None if this drain no longer holds the lane.
     """
     real = [sent for sent, _ in moves if not sent.due.test]
-    failed = sum(
-        not one.outcome.delivered and one.due.retry_at is None and not one.outcome.asks_for_rest for one in real
-    )
+    failed = sum(one.counts_as_failure for one in real)
     slow = None
     if any(one.outcome.error == ErrorKind.TIMEOUT for one in real):
         slow = True

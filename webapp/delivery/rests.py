@@ -1,8 +1,8 @@
-"""Rests: a receiver that answers 429 or 503 with Retry-After gets no lead of this webhook until then, for an hour at most.
+"""Rests: a receiver that answers 429 or 503 with Retry-After gets no lead of this webhook until then.
 
-Then one lead tries first. If the receiver asks again, the lane rests again; any other answer ends it, and the others
-follow. A person's retry, a test and *Try now* go through. Nothing polls: nothing is due meanwhile, so nothing rings, and
-the first sweep after the rest finds what is due. Runs only where there is a rest.
+A rest lasts an hour at most. Then one lead tries first. If the receiver asks again, the lane rests again; any other
+answer ends it, and the others follow. A person's retry, a test and *Try now* go through. Nothing polls: nothing is due
+meanwhile, so nothing rings, and the first sweep after the rest finds what is due. Runs only where there is a rest.
 """
 
 from collections.abc import Sequence
@@ -28,7 +28,7 @@ def change(settings: WebhookSettings, sent: Sequence[Sent], given: dict[str, Any
 
 
 def begins() -> dict[str, Any]:
-    """The columns of a lane that rests for :rest seconds; unchanged if its webhook has another URL than :asked_by now."""
+    """The columns of a lane that rests for :rest seconds; unchanged if its webhook's URL is not :asked_by any more."""
     by_this_receiver = exists().where(Webhook.id == bindparam("lane"), Webhook.url == bindparam("asked_by"))
     until = now_sql() + bindparam("rest", type_=Lane.rests_until.type)
     later = case((and_(RESTING, Lane.rests_until > until), Lane.rests_until), else_=until)

@@ -1,6 +1,6 @@
 """Watches the sends of a worker process, and has `widening.py` take over a lane whose send holds up others.
 
-A thread of its own does it, because the thread that sends waits for its receiver. An ordinary send costs nothing for it.
+A thread of its own does it, because the thread that sends waits for its receiver. It costs an ordinary send nothing.
 """
 
 import operator
@@ -56,7 +56,8 @@ class Watcher:
             return False
         if operator.length_hint(found.sent.left):
             return now - since >= TAKES_LONG or now - found.begun_at >= BATCH_TAKES_LONG
-        if min(now - since, now - self._looked_at.get(thread, 0.0)) < LOOKS_EVERY:
+        # After 1, 2, 4, 8 seconds: hundreds of receivers that hang are looked after, too.
+        if now - since < LOOKS_EVERY or now - self._looked_at.get(thread, 0.0) < (now - since) / 2:
             return False
         self._looked_at[thread] = now
         return has_newer(found.hold.webhook_id, {due.id for due in found.sent.batch.rows})

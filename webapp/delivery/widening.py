@@ -1,12 +1,12 @@
 """*Automatic* parallel requests: sends for a lane that is behind, several leads at a time.
 
 A lane sends one lead at a time, on the drain's own thread. When one send takes long and others wait behind it,
-`watching.py` has a `Widening` take the lane over from the drain: it sends what is left on more threads, records what has
-ended, reads what is due meanwhile, and renews the lease each time. The drain waits for it, so that the job lasts as long
-as its sends. What it learned of the receiver is forgotten at the end.
+`watching.py` has a `Widening` take the lane over from the drain: it sends what is left on more threads, records what
+has ended, reads what is due meanwhile, and renews the lease each time. The drain waits for it, so that the job lasts as
+long as its sends. What it learned of the receiver is forgotten at the end.
 
-The promises of a drain stay. No send begins later than a slice after the lease was renewed, so that it ends within it; at
-most a batch is sent and not recorded; while the process stops, no send begins.
+The promises of a drain stay. No send begins later than a slice after the lease was renewed, so that it ends within it;
+at most a batch is sent and not recorded; while the process stops, no send begins.
 """
 
 import threading

@@ -46,7 +46,7 @@ class Webhook(Base):
     shared_token_id: Mapped[int | None] = mapped_column(ForeignKey(ApiKey.id), index=True)
     automatic_retries: Mapped[bool] = mapped_column(default=True)
     parallel_requests: Mapped[int] = mapped_column(default=1)
-    automatic_parallel: Mapped[bool] = mapped_column(default=True)  # then parallel_requests is 1: delivery/widening.py
+    automatic_parallel: Mapped[bool] = mapped_column(default=True)  # if parallel_requests is 1
     state: Mapped[WebhookState] = enum_column(WebhookState, default=WebhookState.ACTIVE)
     state_reason: Mapped[str] = mapped_column(String(500), default="")  # in words, shown next to Paused
     state_changed_at: Mapped[datetime] = mapped_column(default=utcnow)
@@ -80,9 +80,7 @@ class Lane(Base):
     lease_until: Mapped[float] = mapped_column(default=0.0)
     abandoned: Mapped[bool] = mapped_column(default=False)  # the previous holder never released it
     slow_since: Mapped[float | None]  # a send timed out: its jobs go to `slow` until one succeeds
-    failures: Mapped[int] = mapped_column(
-        default=0
-    )  # failed automatic tries since the count began: delivery/pausing.py
+    failures: Mapped[int] = mapped_column(default=0)  # failed automatic tries: delivery/pausing.py
     failing_since: Mapped[float | None]
     failed_at: Mapped[float | None]  # the last of them
     succeeded_at: Mapped[float | None]

@@ -47,7 +47,7 @@ def _values(header: str) -> list[str]:
     return [found.strip() for found in _VALUE.findall(header)]
 
 
-_VALUE = re.compile(r"(?:\s*[A-Za-z]{3,9},)?[^,]+")
+_VALUE = re.compile(r"(?:\s*(?:Mon|Tue|Wed|Thu|Fri|Sat|Sun)[a-z]*,)?[^,]+")
 _SECONDS = re.compile(r"([0-9]+)(?:\.[0-9]+)?")
 
 

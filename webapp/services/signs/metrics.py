@@ -114,7 +114,11 @@ def due_now() -> tuple[int, float]:
     for condition, at in parts:
         waits = select(at.label("at"))
         if condition is not ledger.CLICKED:  # which goes through a rest
-            waits = select(rests.since(at).label("at")).join(Lane, Lane.webhook_id == Delivery.webhook_id)
+            waits = (
+                select(rests.since(at).label("at"))
+                .select_from(Delivery)
+                .join(Lane, Lane.webhook_id == Delivery.webhook_id)
+            )
             waits = waits.where(~ledger.RESTING)
         some = waits.where(condition, at <= now_sql()).limit(COUNTED).subquery()
         count, waited = db.session.execute(select(func.count(), now_sql() - func.min(some.c.at))).one()
