@@ -22,7 +22,7 @@ from webapp.models import Attempt, Delivery, Interface, Lane, Webhook
 from webapp.services.interfaces import webhooks
 from webapp.webhooks.outcome import NO_ANSWER, ErrorKind, Outcome
 
-DEADLINE = 2.0
+DEADLINE = 1.5
 
 
 @pytest.fixture

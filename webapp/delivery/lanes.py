@@ -115,7 +115,9 @@ def _take(webhook_id: int) -> Hold | None:
         return take(connection, webhook_id)
 
 
-def _send_all(hold: Hold, turn_is_over: Callable[[], bool], stopping: Callable[[], bool]) -> sending.Sending | None:
+def _send_all(
+    hold: Hold, turn_is_over: Callable[[], bool], stopping: Callable[[], bool] = lambda: False
+) -> sending.Sending | None:
     """Sends batch after batch until the lane is let go or lost. Returns how the last one went; None without any."""
     sent: sending.Sending | None = None
     batch = _first_batch(hold)

@@ -110,23 +110,23 @@ class Sending:
             return
         if settings.parallel_requests == 1:
             for due in self.left:
-                self._try(due, waiting)
+                self._try(due, self._signs, waiting)
             return
         # The pool's threads are not slots: this thread, which is one, waits for all of them.
         with waiting(), ThreadPoolExecutor(settings.parallel_requests) as pool:
-            list(pool.map(self._try, self.left))
+            list(pool.map(self.attempt, self.left))
 
     def prepare(self) -> bool:
         """Finds out how to sign. False, and all rows are `unsendable`, if that is not possible."""
         try:
-            self._signer = self._signing()
+            self._signs = self._signer()
         except _CannotSign as error:
             self.unsendable = [Unsendable(due, str(error)) for due in self.batch.rows]
             return False
         self._send = sender.send
         return True
 
-    def _signing(self) -> "_Signing | None":
+    def _signer(self) -> "_Signing | None":
         settings = self.batch.settings
         if not settings.url:
             raise _CannotSign("The interface has no Lead Webhook URL any more.")
@@ -141,14 +141,20 @@ class Sending:
         except CannotDecrypt:
             raise _CannotSign("The Shared Token cannot be decrypted: ENCRYPTION_KEYS lacks its key.") from None
 
-    def _try(self, due: Due, around: Callable[[], AbstractContextManager[None]] = nullcontext) -> None:
-        if not (self._begun and (self.ended or self._turn_is_over())):
-            self._begun = True
-            self.attempt(due, around)
+    def attempt(self, due: Due) -> None:
+        """Sends one row on any thread, and notes what came of it. Call `prepare` before."""
+        self._try(due, self._signs)
 
-    def attempt(self, due: Due, around: Callable[[], AbstractContextManager[None]] = nullcontext) -> None:
-        """Sends one row, and notes what came of it. Call `prepare` before."""
-        settings, signer = self.batch.settings, self._signer
+    def _may_begin(self) -> bool:
+        return not (self._begun and (self.ended or self._turn_is_over()))
+
+    def _try(
+        self, due: Due, signer: "_Signing | None", around: Callable[[], AbstractContextManager[None]] = nullcontext
+    ) -> None:
+        if not self._may_begin():
+            return
+        self._begun = True
+        settings = self.batch.settings
         one, started_at, timestamp = attempt_id(), utcnow(), int(time.time())
         try:
             signature = signer.sign(due.message_id, timestamp, due.payload) if signer else None

@@ -33,22 +33,25 @@ TENTH = 0.1  # seconds between two looks at the own sends
 room = threading.BoundedSemaphore(64)
 
 
-class Part:
-    """Rows that were read together, with the settings for them; how many of its tries are noted and recorded."""
+class Portion(Sending):
+    """Rows that were read together, with the settings for them. `noted` and `recorded`: so many of its tries are."""
 
-    def __init__(self, sent: Sending) -> None:
-        self.sent = sent
+    def __init__(self, batch: Batch) -> None:
+        super().__init__(batch, lambda: False)
         self.noted = self.recorded = 0
+
+    def _may_begin(self) -> bool:
+        return True  # `Widening` has decided
 
     @property
     def unrecorded(self) -> int:
-        return len(self.sent.tries) - self.recorded
+        return len(self.tries) - self.recorded
 
     def take(self) -> Sending:
         """What is to be recorded now."""
-        new = Sending(self.sent.batch, lambda: True)
-        new.tries = self.sent.tries[self.recorded :]
-        new.unsendable, self.sent.unsendable = self.sent.unsendable, []
+        new = Sending(self.batch, lambda: True)
+        new.tries = self.tries[self.recorded :]
+        new.unsendable, self.unsendable = self.unsendable, []
         self.recorded += len(new.tries)
         return new
 
@@ -67,10 +70,16 @@ class Widening:
         self._drain_is_back = False
         self._under_way: dict[int, float] = {}  # by delivery id: since when
         self._rows: deque[Due] = deque()  # read, not sent yet; of the last part
-        self._parts = [Part(found.sent)]
+        self._portions = [self._of_drain()]
         self._recorded_at = 0.0
         self._closes = False
         self._pace = Pace(found.sent.batch.settings.slow)
+
+    def _of_drain(self) -> Portion:
+        """What the drain has sent and is sending: the same lists."""
+        portion = Portion(self._drain.batch)
+        portion.tries, portion.unsendable = self._drain.tries, self._drain.unsendable
+        return portion
 
     def wait(self) -> None:
         """For the drain, when its own send has ended."""
@@ -114,11 +123,11 @@ class Widening:
     # Sending ---------------------------------------------------------------------------------------------------------
 
     def _start(self) -> None:
-        sent = self._parts[-1].sent
+        portion = self._portions[-1]
         while self._rows and self._may_start() and room.acquire(blocking=False):
             due = self._rows.popleft()
             self._under_way[due.id] = time.monotonic()
-            self._pool.submit(self._send, sent, due)
+            self._pool.submit(self._send, portion, due)
 
     def _may_start(self) -> bool:
         in_time = time.monotonic() <= self.hold.ends_at - ledger.lease() + ledger.SLICE
@@ -126,9 +135,9 @@ class Widening:
         has_place = number < self._pace.width and number + self._unrecorded() < ledger.BATCH
         return in_time and has_place and not self._is_closing()
 
-    def _send(self, sent: Sending, due: Due) -> None:
+    def _send(self, portion: Portion, due: Due) -> None:
         try:
-            sent.attempt(due)
+            portion.attempt(due)
         finally:
             room.release()
             with self._changed:
@@ -139,13 +148,13 @@ class Widening:
         """Learns from what has ended, and closes after a 410, an ask for a rest, or time-outs only, as a drain does."""
         with self._changed:
             ended, self._ended = self._ended, []
-        for part in self._parts:
-            for one in part.sent.tries[part.noted :]:
-                part.noted += 1
+        for portion in self._portions:
+            for one in portion.tries[portion.noted :]:
+                portion.noted += 1
                 self._pace.learn(one.outcome)
                 is_dead = one.outcome.error == ErrorKind.TIMEOUT and not self._pace.has_answered
                 self._closes |= is_dead or one.outcome.code == GONE or one.outcome.asks_for_rest
-            if part.sent.had_no_turn:
+            if portion.had_no_turn or self._drain.had_no_turn:
                 self._closes = self._drain.had_no_turn = True
         for delivery_id in ended:
             self._under_way.pop(delivery_id, None)
@@ -155,7 +164,7 @@ class Widening:
     # Recording -------------------------------------------------------------------------------------------------------
 
     def _unrecorded(self) -> int:
-        return sum(part.unrecorded for part in self._parts)
+        return sum(portion.unrecorded for portion in self._portions)
 
     def _refill_in_time(self) -> None:
         since, unrecorded = time.monotonic() - self._recorded_at, self._unrecorded()
@@ -180,23 +189,24 @@ class Widening:
             self._closes = True
             return
         rows = [due for due in following.rows if due.id not in self._under_way]
-        part = Part(Sending(Batch(following.settings, rows), self._is_closing))
-        self._parts = [one for one in self._parts if self._is_under_way(one)] + [part]
-        if rows and part.sent.prepare():
+        portion = Portion(Batch(following.settings, rows))
+        self._portions = [one for one in self._portions if self._is_under_way(one)] + [portion]
+        if rows and portion.prepare():
             self._rows.extend(rows)
 
-    def _is_under_way(self, part: Part) -> bool:
-        return any(due.id in self._under_way for due in part.sent.batch.rows)
+    def _is_under_way(self, portion: Portion) -> bool:
+        return any(due.id in self._under_way for due in portion.batch.rows)
 
     def _record(self, last: bool) -> Batch | None:
-        """Part by part, because each has its own settings. `last`: the lane is let go. Returns what is due now."""
+        """Each portion with its own settings. `last`: the lane is let go. Returns what is due now."""
         self._recorded_at, following = time.monotonic(), None
-        parts = [part for part in self._parts if part.unrecorded or part.sent.unsendable] or self._parts[-1:]
-        for number, part in enumerate(parts, 1):
-            if last and number == len(parts):
-                lanes.record_last(self.hold, part.sent.batch, part.take())
+        news = [portion for portion in self._portions if portion.unrecorded or portion.unsendable]
+        news = news or self._portions[-1:]
+        for number, portion in enumerate(news, 1):
+            if last and number == len(news):
+                lanes.record_last(self.hold, portion.batch, portion.take())
             else:
-                following = lanes.record_part(self.hold, part.sent.batch, part.take())
+                following = lanes.record_part(self.hold, portion.batch, portion.take())
         return following
 
 

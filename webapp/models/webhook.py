@@ -4,7 +4,7 @@ from datetime import datetime
 from enum import StrEnum
 from typing import TYPE_CHECKING
 
-from sqlalchemy import CheckConstraint, ForeignKey, String
+from sqlalchemy import CheckConstraint, ForeignKey, String, false
 from sqlalchemy.orm import Mapped, mapped_column, relationship
 
 from webapp.clock import moment, utcnow
@@ -46,7 +46,7 @@ class Webhook(Base):
     shared_token_id: Mapped[int | None] = mapped_column(ForeignKey(ApiKey.id), index=True)
     automatic_retries: Mapped[bool] = mapped_column(default=True)
     parallel_requests: Mapped[int] = mapped_column(default=1)
-    automatic_parallel: Mapped[bool] = mapped_column(default=True)  # if parallel_requests is 1
+    automatic_parallel: Mapped[bool] = mapped_column(default=True, server_default=false())  # if parallel_requests is 1
     state: Mapped[WebhookState] = enum_column(WebhookState, default=WebhookState.ACTIVE)
     state_reason: Mapped[str] = mapped_column(String(500), default="")  # in words, shown next to Paused
     state_changed_at: Mapped[datetime] = mapped_column(default=utcnow)
@@ -85,7 +85,8 @@ class Lane(Base):
     failed_at: Mapped[float | None]  # the last of them
     succeeded_at: Mapped[float | None]
     rests_until: Mapped[float | None]  # the end of the last rest that the receiver asked for: delivery/rests.py
-    tries_first: Mapped[bool] = mapped_column(default=False)  # the rest is not over, or no lead was tried after it
+    # The rest is not over, or no lead was tried after it.
+    tries_first: Mapped[bool] = mapped_column(default=False, server_default=false())
 
     webhook: Mapped[Webhook] = relationship(back_populates="lane")
 
