@@ -54,7 +54,7 @@ def text_of(page: str) -> str:
 
 def test_the_page_says_until_when_it_rests_and_why(signed_in: FlaskClient, interface: Interface, resting: Lead) -> None:
     page = text_of(signed_in.get(tab(interface)).text)
-    assert f"Resting until {ends_at()} because the receiver asked." in page
+    assert f"Resting until {ends_at()} UTC because the receiver asked." in page
     assert "Resting" in text_of(signed_in.get("/interfaces").text)
     assert f"until {ends_at()} , as the receiver asked" in text_of(signed_in.get("/interfaces").text)
 
@@ -106,6 +106,7 @@ def test_the_leads_page_says_why_a_lead_waits_and_lets_it_be_retried(
         assert "on its way" not in row
     page = signed_in.get(f"/leads/{public_id}")
     assert f"Next attempt at {until}" in text_of(page.text)
+    assert "The webhook rests because the receiver asked" in text_of(page.text)
     assert "Retry Webhook" in page.text
     assert "hx-trigger=" not in page.text, "it does not poll for half an hour"
     signed_in.post(f"/leads/{public_id}/retry")

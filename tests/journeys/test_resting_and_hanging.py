@@ -10,8 +10,9 @@ from tests.journeys.test_worker import capture, states, wait_for_workers
 from tests.support.factories import point_at, submit
 from tests.support.receiver import Receiver, answering, hanging
 from tests.support.waiting import wait_until
-from webapp.db.transactions import read_autocommit
-from webapp.models import Attempt, DeliveryState, Interface
+from webapp.db.transactions import read_autocommit, transaction
+from webapp.models import Attempt, DeliveryState, Interface, User
+from webapp.services.interfaces import interfaces
 
 
 def codes() -> dict[int, int]:
@@ -20,46 +21,35 @@ def codes() -> dict[int, int]:
         return dict(row for row in connection.execute(counted))
 
 
-def test_a_rest_is_kept_by_workers_over_a_restart_and_ends_by_itself(
-    interface: Interface, receiver: Receiver, workers: Workers
-) -> None:
-    point_at(interface, receiver.url)
-    receiver.queue(answering(429, headers=[("Retry-After", "6")]))
-    first = workers.start()
-    wait_for_workers()
-    asked = submit(interface)
-    [request] = receiver.wait_for(1)
-    wait_until(lambda: codes() == {429: 1}, "the record")
-    leads = capture(interface, 30)
-    first.terminate()
-    assert first.wait(timeout=60) == 0
-    workers.start()
-    wait_for_workers()
-    receiver.wait_for(31, timeout=30)
-    others = receiver.requests[1:]
-    assert min(one.at for one in others) - request.at > 5.9
-    wait_until(lambda: states([asked, *leads]) == {DeliveryState.DELIVERED}, "all leads to be delivered")
-    assert codes() == {200: 31, 429: 1}
-    assert len(receiver.requests) == 32
-
-
 @pytest.mark.long
-def test_leads_overtake_one_that_hangs_and_sigterm_leaves_nothing_unrecorded(
-    interface: Interface, receiver: Receiver, workers: Workers
+def test_a_lead_that_hangs_is_overtaken_and_a_rest_outlives_the_worker(
+    owner: User, interface: Interface, receiver: Receiver, workers: Workers
 ) -> None:
-    point_at(interface, receiver.url)
+    with transaction():
+        resting = interfaces.create(owner.account_id, "Newsletter")
     workers.environ |= {"WEBHOOK_DEADLINE": "5"}
-    supervisor = workers.start()
-    wait_for_workers()
-    receiver.queue(hanging())
-    began = time.monotonic()
-    submit(interface)
-    receiver.wait_for(1)
-    leads = capture(interface, 60)
-    wait_until(lambda: states(leads) == {DeliveryState.DELIVERED}, "the others to be delivered", timeout=4)
-    assert time.monotonic() - began < 5
-    supervisor.terminate()
-    assert supervisor.wait(timeout=15) == 0
-    found = codes()
-    assert (found[200], found[999]) == (60, 1)
-    assert len(receiver.requests) == 61
+    with Receiver() as asking:
+        point_at(interface, receiver.url)
+        point_at(resting, asking.url)
+        supervisor = workers.start()
+        wait_for_workers()
+        receiver.queue(hanging())
+        asking.queue(answering(429, headers=[("Retry-After", "9")]))
+        began = time.monotonic()
+        submit(interface)
+        receiver.wait_for(1)
+        others = capture(interface, 60)
+        asked = submit(resting)
+        [request] = asking.wait_for(1)
+        wait_until(lambda: states(others) == {DeliveryState.DELIVERED}, "the others to be delivered", timeout=4)
+        assert time.monotonic() - began < 5
+        waiting = capture(resting, 30)
+        supervisor.terminate()
+        assert supervisor.wait(timeout=15) == 0
+        assert codes() == {200: 60, 429: 1, 999: 1}, "SIGTERM leaves nothing unrecorded"
+        assert (len(receiver.requests), len(asking.requests)) == (61, 1)
+        workers.start()
+        asking.wait_for(31, timeout=40)
+        assert min(one.at for one in asking.requests[1:]) - request.at > 8.9
+        wait_until(lambda: states([asked, *waiting]) == {DeliveryState.DELIVERED}, "all leads to be delivered")
+        assert len(asking.requests) == 32
