@@ -63,20 +63,22 @@ class Watcher:
         return has_newer(found.hold.webhook_id, {due.id for due in found.sent.batch.rows})
 
     def _take_over(self, thread: int, found: Underway) -> None:
-        if not room.acquire(blocking=False):
-            return
-        widening = Widening(found)
-        found.sent.wait_for_others = widening.wait
-        if lanes.underway.pop(thread, None) is not found:  # the drain was quicker
-            room.release()
-            return
-        threading.Thread(target=self._widen, args=(widening,), name="widening", daemon=True).start()
+        if room.acquire(blocking=False):
+            try:
+                threading.Thread(target=self._widen, args=(thread, found), name="widening", daemon=True).start()
+            except RuntimeError:  # the system has no thread left
+                room.release()
+                raise
 
-    def _widen(self, widening: Widening) -> None:
+    def _widen(self, thread: int, found: Underway) -> None:
+        """Takes the lane, unless its drain was quicker, and sends for it."""
         try:
-            with self._app.app_context():
-                widening.run()
+            widening = Widening(found)
+            found.sent.wait_for_others = widening.wait
+            if lanes.underway.pop(thread, None) is found:
+                with self._app.app_context():
+                    widening.run()
         except Exception as error:
-            log.error("a widened lane failed", webhook=widening.hold.webhook_id, exc_info=error)
+            log.error("a widened lane failed", webhook=found.hold.webhook_id, exc_info=error)
         finally:
             room.release()
