@@ -149,6 +149,7 @@ def test_leads_that_come_while_one_hangs_are_sent_at_once(
     assert is_let_go()
 
 
+@pytest.mark.once
 def test_a_receiver_that_takes_long_gets_up_to_eight_at_a_time(
     pointed: Interface, receiver: Receiver, watched: None
 ) -> None:
@@ -197,6 +198,7 @@ def test_an_ask_for_a_rest_binds_it(pointed: Interface, receiver: Receiver, watc
         assert connection.scalar(select(Lane.rests_until - now_sql())) == pytest.approx(60, abs=10)
 
 
+@pytest.mark.once
 def test_a_410_pauses_the_webhook_and_holds_the_others(pointed: Interface, receiver: Receiver, watched: None) -> None:
     receiver.queue(hanging(), answering(410))
     leads(pointed, 20)
@@ -308,6 +310,7 @@ def test_a_careful_drain_is_not_widened(pointed: Interface, receiver: Receiver, 
     assert len(receiver.requests) == 1
 
 
+@pytest.mark.once
 def test_no_more_than_a_batch_is_sent_and_not_recorded(
     pointed: Interface, receiver: Receiver, watched: None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
