@@ -20,13 +20,14 @@ from tests.bench import machine, report
 from tests.bench.leadhook import DurablePostgres
 from tests.bench.machine import CannotMeasure, say
 from tests.bench.measure import QUICK, Row, Sizes
-from tests.bench.scenarios import capture, form, isolation, latency, memory, scale, throughput
+from tests.bench.scenarios import capture, form, hanging, isolation, latency, memory, scale, throughput
 from tests.support.postgres import Postgres
 
 SCENARIOS = {
     "throughput": throughput.run,
     "latency": latency.run,
     "isolation": isolation.run,
+    "hanging": hanging.run,
     "capture": capture.run,
     "form": form.run,
     "scale": scale.run,

@@ -1,7 +1,8 @@
 """Receivers that measure and receivers that misbehave: one asyncio server, each in a process of its own.
 
 By the first part of the path: /measure notes when a request was complete and answers 200, /fail answers 500, /slow
-answers 200 after a second (/slow-10 after ten), /hang takes the request and never answers.
+answers 200 after a second (/slow-10 after ten), /hang takes the request and never answers, /hang-some does so with the
+first of each five and answers the others 200.
 """
 
 import asyncio
@@ -12,6 +13,7 @@ import sys
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from itertools import count
 from pathlib import Path
 from typing import ClassVar, NamedTuple
 from urllib.request import urlopen
@@ -36,6 +38,7 @@ class Server(asyncio.Protocol):
 
     arrivals: ClassVar[list[Arrival]] = []
     waiting: ClassVar[set["Server"]] = set()
+    some: ClassVar[Iterator[int]] = count()
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self.transport: asyncio.Transport = transport  # type: ignore[assignment]
@@ -66,6 +69,10 @@ class Server(asyncio.Protocol):
             self._answer(200)
         elif path == "fail":
             self._answer(500)
+        elif path == "hang-some" and next(self.some) % 5:
+            self._answer(200)
+        elif path == "hang-some":
+            self.waiting.add(self)
         elif path in ("hang", "slow", "slow-10"):
             self.waiting.add(self)
             if path != "hang":

@@ -83,6 +83,8 @@ class Sizes:
     latency_seconds: float = 10.0
     warm_up_seconds: float = 2.0
     isolation_seconds: float = 18.0  # longer than the deadline, so that the hung ones are met a second time
+    hanging_leads: int = 200
+    hanging_rounds: int = 1  # two minutes each, of which forty deadlines are most
     capture_seconds: float = 6.0
     beside_seconds: float = 10.0
     beside_backlog: int = 60_000
@@ -100,6 +102,7 @@ QUICK = Sizes(
     latency_seconds=4.0,
     warm_up_seconds=1.0,
     isolation_seconds=8.0,
+    hanging_leads=50,
     capture_seconds=2.5,
     beside_seconds=4.0,
     beside_backlog=20_000,

@@ -18,7 +18,8 @@ from webapp.web.security import public
 OWN = "profile.show profile.rename profile.change_password profile.sign_out_everywhere auth.sign_out interfaces.start"
 LEADS = "index csv show row retry retry_ticked not_spam"
 INTERFACES = (
-    "index new general preview texts close reopen lead_generation test test_outcome pause resume confirm_delete delete"
+    "index new general preview texts close reopen lead_generation test test_outcome pause resume try_now "
+    "confirm_delete delete"
 )
 FIELDS = "index new edit move confirm_remove remove bring_back add_undeclared preview"
 KEYS = "index new rotate revoke_previous confirm_revoke revoke"

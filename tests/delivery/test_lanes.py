@@ -216,7 +216,9 @@ def test_held_leads_are_sent_on_resume(pointed: Interface, receiver: Receiver) -
 def test_five_days_with_only_failures_pause_a_webhook(pointed: Interface, receiver: Receiver) -> None:
     receiver.answer(status=500)
     with transaction():
-        db.session.execute(update(Lane).values(failures=9, failing_since=now_sql() - 5 * 86400 - 60))
+        db.session.execute(
+            update(Lane).values(failures=9, failing_since=now_sql() - 5 * 86400 - 60, failed_at=now_sql() - 60)
+        )
     submit(pointed)
     drain(pointed)
     assert db.session.scalars(select(Webhook.state)).one() == WebhookState.PAUSED
@@ -247,7 +249,9 @@ def test_fewer_failures_or_a_shorter_time_do_not_pause_a_webhook(
 ) -> None:
     receiver.answer(status=500)
     with transaction():
-        db.session.execute(update(Lane).values(failures=failures, failing_since=now_sql() - days * 86400))
+        db.session.execute(
+            update(Lane).values(failures=failures, failing_since=now_sql() - days * 86400, failed_at=now_sql() - 60)
+        )
     submit(pointed)
     drain(pointed)
     assert db.session.scalars(select(Webhook.state)).one() == WebhookState.ACTIVE

@@ -141,7 +141,9 @@ def test_what_cannot_be_sent_is_held_even_after_five_days_of_failures(interface:
     lead = submit(interface)
     with transaction():
         db.session.execute(update(ApiKey).values(revoked_at=func.now()))
-        db.session.execute(update(Lane).values(failures=50, failing_since=now_sql() - FIVE_DAYS - 60))
+        db.session.execute(
+            update(Lane).values(failures=50, failing_since=now_sql() - FIVE_DAYS - 60, failed_at=now_sql())
+        )
     webhook_id = interface.webhook.id
     db.session.rollback()
     lanes.drain(webhook_id)

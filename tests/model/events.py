@@ -5,8 +5,10 @@ from collections.abc import Iterator
 from tests.model import jobs
 from tests.model.protocol import (
     DEAD,
+    FIRST,
     HOOK,
     LANE,
+    RESTS,
     RETRIES,
     RUN_OUT,
     Actor,
@@ -20,6 +22,7 @@ from tests.model.protocol import (
     committed,
     held,
     is_due,
+    is_worth_a_ring,
     locked,
     visible,
     wrote,
@@ -95,7 +98,8 @@ def _commit(state: State, rules: Rules, index: int, errand: Errand) -> Iterator[
 
 
 def _look(state: State, rules: Rules, index: int, errand: Errand) -> Iterator[State]:
-    yield _put(state, index, errand._replace(at="done" if held(state) else "ring"))
+    rings = not held(state) and is_worth_a_ring(state, rules)
+    yield _put(state, index, errand._replace(at="ring" if rings else "done"))
 
 
 def _ring(state: State, rules: Rules, index: int, errand: Errand) -> Iterator[State]:
@@ -139,7 +143,7 @@ def sweep(state: State, rules: Rules) -> Iterator[State]:
                 row._replace(state="cancelled", click=0, due=False) if is_due(row) else row for row in state.deliveries
             ]
             yield state._replace(deliveries=tuple(cancelled))
-        elif any_due(state) and not held(state):
+        elif any_due(state, rules) and not held(state):
             if at_rest(state):
                 yield state._replace(sweep="count")
             elif state.left.sweeps:
@@ -156,11 +160,15 @@ def sweep(state: State, rules: Rules) -> Iterator[State]:
 
 
 def time(state: State, rules: Rules) -> Iterator[tuple[tuple[str, int], State]]:
-    """The next automatic try's time comes; the lease of a dead holder runs out."""
+    """The next automatic try's time comes; the lease of a dead holder runs out; a rest is over."""
     for lead, row in enumerate(state.deliveries):
         if row.state == "pending" and row.tries and not row.due and not locked(state, lead, ("time", 0)):
             rows = (*state.deliveries[:lead], row._replace(due=True), *state.deliveries[lead + 1 :])
             yield ("due", lead), state._replace(deliveries=rows)
+    ends = rules.worse is not Worse.REST_ENDS_NEVER
+    if (state.asked or state.lane.rest == RESTS) and ends and not locked(state, LANE, ("time", 0)):
+        lane = state.lane._replace(rest=FIRST) if state.lane.rest == RESTS else state.lane
+        yield ("rest", 0), state._replace(lane=lane, asked=False)
     alive = state.lane.token >= 0
     if held(state) and (not alive or _too_short(state, rules)):
         yield ("lease", 0), state._replace(lane=state.lane._replace(lease=RUN_OUT))

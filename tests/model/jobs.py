@@ -3,11 +3,17 @@
 from collections.abc import Iterator
 
 from tests.model.protocol import (
+    ASKS,
+    FIRST,
     LANE,
     LET_GO,
+    NO_REST,
     NOBODY,
+    REFUSED,
+    RESTS,
     RETRIES,
     RUNNING,
+    TAKEN,
     Delivery,
     Job,
     Lane,
@@ -19,6 +25,7 @@ from tests.model.protocol import (
     committed,
     held,
     is_due,
+    is_worth_a_ring,
     locked,
     visible,
     wrote,
@@ -65,7 +72,7 @@ def _clear(state: State, rules: Rules, index: int, job: Job) -> Iterator[State]:
 
 def _pass_on(state: State, rules: Rules, index: int, job: Job) -> Iterator[State]:
     """A process that stops: somebody else's, then, unless the lane is held."""
-    yield put(state, index, IDLE if held(state) else Job("ring"))
+    yield put(state, index, Job("ring") if not held(state) and is_worth_a_ring(state, rules) else IDLE)
 
 
 def _take(state: State, rules: Rules, index: int, job: Job) -> Iterator[State]:
@@ -77,7 +84,7 @@ def _take(state: State, rules: Rules, index: int, job: Job) -> Iterator[State]:
     elif not locked(state, LANE, ("jobs", index)):
         at = "send" if rules.worse is Worse.SELECTS_EARLY else "select"
         abandoned = state.lane.abandoned or state.lane.lease != LET_GO
-        taken = state._replace(lane=Lane(index, RUNNING, abandoned))
+        taken = state._replace(lane=Lane(index, RUNNING, abandoned, state.lane.rest))
         yield put(taken, index, job._replace(at=at, careful=abandoned))
 
 
@@ -89,8 +96,18 @@ def _due(state: State, rules: Rules, index: int, limit: int) -> tuple[Row, ...]:
     if state.archived:
         return ()
     limit = rules.leads if rules.worse is Worse.ENDLESS_BATCH else limit
-    rows = [Row(lead, row) for lead, row in enumerate(visible(state, ("jobs", index))) if is_due(row)]
+    rest = _rest(state, state.jobs[index])
+    if rules.worse is Worse.REST_BINDS_CLICKS and rest == RESTS:
+        return ()
+    limit = 1 if rest == FIRST and rules.worse is not Worse.MANY_TRY_FIRST else limit
+    rest = NO_REST if rules.worse is Worse.REST_IGNORED else rest
+    rows = [Row(lead, row) for lead, row in enumerate(visible(state, ("jobs", index))) if is_due(row, rest)]
     return tuple(sorted(rows, key=lambda row: (not row.seen.click, row.seen.tries > 0))[:limit])
+
+
+def _rest(state: State, job: Job) -> int:
+    """The lane's rest as this job sees it: its own write, or what is committed."""
+    return next((value.rest for key, value in job.writes if key == LANE and value is not None), state.lane.rest)
 
 
 def _select(state: State, rules: Rules, index: int, job: Job) -> Iterator[State]:
@@ -109,9 +126,9 @@ def _give_back(state: State, rules: Rules, index: int, job: Job) -> Iterator[Sta
     """UPDATE lanes SET token, lease WHERE token = mine: nothing was due."""
     if locked(state, LANE, ("jobs", index)):
         return
-    over = {Worse.LOOKS_WITHIN: Job("ring") if any_due(state) else IDLE}
+    over = {Worse.LOOKS_WITHIN: Job("ring") if any_due(state, rules) else IDLE}
     state = state._replace(
-        lane=Lane(NOBODY, LET_GO, state.lane.abandoned) if state.lane.token == index else state.lane,
+        lane=state.lane._replace(token=NOBODY, lease=LET_GO) if state.lane.token == index else state.lane,
         marker=state.marker and rules.worse is not Worse.MARKER_CLEARED_LATE,
     )
     yield put(state, index, over.get(rules.worse, Job("look")))
@@ -123,12 +140,25 @@ def _send(state: State, rules: Rules, index: int, job: Job) -> Iterator[State]:
     counts = list(state.sent[row.lead])
     counts[number] += 1
     sent = (*state.sent[: row.lead], tuple(counts), *state.sent[row.lead + 1 :])
-    for answer in (True, False) if rules.failing else (True,):
+    done = state._replace(sent=sent, broken=state.broken or _sent_in_spite(state, index, job, row))
+    if state.left.asks:
+        left = state.left._replace(asks=state.left.asks - 1)
+        yield put(done._replace(left=left), index, job._replace(at="fence", answers=(*job.answers, ASKS)))
+    for answer in (TAKEN, REFUSED) if rules.failing else (TAKEN,):
         answers = (*job.answers, answer)
-        done = state._replace(sent=sent)
         yield put(done, index, job._replace(at="fence", answers=answers))  # the last one, or the turn is over
         if len(answers) < len(job.batch):
             yield put(done, index, job._replace(answers=answers))
+
+
+def _sent_in_spite(state: State, index: int, job: Job, row: Row) -> str:
+    """The promise of a rest that this send breaks. One who lost the lane cannot know of a rest."""
+    if state.lane.token != index or row.seen.click:
+        return ""
+    if state.asked:
+        return "something is sent while the receiver rests"
+    first = sum(not one.seen.click for one in job.batch)
+    return "more than one lead tries first" if state.lane.rest == FIRST and first > 1 else ""
 
 
 def _fence(state: State, rules: Rules, index: int, job: Job) -> Iterator[State]:
@@ -137,12 +167,19 @@ def _fence(state: State, rules: Rules, index: int, job: Job) -> Iterator[State]:
     if rules.worse is Worse.NO_FENCE:
         yield put(state, index, job._replace(at="write"))
     elif not ours:
-        yield put(state, index, Job("look"))
+        yield put(state, index, Job(_look_after(job)))
     elif rules.worse is Worse.FENCE_IN_UPDATE:
         yield put(state, index, job._replace(at="write"))  # with what it saw when it began
     elif not locked(state, LANE, ("jobs", index)):
-        writes = wrote(job.writes, LANE, Lane(index, RUNNING))
+        writes = wrote(job.writes, LANE, Lane(index, RUNNING, rest=_rest_after(state, rules, job)))
         yield put(state, index, job._replace(at="write", writes=writes))
+
+
+def _rest_after(state: State, rules: Rules, job: Job) -> int:
+    """What the answers make of the lane's rest: rests.change of webapp/delivery/rests.py."""
+    if ASKS in job.answers and rules.worse is not Worse.REST_NOT_RECORDED:
+        return RESTS
+    return NO_REST if state.lane.rest == FIRST and job.answers else state.lane.rest
 
 
 def _write(state: State, rules: Rules, index: int, job: Job) -> Iterator[State]:
@@ -158,15 +195,16 @@ def _write(state: State, rules: Rules, index: int, job: Job) -> Iterator[State]:
         broken = broken or _wrong(state, row, now, after)
     fenced = any(key == LANE for key, _ in job.writes)
     job = job._replace(writes=writes)
-    goes_on = len(job.batch) == rules.batch  # a batch that was not full is seldom followed by another
+    # A batch that was not full is seldom followed by another, and one that ended early is not.
+    goes_on = len(job.batch) == rules.batch and ASKS not in job.answers
     for at in (("select next", "let go") if goes_on else ("let go",)) if fenced else ("renew",):
         yield put(state._replace(broken=broken), index, job._replace(at=at))
 
 
-def moved(now: Delivery, seen: Delivery, answer: bool, rules: Rules) -> Delivery:
+def moved(now: Delivery, seen: Delivery, answer: int, rules: Rules) -> Delivery:
     """A delivery after a try: moves.move and the UPDATE of webapp/delivery/record.py."""
     tries = seen.tries if seen.click else seen.tries + 1
-    if answer:
+    if answer == TAKEN:
         state, due = "delivered", False
     elif seen.click:
         state, due = (seen.state, now.due) if seen.state == "pending" else ("failed", False)
@@ -194,7 +232,7 @@ def _renew(state: State, rules: Rules, index: int, job: Job) -> Iterator[State]:
         yield put(state, index, job._replace(at="commit"))
     elif not locked(state, LANE, ("jobs", index)):
         for at in ("select next", "let go"):
-            writes = wrote(job.writes, LANE, Lane(index, RUNNING))
+            writes = wrote(job.writes, LANE, Lane(index, RUNNING, rest=state.lane.rest))
             yield put(state, index, job._replace(at=at, writes=writes))
 
 
@@ -208,14 +246,18 @@ def _let_go(state: State, rules: Rules, index: int, job: Job) -> Iterator[State]
     if rules.worse is Worse.LOOKS_WITHIN:
         at = "commit, due" if _due(state, rules, index, 1) else "commit, not due"
     if rules.worse is not Worse.LOOKS_EARLY:
-        writes = wrote(writes, LANE, Lane(NOBODY, LET_GO))
+        rest = NO_REST if rules.worse is Worse.REST_FORGOTTEN else _rest(state, job)
+        writes = wrote(writes, LANE, Lane(NOBODY, LET_GO, rest=rest))
     yield put(state, index, job._replace(at=at, writes=writes))
 
 
 def _commit(state: State, rules: Rules, index: int, job: Job) -> Iterator[State]:
     after = committed(state, job.writes)
+    if ASKS in job.answers and any(key == LANE for key, _ in job.writes):
+        after = after._replace(asked=True)
     over = {"commit, due": "ring", "commit, not due": ""}
-    at = "send" if job.following else "early look" if rules.worse is Worse.LOOKS_EARLY else over.get(job.at, "look")
+    look = _look_after(job)
+    at = "send" if job.following else "early look" if rules.worse is Worse.LOOKS_EARLY else over.get(job.at, look)
     yield put(after, index, Job(at, batch=job.following))
     if state.left.unsure:
         again = tuple(row._replace(seen=row.seen._replace(results=row.seen.results + 1)) for row in job.batch)
@@ -223,24 +265,30 @@ def _commit(state: State, rules: Rules, index: int, job: Job) -> Iterator[State]
         yield put(after._replace(left=left), index, Job("fence", batch=again, answers=job.answers))
 
 
+def _look_after(job: Job) -> str:
+    return "look, ended" if ASKS in job.answers else "look"
+
+
 def _early_look(state: State, rules: Rules, index: int, job: Job) -> Iterator[State]:
-    yield put(state, index, Job("free, ring" if any_due(state) else "free"))
+    yield put(state, index, Job("free, ring" if any_due(state, rules) else "free"))
 
 
 def _free(state: State, rules: Rules, index: int, job: Job) -> Iterator[State]:
     if not locked(state, LANE, ("jobs", index)):
         ours = state.lane.token == index
-        lane = Lane(NOBODY, LET_GO) if ours else state.lane
+        lane = Lane(NOBODY, LET_GO, rest=state.lane.rest) if ours else state.lane
         yield put(state._replace(lane=lane), index, Job("ring") if job.at == "free, ring" else IDLE)
 
 
 def _look(state: State, rules: Rules, index: int, job: Job) -> Iterator[State]:
-    counted = any(map(is_due, state.deliveries)) if rules.worse is Worse.LOOK_COUNTS_REFUSED else 0
-    if not (counted or any_due(state)):
+    counts_all = rules.worse in (Worse.LOOK_COUNTS_REFUSED, Worse.LOOK_COUNTS_RESTING)
+    counted = any(map(is_due, state.deliveries)) if counts_all else 0
+    if not (counted or any_due(state, rules)):
         yield put(state, index, IDLE)
         return
     yield put(state, index, Job("ring"))  # the slice is over, or the receiver wants a rest
-    yield put(state, index, Job("select" if rules.worse is Worse.SELECTS_EARLY else "take"))
+    if job.at == "look":
+        yield put(state, index, Job("select" if rules.worse is Worse.SELECTS_EARLY else "take"))
 
 
 def _ring(state: State, rules: Rules, index: int, job: Job) -> Iterator[State]:
@@ -271,6 +319,7 @@ STEPS = {
     "free, ring": _free,
     "clear late": _clear_late,
     "look": _look,
+    "look, ended": _look,
     "ring": _ring,
     "enqueue": _enqueue,
 }

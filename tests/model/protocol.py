@@ -15,6 +15,8 @@ NOBODY, DEAD = -1, -2  # tokens of a lane; from 0 on: the slot whose job holds i
 LET_GO, RUNNING, RUN_OUT = 0, 1, 2  # leases
 LANE, HOOK = -1, -2  # keys of rows that can be written; from 0 on: the delivery of that lead
 RETRIES = 2  # automatic tries of a delivery, the first among them
+REFUSED, TAKEN, ASKS = 0, 1, 2  # answers of the receiver; the last one asks for a rest
+NO_REST, RESTS, FIRST = 0, 1, 2  # of a lane; FIRST: the rest is over, and one lead tries first
 
 
 class Worse(StrEnum):
@@ -41,6 +43,14 @@ class Worse(StrEnum):
     REVIVES = "a result is written over a cancellation"
     SWEEP_TRUSTS_MARKERS = "the sweep trusts markers"
     SWEEP_READS_NO_QUEUE = "the sweep does not read the queue"
+    REST_IGNORED = "a batch is read as if the lane did not rest"
+    REST_NOT_RECORDED = "an ask for a rest is not recorded"
+    REST_FORGOTTEN = "the drain that lets the lane go forgets the rest"
+    REST_ENDS_NEVER = "a rest does not end"
+    REST_BINDS_CLICKS = "a rest binds clicks, too"
+    REST_RINGS_NO_CLICK = "a click does not ring a lane that rests"
+    MANY_TRY_FIRST = "after a rest a whole batch tries first"
+    LOOK_COUNTS_RESTING = "the last look counts what waits for the end of a rest"
 
 
 class Delivery(NamedTuple):
@@ -57,6 +67,7 @@ class Lane(NamedTuple):
     token: int = NOBODY
     lease: int = LET_GO
     abandoned: bool = False  # a holder died, and nothing was recorded since
+    rest: int = NO_REST
 
 
 class Row(NamedTuple):
@@ -71,7 +82,7 @@ class Job(NamedTuple):
 
     at: str = ""
     batch: tuple[Row, ...] = ()
-    answers: tuple[bool, ...] = ()  # of the rows sent so far: whether the receiver took them
+    answers: tuple[int, ...] = ()  # of the rows sent so far
     following: tuple[Row, ...] = ()  # selected, not committed yet
     careful: bool = False  # the holder before died: one row a batch until one is recorded
     writes: tuple[tuple[int, Any], ...] = ()
@@ -94,6 +105,7 @@ class Faults(NamedTuple):
     redis: int = 0  # FLUSHALL, a lost marker, or a call that Redis does not answer
     unsure: int = 0  # a record that was committed, but the answer to its COMMIT is lost: it is made again
     stops: int = 0  # SIGTERM: a job begins and passes its lane on
+    asks: int = 0  # no fault: the receiver asks for a rest
     sweeps: int = 0  # no fault: sweeps that begin while something else moves; when nothing does, there is always one
 
 
@@ -113,6 +125,7 @@ class State(NamedTuple):
     # What only the checker knows:
     sent: tuple[tuple[int, ...], ...]  # of each lead, how often each of its tries was sent: automatic ones, then clicks
     may_repeat: int  # sends that a hold which was lost may cost
+    asked: bool  # for a rest, which is not over
     broken: str  # the promise that the last step broke, in words
 
 
@@ -148,6 +161,7 @@ class Rules:
             left=self.faults,
             sent=((0,) * (RETRIES + len(self.clicks)),) * self.leads,
             may_repeat=0,
+            asked=False,
             broken="",
         )
 
@@ -200,13 +214,24 @@ def committed(state: State, writes: tuple[tuple[int, Any], ...]) -> State:
     return state._replace(deliveries=tuple(rows))
 
 
-def is_due(delivery: Delivery) -> bool:
-    """The predicate *due*, of a webhook that is active: clicked, fresh, or its time has come."""
-    return delivery.click > 0 or (delivery.state == "pending" and (delivery.tries == 0 or delivery.due))
+def is_due(delivery: Delivery, rest: int = NO_REST) -> bool:
+    """The predicate *due*, of a webhook that is active: clicked or, unless it rests, fresh, or its time has come."""
+    if delivery.click > 0:
+        return True
+    return rest != RESTS and delivery.state == "pending" and (delivery.tries == 0 or delivery.due)
 
 
-def any_due(state: State) -> bool:
-    return not state.archived and any(map(is_due, state.deliveries))
+def any_due(state: State, rules: "Rules | None" = None) -> bool:
+    rest, rows = state.lane.rest, state.deliveries
+    if rules and rules.worse is Worse.REST_BINDS_CLICKS and rest == RESTS:
+        return False
+    return not state.archived and any(is_due(row, rest) for row in rows)
+
+
+def is_worth_a_ring(state: State, rules: "Rules") -> bool:
+    """Whether the lane does not rest, or a click waits, which goes through the rest."""
+    clicked = any(row.click for row in state.deliveries) and rules.worse is not Worse.REST_RINGS_NO_CLICK
+    return state.lane.rest != RESTS or (clicked and rules.worse is not Worse.REST_BINDS_CLICKS)
 
 
 def held(state: State) -> bool:

@@ -14,8 +14,12 @@ from webapp.delivery.sweep import Sweep
 from webapp.webhooks.outcome import ErrorKind, Outcome
 
 PATIENCE = 60  # seconds until a thread that reaches no gate is a failure
-TAKEN = Outcome(200, "", False, (), None, 1, None)
-REFUSED = Outcome(500, "", False, (), ErrorKind.HTTP_5XX, 1, None)
+# By the model's answers: REFUSED, TAKEN, ASKS.
+OUTCOMES = (
+    Outcome(500, "", False, (), ErrorKind.HTTP_5XX, 1, None),
+    Outcome(200, "", False, (), None, 1, None),
+    Outcome(429, "", False, (), ErrorKind.HTTP_4XX, 1, 600.0),
+)
 
 
 class Killed(BaseException):
@@ -32,7 +36,7 @@ class Player:
         self.sending = False  # whether it is between two sends of a batch
         self.batch = 0  # rows of it
         self.over: Callable[[], bool] = lambda: False  # says whether its turn is over
-        self.answer = True  # of the receiver to its next send
+        self.answer = 1  # of the receiver to its next send
         self.skips = False  # whether Redis does not answer to its next step
         self._killed = False
         self._go, self._came = threading.Semaphore(0), threading.Semaphore(0)
@@ -97,7 +101,7 @@ class Receiver:
         player: Player = Player.current.player
         player.reach("send")
         self.sends += 1
-        return TAKEN if player.answer else REFUSED
+        return OUTCOMES[player.answer]
 
     def close(self) -> None:
         """Nothing is open."""

@@ -14,7 +14,19 @@ from sqlalchemy import select, update
 from tests.conftest import ON_POSTGRESQL, AppMaker
 from tests.model import events, stage
 from tests.model.explorer import Label, moves
-from tests.model.protocol import LET_GO, RUN_OUT, RUNNING, Delivery, Faults, Rules, State
+from tests.model.protocol import (
+    FIRST,
+    LET_GO,
+    NO_REST,
+    RESTS,
+    RUN_OUT,
+    RUNNING,
+    TAKEN,
+    Delivery,
+    Faults,
+    Rules,
+    State,
+)
 from tests.support.factories import point_at, submit
 from webapp.clock import now_sql
 from webapp.db.transactions import transaction
@@ -37,6 +49,7 @@ RULES = {
     "clicks": Rules(leads=2, captured=(FAILED,), clicks=(0, 0), faults=FAULTS, sweeping=True),
     "a click on what is tried again": Rules(leads=1, captured=(AGAIN,), clicks=(0,), faults=FAULTS, sweeping=True),
     "a deletion": Rules(leads=2, archive=True, faults=FAULTS, sweeping=True),
+    "rests": Rules(leads=3, captured=(FAILED,), clicks=(0,), faults=FAULTS._replace(asks=2), sweeping=True),
 }
 LONGEST = 120  # steps of a way
 DRAWN, WAYS = 300, 4  # ways of a scenario: tried out in the model, and walked
@@ -142,10 +155,10 @@ class Walk:
 
     def _job(self, index: int, after: State) -> None:
         player, job = self.jobs[index], after.jobs[index]
-        player.answer = not job.answers or job.answers[-1]
+        player.answer = job.answers[-1] if job.answers else TAKEN
         player.skips = player.gate == "clear" and after.marker
         player.step()
-        assert player.gate == {"pass on": "look"}.get(job.at, job.at), f"step {self.number}"
+        assert player.gate == {"pass on": "look", "look, ended": "look"}.get(job.at, job.at), f"step {self.number}"
         assert job.at != "send" or player.batch == len(job.batch), f"step {self.number}"
 
     def _errand(self, index: int, after: State) -> None:
@@ -193,6 +206,9 @@ class Walk:
             .values(due_at=float(lead))  # long ago; a batch takes them in the order of their times
         )
 
+    def _rest(self, _: int, __: State) -> None:
+        self.change(update(Lane).where(Lane.webhook_id == self.webhook_id).values(rests_until=now_sql() - 1))
+
     def _lease(self, _: int, __: State) -> None:
         self.change(update(Lane).where(Lane.webhook_id == self.webhook_id).values(lease_until=now_sql() - 1))
 
@@ -224,20 +240,23 @@ class Walk:
         with db.engine.connect() as connection:
             rows = connection.execute(select(*columns).where(of_webhook).order_by(DeliveryRow.id)).all()
             held = Lane.lease_until == 0, Lane.lease_until > now, Lane.token.is_not(None)
-            let_go, running, token = connection.execute(select(*held).where(Lane.webhook_id == self.webhook_id)).one()
+            held += Lane.tries_first, ledger.RESTING
+            lane = connection.execute(select(*held).where(Lane.webhook_id == self.webhook_id)).one()
         deliveries = [
             (str(s), tries, bool(click), bool(tries and s == "pending" and due)) for s, tries, click, due in rows
         ]
-        lane = (bool(token), LET_GO if let_go else RUNNING if running else RUN_OUT)
+        let_go, running, token, first, rests = lane
+        rest = RESTS if rests else FIRST if first else NO_REST
+        hold = (bool(token), LET_GO if let_go else RUNNING if running else RUN_OUT, rest)
         marker = bool(queues.redis.exists(rings._marker(str(self.webhook_id))))
         jobs = [job_id for name in DRAINED for job_id in queues.get(name).get_job_ids()]
         waiting = sum(job_id.startswith(f"{self.webhook_id}-") for job_id in jobs)
-        return deliveries, lane, marker, waiting, self.receiver.sends
+        return deliveries, hold, marker, waiting, self.receiver.sends
 
 
 def modelled(state: State) -> object:
     deliveries = [(row.state, row.tries, row.click > 0, row.due) for row in state.deliveries if row.state]
-    lane = (state.lane.token != -1, state.lane.lease)
+    lane = (state.lane.token != -1, state.lane.lease, state.lane.rest)
     return deliveries, lane, state.marker, state.waiting, sum(map(sum, state.sent))
 
 

@@ -257,9 +257,17 @@ class Deliveries(RuleBasedStateMachine):
 
     @rule()
     def wait(self) -> None:
-        """So long that every automatic try's time has come."""
+        """So long that every automatic try's time has come, and every rest is over."""
         with transaction():
             db.session.execute(update(Delivery).where(Delivery.due_at.is_not(None)).values(due_at=now_sql() - 1))
+            rests = update(Lane).where(Lane.webhook_id == self.webhook_id, Lane.rests_until.is_not(None))
+            db.session.execute(rests.values(rests_until=now_sql() - 1))
+
+    @precondition(lambda self: self.state() != WebhookState.ARCHIVED)
+    @rule()
+    def try_now(self) -> None:
+        with transaction():
+            webhooks.try_now(self.interface().webhook)
 
     @rule()
     def sweep(self) -> None:

@@ -9,6 +9,7 @@ What each search promises, wherever it can get to:
 - *Nothing is sent twice*, unless a lease ran out or a process was killed: then at most one batch a hold that was lost,
   and one row if the holder before had died, too.
 - *No newer state is overwritten*; a cancelled delivery is not revived; a click is sent once and not lost.
+- *While the receiver rests* only clicks are sent, and then one lead tries first.
 - *Few jobs a lane* wait in the queue, and none goes round in circles.
 
 What is left out: Pause (test_properties.py has it, on the real code), several sweepers, Parallel
@@ -36,6 +37,9 @@ ALONE = {
     "a click beside captures": Rules(captured=(FAILED,), clicks=(0,), faults=Faults(stalls=1), failing=False),
     "a click on a lead that is being tried": Rules(leads=1, clicks=(0,), faults=Faults(stalls=1, unsure=1)),
     "a deletion": Rules(archive=True, batch=1, faults=Faults(stalls=1), failing=False),
+    "rests": Rules(leads=3, failing=False, faults=Faults(asks=2)),
+    "a click beside a rest": Rules(captured=(FAILED,), clicks=(0,), faults=Faults(asks=1)),
+    "a rest and a holder that comes back": Rules(failing=False, faults=Faults(asks=1, stalls=1)),
 }
 SWEPT = {
     "two processes are killed": Rules(faults=Faults(kills=2, sweeps=1), failing=False),
@@ -43,6 +47,7 @@ SWEPT = {
     "a killed process, a lost marker": Rules(batch=1, failing=False, faults=Faults(kills=1, redis=1, sweeps=1)),
     "FLUSHALL twice": Rules(leads=1, faults=Faults(redis=2, sweeps=2), failing=False),
     "a click and a killed process": Rules(leads=1, captured=(FAILED,), clicks=(0, 0), faults=Faults(kills=1, sweeps=1)),
+    "a rest and a killed process": Rules(failing=False, faults=Faults(asks=1, kills=1, sweeps=1)),
     "a deletion and a killed process": Rules(leads=1, archive=True, faults=Faults(kills=1, redis=1, sweeps=1)),
 }
 

@@ -17,9 +17,13 @@ PILE = "jobs of one lane pile up"
 LOST = "a click is lost"
 REVIVED = "a cancelled delivery is revived"
 SPINS = "a lane spins"
+IN_SPITE = "something is sent while the receiver rests"
+MANY_FIRST = "more than one lead tries first"
 
 STALLED = Rules(failing=False, faults=Faults(stalls=1))
 QUEUED = Rules(slots=0, leads=4, most_waiting=2)
+RESTING = Rules(failing=False, slots=1, faults=Faults(asks=1))
+RESTING_CLICKED = replace(RESTING, captured=(FAILED,), clicks=(0,))
 AGAIN = Delivery("pending", tries=1, due=True, results=1)
 
 BROKEN = [
@@ -44,6 +48,14 @@ BROKEN = [
     (Worse.SWEEP_TRUSTS_MARKERS, Rules(leads=1, sweeping=True, faults=Faults(kills=1)), NEVER_DELIVERED),
     (Worse.SWEEP_READS_NO_QUEUE, replace(QUEUED, sweeping=True, faults=Faults(sweeps=4)), PILE),
     (Worse.NO_MARKER, QUEUED, PILE),
+    (Worse.REST_IGNORED, RESTING, IN_SPITE),
+    (Worse.REST_NOT_RECORDED, RESTING, IN_SPITE),
+    (Worse.REST_FORGOTTEN, RESTING, IN_SPITE),
+    (Worse.REST_ENDS_NEVER, replace(RESTING, sweeping=True), NEVER_DELIVERED),
+    (Worse.REST_BINDS_CLICKS, RESTING_CLICKED, NOBODY_RINGS),
+    (Worse.REST_RINGS_NO_CLICK, RESTING_CLICKED, NOBODY_RINGS),
+    (Worse.MANY_TRY_FIRST, replace(RESTING, leads=3, sweeping=True), MANY_FIRST),
+    (Worse.LOOK_COUNTS_RESTING, RESTING, SPINS),
 ]
 # On SQLite no other transaction comes between, so that these are as good there.
 BROKEN_ON_POSTGRESQL = [

@@ -66,7 +66,9 @@ def test_retry_after_as_a_date():
     assert seconds_to_wait("Wed, 21 Oct 2015 07:28:00 -0000") == 0
 
 
-@pytest.mark.parametrize("text", ["", "soon", "-5", "1.5", "٣", "Wed, 99 Foo 20155 07:28:00 GMT", "0, 0", "," * 99])
+@pytest.mark.parametrize(
+    "text", ["", "soon", "-5", "1.5.5", ".5", "1e3", "٣", "Wed, 99 Foo 20155 07:28:00 GMT", "," * 99]
+)
 def test_an_invalid_retry_after_is_ignored(text):
     assert seconds_to_wait(text) is None
 
@@ -74,4 +76,58 @@ def test_an_invalid_retry_after_is_ignored(text):
 @given(st.text(max_size=80))
 def test_any_text_in_retry_after_is_handled(text):
     seconds = seconds_to_wait(text)
+    assert seconds is None or 0 <= seconds <= MAX_RETRY_AFTER
+
+
+NOON = "Fri, 27 Nov 2026 12:00:00 GMT"
+
+
+@pytest.mark.parametrize(
+    ("text", "seconds"),
+    [
+        ("30.5", 30.5),
+        ("0.25", 0.25),
+        ("30, 30", 30),
+        ("30, 60", 60),
+        ("60,30", 60),
+        ("soon, 30", 30),
+        ("30, soon, -5", 30),
+        ("99999999999.5", 86400),
+        ("0, 0", 0),
+    ],
+)
+def test_retry_after_has_decimals_or_is_sent_twice(text, seconds):
+    assert seconds_to_wait(text) == seconds
+
+
+@pytest.mark.parametrize(
+    ("text", "date", "seconds"),
+    [
+        ("Fri, 27 Nov 2026 12:00:30 GMT", NOON, 30),
+        ("Fri, 27 Nov 2026 12:00:30 GMT, Fri, 27 Nov 2026 12:01:30 GMT", NOON, 90),
+        ("Fri, 27 Nov 2026 12:00:30 GMT, 45", NOON, 45),
+        ("Friday, 27-Nov-26 12:00:30 GMT", NOON, 30),
+        ("Fri Nov 27 12:00:30 2026", NOON, 30),
+        ("Fri, 27 Nov 2026 13:00:30 +0100", NOON, 30),
+        ("Fri, 27 Nov 2026 11:59:00 GMT", NOON, 0),
+        ("Fri, 27 Nov 2026 12:00:30 GMT", f"{NOON}, {NOON}", 30),
+        ("Thu, 01 Jan 1970 00:02:00 GMT", "Thu, 01 Jan 1970 00:00:00 GMT", 120),
+        ("120", "Thu, 01 Jan 1970 00:00:00 GMT", 120),
+        ("Fri, 27 Nov 2026 12:00:30 GMT", "Thu, 26 Nov 2026 00:00:00 GMT", 86400),
+    ],
+)
+def test_a_date_counts_from_the_answers_own_date(text, date, seconds):
+    """So a receiver's clock may differ from ours."""
+    assert seconds_to_wait(text, date) == seconds
+
+
+@pytest.mark.parametrize("date", ["", "yesterday", "0", "Fri, 99 Nov 2026 12:00:00 GMT"])
+def test_without_a_valid_date_a_date_counts_from_now(date):
+    at = format_datetime(datetime.now(UTC) + timedelta(seconds=60), usegmt=True)
+    assert 50 < seconds_to_wait(at, date) <= 60
+
+
+@given(st.text(max_size=80), st.text(max_size=80))
+def test_any_text_in_both_headers_is_handled(text, date):
+    seconds = seconds_to_wait(text, date)
     assert seconds is None or 0 <= seconds <= MAX_RETRY_AFTER

@@ -83,8 +83,8 @@ def test_a_redirect_is_a_failure_and_is_not_followed(sender, receiver, code):
         assert elsewhere.connections == 0
 
 
-@pytest.mark.parametrize(("code", "kept"), [(429, 120), (503, 120), (500, None), (200, None), (301, None)])
-def test_retry_after_counts_on_429_and_503(sender, receiver, code, kept):
+@pytest.mark.parametrize(("code", "kept"), [(429, 120), (503, 120), (500, 120), (404, 120), (200, None), (301, 120)])
+def test_retry_after_counts_on_every_answer_that_is_not_good(sender, receiver, code, kept):
     receiver.answer(code, headers=[("Retry-After", "120")])
     assert post(sender, receiver.url).retry_after == kept
 
@@ -92,6 +92,20 @@ def test_retry_after_counts_on_429_and_503(sender, receiver, code, kept):
 def test_a_date_in_retry_after_becomes_seconds(sender, receiver):
     receiver.answer(503, headers=[("Retry-After", "Fri, 31 Dec 2199 23:59:59 GMT")])
     assert post(sender, receiver.url).retry_after == 86400
+
+
+def test_retry_after_that_is_sent_twice_or_counts_from_the_receivers_clock(sender, receiver):
+    receiver.answer(429, headers=[("Retry-After", "30"), ("retry-after", "30.5")])
+    assert post(sender, receiver.url).retry_after == 30.5
+    for hour in ("05", "23"):  # its clock is hours off, to either side
+        receiver.answer(
+            503,
+            headers=[
+                ("Date", f"Fri, 27 Nov 2026 {hour}:00:00 GMT"),
+                ("Retry-After", f"Fri, 27 Nov 2026 {hour}:00:30 GMT"),
+            ],
+        )
+        assert post(sender, receiver.url).retry_after == 30
 
 
 def test_the_response_is_kept_as_text(sender, receiver):

@@ -27,6 +27,7 @@ blueprint = Blueprint("interfaces", __name__)
 
 PATIENCE = timedelta(seconds=45)  # how long a page polls for a test's outcome: longer than the longest attempt
 
+RESTS_NOT = "The webhook does not rest any more."
 PHRASES = {status.value: status.phrase for status in HTTPStatus}
 
 
@@ -148,7 +149,7 @@ def lead_generation(public_id: str) -> Response | str | tuple[str, int]:
                 report_emails=text.addresses(form.report_emails.data or ""),
                 sends_undeclared=form.sends_undeclared.data,
                 automatic_retries=form.automatic_retries.data,
-                parallel_requests=form.parallel_requests.data,
+                parallel_requests=form.parallel,
             )
     except Refused as refusal:
         add_refusal(form, refusal)
@@ -200,6 +201,16 @@ def resume(public_id: str) -> Response:
     return redirect(url_for("interfaces.lead_generation", public_id=public_id), 303)
 
 
+@blueprint.post("/interfaces/<public_id>/try-now")
+def try_now(public_id: str) -> Response:
+    """Ends a rest that the receiver asked for."""
+    interface = interfaces.get(account_id(), public_id)
+    with transaction():
+        rested = webhooks.try_now(interface.webhook)
+    flash("One lead is tried now. If the receiver takes it, the others follow." if rested else RESTS_NOT, "ok")
+    return redirect(url_for("interfaces.lead_generation", public_id=public_id), 303)
+
+
 @blueprint.get("/interfaces/<public_id>/delete")
 def confirm_delete(public_id: str) -> str:
     """The dialog's text as a page, for browsers without JavaScript."""
@@ -218,8 +229,8 @@ def delete(public_id: str) -> Response:
 
 
 def _lead_generation(interface: Interface, form: LeadGenerationForm, refusal: str | None = None) -> str:
-    schedule = current_config.retry_schedule
-    return _tab("lead_generation", interface, form=form, schedule=schedule, refusal=refusal)
+    context = {"schedule": current_config.retry_schedule, "rest": webhooks.resting_until(interface.webhook)}
+    return _tab("lead_generation", interface, form=form, refusal=refusal, **context)
 
 
 def _general(interface: Interface, form: GeneralForm) -> str:

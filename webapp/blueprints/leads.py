@@ -224,7 +224,7 @@ def _announced(response: Response, lead: Lead) -> Response:
 def _pace(lead: Lead) -> str | None:
     """How often the page polls for the lead's outcome, 1s or 5s; None if no outcome is expected."""
     delivery = lead.delivery
-    if delivery is None or delivery.status != Status.QUEUED:
+    if delivery is None or delivery.status != Status.QUEUED or delivery.rests_until:
         return None
     since = moment(delivery.retry_at) if delivery.retry_at is not None else lead.received_at
     return "1s" if utcnow() - since < PATIENCE else "5s"

@@ -7,9 +7,10 @@ later one finds the lane free. After a crash or a Redis outage the sweep rings a
 """
 
 import secrets
+import threading
 import time
 from collections.abc import Callable
-from typing import TypeVar
+from typing import NamedTuple, TypeVar
 
 import structlog
 from sqlalchemy import Connection, bindparam, func, null, or_, update
@@ -19,7 +20,7 @@ from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 from webapp.clock import now_sql
 from webapp.config import current_config
 from webapp.db.transactions import autocommit, read_autocommit
-from webapp.delivery import ledger, record, rings, sending, states
+from webapp.delivery import ledger, pausing, record, rings, sending, states
 from webapp.delivery.ledger import Batch
 from webapp.extensions import db
 from webapp.models import Lane
@@ -57,6 +58,20 @@ class Hold:
         self.token = token
         self.careful = careful  # the last holder died: one row per batch until a batch is recorded
         self.ends_at = ends_at
+        self.is_lost = False  # another drain has taken the lane since
+
+
+class Underway(NamedTuple):
+    """What a thread sends one by one. While one send takes long, widening.py takes the lane over."""
+
+    hold: Hold
+    sent: sending.Sending
+    stopping: Callable[[], bool]
+    begun_at: float  # monotonic
+
+
+# By thread id: the sends of this process that may be taken over. Who takes an entry out owns the lane.
+underway: dict[int, Underway] = {}
 
 
 def take(connection: Connection, webhook_id: int) -> Hold | None:
@@ -84,7 +99,7 @@ def drain(webhook_id: int, stopping: Callable[[], bool] = lambda: False) -> None
         hold = _take(webhook_id)
         if hold is None:
             return
-        sent = _send_all(hold, turn_is_over)
+        sent = _send_all(hold, turn_is_over, stopping)
         with read_autocommit() as connection:
             due, slow = ledger.last_look(connection, webhook_id)
         if not due:
@@ -100,19 +115,37 @@ def _take(webhook_id: int) -> Hold | None:
         return take(connection, webhook_id)
 
 
-def _send_all(hold: Hold, turn_is_over: Callable[[], bool]) -> sending.Sending | None:
+def _send_all(
+    hold: Hold, turn_is_over: Callable[[], bool], stopping: Callable[[], bool] = lambda: False
+) -> sending.Sending | None:
     """Sends batch after batch until the lane is let go or lost. Returns how the last one went; None without any."""
     sent: sending.Sending | None = None
     batch = _first_batch(hold)
     while batch is not None:
         sent, more = sending.Sending(batch, turn_is_over), False
         try:
-            sent.run()
+            _send(hold, sent, stopping)
             # After a batch that was not full there is seldom another one: let the lane go, then look again.
             more = len(batch.rows) == ledger.BATCH and not (sent.ended or turn_is_over())
         finally:
-            batch = _in_time(hold, _record(hold, batch, sent, more))
+            batch = None if sent.is_taken_over else _in_time(hold, _record(hold, batch, sent, more))
     return sent
+
+
+def _send(hold: Hold, sent: sending.Sending, stopping: Callable[[], bool]) -> None:
+    """Sends a batch. With *Automatic*, widening.py may take over what is left; not when one lead is tried first."""
+    settings = sent.batch.settings
+    if not settings.automatic or hold.careful or settings.resting is not None:
+        sent.run()
+        return
+    thread = threading.get_ident()
+    underway[thread] = Underway(hold, sent, stopping, time.monotonic())
+    try:
+        sent.run()
+    finally:
+        if underway.pop(thread, None) is None and sent.wait_for_others:
+            sent.is_taken_over = sent.ended = True
+            sent.wait_for_others()
 
 
 def _first_batch(hold: Hold) -> Batch | None:
@@ -168,28 +201,40 @@ def _retry_while_leased(hold: Hold, write: Callable[[], T]) -> T:
     raise AssertionError("unreachable")
 
 
-def _record_once(hold: Hold, batch: Batch, sent: sending.Sending, more: bool) -> Batch | None:
+def record_part(hold: Hold, batch: Batch, sent: sending.Sending) -> Batch | None:
+    """Records a part of what is sent, renews the lease, and reads what is due now. The lane stays locked."""
+    return _retry_while_leased(hold, lambda: _record_once(hold, batch, sent, more=True, keeps=True))
+
+
+def record_last(hold: Hold, batch: Batch, sent: sending.Sending) -> None:
+    """Records the last part, and lets the lane go."""
+    _record(hold, batch, sent, more=False)
+
+
+def _record_once(hold: Hold, batch: Batch, sent: sending.Sending, more: bool, keeps: bool = False) -> Batch | None:
     settings = batch.settings
     retries = current_config.retry_schedule if settings.automatic_retries else ()
     moves = [(one, ledger.move(one, retries)) for one in sent.tries]
     used_at = record.token_use(settings, sent.tries)
-    only_record = not (more or used_at or sent.unsendable or record.may_pause(settings, sent.tries))
+    may_pause = record.may_pause(settings, sent.tries)
+    only_record = not (more or used_at or sent.unsendable or may_pause)
     following, ends_at = None, time.monotonic() + ledger.lease()
     # PostgreSQL records with one statement, which commits itself if there is nothing else to write.
     with autocommit() if only_record and db.engine.dialect.name == "postgresql" else db.engine.begin() as connection:
         lane = record.write(connection, settings, hold.token, ledger.lease() if more else None, moves)
         if lane is None:
             log.warning("another drain took the lane before this one recorded", webhook=hold.webhook_id)
+            hold.is_lost = True
             return None
         if used_at:
             record.token_used(connection, settings, used_at)
         record.unsendable(connection, sent.unsendable)
-        reason = None if only_record else record.pause_reason(lane, sent.tries)
+        reason = pausing.pause_reason(lane, sent.tries) if may_pause else None
         if reason and states.pause(connection, settings.webhook_id, reason):
             record.report_pause(connection, settings.webhook_id, sent.tries[-1])
         if more:
             following = ledger.batch(connection, hold.webhook_id)
-            if following is None:
+            if following is None and not keeps:
                 connection.execute(_LET_GO, {"lane": hold.webhook_id, "holder": hold.token})
     hold.ends_at = ends_at
     return following

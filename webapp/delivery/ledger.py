@@ -17,6 +17,7 @@ from sqlalchemy import (
     Subquery,
     and_,
     bindparam,
+    case,
     exists,
     false,
     func,
@@ -48,6 +49,13 @@ AGAIN = text("deliveries.state = 'pending' AND deliveries.tries > 0")
 UNCLICKED = text("deliveries.retry_at IS NULL")
 
 ACTIVE = Webhook.state == WebhookState.ACTIVE
+
+# A lane is locked while its lease ends between now and now + :lease seconds. The upper bound is for clocks that are set
+# back: a lease that ends later than any lease can does not lock the lane. The same goes for rests.
+LEASE = bindparam("lease", type_=Lane.lease_until.type)
+LANE_LOCKED = and_(Lane.lease_until > now_sql(), Lane.lease_until <= now_sql() + LEASE)
+LONGEST_REST = 3600.0  # seconds that a receiver can have its webhook rest at most
+RESTING = and_(Lane.tries_first, Lane.rests_until > now_sql(), Lane.rests_until <= now_sql() + LONGEST_REST)
 
 
 def lease() -> float:
@@ -84,6 +92,9 @@ class WebhookSettings:
     parallel_requests: int
     failing_long: bool  # it has failed for GIVE_UP_AFTER, and may be paused
     account_id: int = 0
+    automatic: bool = False  # *Parallel requests* is Automatic
+    slow: bool = False
+    resting: bool | None = None  # True: the receiver asked for a rest; False: it is over, one lead tries first
 
 
 class Batch(NamedTuple):
@@ -125,6 +136,9 @@ _SETTINGS = (  # the fields of WebhookSettings after the first
     Webhook.parallel_requests,
     func.coalesce(now_sql() - Lane.failing_since > GIVE_UP_AFTER, false()),
     Webhook.account_id,
+    and_(Webhook.automatic_parallel, Webhook.parallel_requests == 1),
+    Lane.slow_since.is_not(None),
+    case((Lane.tries_first, RESTING)),
 )
 _BATCH = (
     select(*_SETTINGS, _DUE)
@@ -145,7 +159,15 @@ def batch(connection: Connection, webhook_id: int, limit: int = BATCH) -> Batch 
     if not found:
         return None
     width = len(_SETTINGS)
-    return Batch(WebhookSettings(webhook_id, *found[0][:width]), _shares([row[width:] for row in found])[:limit])
+    settings, rows = WebhookSettings(webhook_id, *found[0][:width]), _shares([row[width:] for row in found])[:limit]
+    if settings.resting is not None:
+        rows = _while_resting(rows) if settings.resting else rows[:1]
+    return Batch(settings, rows) if rows else None
+
+
+def _while_resting(rows: list[Due]) -> list[Due]:
+    """What goes through a rest: a person's retry, and a test."""
+    return [row for row in rows if row.retry_at is not None]
 
 
 def _shares(found: Sequence[Any]) -> list[Due]:
@@ -160,19 +182,11 @@ def _shares(found: Sequence[Any]) -> list[Due]:
 
 
 def is_due(webhook: Any = Webhook.id) -> Any:
-    """SQL: whether the webhook has a due delivery. Only for active webhooks."""
+    """SQL: whether the webhook has a due delivery. Only for active webhooks, and beside their lane."""
     of_webhook = Delivery.webhook_id == webhook
-    return or_(
-        exists().where(of_webhook, CLICKED),
-        exists().where(of_webhook, FRESH),
-        exists().where(of_webhook, AGAIN, Delivery.due_at <= now_sql()),
-    )
-
-
-# A lane is locked while its lease ends between now and now + :lease seconds. The upper bound is for clocks that are set
-# back: a lease that ends later than any lease can does not lock the lane.
-LEASE = bindparam("lease", type_=Lane.lease_until.type)
-LANE_LOCKED = and_(Lane.lease_until > now_sql(), Lane.lease_until <= now_sql() + LEASE)
+    fresh = exists().where(of_webhook, FRESH)
+    again = exists().where(of_webhook, AGAIN, Delivery.due_at <= now_sql())
+    return or_(exists().where(of_webhook, CLICKED), and_(~RESTING, or_(fresh, again)))
 
 
 # With the id as a parameter, not the joined row's column: so each part of the predicate is one index lookup.
@@ -218,6 +232,12 @@ class Sent(NamedTuple):
     started_at: datetime
     timestamp: int
     outcome: Outcome
+
+    @property
+    def counts_as_failure(self) -> bool:
+        """Not a test or a click, which say nothing about time, and not an ask for a rest."""
+        is_automatic = self.due.retry_at is None and not self.due.test
+        return is_automatic and not self.outcome.delivered and not self.outcome.asks_for_rest
 
 
 class Unsendable(NamedTuple):

@@ -14,33 +14,25 @@ from sqlalchemy import Boolean, Connection, Double, bindparam, case, func, liter
 
 from webapp.clock import now_sql
 from webapp.db import bulk
-from webapp.delivery import ledger
-from webapp.delivery.ledger import GIVE_UP_AFTER, GONE, Move, Sent, Unsendable, WebhookSettings
+from webapp.delivery import ledger, pausing, rests
+from webapp.delivery.ledger import GONE, Move, Sent, Unsendable, WebhookSettings
+from webapp.delivery.pausing import FencedLane
 from webapp.models import ApiKey, Attempt, Delivery, DeliveryState, Lane, Reason, ReportEntry, ReportKind, Webhook
 from webapp.webhooks.outcome import NO_ANSWER, ErrorKind
 
 EXCERPT = 500  # characters of the last response stored with the delivery, for the Leads page
 USED_PRECISION = timedelta(minutes=1)
-GIVE_UP_TRIES = 10  # failures in a row, for longer than GIVE_UP_AFTER, before a webhook is paused
-
-
-class FencedLane(NamedTuple):
-    """A lane after a record: its failures in a row, and for how many seconds it has been failing (None: it is not)."""
-
-    failures: int
-    failing_for: float | None
 
 
 class LaneHealth(NamedTuple):
-    """What the attempts of a batch say about a lane: the shape of its UPDATE. Tests do not count."""
+    """What the attempts of a batch say about a lane: the shape of its UPDATE. Tests count only where it says so."""
 
     slow: bool | None  # True: an attempt timed out; False: the receiver answered; None: neither
     delivered: bool
     failed: bool
     keeps: bool  # the lane stays locked
-
-
-_FAILED = bindparam("failed", type_=Lane.failures.type)
+    answered: bool = False  # with success, be it a test
+    rests: bool | None = None  # True: a receiver asks for a rest; False: a rest is over; None: neither. Tests count
 
 
 def _fence(health: LaneHealth) -> Any:
@@ -51,8 +43,12 @@ def _fence(health: LaneHealth) -> Any:
         values["slow_since"] = func.coalesce(Lane.slow_since, now_sql()) if health.slow else null()
     if health.delivered:
         values |= {"succeeded_at": now_sql(), "failures": 0, "failing_since": null()}
+    elif health.answered:
+        values |= {"failures": 0, "failing_since": null()}
     elif health.failed:
-        values |= {"failures": Lane.failures + _FAILED, "failing_since": func.coalesce(Lane.failing_since, now_sql())}
+        values |= pausing.failed()
+    if health.rests is not None:
+        values |= rests.begins() if health.rests else {"tries_first": False}
     ours = update(Lane).where(Lane.webhook_id == bindparam("lane"), Lane.token == bindparam("holder")).values(values)
     failing_for = (now_sql() - Lane.failing_since).label("failing_for")
     return ours.returning(Lane.webhook_id, Lane.failures, failing_for)
@@ -90,23 +86,26 @@ def write(
 ) -> FencedLane | None:
     """Records attempts, and renews the lane's lease by `lease` seconds, or (None) lets the lane go.
 
-    Returns None if this drain no longer holds the lane. Only automatic attempts count as failures: a manual retry says
-    nothing about time.
+    Returns None if this drain no longer holds the lane.
     """
     real = [sent for sent, _ in moves if not sent.due.test]
-    failed = sum(not one.outcome.delivered and one.due.retry_at is None for one in real)
+    failed = sum(one.counts_as_failure for one in real)
     slow = None
     if any(one.outcome.error == ErrorKind.TIMEOUT for one in real):
         slow = True
     elif any(one.outcome.error is None or one.outcome.code != NO_ANSWER for one in real):
         slow = False
     delivered = any(one.outcome.delivered for one in real)
-    health = LaneHealth(slow, delivered, failed > 0, lease is not None)
+    answered = delivered or any(sent.outcome.delivered for sent, _ in moves)
     given: dict[str, Any] = {"lane": settings.webhook_id, "holder": token}
     if lease is not None:
         given["lease"] = lease
-    if failed and not delivered:
+    if failed and not answered:
         given["failed"] = failed
+    resting = None
+    if settings.resting is not None or any(sent.outcome.asks_for_rest for sent, _ in moves):
+        resting = rests.change(settings, [sent for sent, _ in moves], given)
+    health = LaneHealth(slow, delivered, failed > 0, lease is not None, answered, resting)
     tries = [_attempt(settings, sent) for sent, _ in moves]
     moved = [_moved(settings, sent, goes) for sent, goes in moves]
     told = _report_entries(settings, moves)
@@ -283,14 +282,5 @@ def unsendable(connection: Connection, rows: Sequence[Unsendable]) -> None:
 
 
 def may_pause(settings: WebhookSettings, sent: Sequence[Sent]) -> bool:
-    """Whether `pause_reason`, which needs a transaction, may find a reason."""
+    """Whether `pausing.pause_reason`, which needs a transaction, may find a reason."""
     return settings.failing_long or any(one.outcome.code == GONE for one in sent)
-
-
-def pause_reason(lane: FencedLane, sent: Sequence[Sent]) -> str | None:
-    """Why the webhook must be paused after these attempts, in words; None if it must not."""
-    if any(one.outcome.code == GONE and not one.due.test for one in sent):
-        return "The receiver answered 410 Gone: it wants no more leads at this address."
-    if sent and lane.failures >= GIVE_UP_TRIES and lane.failing_for is not None and lane.failing_for > GIVE_UP_AFTER:
-        return "Every attempt has failed for more than five days."
-    return None

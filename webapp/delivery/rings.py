@@ -18,13 +18,13 @@ from redis.retry import Retry
 from rq import Queue, worker_registration
 from rq.job import Job
 from rq.serializers import JSONSerializer
-from sqlalchemy import bindparam, select
+from sqlalchemy import bindparam, exists, or_, select
 
 from webapp.db.transactions import read_autocommit
 from webapp.delivery import ledger
 from webapp.extensions import REST
 from webapp.log import Trouble
-from webapp.models import Lane
+from webapp.models import Delivery, Lane
 from webapp.per_app import per_app
 from webapp.servers import redis_server
 
@@ -118,7 +118,10 @@ def workers_alive(name: str) -> int:
 
 MARKER_SECONDS = 3600
 FAILURE_TTL = 86400  # seconds a failed job is kept, for the dashboard
-_FREE = select(Lane.slow_since).where(Lane.webhook_id == bindparam("lane"), ~ledger.LANE_LOCKED)
+# While a lane rests, only a person's retry or a test is worth a ring.
+_LANE = Lane.webhook_id == bindparam("lane")
+_HAS_WORK = or_(~ledger.RESTING, exists().where(Delivery.webhook_id == bindparam("lane"), ledger.CLICKED))
+_FREE = select(Lane.slow_since).where(_LANE, ~ledger.LANE_LOCKED, _HAS_WORK)
 
 
 # The jobs that belong to no lane: the name of the marker, with which their ids begin; the queue and the job.
@@ -206,7 +209,7 @@ def _marker(name: str) -> str:
 
 
 def ring_unless_locked(webhook_id: int) -> None:
-    """Rings after a commit, unless a drain is running: its last look sees what was committed."""
+    """Rings after a commit, unless a drain is running (its last look sees what was committed), or the lane rests."""
     with read_autocommit() as connection:
         free = connection.execute(_FREE, {"lane": webhook_id, "lease": ledger.lease()}).one_or_none()
     if free is not None:

@@ -94,31 +94,41 @@ class Sending:
         self.batch = batch
         self.tries: list[Sent] = []
         self.unsendable: list[Unsendable] = []
-        self.ended = False  # after a time-out the rest waits; after 410 Gone it is put on hold
+        self.ended = False  # after a time-out or an ask for a rest the others wait; after 410 Gone they are held
         self.had_no_turn = False  # the host could not be looked up, so all that was not sent waits
+        self.left = iter(batch.rows)
+        # Set by widening.py when it takes over what is left: waits until that is sent and recorded.
+        self.wait_for_others: Callable[[], None] | None = None
+        self.is_taken_over = False
         self._begun = False
         self._turn_is_over = turn_is_over
 
     def run(self) -> None:
         """Sends the rows in order, as many at a time as *Parallel requests* says.
 
-        Stops before the next row when the turn is over, after a time-out or 410, and if the host could not be looked
-        up. So a batch lasts no longer than a slice and one deadline.
+        Stops before the next row when the turn is over, after a time-out, a 410 or an ask for a rest, and if the host
+        could not be looked up. So a batch lasts no longer than a slice and one deadline.
         """
         settings = self.batch.settings
-        try:
-            signer = self._signer()
-        except _CannotSign as error:
-            self.unsendable = [Unsendable(due, str(error)) for due in self.batch.rows]
+        if not self.prepare():
             return
-        self._send = sender.send
         if settings.parallel_requests == 1:
-            for due in self.batch.rows:
-                self._try(due, signer, waiting)
+            for due in self.left:
+                self._try(due, self._signs, waiting)
             return
         # The pool's threads are not slots: this thread, which is one, waits for all of them.
         with waiting(), ThreadPoolExecutor(settings.parallel_requests) as pool:
-            list(pool.map(lambda due: self._try(due, signer), self.batch.rows))
+            list(pool.map(self.attempt, self.left))
+
+    def prepare(self) -> bool:
+        """Finds out how to sign. False, and all rows are `unsendable`, if that is not possible."""
+        try:
+            self._signs = self._signer()
+        except _CannotSign as error:
+            self.unsendable = [Unsendable(due, str(error)) for due in self.batch.rows]
+            return False
+        self._send = sender.send
+        return True
 
     def _signer(self) -> "_Signing | None":
         settings = self.batch.settings
@@ -135,10 +145,17 @@ class Sending:
         except CannotDecrypt:
             raise _CannotSign("The Shared Token cannot be decrypted: ENCRYPTION_KEYS lacks its key.") from None
 
+    def attempt(self, due: Due) -> None:
+        """Sends one row on any thread, and notes what came of it. Call `prepare` before."""
+        self._try(due, self._signs)
+
+    def _may_begin(self) -> bool:
+        return not (self._begun and (self.ended or self._turn_is_over()))
+
     def _try(
         self, due: Due, signer: "_Signing | None", around: Callable[[], AbstractContextManager[None]] = nullcontext
     ) -> None:
-        if self._begun and (self.ended or self._turn_is_over()):
+        if not self._may_begin():
             return
         self._begun = True
         settings = self.batch.settings
@@ -156,7 +173,7 @@ class Sending:
             log.error("an attempt failed in Leadhook's own code", message=due.message_id, exc_info=error)
             words = f"Leadhook could not send this ({type(error).__name__}); the server's log says more."
             outcome = Outcome(NO_ANSWER, words, False, (), ErrorKind.BAD_RESPONSE, 0, None)
-        if outcome.error == ErrorKind.TIMEOUT or outcome.code == GONE:
+        if outcome.error == ErrorKind.TIMEOUT or outcome.code == GONE or outcome.asks_for_rest:
             self.ended = True
         if hanging.reason and no_lookup_hangs():
             hanging.over()

@@ -32,6 +32,11 @@ def waiting() -> Iterator[None]:
         del _waiting[thread]
 
 
+def waiting_since(thread: int) -> float | None:
+    """Since when (monotonic) the thread of this id waits for a receiver; None if it does not."""
+    return _waiting.get(thread)
+
+
 class Slots:
     """Performs jobs on threads. `begin` returns when a slot is free for the next job, `pace` seconds later at least."""
 

@@ -32,9 +32,10 @@ from rq.worker.base import BaseWorker, WorkerStatus
 
 from webapp.config import Config
 from webapp.delivery import rings
-from webapp.delivery.rings import SLOW
+from webapp.delivery.rings import FAST, SLOW
 from webapp.delivery.sending import attempt_counts
 from webapp.delivery.slots import Slots
+from webapp.delivery.watching import Watcher
 from webapp.log import Trouble
 from webapp.servers import redis_server
 
@@ -249,6 +250,8 @@ def serve(app: Flask, queue_name: str, slots_count: int) -> bool:
     When Redis cannot be reached, the worker ends but not the process: it starts a new worker until Redis is back.
     """
     config: Config = app.extensions["leadhook_config"]
+    if queue_name in (FAST, SLOW):
+        Watcher(app).start()
     slots = Slots(slots_count, is_stopping, pace=SLOW_PACE if queue_name == SLOW else 0.0)
     connection = redis_server.connect(config.redis_url)  # its own one: RQ changes its timeouts
     while not is_stopping():

@@ -7,7 +7,6 @@ from flask_wtf import FlaskForm
 from flask_wtf.file import FileField
 from wtforms import (
     BooleanField,
-    IntegerField,
     RadioField,
     SelectChoice,
     SelectField,
@@ -21,13 +20,16 @@ from webapp.countries import COUNTRIES
 from webapp.forms.rules import MultipleLines, SingleLine, addresses, webhook_url
 from webapp.models import ApiKey, Authentication, Corners, Interface, Scheme
 from webapp.services.interfaces import after_submit, form_texts, interface_templates
-from webapp.services.interfaces.interfaces import MAX_PARALLEL_REQUESTS
+from webapp.services.interfaces.interfaces import MAX_PARALLEL_REQUESTS, WRONG_NUMBER
 
 # app.css uses these values to show the Shared Token only when signature verification is chosen.
 AUTHENTICATION = {"none": Authentication.NONE, "shared": Authentication.SHARED_TOKEN}
 AUTHENTICATION_CHOICES = [
     SelectChoice("none", "None"),
     SelectChoice("shared", "Signature Verification (Shared Token)"),
+]
+PARALLEL_CHOICES = [SelectChoice("automatic", "Automatic"), SelectChoice("1", "1, in order")] + [
+    SelectChoice(str(number), str(number)) for number in range(2, MAX_PARALLEL_REQUESTS + 1)
 ]
 # app.css uses these values to show only the control of the chosen one.
 AFTER = [SelectChoice("message", "Show a message"), SelectChoice("page", "Go to a page")]
@@ -138,7 +140,7 @@ class LeadGenerationForm(FlaskForm):  # type: ignore[misc]
     shared_token = SelectField("Shared Token", validate_choice=False)
     sends_undeclared = BooleanField("Send undeclared answers too")
     automatic_retries = BooleanField("Automatic retries")
-    parallel_requests = IntegerField("Parallel requests", default=1)
+    parallel_requests = SelectField("Parallel requests", choices=PARALLEL_CHOICES, validate_choice=False)
     notification_emails = StringField("Lead Notification Email", [addresses], render_kw={"autocomplete": "off"})
     report_emails = StringField("Error reports also to", [addresses], render_kw={"autocomplete": "off"})
 
@@ -158,7 +160,7 @@ class LeadGenerationForm(FlaskForm):  # type: ignore[misc]
             shared_token=webhook.shared_token.public_id if webhook.shared_token else None,
             sends_undeclared=interface.sends_undeclared,
             automatic_retries=webhook.automatic_retries,
-            parallel_requests=webhook.parallel_requests,
+            parallel_requests="automatic" if webhook.is_automatic else str(webhook.parallel_requests),
             notification_emails=", ".join(interface.notification_emails),
             report_emails=", ".join(interface.report_emails),
         )
@@ -177,7 +179,11 @@ class LeadGenerationForm(FlaskForm):  # type: ignore[misc]
         if field.data not in {choice.value for choice in field.choices}:
             raise ValidationError("This Shared Token does not exist any more. Choose another.")
 
-    def validate_parallel_requests(self, field: IntegerField) -> None:
-        if field.data is None or not 1 <= field.data <= MAX_PARALLEL_REQUESTS:
-            field.errors = []
-            raise ValidationError(f"Write a whole number from 1 to {MAX_PARALLEL_REQUESTS}.")
+    def validate_parallel_requests(self, field: SelectField) -> None:
+        if field.data not in {choice.value for choice in PARALLEL_CHOICES}:
+            raise ValidationError(WRONG_NUMBER)
+
+    @property
+    def parallel(self) -> int | None:
+        """The argument of `interfaces.update_lead_generation`."""
+        return None if self.parallel_requests.data == "automatic" else int(self.parallel_requests.data)

@@ -86,7 +86,14 @@ class Delivery(Base):
         """When the next automatic try is due; None if there will not be one."""
         if self.state != DeliveryState.PENDING or self.due_at is None:
             return None
-        return datetime.fromtimestamp(self.due_at, UTC)
+        due_at = datetime.fromtimestamp(self.due_at, UTC)
+        return max(due_at, self.rests_until or due_at)
+
+    @property
+    def rests_until(self) -> datetime | None:
+        """Until when it waits because the receiver asked for a rest; None if it does not."""
+        waits = self.state == DeliveryState.PENDING and self.retry_at is None
+        return self.webhook.lane.resting_until if waits else None
 
 
 class Attempt(Base):

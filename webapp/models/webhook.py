@@ -4,10 +4,10 @@ from datetime import datetime
 from enum import StrEnum
 from typing import TYPE_CHECKING
 
-from sqlalchemy import CheckConstraint, ForeignKey, String
+from sqlalchemy import CheckConstraint, ForeignKey, String, false
 from sqlalchemy.orm import Mapped, mapped_column, relationship
 
-from webapp.clock import utcnow
+from webapp.clock import moment, utcnow
 from webapp.ids import webhook_id
 from webapp.models.account import Account
 from webapp.models.api_key import ApiKey
@@ -46,6 +46,7 @@ class Webhook(Base):
     shared_token_id: Mapped[int | None] = mapped_column(ForeignKey(ApiKey.id), index=True)
     automatic_retries: Mapped[bool] = mapped_column(default=True)
     parallel_requests: Mapped[int] = mapped_column(default=1)
+    automatic_parallel: Mapped[bool] = mapped_column(default=True, server_default=false())  # if parallel_requests is 1
     state: Mapped[WebhookState] = enum_column(WebhookState, default=WebhookState.ACTIVE)
     state_reason: Mapped[str] = mapped_column(String(500), default="")  # in words, shown next to Paused
     state_changed_at: Mapped[datetime] = mapped_column(default=utcnow)
@@ -54,6 +55,11 @@ class Webhook(Base):
     report_due_at: Mapped[float | None]
     report_window_opened_at: Mapped[float | None]
     report_step: Mapped[int] = mapped_column(default=0)
+
+    @property
+    def is_automatic(self) -> bool:
+        """Whether *Parallel requests* is Automatic. A previous version that serves meanwhile reads it as 1."""
+        return self.automatic_parallel and self.parallel_requests == 1
 
     interface: Mapped["Interface"] = relationship(back_populates="webhooks")
     shared_token: Mapped[ApiKey | None] = relationship()
@@ -74,8 +80,18 @@ class Lane(Base):
     lease_until: Mapped[float] = mapped_column(default=0.0)
     abandoned: Mapped[bool] = mapped_column(default=False)  # the previous holder never released it
     slow_since: Mapped[float | None]  # a send timed out: its jobs go to `slow` until one succeeds
-    failures: Mapped[int] = mapped_column(default=0)  # failed automatic tries since the last success or resume
+    failures: Mapped[int] = mapped_column(default=0)  # failed automatic tries: delivery/pausing.py
     failing_since: Mapped[float | None]
+    failed_at: Mapped[float | None]  # the last of them
     succeeded_at: Mapped[float | None]
+    rests_until: Mapped[float | None]  # the end of the last rest that the receiver asked for: delivery/rests.py
+    # The rest is not over, or no lead was tried after it.
+    tries_first: Mapped[bool] = mapped_column(default=False, server_default=false())
 
     webhook: Mapped[Webhook] = relationship(back_populates="lane")
+
+    @property
+    def resting_until(self) -> datetime | None:
+        """The end of the rest that the receiver asked for, for pages, by this host's clock; None if it is over."""
+        until = moment(self.rests_until) if self.tries_first and self.rests_until else None
+        return until if until and until > utcnow() else None

@@ -8,17 +8,18 @@ import secrets
 from collections.abc import Sequence
 from datetime import timedelta
 
-from sqlalchemy import delete, select
+from sqlalchemy import delete, select, update
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import InstrumentedAttribute, load_only
 from werkzeug.exceptions import NotFound
 
 from webapp import text
 from webapp.clock import now_sql, utcnow
+from webapp.delivery import states
 from webapp.encryption import CannotDecrypt, decrypt, encrypt, renewed
 from webapp.extensions import db
 from webapp.ids import BASE62
-from webapp.models import ApiKey, Interface, KeyAccess, KeyType, Mail, PreviousSecret, Webhook
+from webapp.models import ApiKey, Interface, KeyAccess, KeyType, Lane, Mail, PreviousSecret, Webhook
 from webapp.services import audit
 from webapp.services.errors import Refused, refusing
 from webapp.webhooks.signing import generate_secret
@@ -98,7 +99,9 @@ def rotate(key: ApiKey, overlap: timedelta, force: bool = False) -> str:
     """Gives a Shared Token a new secret, returned this once. The old one also signs for `overlap`, at most seven days.
 
     Raises Refused for an API Key, for a revoked token, and during an earlier overlap; `force` ends that overlap now.
+    Failures of webhooks that sign with it are counted anew.
     """
+    _begin_anew(key)
     db.session.refresh(key, with_for_update=True)
     if key.type != KeyType.SHARED_TOKEN or key.revoked_at or key.secret_encrypted is None:
         raise Refused("Only a Shared Token that is not revoked can be rotated. Create a new key instead.")
@@ -122,6 +125,14 @@ def rotate(key: ApiKey, overlap: timedelta, force: bool = False) -> str:
     how_long = f"{hours:g} hour{'' if hours == 1 else 's'}" if overlap else "no time"
     _record("key.rotated", key, f"the old secret signs for {how_long}{', an older one ended' if before else ''}")
     return secret
+
+
+def _begin_anew(key: ApiKey) -> None:
+    """Before the key is locked: the engine locks a lane, then its token."""
+    signing = db.session.scalars(select(Webhook.id).where(Webhook.shared_token_id == key.id).order_by(Webhook.id)).all()
+    for webhook_id in signing:
+        states.lock_lane(db.session.connection(), webhook_id)
+    db.session.execute(update(Lane).where(Lane.webhook_id.in_(signing)).values(failures=0, failing_since=None))
 
 
 def previous(key: ApiKey) -> PreviousSecret | None:

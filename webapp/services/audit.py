@@ -48,6 +48,7 @@ WORDS = {
     "interface.tested": "Sent a test lead",
     "interface.paused": "Paused a webhook",
     "interface.resumed": "Resumed a webhook",
+    "interface.tried_now": "Ended a webhook’s rest",
     "interface.deleted": "Deleted an interface",
     "lead.retried": "Retried webhooks",
     "lead.not_spam": "Took a lead out of Spam",

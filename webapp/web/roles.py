@@ -58,6 +58,7 @@ TABLE: dict[str, frozenset[str]] = {
     "privacy.edit": EDITORS,
     "interfaces.pause": EDITORS,
     "interfaces.resume": EDITORS,
+    "interfaces.try_now": EDITORS,
     "interfaces.confirm_delete": EDITORS,
     "interfaces.delete": EDITORS,
     "api_keys.index": ADMINS,

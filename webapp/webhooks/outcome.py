@@ -13,6 +13,7 @@ from webapp.webhooks.strangers import no_http
 
 NO_ANSWER = 999
 LOOP = 508
+ASK_FOR_REST = (429, 503)
 MAX_HEAD = 65536  # bytes of status lines and headers, those of interim (1xx) responses included
 MAX_LINE = 4096  # bytes of a chunk's size line or of a trailer
 MAX_TRAILERS = 64
@@ -61,6 +62,11 @@ class Outcome:
         return 200 <= self.code < 300
 
     @property
+    def asks_for_rest(self) -> bool:
+        """Whether the receiver wants no lead at all for `retry_after` seconds. With other codes it means this lead."""
+        return self.code in ASK_FOR_REST and bool(self.retry_after)
+
+    @property
     def loops(self) -> bool:
         """Whether a Leadhook refused the lead, because it goes round in a circle.
 
@@ -86,7 +92,7 @@ class HttpResponse(NamedTuple):
 
 def outcome_of(response: HttpResponse, duration_ms: int) -> Outcome:
     """The outcome of a response, with its body as text that is safe to store."""
-    wait = response.fields.get("retry-after") if response.code in (429, 503) else None
+    wait = response.fields.get("retry-after") if response.code >= 300 else None
     body, truncated = _text(response)
     return Outcome(
         code=response.code,
@@ -95,7 +101,7 @@ def outcome_of(response: HttpResponse, duration_ms: int) -> Outcome:
         headers=tuple(response.headers),
         error=None if response.code < 300 else _KINDS[response.code // 100],
         duration_ms=duration_ms,
-        retry_after=seconds_to_wait(wait) if wait else None,
+        retry_after=seconds_to_wait(wait, response.fields.get("date", "")) if wait else None,
     )
 
 
@@ -121,7 +127,15 @@ _STATUS = re.compile(r"HTTP/1\.([0-9]) ([0-9]{3})(?: |\r?$)")
 _HEAD_END = re.compile(rb"\r?\n\r?\n")
 _CHUNK_SIZE = re.compile(rb"([0-9a-fA-F]{1,15})[ \t]*(?:;.*)?")
 _USED_HEADERS = frozenset(
-    {"connection", "content-encoding", "content-length", "content-type", "retry-after", "transfer-encoding"}
+    {
+        "connection",
+        "content-encoding",
+        "content-length",
+        "content-type",
+        "date",
+        "retry-after",
+        "transfer-encoding",
+    }
 )
 
 

@@ -30,13 +30,37 @@ def next_delay(
     return max(schedule[failed_tries - 1], asked) * (1 + JITTER * jitter())
 
 
-def seconds_to_wait(retry_after: str) -> float | None:
-    """Parses Retry-After (seconds or a date) into seconds from now, between 0 and a day; None if it is neither."""
-    if re.fullmatch(r"[0-9]+", retry_after):
-        return min(float(retry_after[:9]), MAX_RETRY_AFTER)
+def seconds_to_wait(retry_after: str, date: str = "") -> float | None:
+    """Parses Retry-After (seconds or a date) into seconds from now, between 0 and a day; None if it is neither.
+
+    Both headers may be sent several times, joined by commas here: the longest valid wait counts. `date` is the answer's
+    own Date (RFC 9110, section 6.6.1), from which a date in Retry-After is counted: the receiver's clock may differ
+    from ours. Seconds may have decimals, which RFC 9110 does not allow but servers send.
+    """
+    now = next((at for text in _values(date) if (at := _moment(text))), None) or datetime.now(UTC)
+    waits = [wait for text in _values(retry_after) if (wait := _wait(text, now)) is not None]
+    return min(max(waits), MAX_RETRY_AFTER) if waits else None
+
+
+def _values(header: str) -> list[str]:
+    """The values of a header that was sent several times. A date has a comma of its own, after the day of the week."""
+    return [found.strip() for found in _VALUE.findall(header)]
+
+
+_VALUE = re.compile(r"(?:\s*(?:Mon|Tue|Wed|Thu|Fri|Sat|Sun)[a-z]*,)?[^,]+")
+_SECONDS = re.compile(r"([0-9]+)(?:\.[0-9]+)?")
+
+
+def _wait(text: str, now: datetime) -> float | None:
+    if seconds := _SECONDS.fullmatch(text):
+        return MAX_RETRY_AFTER if len(seconds[1]) > 9 else float(text)
+    at = _moment(text)
+    return max((at - now).total_seconds(), 0.0) if at else None
+
+
+def _moment(text: str) -> datetime | None:
     try:
-        at = parsedate_to_datetime(retry_after)
+        at = parsedate_to_datetime(text)
     except (ValueError, TypeError, IndexError, OverflowError):
         return None
-    seconds = (at if at.tzinfo else at.replace(tzinfo=UTC)) - datetime.now(UTC)
-    return min(max(seconds.total_seconds(), 0.0), MAX_RETRY_AFTER)
+    return at if at.tzinfo else at.replace(tzinfo=UTC)

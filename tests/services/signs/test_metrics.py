@@ -18,7 +18,7 @@ from webapp.delivery.rings import queues
 from webapp.delivery.sending import AttemptCounts
 from webapp.delivery.sweep import Sweep
 from webapp.extensions import db
-from webapp.models import Delivery, DeliveryState, Interface, Webhook, WebhookState
+from webapp.models import Delivery, DeliveryState, Interface, Lane, Webhook, WebhookState
 from webapp.services.intake import visitor
 from webapp.services.signs.counters import PostCounters
 from webapp.webhooks.outcome import ErrorKind, Outcome
@@ -111,6 +111,17 @@ def test_the_age_of_the_oldest_delivery_and_of_the_last_sweep(client: FlaskClien
     found = values(client)
     assert found["leadhook_deliveries_oldest_due_seconds"] == pytest.approx(100, abs=20)
     assert 0 <= found["leadhook_last_sweep_seconds"] < 20
+
+
+def test_webhooks_that_rest_are_counted_and_their_leads_are_not_late(client: FlaskClient, interface: Interface) -> None:
+    point_at(interface, "http://127.0.0.1:9/")
+    submit(interface)
+    with transaction():
+        db.session.execute(update(Delivery).values(due_at=now_sql() - 1000))
+        db.session.execute(update(Lane).values(rests_until=now_sql() + 1000, tries_first=True))
+    names = "leadhook_webhooks_resting", "leadhook_deliveries_due", "leadhook_deliveries_oldest_due_seconds"
+    found = values(client)
+    assert [found[name] for name in names] == [1, 0, 0]
 
 
 def test_attempts_are_counted_by_result_and_duration(app: Flask, client: FlaskClient) -> None:

@@ -13,7 +13,7 @@ from sqlalchemy import ColumnElement, Select, and_, case, func, or_, select
 
 from webapp.clock import utcnow
 from webapp.db.pages import Page, read_page
-from webapp.delivery import states
+from webapp.delivery import ledger, states
 from webapp.extensions import db
 from webapp.models import Delivery, DeliveryState, Interface, Lane, Lead, Webhook, WebhookState
 
@@ -27,6 +27,7 @@ class Health(StrEnum):
     HEALTHY = "Healthy"
     FAILING = "Failing"
     PAUSED = "Paused"
+    RESTING = "Resting"
     NO_WEBHOOK = "No webhook"
     NOT_TESTED = "Not tested"
 
@@ -42,6 +43,7 @@ _TESTED = (
 HEALTH: ColumnElement[str] = case(
     (Webhook.url.is_(None), Health.NO_WEBHOOK.value),
     (Webhook.state == WebhookState.PAUSED, Health.PAUSED.value),
+    (ledger.RESTING, Health.RESTING.value),
     (Lane.failures > 0, Health.FAILING.value),
     (and_(Lane.succeeded_at.is_(None), ~_TESTED), Health.NOT_TESTED.value),
     else_=Health.HEALTHY.value,

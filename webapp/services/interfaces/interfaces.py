@@ -32,6 +32,7 @@ from webapp.services.interfaces.interface_templates import Template
 
 MAX_NAME = 200
 MAX_PARALLEL_REQUESTS = 16
+WRONG_NUMBER = f"Choose Automatic, or a whole number from 1 to {MAX_PARALLEL_REQUESTS}."
 
 _LANGUAGE = re.compile(r"[A-Za-z]{2,3}(-[A-Za-z0-9]{2,8}){0,3}")
 
@@ -130,10 +131,11 @@ def update_lead_generation(
     notification_emails: Sequence[str] = (),
     report_emails: Sequence[str] = (),
     automatic_retries: bool = True,
-    parallel_requests: int = 1,
+    parallel_requests: int | None = None,
     sends_undeclared: bool = False,
 ) -> int:
-    """Saves where leads are sent, and who is notified. `shared_token` is the public id of a live token of the account.
+    """Saves where leads are sent, and who is notified. `shared_token` is the public id of a live token of the account;
+    `parallel_requests` None is *Automatic*.
 
     Returns how many held deliveries (without a URL or a token until now) became due. Refused, with nothing changed,
     for an unusable URL, a signature without a token, or a wrong number of parallel requests.
@@ -143,16 +145,19 @@ def update_lead_generation(
     db.session.refresh(webhook)
     if url and (fault := webhooks.fault(url)):
         raise Refused(fault, "webhook_url")
-    if not 1 <= parallel_requests <= MAX_PARALLEL_REQUESTS:
-        raise Refused(f"Write a whole number from 1 to {MAX_PARALLEL_REQUESTS}.", "parallel_requests")
+    if parallel_requests is not None and not 1 <= parallel_requests <= MAX_PARALLEL_REQUESTS:
+        raise Refused(WRONG_NUMBER, "parallel_requests")
+    before = webhook.url, webhook.authentication, webhook.shared_token_id
     signs = authentication == Authentication.SHARED_TOKEN
     webhook.shared_token = _live_token(interface.account_id, shared_token) if signs else None
     webhook.url, webhook.authentication = url or None, authentication
-    webhook.automatic_retries, webhook.parallel_requests = automatic_retries, parallel_requests
+    webhook.automatic_retries, webhook.parallel_requests = automatic_retries, parallel_requests or 1
+    webhook.automatic_parallel = parallel_requests is None
     interface.notification_emails, interface.report_emails = list(notification_emails), list(report_emails)
     interface.sends_undeclared, interface.updated_at = sends_undeclared, utcnow()
     record("changed", interface, "Lead Generation")
     db.session.flush()
+    webhooks.changed(webhook, *before)
     return webhooks.release_held(webhook)
 
 

@@ -1,13 +1,15 @@
-"""Webhooks: check the URL, pause, resume, and release held deliveries."""
+"""Webhooks: check the URL, pause, resume, end a rest, and release held deliveries."""
 
-from sqlalchemy import Connection
+from datetime import datetime
 
-from webapp.clock import utcnow
+from sqlalchemy import Connection, select, update
+
+from webapp.clock import moment, utcnow
 from webapp.config import current_config
 from webapp.db.transactions import after_commit, end_transaction
-from webapp.delivery import rings, states
+from webapp.delivery import ledger, rests, rings, states
 from webapp.extensions import db
-from webapp.models import Lane, Webhook, WebhookState
+from webapp.models import Authentication, Lane, Webhook, WebhookState
 from webapp.services import audit
 from webapp.services.errors import Refused
 from webapp.services.reports import reports
@@ -68,18 +70,50 @@ def pause(webhook: Webhook, reason: str) -> None:
 def resume(webhook: Webhook) -> int:
     """Starts sending again, held leads in the order they arrived; returns how many were held.
 
-    The count of failures restarts at zero.
+    The count of failures restarts at zero. If the receiver has asked for a rest, that ends: one lead tries first.
     """
     connection = _locked(webhook)
     webhook.state = WebhookState.ACTIVE
     webhook.state_reason = ""
     webhook.state_changed_at = utcnow()
-    lane = db.session.get_one(Lane, webhook.id)
-    lane.failures = 0
-    lane.failing_since = None
+    begin_anew(webhook.id)
+    rests.end(connection, webhook.id)
     db.session.flush()
     _record("interface.resumed", webhook)
     return _release(connection, webhook)
+
+
+def try_now(webhook: Webhook) -> bool:
+    """Ends a rest that the receiver asked for: one lead tries at once, and the others follow if the receiver takes it.
+
+    Returns whether the webhook rested.
+    """
+    rested = rests.end(_locked(webhook), webhook.id)
+    if rested:
+        _record("interface.tried_now", webhook)
+    webhook_id = webhook.id
+    after_commit(lambda: rings.ring_unless_locked(webhook_id))
+    return rested
+
+
+def resting_until(webhook: Webhook) -> datetime | None:
+    """When the rest ends that the receiver asked for; None if the webhook does not rest."""
+    until = db.session.scalar(select(Lane.rests_until).where(Lane.webhook_id == webhook.id, ledger.RESTING))
+    return None if until is None or webhook.state != WebhookState.ACTIVE else moment(until)
+
+
+def changed(webhook: Webhook, url: str | None, authentication: Authentication, token_id: int | None) -> None:
+    """Tells the lane of new settings; the arguments are those before. What the old receiver did counts no more."""
+    if (webhook.url, webhook.authentication, webhook.shared_token_id) != (url, authentication, token_id):
+        begin_anew(webhook.id)
+    if webhook.url != url:
+        rests.forget(db.session.connection(), webhook.id)
+
+
+def begin_anew(*webhook_ids: int) -> None:
+    """Restarts the count of failures that may pause a webhook. Their lanes must be locked."""
+    lanes = update(Lane).where(Lane.webhook_id.in_(webhook_ids))
+    db.session.execute(lanes.values(failures=0, failing_since=None))
 
 
 def release_held(webhook: Webhook) -> int:

@@ -103,7 +103,9 @@ def _same_visitor(one: Any, other: Any) -> tuple[ColumnElement[bool], ...]:
 def _light() -> tuple[Any, ...]:
     """Loads what a row shows and what `leads.retryable` reads, in two statements, without the long columns."""
     webhook = joinedload(Lead.interface, innerjoin=True).selectinload(Interface.webhooks)
-    delivery = selectinload(Lead.deliveries).options(defer(Delivery.payload), joinedload(Delivery.webhook))
+    delivery = selectinload(Lead.deliveries).options(
+        defer(Delivery.payload), joinedload(Delivery.webhook).joinedload(Webhook.lane)
+    )
     return defer(Lead.fields), defer(Lead.source), defer(Lead.consents), webhook, delivery
 
 

@@ -100,7 +100,7 @@ def retryable(lead: Lead) -> str | None:
         return "Its interface has no Lead Webhook URL."
     if webhook.state == WebhookState.PAUSED:
         return "The webhook is paused. The lead is sent when the webhook is resumed."
-    if delivery and delivery.status == Status.QUEUED:
+    if delivery and delivery.status == Status.QUEUED and not delivery.rests_until:
         return "It is being sent right now."
     return None
 

@@ -21,7 +21,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from webapp.clock import now_sql
 from webapp.config import current_config
 from webapp.db import database_clock
-from webapp.delivery import ledger, rings, states, sweep
+from webapp.delivery import ledger, rests, rings, states, sweep
 from webapp.delivery.rings import NAMES, queues
 from webapp.delivery.sending import BUCKETS, MILLISECONDS, UP_TO
 from webapp.extensions import db
@@ -29,6 +29,7 @@ from webapp.models import (
     Account,
     Delivery,
     DeliveryState,
+    Lane,
     Mail,
     MailState,
     Sweeper,
@@ -105,12 +106,21 @@ def _count_of(rows: Any) -> int:
 def due_now() -> tuple[int, float]:
     """How many deliveries could be sent now, and for how many seconds the oldest has waited.
 
-    Both times of the age are the database's: this host's clock may be wrong.
+    Not those whose receiver asked for a rest; after it they wait since its end. Both times of the age are the
+    database's: this host's clock may be wrong.
     """
     due, age = 0, 0.0
     parts = ((ledger.CLICKED, Delivery.retry_at), (ledger.FRESH, Delivery.due_at), (ledger.AGAIN, Delivery.due_at))
     for condition, at in parts:
-        some = select(at.label("at")).where(condition, at <= now_sql()).limit(COUNTED).subquery()
+        waits = select(at.label("at"))
+        if condition is not ledger.CLICKED:  # which goes through a rest
+            waits = (
+                select(rests.since(at).label("at"))
+                .select_from(Delivery)
+                .join(Lane, Lane.webhook_id == Delivery.webhook_id)
+            )
+            waits = waits.where(~ledger.RESTING)
+        some = waits.where(condition, at <= now_sql()).limit(COUNTED).subquery()
         count, waited = db.session.execute(select(func.count(), now_sql() - func.min(some.c.at))).one()
         due, age = due + count, max(age, waited or 0.0)
     return due, age
@@ -140,6 +150,9 @@ def _troubles() -> Iterator[Metric]:
     yield _gauge("leadhook_deliveries_failed", "Deliveries that failed for good.", _count_of(failed))
     paused = _count(Webhook, Webhook.state == WebhookState.PAUSED)
     yield _gauge("leadhook_webhooks_paused", "Webhooks that are paused.", paused)
+    words = "Webhooks that rest, because the receiver answered 429 or 503 with Retry-After."
+    resting = _count_of(select(Lane.webhook_id).join(Webhook).where(ledger.RESTING, ledger.ACTIVE))
+    yield _gauge("leadhook_webhooks_resting", words, resting)
 
 
 def _mails() -> Iterator[Metric]:

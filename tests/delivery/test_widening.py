@@ -1,0 +1,442 @@
+"""*Automatic*: while one lead hangs, the others of its webhook go on, up to eight at a time."""
+
+import threading
+import time
+from collections.abc import Iterator
+
+import pytest
+from flask import Flask
+from sqlalchemy import func, select, update
+
+from tests.conftest import AppMaker
+from tests.support.factories import ADA, captured, point_at, sign, submit
+from tests.support.receiver import Line, Receiver, answering, hanging
+from tests.support.waiting import wait_until
+from webapp.clock import now_sql
+from webapp.db.transactions import read_autocommit, transaction
+from webapp.delivery import lanes, ledger, widening
+from webapp.delivery.pace import MOST, Pace
+from webapp.delivery.watching import Watcher
+from webapp.extensions import db
+from webapp.models import Attempt, Delivery, Interface, Lane, Webhook
+from webapp.services.interfaces import webhooks
+from webapp.webhooks.outcome import NO_ANSWER, ErrorKind, Outcome
+
+DEADLINE = 1.0
+
+
+@pytest.fixture
+def app(make_app: AppMaker) -> Iterator[Flask]:
+    app = make_app(WEBHOOK_DEADLINE=f"{DEADLINE:g}", WEBHOOK_CONNECT_TIMEOUT="0.5")
+    with app.app_context():
+        yield app
+
+
+@pytest.fixture
+def pointed(interface: Interface, receiver: Receiver) -> Interface:
+    """A new webhook, so it is Automatic."""
+    point_at(interface, receiver.url)
+    return interface
+
+
+@pytest.fixture
+def watched(app: Flask) -> Iterator[None]:
+    """This process watches its sends, as a worker does."""
+    watcher = Watcher(app)
+    watcher.start()
+    yield
+    watcher.stop()
+
+
+def leads(interface: Interface, number: int) -> None:
+    with transaction():
+        for _ in range(number):
+            captured(interface.public_id, ADA)
+
+
+def drain(interface: Interface) -> float:
+    """Drains the lane; how many seconds that took."""
+    webhook_id, began = interface.webhook.id, time.monotonic()
+    db.session.rollback()
+    lanes.drain(webhook_id)
+    return time.monotonic() - began
+
+
+def begin_to_drain(app: Flask, interface: Interface) -> threading.Thread:
+    webhook_id = interface.webhook.id
+    db.session.rollback()
+
+    def drained() -> None:
+        with app.app_context():
+            lanes.drain(webhook_id)
+
+    thread = threading.Thread(target=drained)
+    thread.start()
+    return thread
+
+
+def states() -> dict[str, int]:
+    with read_autocommit() as connection:
+        counted = select(Delivery.state, func.count()).group_by(Delivery.state)
+        return {str(state): number for state, number in connection.execute(counted)}
+
+
+def tries() -> dict[int, int]:
+    """How often each delivery was tried, by the attempts on record."""
+    with read_autocommit() as connection:
+        counted = select(Attempt.delivery_id, func.count()).group_by(Attempt.delivery_id)
+        return dict(row for row in connection.execute(counted))
+
+
+def is_let_go() -> bool:
+    with read_autocommit() as connection:
+        return connection.execute(select(Lane.token, Lane.lease_until)).one() == (None, 0.0)
+
+
+def most_at_once(receiver: Receiver, seconds: float) -> int:
+    """How many requests were under way at the same time, if each took so long."""
+    starts = [request.at for request in receiver.requests]
+    return max(sum(start <= at < start + seconds for start in starts) for at in starts)
+
+
+def test_those_behind_a_lead_that_hangs_do_not_wait(pointed: Interface, receiver: Receiver, watched: None) -> None:
+    room = widening.room._value
+    receiver.queue(hanging())
+    leads(pointed, 20)
+    drain(pointed)
+    first, *others = [request.at for request in receiver.requests]
+    assert len(others) == 19
+    assert max(others) - first < DEADLINE - 0.2
+    assert states() == {"delivered": 19, "pending": 1}
+    assert is_let_go()
+    wait_until(lambda: widening.room._value == room, "the threads to end")
+
+
+@pytest.mark.once
+def test_at_1_they_wait_and_the_order_is_kept(pointed: Interface, receiver: Receiver, watched: None) -> None:
+    point_at(pointed, receiver.url, automatic_parallel=False)
+    receiver.queue(hanging())
+    leads(pointed, 5)
+    assert drain(pointed) >= DEADLINE
+    assert len(receiver.requests) == 1
+
+
+def test_four_that_hang_among_twenty_hold_up_none_of_the_others(
+    pointed: Interface, receiver: Receiver, watched: None
+) -> None:
+    receiver.queue(hanging(), answering(), hanging(), hanging(), answering(), hanging())
+    leads(pointed, 20)
+    drain(pointed)
+    times = [request.at for request in receiver.requests]
+    assert max(times) - min(times) < 2 * DEADLINE
+    assert states() == {"delivered": 16, "pending": 4}
+
+
+def test_leads_that_come_while_one_hangs_are_sent_at_once(
+    app: Flask, pointed: Interface, receiver: Receiver, watched: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("webapp.delivery.watching.LOOKS_EVERY", 0.3)
+    receiver.queue(hanging())
+    leads(pointed, 1)
+    drained = begin_to_drain(app, pointed)
+    receiver.wait_for(1)
+    leads(pointed, 3)
+    receiver.wait_for(4, timeout=DEADLINE)
+    hung, *others = receiver.requests
+    assert max(request.at for request in others) - hung.at < DEADLINE
+    wait_until(lambda: states() == {"delivered": 3, "pending": 1}, "them to be recorded while the first one hangs")
+    drained.join(20)
+    assert is_let_go()
+
+
+@pytest.mark.once
+def test_a_receiver_that_takes_long_gets_up_to_eight_at_a_time(
+    pointed: Interface, receiver: Receiver, watched: None
+) -> None:
+    receiver.answer(delay=0.4)
+    leads(pointed, 30)
+    assert drain(pointed) < 30 * 0.4 / 3
+    assert 5 <= most_at_once(receiver, 0.4) <= MOST
+    assert states() == {"delivered": 30}
+    assert set(tries().values()) == {1}
+
+
+@pytest.mark.once
+def test_a_quick_receiver_gets_one_at_a_time_in_order(pointed: Interface, receiver: Receiver, watched: None) -> None:
+    leads(pointed, 60)
+    drain(pointed)
+    ids = [request.headers["webhook-id"] for request in receiver.requests]
+    with read_autocommit() as connection:
+        assert ids == list(connection.scalars(select(Delivery.message_id).order_by(Delivery.id)))
+    assert {request.connection for request in receiver.requests} == {1}
+
+
+@pytest.mark.once
+def test_a_receiver_that_is_down_gets_few_and_its_lane_ends(
+    pointed: Interface, receiver: Receiver, watched: None
+) -> None:
+    receiver.behave(hanging())
+    leads(pointed, 30)
+    drain(pointed)
+    assert 2 <= len(receiver.requests) <= MOST
+    with transaction():
+        db.session.execute(update(Delivery).values(due_at=now_sql() + 3600))
+    receiver.clear()
+    drain(pointed)
+    assert len(receiver.requests) <= 2, "it is known to be slow"
+    assert is_let_go()
+
+
+@pytest.mark.parametrize("code", [429, 503])
+def test_an_ask_for_a_rest_binds_it(pointed: Interface, receiver: Receiver, watched: None, code: int) -> None:
+    receiver.queue(hanging(), answering(), answering(code, headers=[("Retry-After", "60")]))
+    leads(pointed, 20)
+    drain(pointed)
+    assert len(receiver.requests) <= 5
+    assert states()["pending"] >= 17
+    with read_autocommit() as connection:
+        assert connection.scalar(select(Lane.rests_until - now_sql())) == pytest.approx(60, abs=10)
+
+
+@pytest.mark.once
+def test_a_410_pauses_the_webhook_and_holds_the_others(pointed: Interface, receiver: Receiver, watched: None) -> None:
+    receiver.queue(hanging(), answering(410))
+    leads(pointed, 20)
+    drain(pointed)
+    assert len(receiver.requests) <= 4
+    with read_autocommit() as connection:
+        assert connection.scalar(select(Webhook.state)) == "paused"
+    assert states()["held"] >= 16
+
+
+def test_a_pause_by_hand_meanwhile_stops_it(app: Flask, pointed: Interface, receiver: Receiver, watched: None) -> None:
+    receiver.queue(hanging())
+    receiver.answer(delay=0.2)
+    leads(pointed, 40)
+    drained = begin_to_drain(app, pointed)
+    receiver.wait_for(3)
+    with transaction():
+        webhooks.pause(db.session.get_one(Interface, pointed.id).webhook, "by hand")
+    drained.join(20)
+    assert len(receiver.requests) < 40
+    found = states()  # the one that hung is pending until the next sweep
+    assert (found["held"] + found["delivered"], found["pending"]) == (39, 1)
+
+
+def test_sigterm_begins_nothing_new_and_records_what_is_under_way(
+    app: Flask, pointed: Interface, receiver: Receiver, watched: None
+) -> None:
+    receiver.queue(hanging())
+    receiver.answer(delay=0.3)
+    leads(pointed, 40)
+    webhook_id, stopping = pointed.webhook.id, threading.Event()
+    db.session.rollback()
+
+    def drained() -> None:
+        with app.app_context():
+            lanes.drain(webhook_id, stopping.is_set)
+
+    thread = threading.Thread(target=drained)
+    thread.start()
+    receiver.wait_for(6)
+    stopping.set()
+    asked = time.monotonic()
+    thread.join(20)
+    assert time.monotonic() - asked < DEADLINE + 2
+    sent = len(receiver.requests)
+    assert sent < 40
+    assert sum(tries().values()) == sent
+    assert is_let_go()
+
+
+def test_settings_that_change_meanwhile_count_for_the_leads_that_are_read_then(
+    app: Flask, pointed: Interface, receiver: Receiver, watched: None
+) -> None:
+    receiver.queue(hanging())
+    receiver.answer(delay=0.1)
+    leads(pointed, 40)
+    drained = begin_to_drain(app, pointed)
+    receiver.wait_for(3)
+    sign(pointed)
+    db.session.rollback()
+    drained.join(30)
+    signed = ["webhook-signature" in request.headers for request in receiver.requests]
+    assert (signed[0], signed[-1]) == (False, True)
+    assert sum(tries().values()) == len(receiver.requests) == 40
+
+
+@pytest.mark.once
+def test_without_room_for_threads_a_lane_sends_one_at_a_time(
+    pointed: Interface, receiver: Receiver, watched: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for module in ("widening", "watching"):
+        monkeypatch.setattr(f"webapp.delivery.{module}.room", threading.BoundedSemaphore(1))
+    monkeypatch.setattr("webapp.delivery.watching.room", _NoRoom())
+    receiver.queue(hanging())
+    leads(pointed, 5)
+    assert drain(pointed) >= DEADLINE
+    assert len(receiver.requests) == 1
+
+
+class _NoRoom:
+    def acquire(self, blocking: bool = True) -> bool:
+        return False
+
+
+def test_a_lost_lane_is_left_to_its_new_holder(
+    app: Flask, pointed: Interface, receiver: Receiver, watched: None
+) -> None:
+    """Its lease ran out, be it by a clock that jumped: what was sent is on record, and nothing newer is overwritten."""
+    receiver.queue(hanging())
+    receiver.answer(delay=0.2)
+    leads(pointed, 40)
+    drained = begin_to_drain(app, pointed)
+    receiver.wait_for(3)
+    with transaction():
+        db.session.execute(update(Lane).values(token="another", lease_until=now_sql() + 60))
+    drained.join(20)
+    assert sum(tries().values()) == len(receiver.requests) < 40
+    with read_autocommit() as connection:
+        assert connection.scalar(select(Lane.token)) == "another"
+
+
+@pytest.mark.once
+def test_a_careful_drain_is_not_widened(pointed: Interface, receiver: Receiver, watched: None) -> None:
+    receiver.queue(hanging())
+    leads(pointed, 5)
+    with transaction():
+        db.session.execute(update(Lane).values(token="the dead", lease_until=now_sql() - 1))
+    drain(pointed)
+    assert len(receiver.requests) == 1
+
+
+@pytest.mark.once
+def test_no_more_than_a_batch_is_sent_and_not_recorded(
+    pointed: Interface, receiver: Receiver, watched: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    most, lock = 0, threading.Lock()
+
+    def counting(line: Line) -> bool:
+        nonlocal most
+        with read_autocommit() as connection:
+            recorded = connection.scalar(select(func.count()).select_from(Attempt)) or 0
+        with lock:
+            most = max(most, len(receiver.requests) - recorded)
+        return answering()(line)
+
+    receiver.queue(hanging())
+    app = _current_app()
+
+    def in_context(line: Line) -> bool:
+        with app.app_context():
+            return counting(line)
+
+    receiver.behave(in_context)
+    leads(pointed, 60)
+    drain(pointed)
+    assert 1 < most <= ledger.BATCH
+
+
+def _current_app() -> Flask:
+    from flask import current_app
+
+    return current_app._get_current_object()  # type: ignore[attr-defined, no-any-return]
+
+
+# The pace -------------------------------------------------------------------------------------------------------------
+
+
+class Clock:
+    now = 100.0
+
+    def monotonic(self) -> float:
+        return self.now
+
+
+@pytest.fixture
+def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
+    clock = Clock()
+    monkeypatch.setattr("webapp.delivery.pace.time", clock)
+    return clock
+
+
+def answer(code: int = 200, seconds: float = 0.1, error: ErrorKind | None = None) -> Outcome:
+    return Outcome(code, "", False, (), error, round(seconds * 1000), None)
+
+
+def grown(clock: Clock, pace: Pace, seconds: float = 5.0) -> Pace:
+    for _ in range(int(seconds * 10)):
+        clock.now += 0.1
+        pace.grow(youngest=1.0)
+    return pace
+
+
+def test_the_pace_grows_to_eight_and_not_at_once(clock: Clock) -> None:
+    pace = Pace(is_slow=False)
+    pace.grow(youngest=1.0)
+    assert pace.width == 2
+    assert grown(clock, pace).width == MOST
+
+
+def test_the_pace_of_a_slow_lane_grows_once_there_is_an_answer(clock: Clock) -> None:
+    pace = Pace(is_slow=True)
+    assert grown(clock, pace).width == 2
+    pace.learn(answer(NO_ANSWER, error=ErrorKind.RESET))
+    assert grown(clock, pace).width == 2
+    pace.learn(answer(500))
+    assert grown(clock, pace).width == MOST
+
+
+@pytest.mark.parametrize("code", [429, 503])
+def test_the_pace_is_halved_by_a_429_or_503_and_calm_for_a_while(clock: Clock, code: int) -> None:
+    pace = grown(clock, Pace(is_slow=False))
+    pace.learn(answer(code))
+    assert pace.width == 4
+    assert grown(clock, pace, 4).width == 4
+    assert grown(clock, pace, 9).width == MOST
+    for _ in range(9):
+        pace.learn(answer(code))
+    assert pace.width == 1
+
+
+def test_the_pace_shrinks_while_answers_get_slower_and_keeps_two(clock: Clock) -> None:
+    pace = grown(clock, Pace(is_slow=False))
+    pace.learn(answer(seconds=0.1))
+    widths = []
+    for _ in range(60):
+        pace.learn(answer(seconds=0.9))
+        widths.append(pace.width)
+    assert widths == sorted(widths, reverse=True)
+    assert (widths[0], widths[-1]) == (MOST - 1, 2)
+
+
+def test_the_pace_does_not_shrink_by_answers_that_vary_a_little(clock: Clock) -> None:
+    pace = grown(clock, Pace(is_slow=False))
+    for seconds in (0.1, 0.15, 0.12, 0.19, 0.11) * 10:
+        pace.learn(answer(seconds=seconds))
+    assert pace.width == MOST
+
+
+def test_the_pace_does_not_grow_while_the_newest_request_has_just_begun(clock: Clock) -> None:
+    pace = Pace(is_slow=False)
+    pace.learn(answer(seconds=0.004))
+    clock.now += 9
+    pace.grow(youngest=0.01)
+    assert pace.width == 2
+
+
+@pytest.mark.once
+def test_one_lead_to_a_slow_receiver_widens_nothing(
+    pointed: Interface, receiver: Receiver, watched: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("webapp.delivery.watching.LOOKS_EVERY", 0.2)
+    receiver.answer(delay=0.7)
+    room = widening.room._value
+    free: list[int] = []
+    watch = threading.Timer(0.6, lambda: free.append(widening.room._value))
+    watch.start()
+    submit(pointed)
+    drain(pointed)
+    watch.join()
+    assert states() == {"delivered": 1}
+    assert free == [room], "no thread was taken for it"

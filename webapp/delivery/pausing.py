@@ -1,0 +1,46 @@
+"""When failures pause a webhook: ten in a row that span five days. Runs only after a failure.
+
+The count begins anew with a good answer to anything (a lead, a retry, a test), a new URL, a new token, a resume, and
+with a failure after a silence: a lead that was given up a week ago says nothing about today.
+"""
+
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+from sqlalchemy import bindparam, case, or_
+
+from webapp.clock import now_sql
+from webapp.delivery.ledger import GIVE_UP_AFTER, GONE, Sent
+from webapp.models import Lane
+
+GIVE_UP_TRIES = 10  # failures in a row, for longer than GIVE_UP_AFTER, before a webhook is paused
+SILENCE = 2 * 86400.0  # seconds without a failure after which the count begins anew; a retry waits a day at most
+
+
+class FencedLane(NamedTuple):
+    """A lane after a record: its failures in a row, and for how many seconds it has been failing (None: it is not)."""
+
+    failures: int
+    failing_for: float | None
+
+
+def failed() -> dict[str, Any]:
+    """The columns of a lane after :failed failures. By the database's clock, like all times of a lane."""
+    number = bindparam("failed", type_=Lane.failures.type)
+    silent = or_(Lane.failing_since.is_(None), Lane.failed_at.is_(None), now_sql() - Lane.failed_at > SILENCE)
+    return {
+        "failures": case((silent, number), else_=Lane.failures + number),
+        "failing_since": case((silent, now_sql()), else_=Lane.failing_since),
+        "failed_at": now_sql(),
+    }
+
+
+def pause_reason(lane: FencedLane, sent: Sequence[Sent]) -> str | None:
+    """Why the webhook must be paused after these attempts, in words; None if it must not."""
+    if any(one.outcome.code == GONE and not one.due.test for one in sent):
+        return "The receiver answered 410 Gone: it wants no more leads at this address."
+    if lane.failures < GIVE_UP_TRIES or lane.failing_for is None or lane.failing_for <= GIVE_UP_AFTER:
+        return None
+    if any(one.counts_as_failure for one in sent):
+        return "Every attempt has failed for more than five days."
+    return None
