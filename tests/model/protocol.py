@@ -41,6 +41,9 @@ class Worse(StrEnum):
     REVIVES = "a result is written over a cancellation"
     SWEEP_TRUSTS_MARKERS = "the sweep trusts markers"
     SWEEP_READS_NO_QUEUE = "the sweep does not read the queue"
+    SECOND_UNRECORDED = "a second request is not recorded"
+    SENT_THREE_TIMES = "a request is sent once more twice"
+    SECOND_IS_A_STEP = "a second request counts as a step of the schedule"
 
 
 class Delivery(NamedTuple):
@@ -72,9 +75,15 @@ class Job(NamedTuple):
     at: str = ""
     batch: tuple[Row, ...] = ()
     answers: tuple[bool, ...] = ()  # of the rows sent so far: whether the receiver took them
+    requests: tuple[int, ...] = ()  # of the same rows: how many requests the try sent
     following: tuple[Row, ...] = ()  # selected, not committed yet
     careful: bool = False  # the holder before died: one row a batch until one is recorded
     writes: tuple[tuple[int, Any], ...] = ()
+
+    @property
+    def seconds(self) -> int:
+        """How many second requests of this batch are to be recorded."""
+        return sum(self.requests) - len(self.requests)
 
 
 class Errand(NamedTuple):
@@ -94,6 +103,7 @@ class Faults(NamedTuple):
     redis: int = 0  # FLUSHALL, a lost marker, or a call that Redis does not answer
     unsure: int = 0  # a record that was committed, but the answer to its COMMIT is lost: it is made again
     stops: int = 0  # SIGTERM: a job begins and passes its lane on
+    ends: int = 0  # a kept connection ends without an answer to a request: the same try sends it once more
     sweeps: int = 0  # no fault: sweeps that begin while something else moves; when nothing does, there is always one
 
 
@@ -114,6 +124,8 @@ class State(NamedTuple):
     sent: tuple[tuple[int, ...], ...]  # of each lead, how often each of its tries was sent: automatic ones, then clicks
     may_repeat: int  # sends that a hold which was lost may cost
     broken: str  # the promise that the last step broke, in words
+    owed: int = 0  # second requests that are not on record yet; a crash may lose those of its batch
+    seconds: int = 0  # second requests on record
 
 
 @dataclass(frozen=True)

@@ -2,6 +2,7 @@
 
 import threading
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -11,11 +12,12 @@ from webapp.delivery import lanes, ledger, rings
 from webapp.delivery.rings import queues
 from webapp.delivery.sending import Sending
 from webapp.delivery.sweep import Sweep
-from webapp.webhooks.outcome import ErrorKind, Outcome
+from webapp.webhooks.outcome import NO_ANSWER, ErrorKind, Outcome
 
 PATIENCE = 60  # seconds until a thread that reaches no gate is a failure
 TAKEN = Outcome(200, "", False, (), None, 1, None)
 REFUSED = Outcome(500, "", False, (), ErrorKind.HTTP_5XX, 1, None)
+UNANSWERED = Outcome(NO_ANSWER, "", False, (), ErrorKind.SENT_AGAIN, 1, None)
 
 
 class Killed(BaseException):
@@ -33,6 +35,7 @@ class Player:
         self.batch = 0  # rows of it
         self.over: Callable[[], bool] = lambda: False  # says whether its turn is over
         self.answer = True  # of the receiver to its next send
+        self.requests = 1  # of its next try
         self.skips = False  # whether Redis does not answer to its next step
         self._killed = False
         self._go, self._came = threading.Semaphore(0), threading.Semaphore(0)
@@ -96,8 +99,9 @@ class Receiver:
     def send(self, webhook_id: int, url: str, body: bytes, headers: Mapping[str, str], account: int) -> Outcome:
         player: Player = Player.current.player
         player.reach("send")
-        self.sends += 1
-        return TAKEN if player.answer else REFUSED
+        self.sends += player.requests
+        outcome = TAKEN if player.answer else REFUSED
+        return replace(outcome, first=UNANSWERED) if player.requests == 2 else outcome
 
     def close(self) -> None:
         """Nothing is open."""

@@ -17,8 +17,12 @@ PILE = "jobs of one lane pile up"
 LOST = "a click is lost"
 REVIVED = "a cancelled delivery is revived"
 SPINS = "a lane spins"
+UNRECORDED = "a request is not on record"
+THRICE = "a try sends more than two requests"
+LEFT_OUT = "a step of the schedule is left out"
 
 STALLED = Rules(failing=False, faults=Faults(stalls=1))
+ENDING = Rules(leads=1, faults=Faults(ends=2))
 QUEUED = Rules(slots=0, leads=4, most_waiting=2)
 AGAIN = Delivery("pending", tries=1, due=True, results=1)
 
@@ -44,6 +48,9 @@ BROKEN = [
     (Worse.SWEEP_TRUSTS_MARKERS, Rules(leads=1, sweeping=True, faults=Faults(kills=1)), NEVER_DELIVERED),
     (Worse.SWEEP_READS_NO_QUEUE, replace(QUEUED, sweeping=True, faults=Faults(sweeps=4)), PILE),
     (Worse.NO_MARKER, QUEUED, PILE),
+    (Worse.SECOND_UNRECORDED, ENDING, UNRECORDED),
+    (Worse.SENT_THREE_TIMES, ENDING, THRICE),
+    (Worse.SECOND_IS_A_STEP, ENDING, LEFT_OUT),
 ]
 # On SQLite no other transaction comes between, so that these are as good there.
 BROKEN_ON_POSTGRESQL = [

@@ -177,7 +177,7 @@ def _record_once(hold: Hold, batch: Batch, sent: sending.Sending, more: bool) ->
     following, ends_at = None, time.monotonic() + ledger.lease()
     # PostgreSQL records with one statement, which commits itself if there is nothing else to write.
     with autocommit() if only_record and db.engine.dialect.name == "postgresql" else db.engine.begin() as connection:
-        lane = record.write(connection, settings, hold.token, ledger.lease() if more else None, moves)
+        lane = record.write(connection, settings, hold.token, ledger.lease() if more else None, moves, sent.unanswered)
         if lane is None:
             log.warning("another drain took the lane before this one recorded", webhook=hold.webhook_id)
             return None
@@ -186,7 +186,7 @@ def _record_once(hold: Hold, batch: Batch, sent: sending.Sending, more: bool) ->
         record.unsendable(connection, sent.unsendable)
         reason = None if only_record else record.pause_reason(lane, sent.tries)
         if reason and states.pause(connection, settings.webhook_id, reason):
-            record.report_pause(connection, settings.webhook_id, sent.tries[-1])
+            states.report_pause(connection, settings.webhook_id, sent.tries[-1])
         if more:
             following = ledger.batch(connection, hold.webhook_id)
             if following is None:

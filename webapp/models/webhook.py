@@ -74,6 +74,7 @@ class Lane(Base):
     lease_until: Mapped[float] = mapped_column(default=0.0)
     abandoned: Mapped[bool] = mapped_column(default=False)  # the previous holder never released it
     slow_since: Mapped[float | None]  # a send timed out: its jobs go to `slow` until one succeeds
+    unended_since: Mapped[float | None]  # its answers stop without an end; None once one ends well
     failures: Mapped[int] = mapped_column(default=0)  # failed automatic tries since the last success or resume
     failing_since: Mapped[float | None]
     succeeded_at: Mapped[float | None]

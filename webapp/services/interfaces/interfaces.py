@@ -147,6 +147,8 @@ def update_lead_generation(
         raise Refused(f"Write a whole number from 1 to {MAX_PARALLEL_REQUESTS}.", "parallel_requests")
     signs = authentication == Authentication.SHARED_TOKEN
     webhook.shared_token = _live_token(interface.account_id, shared_token) if signs else None
+    if webhook.url != (url or None):
+        webhook.lane.unended_since = None  # another receiver may end its answers
     webhook.url, webhook.authentication = url or None, authentication
     webhook.automatic_retries, webhook.parallel_requests = automatic_retries, parallel_requests
     interface.notification_emails, interface.report_emails = list(notification_emails), list(report_emails)

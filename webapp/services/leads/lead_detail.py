@@ -32,6 +32,7 @@ FAULTS = {
     "unreachable": "Unreachable",
     "blocked_address": "Address not allowed",
     "bad_response": "Answer not understood",
+    "sent_again": "No answer, sent once more",
 }
 
 
