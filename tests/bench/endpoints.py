@@ -1,7 +1,8 @@
 """Receivers that measure and receivers that misbehave: one asyncio server, each in a process of its own.
 
 By the first part of the path: /measure notes when a request was complete and answers 200, /fail answers 500, /slow
-answers 200 after a second (/slow-10 after ten), /hang takes the request and never answers.
+answers 200 after a second (/slow-10 after ten), /hang takes the request and never answers, /drop answers 200, but ends
+the connection after reading every 20th request.
 """
 
 import asyncio
@@ -20,6 +21,8 @@ from tests.bench.machine import python, running
 from tests.support.receiver import free_port
 from tests.support.waiting import wait_until
 
+DROPS = 20  # of so many requests at /drop one gets no answer
+
 
 class Arrival(NamedTuple):
     """One request at /measure: complete at `at` (CLOCK_MONOTONIC, which all processes of a machine share)."""
@@ -36,6 +39,7 @@ class Server(asyncio.Protocol):
 
     arrivals: ClassVar[list[Arrival]] = []
     waiting: ClassVar[set["Server"]] = set()
+    drops: ClassVar[list[str]] = []  # the webhook-ids of the requests at /drop
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self.transport: asyncio.Transport = transport  # type: ignore[assignment]
@@ -66,6 +70,12 @@ class Server(asyncio.Protocol):
             self._answer(200)
         elif path == "fail":
             self._answer(500)
+        elif path == "drop":
+            self.drops.append(headers.get("webhook-id", ""))
+            if len(self.drops) % DROPS:
+                self._answer(200)
+            else:
+                self.transport.close()
         elif path in ("hang", "slow", "slow-10"):
             self.waiting.add(self)
             if path != "hang":
@@ -86,6 +96,10 @@ class Server(asyncio.Protocol):
         if path == "arrivals":
             found = json.dumps(self.arrivals).encode()
             self.arrivals.clear()
+            return found
+        if path == "dropped":
+            found = json.dumps(self.drops).encode()
+            self.drops.clear()
             return found
         if path == "release":
             for one in list(self.waiting):
@@ -116,6 +130,10 @@ class Endpoints:
     def arrivals(self) -> list[Arrival]:
         """What came to /measure since this was asked last."""
         return [Arrival(*row) for row in json.loads(self._ask("arrivals"))]
+
+    def dropped(self) -> list[str]:
+        """The webhook-ids of the requests at /drop since this was asked last."""
+        return [str(name) for name in json.loads(self._ask("dropped"))]
 
     def waiting(self) -> int:
         """How many requests are being kept waiting."""
