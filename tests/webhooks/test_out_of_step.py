@@ -1,6 +1,7 @@
 """Bytes after the end of an answer never fail the next lead, and are never taken for its answer."""
 
 import json
+import select
 import socket
 import time
 from collections.abc import Iterator
@@ -21,6 +22,7 @@ from webapp.webhooks.sender import Limits, Sender
 LOOPBACK = (ip_network("127.0.0.0/8"), ip_network("::1/128"))
 LEADS = 6
 EMPTY = b"HTTP/1.1 200 OK\r\ncontent-length: 0\r\n\r\n"
+TIMED_OUT = b"HTTP/1.1 408 Request Timeout\r\nconnection: close\r\ncontent-length: 0\r\n\r\n"
 CHUNKED = b"HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n2\r\nok\r\n0\r\n\r\n"
 
 # An answer, and what comes after its end.
@@ -142,6 +144,40 @@ def test_an_answer_in_http_that_is_refused_is_not_asked_for_again(
     outcome = post(sender, receiver.url)
     assert (outcome.error, outcome.first) == (ErrorKind.BAD_RESPONSE, None)
     assert len(receiver.requests) == 2
+
+
+def test_a_408_that_ends_a_kept_connection_is_no_answer_to_the_lead(sender: Sender, receiver: Receiver) -> None:
+    """Load balancers send it to connections that were idle for too long, also while a request is on its way."""
+    receiver.queue(answering(), raw(TIMED_OUT), answering(), answering())
+    outcomes = [post(sender, receiver.url) for _ in range(3)]
+    assert [outcome.code for outcome in outcomes] == [200, 200, 200]
+    assert [outcome.first is not None for outcome in outcomes] == [False, True, False]
+    first = outcomes[1].first
+    assert first is not None
+    assert first.error is ErrorKind.SENT_AGAIN
+    assert "ended a kept connection with the code 408" in first.body
+    assert [request.connection for request in receiver.requests] == [1, 1, 2, 2]
+
+
+def test_a_408_on_a_new_connection_or_on_one_that_stays_open_is_the_answer(sender: Sender, receiver: Receiver) -> None:
+    receiver.queue(raw(TIMED_OUT), answering(), answering(408))
+    outcomes = [post(sender, receiver.url) for _ in range(3)]
+    assert [(outcome.code, outcome.first) for outcome in outcomes] == [(408, None), (200, None), (408, None)]
+    assert len(receiver.requests) == 3
+
+
+def test_a_408_that_came_while_the_connection_was_idle_costs_only_the_connection(
+    sender: Sender, receiver: Receiver
+) -> None:
+    receiver.queue(raw(EMPTY, keep_open=True))
+    post(sender, receiver.url)
+    [idle] = sender._idle._order
+    [theirs] = receiver._open
+    theirs.sendall(TIMED_OUT)
+    select.select([idle.sock], [], [], 10)
+    outcomes = [post(sender, receiver.url) for _ in range(2)]
+    assert [(outcome.code, outcome.first) for outcome in outcomes] == [(200, None), (200, None)]
+    assert [request.connection for request in receiver.requests] == [1, 2, 2]
 
 
 def test_interim_answers_after_the_end_are_skipped_by_the_next_lead(sender: Sender, receiver: Receiver) -> None:

@@ -75,12 +75,16 @@ class HttpConnection:
         return not self._poll.poll(0)
 
     def holds_bytes(self) -> bool:
-        """Whether bytes arrived that belong to no response. Only for a connection that is not used any more."""
+        """Whether bytes arrived that belong to no response. Only for a connection that is not used any more.
+
+        A 408 does not count: receivers send it before they close a connection that was idle for too long.
+        """
         self.sock.settimeout(0)
         try:
-            return bool(self.sock.recv(1))
+            received = self.sock.recv(12)
         except OSError:  # closed; or TLS had something to say that is no data
             return False
+        return bool(received) and not (received.startswith(b"HTTP/1.") and received.endswith(b" 408"))
 
     def close(self) -> None:
         self.sock.close()

@@ -8,16 +8,27 @@ every request of a delivery has the same `webhook-id`. So it is sent once more, 
 from webapp.webhooks.connections import HttpConnection
 from webapp.webhooks.failures import explain
 from webapp.webhooks.lookups import NoTurn
-from webapp.webhooks.outcome import NO_ANSWER, ErrorKind, NotHttp, Outcome
+from webapp.webhooks.outcome import NO_ANSWER, BadResponse, ErrorKind, NotHttp, Outcome
+
+
+REQUEST_TIMEOUT = 408
+
+
+class IdleTimeout(BadResponse):
+    """408 and the end of a kept connection: the receiver had waited too long, and may have sent it before our request.
+
+    RFC 9110, section 15.5.9, allows to repeat the request on a new connection.
+    """
 
 
 def may_repeat(kept: HttpConnection, error: Exception) -> bool:
     """Whether this error on a kept connection may come from the connection, not from the receiver's answer.
 
-    It may if the connection ended before the first byte of an answer, or if the bytes are no answer in HTTP: they can
-    be the rest of the answer before. A time-out does not: a second request would wait as long.
+    It may if the connection ended before the first byte of an answer, or with a 408, which receivers send to idle
+    connections, or if the bytes are no answer in HTTP: they can be the rest of the answer before. After a time-out it is
+    not repeated: a second request would wait as long.
     """
-    if isinstance(error, NotHttp):
+    if isinstance(error, (NotHttp, IdleTimeout)):
         return True
     return not (isinstance(error, TimeoutError) or kept.has_received)
 
@@ -40,6 +51,10 @@ def _what(error: Exception, host: str, port: int) -> str:
     if isinstance(error, NotHttp):
         return (
             f"{host} port {port} sent bytes on a kept connection that begin no answer, such as the rest of one before"
+        )
+    if isinstance(error, IdleTimeout):
+        return (
+            f"{host} port {port} ended a kept connection with the code 408, as if it had waited for a request in vain"
         )
     return f"{host} port {port} ended a kept connection without an answer"
 

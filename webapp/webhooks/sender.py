@@ -20,7 +20,7 @@ from webapp.webhooks.connections import HttpConnection, IdleConnections, Key, wa
 from webapp.webhooks.failures import explain
 from webapp.webhooks.lookups import NoTurn, Resolver
 from webapp.webhooks.outcome import NO_ANSWER, HttpResponse, NotHttp, Outcome, outcome_of
-from webapp.webhooks.repeats import may_repeat, not_repeated, unanswered
+from webapp.webhooks.repeats import REQUEST_TIMEOUT, IdleTimeout, may_repeat, not_repeated, unanswered
 
 URLS_PREPARED = 1024
 
@@ -85,8 +85,11 @@ class Sender:
             kept = self._idle.take(key)
             try:
                 connection = kept or self._open(key, destination, expires, account)
-                return outcome_of(self._exchange(connection, request, expires), _milliseconds_since(started))
-            except (OSError, NotHttp) as error:
+                response = self._exchange(connection, request, expires)
+                if kept and response.code == REQUEST_TIMEOUT and not response.reusable:
+                    raise IdleTimeout
+                return outcome_of(response, _milliseconds_since(started))
+            except (OSError, NotHttp, IdleTimeout) as error:
                 if not (kept and may_repeat(kept, error)):
                     raise
                 return self._send_again(kept, error, destination, request, started, account)
