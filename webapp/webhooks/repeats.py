@@ -10,7 +10,6 @@ from webapp.webhooks.failures import explain
 from webapp.webhooks.lookups import NoTurn
 from webapp.webhooks.outcome import NO_ANSWER, BadResponse, ErrorKind, NotHttp, Outcome
 
-
 REQUEST_TIMEOUT = 408
 
 
@@ -25,8 +24,8 @@ def may_repeat(kept: HttpConnection, error: Exception) -> bool:
     """Whether this error on a kept connection may come from the connection, not from the receiver's answer.
 
     It may if the connection ended before the first byte of an answer, or with a 408, which receivers send to idle
-    connections, or if the bytes are no answer in HTTP: they can be the rest of the answer before. After a time-out it is
-    not repeated: a second request would wait as long.
+    connections, or if the bytes are no answer in HTTP: they can be the rest of the answer before. A time-out is not
+    repeated: a second request would wait as long.
     """
     if isinstance(error, (NotHttp, IdleTimeout)):
         return True
@@ -50,12 +49,10 @@ def not_repeated(error: Exception, problem: Exception, host: str, port: int, dur
 def _what(error: Exception, host: str, port: int) -> str:
     if isinstance(error, NotHttp):
         return (
-            f"{host} port {port} sent bytes on a kept connection that begin no answer, such as the rest of one before"
+            f"{host} port {port} sent bytes on a kept connection that are no answer, maybe the rest of the one before"
         )
     if isinstance(error, IdleTimeout):
-        return (
-            f"{host} port {port} ended a kept connection with the code 408, as if it had waited for a request in vain"
-        )
+        return f"{host} port {port} ended a kept connection with the code 408, as if no request had come"
     return f"{host} port {port} ended a kept connection without an answer"
 
 
