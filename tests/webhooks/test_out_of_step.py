@@ -118,8 +118,8 @@ def test_bytes_that_come_in_place_of_an_answer_have_the_lead_sent_once_more(
     assert outcome.first is not None
     assert (outcome.first.code, outcome.first.error) == (999, ErrorKind.SENT_AGAIN)
     assert outcome.first.body == (
-        f"127.0.0.1 port {receiver.port} sent bytes on a kept connection that are no answer, maybe the rest of the one "
-        "before. The request was sent once more, on a new connection."
+        f"127.0.0.1 port {receiver.port} sent bytes on a kept connection that are no answer, maybe the rest of an old "
+        "one. The request was sent once more, on a new connection."
     )
     assert len(receiver.requests) == 3
 

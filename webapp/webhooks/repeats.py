@@ -48,9 +48,7 @@ def not_repeated(error: Exception, problem: Exception, host: str, port: int, dur
 
 def _what(error: Exception, host: str, port: int) -> str:
     if isinstance(error, NotHttp):
-        return (
-            f"{host} port {port} sent bytes on a kept connection that are no answer, maybe the rest of the one before"
-        )
+        return f"{host} port {port} sent bytes on a kept connection that are no answer, maybe the rest of an old one"
     if isinstance(error, IdleTimeout):
         return f"{host} port {port} ended a kept connection with the code 408, as if no request had come"
     return f"{host} port {port} ended a kept connection without an answer"
