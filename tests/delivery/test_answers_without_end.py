@@ -4,7 +4,7 @@ import pytest
 from flask.testing import FlaskClient
 from sqlalchemy import select
 
-from tests.support.factories import delivery_of, point_at, submit
+from tests.support.factories import ADA, delivery_of, point_at, submit
 from tests.support.receiver import Receiver, answering, closing, free_port, hanging
 from webapp.db.transactions import transaction
 from webapp.delivery import lanes
@@ -53,12 +53,15 @@ def page_of(interface: Interface, signed_in: FlaskClient) -> str:
     return signed_in.get(f"/interfaces/{interface.public_id}/edit/lead-generation").text
 
 
-def test_the_lead_is_delivered_and_its_page_says_that_the_answer_is_cut(
-    pointed: Interface, receiver: Receiver, signed_in: FlaskClient
+def test_from_the_form_to_the_pages_the_lead_is_delivered_and_the_answer_is_cut(
+    client: FlaskClient, pointed: Interface, receiver: Receiver, signed_in: FlaskClient
 ) -> None:
     receiver.queue(UNENDED)
-    lead = sent(pointed)
+    assert client.post(f"/f/{pointed.public_id}", data=ADA).status_code == 303
+    drain(pointed)
+    lead = db.session.scalars(select(Lead)).one()
     delivery = delivery_of(lead)
+    assert [request.headers["webhook-id"] for request in receiver.requests] == [delivery.message_id]
     [attempt] = delivery.attempts
     assert (delivery.state, attempt.code, attempt.error) == (DeliveryState.DELIVERED, 200, None)
     assert (attempt.response, attempt.truncated) == ("accepted", True)
