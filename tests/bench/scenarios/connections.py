@@ -12,9 +12,9 @@ from sqlalchemy import func, select
 from tests.bench.endpoints import DROPS, Endpoints, running_endpoints
 from tests.bench.leadhook import Hook, Installation, installed
 from tests.bench.machine import say
-from tests.bench.measure import Row, Sizes
+from tests.bench.measure import Row, Sizes, rounded
 from tests.bench.nginx import Nginx, running_nginx
-from tests.bench.scenarios.throughput import WARM_UP, leadhook_rate
+from tests.bench.scenarios.throughput import WARM_UP, Rate, leadhook_rate
 from tests.support.postgres import Postgres
 from webapp.db.transactions import read_only
 from webapp.extensions import db
@@ -85,17 +85,20 @@ def _encrypted(sizes: Sizes, database: str, installation: Installation, nginx: N
     if other := os.environ.get(BESIDE):
         programs["theirs"] = str(Path(other) / "worker.py")
     found: dict[str, list[float]] = {name: [] for name in programs}
+    cpu: dict[str, list[float]] = {name: [] for name in programs}
     for number in range(sizes.rounds):
-        rates: dict[str, list[float]] = {name: [] for name in programs}
-        for _ in range(TURNS):
-            for name, program in programs.items():
-                rates[name].append(leadhook_rate(installation, nginx, sizes.few, hooks, program).per_second)
-        for name, values in rates.items():
-            found[name].append(statistics.median(values))
-        words = ", ".join(f"{name} {rate[-1]:,.0f}/s" for name, rate in found.items())
-        say(f"  {database}, round {number + 1}: {words}")
+        rates: dict[str, list[Rate]] = {name: [] for name in programs}
+        for turn in range(TURNS):
+            for name in sorted(programs, reverse=bool(turn % 2)):  # each goes first as often
+                rates[name].append(leadhook_rate(installation, nginx, sizes.few, hooks, programs[name]))
+        for name, measured in rates.items():
+            found[name].append(statistics.median(rate.per_second for rate in measured))
+            cpu[name].append(statistics.median(rate.cpu_us for rate in measured))
+        words = [f"{name} {found[name][-1]:,.0f}/s, {cpu[name][-1]:,.0f} µs of processor each" for name in programs]
+        say(f"  {database}, round {number + 1}: {'; '.join(words)}")
     title = f"{sizes.few:,} leads over TLS, kept connections"
+    more = {"cpu_us": {name: rounded(values) for name, values in cpu.items()}}
     if "theirs" not in found:
-        return Row("connections-tls", title, database, "/s", found["ours"])
+        return Row("connections-tls", title, database, "/s", found["ours"], more=more)
     beside = "the build before", found["theirs"], BESIDE_TARGET
-    return Row("connections-tls", title, database, "/s", found["ours"], *beside)
+    return Row("connections-tls", title, database, "/s", found["ours"], *beside, more=more)
