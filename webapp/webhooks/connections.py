@@ -147,8 +147,10 @@ class Watch:
         while True:
             self._wake.clear()
             self._wakes_at = inf  # a connection added after the copy below sets the event itself
-            watched = self._deadlines.copy().items()
-            self._wakes_at = min((min(expires, one.silent_at) for one, expires in watched), default=inf)
+            # While anything is watched, it looks every SILENCE seconds, so that no `hasten` has to wake it: what falls
+            # silent after this look is not over before the next one.
+            watched, latest = self._deadlines.copy().items(), monotonic() + SILENCE
+            self._wakes_at = min((min(expires, one.silent_at, latest) for one, expires in watched), default=inf)
             self._wake.wait(None if self._wakes_at == inf else max(self._wakes_at - monotonic(), 0))
             now = monotonic()
             for connection, expires in self._deadlines.copy().items():
