@@ -56,6 +56,6 @@ fi
 
 SOAK=1 .venv/bin/pytest tests/soak
 if command -v postgres >/dev/null || ls /usr/lib/postgresql/*/bin/postgres >/dev/null 2>&1; then
-  SOAK=1 LEADHOOK_TEST_DATABASE=postgresql .venv/bin/pytest tests/soak/test_previous_version.py
+  SOAK=1 LEADHOOK_TEST_DATABASE=postgresql .venv/bin/pytest tests/soak/test_previous_version.py tests/soak/test_every_request.py
 fi
 .venv/bin/python -m tests.fault "$@"

@@ -13,7 +13,10 @@ MESSAGE_ID = re.compile(rf"msg_[{CROCKFORD}]{{26}}")
 
 def ulid() -> str:
     """26 characters that sort by time: 48 bits of milliseconds and 80 random bits (a ULID in lower case)."""
-    number = (time.time_ns() // 1_000_000) << 80 | secrets.randbits(80)
+    return _ulid_of((time.time_ns() // 1_000_000) << 80 | secrets.randbits(80))
+
+
+def _ulid_of(number: int) -> str:
     return "".join(CROCKFORD[number >> shift & 31] for shift in range(125, -1, -5))
 
 
@@ -32,6 +35,14 @@ def file_id() -> str:
 
 def attempt_id() -> str:
     return f"att_{ulid()}"
+
+
+def attempt_id_after(first: str) -> str:
+    """The id of the second attempt of a try: it sorts directly after the first one's, also within a millisecond."""
+    number = 0
+    for letter in first.removeprefix("att_"):
+        number = number << 5 | CROCKFORD.index(letter)
+    return f"att_{_ulid_of(number + 1)}"
 
 
 def interface_id() -> str:

@@ -20,11 +20,12 @@ from tests.bench import machine, report
 from tests.bench.leadhook import DurablePostgres
 from tests.bench.machine import CannotMeasure, say
 from tests.bench.measure import QUICK, Row, Sizes
-from tests.bench.scenarios import capture, form, hanging, isolation, latency, memory, scale, throughput
+from tests.bench.scenarios import capture, connections, form, hanging, isolation, latency, memory, scale, throughput
 from tests.support.postgres import Postgres
 
 SCENARIOS = {
     "throughput": throughput.run,
+    "connections": connections.run,
     "latency": latency.run,
     "isolation": isolation.run,
     "hanging": hanging.run,

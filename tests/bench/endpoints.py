@@ -2,7 +2,8 @@
 
 By the first part of the path: /measure notes when a request was complete and answers 200, /fail answers 500, /slow
 answers 200 after a second (/slow-10 after ten), /hang takes the request and never answers, /hang-some does so with the
-first of each five and answers the others 200.
+first of each five and answers the others 200, /drop answers 200, but ends the connection after reading every 20th
+request.
 """
 
 import asyncio
@@ -22,6 +23,8 @@ from tests.bench.machine import python, running
 from tests.support.receiver import free_port
 from tests.support.waiting import wait_until
 
+DROPS = 20  # of so many requests at /drop one gets no answer
+
 
 class Arrival(NamedTuple):
     """One request at /measure: complete at `at` (CLOCK_MONOTONIC, which all processes of a machine share)."""
@@ -39,6 +42,7 @@ class Server(asyncio.Protocol):
     arrivals: ClassVar[list[Arrival]] = []
     waiting: ClassVar[set["Server"]] = set()
     some: ClassVar[Iterator[int]] = count()
+    drops: ClassVar[list[str]] = []  # the webhook-ids of the requests at /drop
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self.transport: asyncio.Transport = transport  # type: ignore[assignment]
@@ -73,6 +77,12 @@ class Server(asyncio.Protocol):
             self._answer(200)
         elif path == "hang-some":
             self.waiting.add(self)
+        elif path == "drop":
+            self.drops.append(headers.get("webhook-id", ""))
+            if len(self.drops) % DROPS:
+                self._answer(200)
+            else:
+                self.transport.close()
         elif path in ("hang", "slow", "slow-10"):
             self.waiting.add(self)
             if path != "hang":
@@ -93,6 +103,10 @@ class Server(asyncio.Protocol):
         if path == "arrivals":
             found = json.dumps(self.arrivals).encode()
             self.arrivals.clear()
+            return found
+        if path == "dropped":
+            found = json.dumps(self.drops).encode()
+            self.drops.clear()
             return found
         if path == "release":
             for one in list(self.waiting):
@@ -123,6 +137,10 @@ class Endpoints:
     def arrivals(self) -> list[Arrival]:
         """What came to /measure since this was asked last."""
         return [Arrival(*row) for row in json.loads(self._ask("arrivals"))]
+
+    def dropped(self) -> list[str]:
+        """The webhook-ids of the requests at /drop since this was asked last."""
+        return [str(name) for name in json.loads(self._ask("dropped"))]
 
     def waiting(self) -> int:
         """How many requests are being kept waiting."""

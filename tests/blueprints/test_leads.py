@@ -81,7 +81,7 @@ def test_the_list_shows_code_and_response_and_marks_failures(signed_in: FlaskCli
     for column in ("Received", "Interface", "Webhook Status", "Webhook Response"):
         assert f'<th scope="col">{column}</th>' in page
     assert "#i-x" in page
-    assert re.search(r"Failed.*503.* · .*attempt 8 of 8", page, re.DOTALL)
+    assert re.search(r"Failed.*503.* · .*try 8 of 8", page, re.DOTALL)
     assert "&lt;b&gt;upstream&lt;/b&gt;" in page
     assert "<b>upstream" not in page
     assert 'aria-label="Select Ada Lovelace"' in page

@@ -152,7 +152,7 @@ def test_one_bad_answer_is_a_failed_try_and_the_next_one_delivers(
     drain(pointed)
     delivery = delivery_of(lead)
     assert (delivery.state, delivery.last_error, delivery.tries) == (DeliveryState.PENDING, ErrorKind.BLOCKED_NAME, 1)
-    assert delivery.next_at is not None
+    assert delivery.due_at
     assert not [address for address in bad.a + bad.aaaa if address in (delivery.last_response or "")]
     assert receiver.connections == 0
     machine.server.names[HOST] = Name(a=[PUBLIC])

@@ -116,9 +116,9 @@ def wire_repeats_are_closed_connections(ledger: Ledger) -> Iterator[str]:
 
 
 def tries_are_counted(ledger: Ledger) -> Iterator[str]:
-    """No record overwrote a newer one: a delivery has made as many tries as it has attempts."""
+    """No record overwrote a newer one: a delivery counts its attempts, two of the same try as one."""
     for promise in ledger.books.promises:
-        made = sum(one.automatic for one in ledger.tries.get(promise.message_id, []))
+        made = sum(one.automatic and not one.again for one in ledger.tries.get(promise.message_id, []))
         if promise.tries != made and promise.delivery_id is not None:
             yield f"{promise.lead} counts {promise.tries} tries and has {made} attempts"
 
@@ -136,7 +136,7 @@ def lanes_move(ledger: Ledger) -> Iterator[str]:
 def failures_are_told_once(ledger: Ledger) -> Iterator[str]:
     """Every delivery that failed an automatic try belongs to exactly one "failed" report, which was mailed."""
     mailed = {mail.message_id for mail in ledger.evidence.mails}
-    failed = {one.delivery_id for one in ledger.books.tries if one.automatic and not one.delivered}
+    failed = {one.delivery_id for one in ledger.books.tries if one.automatic and not (one.delivered or one.again)}
     for delivery_id in failed | set(ledger.told):
         told = ledger.told.get(delivery_id, [])
         if delivery_id not in failed:

@@ -1,12 +1,12 @@
 """The ledger: what was accepted, what was received, and what the database says of it, side by side."""
 
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Sequence
 from datetime import datetime
 from functools import cached_property
 from typing import Any, NamedTuple
 
-from sqlalchemy import Engine, Select, func, select
+from sqlalchemy import Engine, Select, false, func, select
 from sqlalchemy.orm import Session
 
 from tests.fault.chaos import Cut
@@ -26,6 +26,7 @@ from webapp.models import (
     ReportEntry,
     ReportKind,
 )
+from webapp.webhooks.outcome import ErrorKind
 
 
 class Promise(NamedTuple):
@@ -43,7 +44,7 @@ class Promise(NamedTuple):
 
 
 class Try(NamedTuple):
-    """An attempt row."""
+    """An attempt row. A try that sent two requests has two; `again` is the first of them, which decides nothing."""
 
     id: str
     delivery_id: int
@@ -53,6 +54,7 @@ class Try(NamedTuple):
     duration_ms: int
     code: int
     automatic: bool
+    again: bool = False
 
     @property
     def key(self) -> tuple[str, int]:
@@ -95,7 +97,8 @@ class Books(NamedTuple):
         lead, of_delivery = (Lead.name, Lead.public_id, Lead.received_at), ("id", "message_id", "webhook_id")
         promises = select(*lead, *_of(Delivery, *of_delivery, "payload", "state", "tries")).select_from(Lead)
         of_attempt = _of(Attempt, "timestamp", "started_at", "duration_ms", "code")
-        tries = select(Attempt.id, Delivery.id, Delivery.message_id, *of_attempt, Attempt.reason == Reason.AUTOMATIC)
+        kind = Attempt.reason == Reason.AUTOMATIC, func.coalesce(Attempt.error == ErrorKind.SENT_AGAIN, false())
+        tries = select(Attempt.id, Delivery.id, Delivery.message_id, *of_attempt, *kind)
         letters: Select[Any] = select(*_of(Mail, "message_id", "kind", "state", "tries"), Lead.name).select_from(Mail)
         told = select(ReportEntry.delivery_id, ReportEntry.kind, Mail.message_id).select_from(ReportEntry)
         held = select(Lane.webhook_id).where(Lane.lease_until > 0)
@@ -173,10 +176,15 @@ class Ledger:
 
     @cached_property
     def cut_off(self) -> list[Send]:
-        """The sends of which no attempt tells, the same try on the wire twice counted once."""
-        recorded = {one.key for one in self.books.tries}
-        lost = {send.key: send for send in reversed(self.evidence.sends) if send.key not in recorded}
-        return sorted(lost.values(), key=lambda send: send.at)
+        """The sends of which no attempt tells. A try that is on the wire twice needs two attempts."""
+        recorded = Counter(one.key for one in self.books.tries)
+        lost = []
+        for send in sorted(self.evidence.sends, key=lambda send: send.at):
+            if recorded[send.key]:
+                recorded[send.key] -= 1
+            else:
+                lost.append(send)
+        return lost
 
     @cached_property
     def told(self) -> dict[int, list[Told]]:

@@ -51,6 +51,7 @@ BROKEN: list[tuple[checks.Check, dict[str, Any]]] = [
     (checks.delivered_is_final, {"sends": [FAILED, SENT, replace(SENT, timestamp=int(NOW) + 9)]}),
     (checks.delivered_is_final, {"tries": [FIRST, SECOND, SECOND._replace(id="att_3")]}),
     (checks.sends_are_recorded, {"tries": [SECOND]}),
+    (checks.sends_are_recorded, {"sends": [FAILED, FAILED, SENT]}),  # two requests, one attempt
     (checks.sends_are_recorded, {"tries": [SECOND], "cuts": [KILL]}),  # long after it
     (checks.sends_are_recorded, {"tries": [SECOND], "cuts": [KILL._replace(role="mail", began_at=NOW, ended_at=NOW)]}),
     (checks.wire_repeats_are_closed_connections, {"sends": [FAILED, SENT, SENT]}),
@@ -86,6 +87,12 @@ def test_what_a_crash_excuses_is_excused() -> None:
     assert list(checks.mail_repeats_are_cut(ledger(mails=repeated, cuts=[stopped]))) == []
     again = [*repeated, MAIL._replace(at=NOW + 80)]
     assert list(checks.mail_repeats_are_cut(ledger(mails=again, cuts=[stopped])))  # long after the crash
+
+
+def test_two_requests_of_one_try_need_two_attempts_and_are_one_try() -> None:
+    again = FIRST._replace(id="att_0", code=999, again=True)
+    sends = [replace(FAILED, fresh=False), replace(FAILED, at=NOW + 0.1), SENT]
+    assert checks.broken(ledger(tries=[again, FIRST, SECOND], sends=sends)) == []
 
 
 def test_a_lane_whose_worker_is_killed_again_has_a_minute_from_then_on() -> None:

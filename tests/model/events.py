@@ -202,7 +202,7 @@ def _kills(state: State, rules: Rules) -> Iterator[tuple[tuple[str, int], State]
     for index, job in enumerate(state.jobs):
         if not job.at:
             continue
-        dead = jobs.put(state, index, jobs.IDLE)
+        dead = jobs.put(state._replace(owed=state.owed - job.seconds), index, jobs.IDLE)
         if state.lane.token == index:
             sends = held(state) and job.at not in ("select", "give back")  # else it was counted when it stalled
             lost = _at_risk(state, rules) if sends else 0

@@ -5,7 +5,7 @@ from itertools import pairwise
 from typing import NamedTuple
 
 from tests.model import events, jobs
-from tests.model.protocol import NO_FAULTS, NO_REST, Rules, State, alike, at_rest, is_due, repeats
+from tests.model.protocol import NO_FAULTS, NO_REST, RETRIES, Rules, State, alike, at_rest, is_due, repeats
 
 
 class Broken(NamedTuple):
@@ -60,6 +60,19 @@ def promise_broken(state: State, rules: Rules) -> str:
         rung = [row for row in state.deliveries if row.click or (over and is_due(row) and not row.due)]
         if rung and not state.archived:
             return "something is due and nobody rings"
+    return _repeat_broken(state, rules) if given.ends else ""
+
+
+def _repeat_broken(state: State, rules: Rules) -> str:
+    """The promise about second requests that does not hold in this state."""
+    if any(number > 2 for job in state.jobs for number in job.requests):
+        return "a try sends more than two requests"
+    if at_rest(state) and state.owed:
+        return "a request is not on record"
+    for lead, row in enumerate(state.deliveries):
+        first = rules.captured[lead].tries if lead < len(rules.captured) else 0
+        if not all(state.sent[lead][first : min(row.tries, RETRIES)]):
+            return "a step of the schedule is left out"
     return ""
 
 

@@ -1,6 +1,7 @@
 """What a job does, step by step: `drain` of webapp/delivery/lanes.py, made worse where the rules say so."""
 
 from collections.abc import Iterator
+from itertools import product
 
 from tests.model.protocol import (
     ASKS,
@@ -140,15 +141,33 @@ def _send(state: State, rules: Rules, index: int, job: Job) -> Iterator[State]:
     counts = list(state.sent[row.lead])
     counts[number] += 1
     sent = (*state.sent[: row.lead], tuple(counts), *state.sent[row.lead + 1 :])
-    done = state._replace(sent=sent, broken=state.broken or _sent_in_spite(state, index, job, row))
+    broken = state.broken or _sent_in_spite(state, index, job, row)
     if state.left.asks:
         left = state.left._replace(asks=state.left.asks - 1)
-        yield put(done._replace(left=left), index, job._replace(at="fence", answers=(*job.answers, ASKS)))
-    for answer in (TAKEN, REFUSED) if rules.failing else (TAKEN,):
+        asked = job._replace(at="fence", answers=(*job.answers, ASKS), requests=(*job.requests, 1))
+        yield put(state._replace(sent=sent, broken=broken, left=left), index, asked)
+    answered = (TAKEN, REFUSED) if rules.failing else (TAKEN,)
+    for answer, requests in product(answered, _requests(state, rules)):
         answers = (*job.answers, answer)
-        yield put(done, index, job._replace(at="fence", answers=answers))  # the last one, or the turn is over
+        left = state.left._replace(ends=state.left.ends - requests + 1)
+        done = state._replace(sent=sent, broken=broken, left=left, owed=state.owed + requests - 1)
+        after = job._replace(answers=answers, requests=(*job.requests, requests))
+        yield put(done, index, after._replace(at="fence"))  # the last one, or the turn is over
         if len(answers) < len(job.batch):
-            yield put(done, index, job._replace(answers=answers))
+            yield put(done, index, after)
+
+
+def _requests(state: State, rules: Rules) -> range:
+    """How many requests a try may send: two where the kept connection ends without an answer to the first."""
+    most = 3 if rules.worse is Worse.SENT_THREE_TIMES else 2
+    return range(1, min(most, 1 + state.left.ends) + 1)
+
+
+def recorded(state: State, rules: Rules, job: Job) -> State:
+    """The state with the attempts of this batch, which are inserted even if the lane is lost."""
+    if rules.worse is Worse.SECOND_UNRECORDED:
+        return state
+    return state._replace(owed=state.owed - job.seconds, seconds=state.seconds + job.seconds)
 
 
 def _sent_in_spite(state: State, index: int, job: Job, row: Row) -> str:
@@ -167,7 +186,7 @@ def _fence(state: State, rules: Rules, index: int, job: Job) -> Iterator[State]:
     if rules.worse is Worse.NO_FENCE:
         yield put(state, index, job._replace(at="write"))
     elif not ours:
-        yield put(state, index, Job(_look_after(job)))
+        yield put(recorded(state, rules, job), index, Job(_look_after(job)))
     elif rules.worse is Worse.FENCE_IN_UPDATE:
         yield put(state, index, job._replace(at="write"))  # with what it saw when it began
     elif not locked(state, LANE, ("jobs", index)):
@@ -186,11 +205,12 @@ def _write(state: State, rules: Rules, index: int, job: Job) -> Iterator[State]:
     """UPDATE deliveries, as they are now: nobody writes them without the lock on the lane's row."""
     actor = ("jobs", index)
     writes, broken = job.writes, state.broken
-    for row, answer in zip(job.batch, job.answers, strict=False):
+    requests = job.requests or (1,) * len(job.answers)
+    for row, answer, number in zip(job.batch, job.answers, requests, strict=False):
         if locked(state, row.lead, actor):
             return
         now = visible(state, actor)[row.lead]
-        after = moved(now, row.seen, answer, rules)
+        after = moved(now, row.seen, answer, rules, number)
         writes = wrote(writes, row.lead, after)
         broken = broken or _wrong(state, row, now, after)
     fenced = any(key == LANE for key, _ in job.writes)
@@ -201,9 +221,10 @@ def _write(state: State, rules: Rules, index: int, job: Job) -> Iterator[State]:
         yield put(state._replace(broken=broken), index, job._replace(at=at))
 
 
-def moved(now: Delivery, seen: Delivery, answer: int, rules: Rules) -> Delivery:
+def moved(now: Delivery, seen: Delivery, answer: int, rules: Rules, requests: int) -> Delivery:
     """A delivery after a try: moves.move and the UPDATE of webapp/delivery/record.py."""
-    tries = seen.tries if seen.click else seen.tries + 1
+    step = requests if rules.worse is Worse.SECOND_IS_A_STEP else 1
+    tries = seen.tries if seen.click else seen.tries + step
     if answer == TAKEN:
         state, due = "delivered", False
     elif seen.click:
@@ -252,7 +273,7 @@ def _let_go(state: State, rules: Rules, index: int, job: Job) -> Iterator[State]
 
 
 def _commit(state: State, rules: Rules, index: int, job: Job) -> Iterator[State]:
-    after = committed(state, job.writes)
+    after = recorded(committed(state, job.writes), rules, job)
     if ASKS in job.answers and any(key == LANE for key, _ in job.writes):
         after = after._replace(asked=True)
     over = {"commit, due": "ring", "commit, not due": ""}

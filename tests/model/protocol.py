@@ -51,6 +51,9 @@ class Worse(StrEnum):
     REST_RINGS_NO_CLICK = "a click does not ring a lane that rests"
     MANY_TRY_FIRST = "after a rest a whole batch tries first"
     LOOK_COUNTS_RESTING = "the last look counts what waits for the end of a rest"
+    SECOND_UNRECORDED = "a second request is not recorded"
+    SENT_THREE_TIMES = "a request is sent once more twice"
+    SECOND_IS_A_STEP = "a second request counts as a step of the schedule"
 
 
 class Delivery(NamedTuple):
@@ -83,9 +86,15 @@ class Job(NamedTuple):
     at: str = ""
     batch: tuple[Row, ...] = ()
     answers: tuple[int, ...] = ()  # of the rows sent so far
+    requests: tuple[int, ...] = ()  # of the same rows: how many requests the try sent
     following: tuple[Row, ...] = ()  # selected, not committed yet
     careful: bool = False  # the holder before died: one row a batch until one is recorded
     writes: tuple[tuple[int, Any], ...] = ()
+
+    @property
+    def seconds(self) -> int:
+        """How many second requests of this batch are to be recorded."""
+        return sum(self.requests) - len(self.requests)
 
 
 class Errand(NamedTuple):
@@ -106,6 +115,7 @@ class Faults(NamedTuple):
     unsure: int = 0  # a record that was committed, but the answer to its COMMIT is lost: it is made again
     stops: int = 0  # SIGTERM: a job begins and passes its lane on
     asks: int = 0  # no fault: the receiver asks for a rest
+    ends: int = 0  # a kept connection ends without an answer to a request: the same try sends it once more
     sweeps: int = 0  # no fault: sweeps that begin while something else moves; when nothing does, there is always one
 
 
@@ -127,6 +137,8 @@ class State(NamedTuple):
     may_repeat: int  # sends that a hold which was lost may cost
     asked: bool  # for a rest, which is not over
     broken: str  # the promise that the last step broke, in words
+    owed: int = 0  # second requests that are not on record yet; a crash may lose those of its batch
+    seconds: int = 0  # second requests on record
 
 
 @dataclass(frozen=True)

@@ -2,6 +2,7 @@
 
 import threading
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -11,7 +12,7 @@ from webapp.delivery import lanes, ledger, rings
 from webapp.delivery.rings import queues
 from webapp.delivery.sending import Sending
 from webapp.delivery.sweep import Sweep
-from webapp.webhooks.outcome import ErrorKind, Outcome
+from webapp.webhooks.outcome import NO_ANSWER, ErrorKind, Outcome
 
 PATIENCE = 60  # seconds until a thread that reaches no gate is a failure
 # By the model's answers: REFUSED, TAKEN, ASKS.
@@ -20,6 +21,7 @@ OUTCOMES = (
     Outcome(200, "", False, (), None, 1, None),
     Outcome(429, "", False, (), ErrorKind.HTTP_4XX, 1, 600.0),
 )
+UNANSWERED = Outcome(NO_ANSWER, "", False, (), ErrorKind.SENT_AGAIN, 1, None)
 
 
 class Killed(BaseException):
@@ -37,6 +39,7 @@ class Player:
         self.batch = 0  # rows of it
         self.over: Callable[[], bool] = lambda: False  # says whether its turn is over
         self.answer = 1  # of the receiver to its next send
+        self.requests = 1  # of its next try
         self.skips = False  # whether Redis does not answer to its next step
         self._killed = False
         self._go, self._came = threading.Semaphore(0), threading.Semaphore(0)
@@ -100,8 +103,9 @@ class Receiver:
     def send(self, webhook_id: int, url: str, body: bytes, headers: Mapping[str, str], account: int) -> Outcome:
         player: Player = Player.current.player
         player.reach("send")
-        self.sends += 1
-        return OUTCOMES[player.answer]
+        self.sends += player.requests
+        outcome = OUTCOMES[player.answer]
+        return replace(outcome, first=UNANSWERED) if player.requests == 2 else outcome
 
     def close(self) -> None:
         """Nothing is open."""

@@ -1,15 +1,15 @@
 """The real code does what the model does: random ways through the model are walked with it, and it must agree.
 
 The model is one of SQLite here, where a transaction is one step, so that threads need stop only between transactions.
-Agreed must be: which step comes next for whom, what every delivery, the lane, the marker and the queue hold, and how
-often the receiver was called.
+Agreed must be: which step comes next for whom, what every delivery, the lane, the marker and the queue hold, how often
+the receiver was called, and how many second requests are on record.
 """
 
 import random
 
 import pytest
 from flask import Flask
-from sqlalchemy import select, update
+from sqlalchemy import func, select, update
 
 from tests.conftest import ON_POSTGRESQL, AppMaker
 from tests.model import events, stage
@@ -34,16 +34,17 @@ from webapp.delivery import ledger, rings
 from webapp.delivery.rings import FAST, SLOW, queues
 from webapp.delivery.sweep import Sweep
 from webapp.extensions import db
+from webapp.models import Attempt, Interface, Lane, Lead, User
 from webapp.models import Delivery as DeliveryRow
-from webapp.models import Interface, Lane, Lead, User
 from webapp.services.interfaces import interfaces
 from webapp.services.leads import leads
+from webapp.webhooks.outcome import ErrorKind
 
 DRAINED = (FAST, SLOW)  # the model knows one queue
 
 FAILED = Delivery("failed", tries=2, results=2)
 AGAIN = Delivery("pending", tries=1, due=True, results=1)
-FAULTS = Faults(kills=1, stalls=1, redis=1, stops=1, sweeps=1)
+FAULTS = Faults(kills=1, stalls=1, redis=1, stops=1, ends=1, sweeps=1)
 RULES = {
     "captures": Rules(leads=3, faults=FAULTS, sweeping=True),
     "clicks": Rules(leads=2, captured=(FAILED,), clicks=(0, 0), faults=FAULTS, sweeping=True),
@@ -77,7 +78,10 @@ def met(rules: Rules, steps: Way) -> set[object]:
             job, then = before.jobs[index], after.jobs[index]
             rows = [(row.seen.click, *before.deliveries[row.lead][:4], after.deliveries[row.lead]) for row in job.batch]
             ours = before.lane.token == index
-            found.add((job.at, then.at, job.careful, ours, before.lane.lease, *(rows if job.at == "fence" else ())))
+            twice = job.at == "send" and then.requests[-1:] == (2,)
+            found.add(
+                (job.at, then.at, job.careful, ours, twice, before.lane.lease, *(rows if job.at == "fence" else ()))
+            )
         else:
             found.add((who, before.lane.lease, before.marker, before.waiting, before.sweep, before.errands[-1]))
         before = after
@@ -126,7 +130,7 @@ class Walk:
             for number, (label, after) in enumerate(self.steps):
                 self.number = number
                 getattr(self, f"_{label[0].replace(' ', '_')}")(label[1], after)
-                assert self.real() == modelled(after), f"after {label}, step {self.number}"
+                assert self.real() == modelled(after, self.rules), f"after {label}, step {self.number}"
                 self.before = after
         finally:
             for player in [*self.jobs.values(), *self.errands.values(), *([self.sweep] if self.sweep else [])]:
@@ -156,6 +160,7 @@ class Walk:
     def _job(self, index: int, after: State) -> None:
         player, job = self.jobs[index], after.jobs[index]
         player.answer = job.answers[-1] if job.answers else TAKEN
+        player.requests = job.requests[-1] if job.requests else 1
         player.skips = player.gate == "clear" and after.marker
         player.step()
         assert player.gate == {"pass on": "look", "look, ended": "look"}.get(job.at, job.at), f"step {self.number}"
@@ -242,6 +247,8 @@ class Walk:
             held = Lane.lease_until == 0, Lane.lease_until > now, Lane.token.is_not(None)
             held += Lane.tries_first, ledger.RESTING
             lane = connection.execute(select(*held).where(Lane.webhook_id == self.webhook_id)).one()
+            again = select(func.count()).select_from(Attempt).join(DeliveryRow).where(of_webhook)
+            seconds = connection.execute(again.where(Attempt.error == ErrorKind.SENT_AGAIN)).scalar_one()
         deliveries = [
             (str(s), tries, bool(click), bool(tries and s == "pending" and due)) for s, tries, click, due in rows
         ]
@@ -251,13 +258,14 @@ class Walk:
         marker = bool(queues.redis.exists(rings._marker(str(self.webhook_id))))
         jobs = [job_id for name in DRAINED for job_id in queues.get(name).get_job_ids()]
         waiting = sum(job_id.startswith(f"{self.webhook_id}-") for job_id in jobs)
-        return deliveries, hold, marker, waiting, self.receiver.sends
+        return deliveries, hold, marker, waiting, self.receiver.sends, seconds
 
 
-def modelled(state: State) -> object:
+def modelled(state: State, rules: Rules) -> object:
     deliveries = [(row.state, row.tries, row.click > 0, row.due) for row in state.deliveries if row.state]
     lane = (state.lane.token != -1, state.lane.lease, state.lane.rest)
-    return deliveries, lane, state.marker, state.waiting, sum(map(sum, state.sent))
+    sends = sum(map(sum, state.sent)) + rules.faults.ends - state.left.ends
+    return deliveries, lane, state.marker, state.waiting, sends, state.seconds
 
 
 @pytest.mark.skipif(ON_POSTGRESQL, reason="this model is of SQLite")

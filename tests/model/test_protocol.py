@@ -10,6 +10,7 @@ What each search promises, wherever it can get to:
   and one row if the holder before had died, too.
 - *No newer state is overwritten*; a cancelled delivery is not revived; a click is sent once and not lost.
 - *While the receiver rests* only clicks are sent, and then one lead tries first.
+- *Every second request is on record*, unless a crash cut its batch off; a try sends two at most, and they are one step.
 - *Few jobs a lane* wait in the queue, and none goes round in circles.
 
 What is left out: Pause (test_properties.py has it, on the real code), several sweepers, Parallel
@@ -36,6 +37,8 @@ ALONE = {
     "two clicks on a lead that failed": Rules(leads=1, captured=(FAILED,), clicks=(0, 0), faults=Faults(stalls=1)),
     "a click beside captures": Rules(captured=(FAILED,), clicks=(0,), faults=Faults(stalls=1), failing=False),
     "a click on a lead that is being tried": Rules(leads=1, clicks=(0,), faults=Faults(stalls=1, unsure=1)),
+    "kept connections that end without an answer": Rules(batch=1, faults=Faults(ends=2, stalls=1)),
+    "one that ends, and a commit whose answer is lost": Rules(leads=1, faults=Faults(ends=1, unsure=1, stalls=1)),
     "a deletion": Rules(archive=True, batch=1, faults=Faults(stalls=1), failing=False),
     "rests": Rules(leads=3, failing=False, faults=Faults(asks=2)),
     "a click beside a rest": Rules(captured=(FAILED,), clicks=(0,), faults=Faults(asks=1)),
@@ -48,6 +51,7 @@ SWEPT = {
     "FLUSHALL twice": Rules(leads=1, faults=Faults(redis=2, sweeps=2), failing=False),
     "a click and a killed process": Rules(leads=1, captured=(FAILED,), clicks=(0, 0), faults=Faults(kills=1, sweeps=1)),
     "a rest and a killed process": Rules(failing=False, faults=Faults(asks=1, kills=1, sweeps=1)),
+    "a kept connection that ends and a killed process": Rules(leads=1, faults=Faults(kills=1, ends=2, sweeps=1)),
     "a deletion and a killed process": Rules(leads=1, archive=True, faults=Faults(kills=1, redis=1, sweeps=1)),
 }
 

@@ -19,8 +19,12 @@ REVIVED = "a cancelled delivery is revived"
 SPINS = "a lane spins"
 IN_SPITE = "something is sent while the receiver rests"
 MANY_FIRST = "more than one lead tries first"
+UNRECORDED = "a request is not on record"
+THRICE = "a try sends more than two requests"
+LEFT_OUT = "a step of the schedule is left out"
 
 STALLED = Rules(failing=False, faults=Faults(stalls=1))
+ENDING = Rules(leads=1, faults=Faults(ends=2))
 QUEUED = Rules(slots=0, leads=4, most_waiting=2)
 RESTING = Rules(failing=False, slots=1, faults=Faults(asks=1))
 RESTING_CLICKED = replace(RESTING, captured=(FAILED,), clicks=(0,))
@@ -56,6 +60,9 @@ BROKEN = [
     (Worse.REST_RINGS_NO_CLICK, RESTING_CLICKED, NOBODY_RINGS),
     (Worse.MANY_TRY_FIRST, replace(RESTING, leads=3, sweeping=True), MANY_FIRST),
     (Worse.LOOK_COUNTS_RESTING, RESTING, SPINS),
+    (Worse.SECOND_UNRECORDED, ENDING, UNRECORDED),
+    (Worse.SENT_THREE_TIMES, ENDING, THRICE),
+    (Worse.SECOND_IS_A_STEP, ENDING, LEFT_OUT),
 ]
 # On SQLite no other transaction comes between, so that these are as good there.
 BROKEN_ON_POSTGRESQL = [

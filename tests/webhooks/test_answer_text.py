@@ -19,7 +19,8 @@ from hypothesis import strategies as st
 import webapp
 from tests.support.receiver import Receiver, answering
 from webapp.webhooks.answer_text import text_of
-from webapp.webhooks.outcome import HttpResponse, Outcome, outcome_of
+from webapp.webhooks.outcome import Outcome, outcome_of
+from webapp.webhooks.response import HttpResponse
 from webapp.webhooks.sender import Limits, Sender
 from webapp.webhooks.unpacking import MOST
 

@@ -18,7 +18,7 @@ import pytest
 
 from tests.support import lost_names
 from tests.support.counterparts import nginx, nginx_version, node_http2, openssl, s_server
-from tests.support.receiver import Line, Receiver, closing, free_port, hanging, raw, resetting
+from tests.support.receiver import Line, Receiver, answering, closing, free_port, hanging, raw, resetting
 from tests.support.tls import Authority
 from tests.support.tree import ROOT
 from webapp.services.reports.report_words import EXCERPT
@@ -178,6 +178,32 @@ def an_nginx_that_closes(world: World) -> Outcome:
     directory.mkdir()
     with nginx(directory, "server { listen 127.0.0.1:{port}; return 444; }") as port:
         return world.post(f"http://127.0.0.1:{port}/")
+
+
+def first_of_two(world: World, *behaviours: Any) -> Outcome:
+    """The outcome of a request on a kept connection, where the same try sent a second one."""
+    with Receiver() as receiver, _closing(Sender(Limits(allowed_networks=LOOPBACK))) as sender:
+        receiver.queue(answering(), *behaviours, answering())
+        assert sender.send(1, receiver.url, b"{}", {}).delivered
+        outcome = sender.send(1, receiver.url, b"{}", {})
+    assert outcome.delivered
+    assert outcome.first
+    return outcome.first
+
+
+@trial("{host} port {port} ended a kept connection without an answer")
+def a_kept_connection_that_is_closed(world: World) -> Outcome:
+    return first_of_two(world, closing())
+
+
+@trial("{host} port {port} ended a kept connection with the code 408, as if no request had come")
+def a_kept_connection_that_ends_with_408(world: World) -> Outcome:
+    return first_of_two(world, raw(b"HTTP/1.1 408 Request Timeout\r\ncontent-length: 0\r\nconnection: close\r\n\r\n"))
+
+
+@trial("{host} port {port} sent bytes on a kept connection that are no answer, maybe of an old one")
+def a_kept_connection_with_old_bytes(world: World) -> Outcome:
+    return first_of_two(world, raw(b"Thank you!" + OK + b"content-length: 0\r\n\r\n"))
 
 
 @trial("Could not reach {host} port {port}: {other}")

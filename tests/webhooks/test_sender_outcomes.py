@@ -17,7 +17,8 @@ from tests.support.tls import Authority
 from webapp.webhooks import sender as sender_module
 from webapp.webhooks.advice import with_step
 from webapp.webhooks.connections import HttpConnection
-from webapp.webhooks.outcome import BadResponse, ErrorKind, Outcome, read_response
+from webapp.webhooks.outcome import ErrorKind, Outcome, read_response
+from webapp.webhooks.response import BadResponse
 from webapp.webhooks.sender import Limits, Sender
 
 LOOPBACK = (ip_network("127.0.0.0/8"), ip_network("::1/128"))

@@ -221,7 +221,7 @@ def _record_once(hold: Hold, batch: Batch, sent: sending.Sending, more: bool, ke
     following, ends_at = None, time.monotonic() + ledger.lease()
     # PostgreSQL records with one statement, which commits itself if there is nothing else to write.
     with autocommit() if only_record and db.engine.dialect.name == "postgresql" else db.engine.begin() as connection:
-        lane = record.write(connection, settings, hold.token, ledger.lease() if more else None, moves)
+        lane = record.write(connection, settings, hold.token, ledger.lease() if more else None, moves, sent.unanswered)
         if lane is None:
             log.warning("another drain took the lane before this one recorded", webhook=hold.webhook_id)
             hold.is_lost = True
@@ -231,7 +231,7 @@ def _record_once(hold: Hold, batch: Batch, sent: sending.Sending, more: bool, ke
         record.unsendable(connection, sent.unsendable)
         reason = pausing.pause_reason(lane, sent.tries) if may_pause else None
         if reason and states.pause(connection, settings.webhook_id, reason):
-            record.report_pause(connection, settings.webhook_id, sent.tries[-1])
+            states.report_pause(connection, settings.webhook_id, sent.tries[-1])
         if more:
             following = ledger.batch(connection, hold.webhook_id)
             if following is None and not keeps:

@@ -33,6 +33,7 @@ class LaneHealth(NamedTuple):
     keeps: bool  # the lane stays locked
     answered: bool = False  # with success, be it a test
     rests: bool | None = None  # True: a receiver asks for a rest; False: a rest is over; None: neither. Tests count
+    unended: bool | None = None  # whether the last answer did not end; None: there was none
 
 
 def _fence(health: LaneHealth) -> Any:
@@ -41,6 +42,8 @@ def _fence(health: LaneHealth) -> Any:
     values |= {"lease_until": now_sql() + ledger.LEASE} if health.keeps else {"lease_until": 0.0, "token": null()}
     if health.slow is not None:
         values["slow_since"] = func.coalesce(Lane.slow_since, now_sql()) if health.slow else null()
+    if health.unended is not None:
+        values["unended_since"] = func.coalesce(Lane.unended_since, now_sql()) if health.unended else null()
     if health.delivered:
         values |= {"succeeded_at": now_sql(), "failures": 0, "failing_since": null()}
     elif health.answered:
@@ -58,17 +61,17 @@ _fence_alone = cache(_fence)
 
 
 @cache
-def _one_statement(health: LaneHealth, many_tries: bool | None, many_told: bool | None) -> Any:
-    """PostgreSQL: everything that is recorded, in one statement; the two arguments as `bulk.many` returns them.
+def _one_statement(health: LaneHealth, many_tries: bool | None, many_moves: bool | None, many_told: bool | None) -> Any:
+    """PostgreSQL: everything that is recorded, in one statement; the last arguments as `bulk.many` returns them.
 
     All parts but the attempts join the fence, so they change nothing if the fence does not match. By a join, not by a
     sub-select, because PostgreSQL checks a join again if the row was changed while the statement waited for it.
     """
     fence = _fence(health).cte("fence")
     parts: list[Any] = []
-    if many_tries is not None:
+    if many_tries is not None and many_moves is not None:
         parts.append(_ATTEMPTS.statement("postgresql", many_tries))
-        parts.append(_MOVES.statement("postgresql", many_tries, webhook=fence.c.webhook_id))
+        parts.append(_MOVES.statement("postgresql", many_moves, webhook=fence.c.webhook_id))
     if many_told is not None:
         parts.append(_ENTRIES.statement("postgresql", many_told, webhook_id=fence.c.webhook_id))
         # Reads the row as it is then: the window may close while this statement waits for the fence.
@@ -83,9 +86,11 @@ def write(
     token: str,
     lease: float | None,
     moves: Sequence[tuple[Sent, Move]],
+    unanswered: Sequence[Sent] = (),
 ) -> FencedLane | None:
     """Records attempts, and renews the lane's lease by `lease` seconds, or (None) lets the lane go.
 
+    `unanswered`: the first requests of tries that sent two. They become attempts and change nothing else.
     Returns None if this drain no longer holds the lane.
     """
     real = [sent for sent, _ in moves if not sent.due.test]
@@ -97,6 +102,8 @@ def write(
         slow = False
     delivered = any(one.outcome.delivered for one in real)
     answered = delivered or any(sent.outcome.delivered for sent, _ in moves)
+    answers = [one.outcome.unended for one, _ in moves if one.outcome.code != NO_ANSWER]
+    unended = answers[-1] if answers else None
     given: dict[str, Any] = {"lane": settings.webhook_id, "holder": token}
     if lease is not None:
         given["lease"] = lease
@@ -105,8 +112,8 @@ def write(
     resting = None
     if settings.resting is not None or any(sent.outcome.asks_for_rest for sent, _ in moves):
         resting = rests.change(settings, [sent for sent, _ in moves], given)
-    health = LaneHealth(slow, delivered, failed > 0, lease is not None, answered, resting)
-    tries = [_attempt(settings, sent) for sent, _ in moves]
+    health = LaneHealth(slow, delivered, failed > 0, lease is not None, answered, resting, unended)
+    tries = [_attempt(settings, sent) for sent in (*unanswered, *(sent for sent, _ in moves))]
     moved = [_moved(settings, sent, goes) for sent, goes in moves]
     told = _report_entries(settings, moves)
     if connection.dialect.name == "postgresql":
@@ -114,7 +121,9 @@ def write(
             given |= _ATTEMPTS.parameters(tries) | _MOVES.parameters(moved)
         if told:
             given |= _ENTRIES.parameters(told)
-        row = connection.execute(_one_statement(health, bulk.many(moves), bulk.many(told)), given).one_or_none()
+        row = connection.execute(
+            _one_statement(health, bulk.many(tries), bulk.many(moves), bulk.many(told)), given
+        ).one_or_none()
         return FencedLane(row.failures, row.failing_for) if row else None
     row = connection.execute(_fence_alone(health), given).one_or_none()
     _ATTEMPTS.execute(connection, tries)
@@ -227,33 +236,24 @@ def _moved(settings: WebhookSettings, sent: Sent, goes: Move) -> dict[str, Any]:
     }
 
 
-_REPORT_NOW = update(Webhook).where(Webhook.id == bindparam("webhook")).values(report_due_at=now_sql())
-_REPORT = _REPORT_NOW.where(Webhook.report_due_at.is_(None))  # while a window is open, the report waits for its end
+REPORT_NOW = update(Webhook).where(Webhook.id == bindparam("webhook")).values(report_due_at=now_sql())
+_REPORT = REPORT_NOW.where(Webhook.report_due_at.is_(None))  # while a window is open, the report waits for its end
 
 
 def _report_entries(settings: WebhookSettings, moves: Sequence[tuple[Sent, Move]]) -> list[dict[str, Any]]:
     """What the account owner gets a report about; the database keeps one entry per delivery and kind."""
     failed = [(sent, goes) for sent, goes in moves if sent.due.retry_at is None and not sent.outcome.delivered]
-    told = [_entry(settings.webhook_id, sent, ReportKind.FAILED) for sent, _ in failed]
-    return told + [_entry(settings.webhook_id, sent, ReportKind.GAVE_UP) for sent, goes in failed if goes.gave_up]
+    told = [report_entry(settings.webhook_id, sent, ReportKind.FAILED) for sent, _ in failed]
+    return told + [report_entry(settings.webhook_id, sent, ReportKind.GAVE_UP) for sent, goes in failed if goes.gave_up]
 
 
-def _entry(webhook_id: int, sent: Sent, kind: ReportKind) -> dict[str, Any]:
+def report_entry(webhook_id: int, sent: Sent, kind: ReportKind) -> dict[str, Any]:
     return {"webhook_id": webhook_id, "delivery_id": sent.due.id, "attempt_id": sent.attempt_id, "kind": kind}
 
 
 def report_soon(connection: Connection, webhook_id: int) -> None:
     """Makes a report due now, unless a window is open: then it is due at its end."""
     connection.execute(_REPORT, {"webhook": webhook_id})
-
-
-def report_pause(connection: Connection, webhook_id: int, sent: Sent) -> None:
-    """Makes a report due about a pause that an attempt caused; it waits for no window. If the same delivery pauses the
-    webhook again after a resume, it is reported again."""
-    entry = bulk.insert(connection.dialect.name, ReportEntry).values(_entry(webhook_id, sent, ReportKind.PAUSED))
-    again = {"attempt_id": entry.excluded.attempt_id, "report_id": None}
-    connection.execute(entry.on_conflict_do_update(index_elements=["delivery_id", "kind"], set_=again))
-    connection.execute(_REPORT_NOW, {"webhook": webhook_id})
 
 
 def token_use(settings: WebhookSettings, sent: Sequence[Sent]) -> datetime | None:

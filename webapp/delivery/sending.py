@@ -6,6 +6,7 @@ from collections import Counter
 from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager, nullcontext
+from datetime import datetime, timedelta
 from threading import Lock
 from typing import cast
 
@@ -19,7 +20,7 @@ from webapp.delivery.ledger import GONE, Batch, Due, Sent, Unsendable, WebhookSe
 from webapp.delivery.shared_names import SharedNames
 from webapp.delivery.slots import waiting
 from webapp.encryption import CannotDecrypt, decrypt
-from webapp.ids import attempt_id
+from webapp.ids import attempt_id, attempt_id_after
 from webapp.log import Trouble
 from webapp.webhooks.addresses import is_form_of, no_lookup_hangs
 from webapp.webhooks.lookups import NoTurn
@@ -88,11 +89,15 @@ attempt_counts = AttemptCounts()  # of the process: all its threads send
 
 
 class Sending:
-    """Sends a batch once. `tries` and `unsendable` hold the results, also if sending ends early or raises."""
+    """Sends a batch once. `tries` and `unsendable` hold the results, also if sending ends early or raises.
+
+    `unanswered` holds the first requests of tries that sent two: attempts on record that decide nothing.
+    """
 
     def __init__(self, batch: Batch, turn_is_over: Callable[[], bool]) -> None:
         self.batch = batch
         self.tries: list[Sent] = []
+        self.unanswered: list[Sent] = []
         self.unsendable: list[Unsendable] = []
         self.ended = False  # after a time-out or an ask for a rest the others wait; after 410 Gone they are held
         self.had_no_turn = False  # the host could not be looked up, so all that was not sent waits
@@ -177,8 +182,16 @@ class Sending:
             self.ended = True
         if hanging.reason and no_lookup_hangs():
             hanging.over()
+        if outcome.first:
+            one, started_at = self._keep_first(Sent(due, one, started_at, timestamp, outcome.first))
         attempt_counts.add(outcome)
         self.tries.append(Sent(due, one, started_at, timestamp, outcome))
+
+    def _keep_first(self, sent: Sent) -> tuple[str, datetime]:
+        """Keeps the first request of a try that sent two; returns the id of the second one, and when it began."""
+        attempt_counts.add(sent.outcome)
+        self.unanswered.append(sent)
+        return attempt_id_after(sent.attempt_id), sent.started_at + timedelta(milliseconds=sent.outcome.duration_ms)
 
 
 class _Signing:

@@ -3,8 +3,10 @@
 from sqlalchemy import Connection, bindparam, case, null, or_, text, update
 
 from webapp.clock import now_sql, utcnow
-from webapp.delivery.ledger import AGAIN, FRESH
-from webapp.models import Delivery, DeliveryState, Lane, Webhook, WebhookState
+from webapp.db import bulk
+from webapp.delivery.ledger import AGAIN, FRESH, Sent
+from webapp.delivery.record import REPORT_NOW, report_entry
+from webapp.models import Delivery, DeliveryState, Lane, ReportEntry, ReportKind, Webhook, WebhookState
 
 # The exact text of the partial indexes, as in ledger.py: SQLite uses such an index only for the same text.
 PENDING = or_(FRESH, AGAIN)
@@ -30,6 +32,15 @@ def pause(connection: Connection, webhook_id: int, reason: str) -> bool:
     was_active = connection.execute(paused).rowcount == 1
     hold(connection, webhook_id)
     return was_active
+
+
+def report_pause(connection: Connection, webhook_id: int, sent: Sent) -> None:
+    """Makes a report due about a pause that an attempt caused; it waits for no window. If the same delivery pauses the
+    webhook again after a resume, it is reported again."""
+    entry = bulk.insert(connection.dialect.name, ReportEntry).values(report_entry(webhook_id, sent, ReportKind.PAUSED))
+    again = {"attempt_id": entry.excluded.attempt_id, "report_id": None}
+    connection.execute(entry.on_conflict_do_update(index_elements=["delivery_id", "kind"], set_=again))
+    connection.execute(REPORT_NOW, {"webhook": webhook_id})
 
 
 def hold(connection: Connection, webhook_id: int) -> int:

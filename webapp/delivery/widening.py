@@ -51,6 +51,8 @@ class Portion(Sending):
         """What is to be recorded now."""
         new = Sending(self.batch, lambda: True)
         new.tries = self.tries[self.recorded :]
+        ended = {one.due.id for one in new.tries}  # each row is in one portion, once
+        new.unanswered = [first for first in self.unanswered if first.due.id in ended]
         new.unsendable, self.unsendable = self.unsendable, []
         self.recorded += len(new.tries)
         return new
@@ -79,6 +81,7 @@ class Widening:
         """What the drain has sent and is sending: the same lists."""
         portion = Portion(self._drain.batch)
         portion.tries, portion.unsendable = self._drain.tries, self._drain.unsendable
+        portion.unanswered = self._drain.unanswered
         return portion
 
     def wait(self) -> None:

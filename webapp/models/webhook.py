@@ -80,6 +80,7 @@ class Lane(Base):
     lease_until: Mapped[float] = mapped_column(default=0.0)
     abandoned: Mapped[bool] = mapped_column(default=False)  # the previous holder never released it
     slow_since: Mapped[float | None]  # a send timed out: its jobs go to `slow` until one succeeds
+    unended_since: Mapped[float | None]  # its answers stop without an end; None once one ends well
     failures: Mapped[int] = mapped_column(default=0)  # failed automatic tries: delivery/pausing.py
     failing_since: Mapped[float | None]
     failed_at: Mapped[float | None]  # the last of them

@@ -86,6 +86,24 @@ ROWS = (
         "See the log of the receiver.",
     ),
     Failure(
+        ErrorKind.SENT_AGAIN,
+        "{host} port {port} ended a kept connection without an answer",
+        "The receiver, or a proxy before it, closed a connection while the lead was on its way.",
+        "The request was sent once more, on a new connection.",
+    ),
+    Failure(
+        ErrorKind.SENT_AGAIN,
+        "{host} port {port} ended a kept connection with the code 408, as if no request had come",
+        "The receiver waited for the next lead for too long, and closed when it came.",
+        "The request was sent once more, on a new connection.",
+    ),
+    Failure(
+        ErrorKind.SENT_AGAIN,
+        "{host} port {port} sent bytes on a kept connection that are no answer, maybe of an old one",
+        "The receiver sends more than its answer, such as a body after a 204.",
+        "The request was sent once more, on a new connection.",
+    ),
+    Failure(
         ErrorKind.UNREACHABLE,
         "Could not reach {host} port {port}: {other}",
         "No route leads there, or a firewall refuses us.",

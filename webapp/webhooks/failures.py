@@ -8,7 +8,8 @@ import ssl
 from webapp.webhooks.addresses import BlockedAddress, BlockedName, UnusableURL
 from webapp.webhooks.advice import with_step
 from webapp.webhooks.names import NO_DATA
-from webapp.webhooks.outcome import BadResponse, ErrorKind
+from webapp.webhooks.outcome import ErrorKind
+from webapp.webhooks.response import BadResponse
 from webapp.webhooks.tls import EndedEarly, OtherName
 
 log = logging.getLogger(__name__)

@@ -4,9 +4,9 @@ import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import NamedTuple
 
 from webapp.webhooks.answer_text import text_of
+from webapp.webhooks.response import BadResponse, HttpResponse, NotHttp
 from webapp.webhooks.schedule import seconds_to_wait
 from webapp.webhooks.signing import HOPS
 from webapp.webhooks.strangers import no_http
@@ -23,7 +23,10 @@ MAX_HEADER_VALUE = 1024
 
 
 class ErrorKind(StrEnum):
-    """Why an attempt failed, for machines. REDIRECT, HTTP_4XX and HTTP_5XX have the receiver's code, all others 999."""
+    """Why an attempt failed, for machines. REDIRECT, HTTP_4XX and HTTP_5XX have the receiver's code, all others 999.
+
+    SENT_AGAIN: a kept connection ended without an answer, and the same try sent the request once more.
+    """
 
     TIMEOUT = "timeout"
     TLS = "tls"
@@ -37,6 +40,7 @@ class ErrorKind(StrEnum):
     HTTP_4XX = "http_4xx"
     HTTP_5XX = "http_5xx"
     BAD_RESPONSE = "bad_response"
+    SENT_AGAIN = "sent_again"
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,7 +49,9 @@ class Outcome:
 
     `truncated`: the body is incomplete, because of its size, the deadline or an early end. `headers`: at most 64 pairs
     as received, each value cut to 1,024 characters. No text contains NUL, which PostgreSQL refuses. `retry_after`:
-    seconds, at most a day.
+    seconds, at most a day. `unended`: the code is known, but the receiver stopped sending without an end of the answer.
+
+    `first`: the outcome of the request before this one, if the same try sent two: each of them is an attempt.
     """
 
     code: int
@@ -55,6 +61,8 @@ class Outcome:
     error: ErrorKind | None
     duration_ms: int
     retry_after: float | None
+    unended: bool = False
+    first: "Outcome | None" = None
 
     @property
     def delivered(self) -> bool:
@@ -75,21 +83,6 @@ class Outcome:
         return self.code == LOOP and any(name.lower() == HOPS for name, _ in self.headers)
 
 
-class BadResponse(Exception):
-    """The receiver did not send a valid HTTP/1.1 response. The text continues a sentence that begins with the host."""
-
-
-class HttpResponse(NamedTuple):
-    """A response. `fields`: the headers used here, by lower-case name. `reusable`: the connection can be kept."""
-
-    code: int
-    headers: list[tuple[str, str]]
-    fields: dict[str, str]
-    body: bytes
-    truncated: bool
-    reusable: bool
-
-
 def outcome_of(response: HttpResponse, duration_ms: int) -> Outcome:
     """The outcome of a response, with its body as text that is safe to store."""
     wait = response.fields.get("retry-after") if response.code >= 300 else None
@@ -102,6 +95,7 @@ def outcome_of(response: HttpResponse, duration_ms: int) -> Outcome:
         error=None if response.code < 300 else _KINDS[response.code // 100],
         duration_ms=duration_ms,
         retry_after=seconds_to_wait(wait, response.fields.get("date", "")) if wait else None,
+        unended=response.unended,
     )
 
 
@@ -139,11 +133,14 @@ _USED_HEADERS = frozenset(
 )
 
 
-def read_response(receive: Callable[[], bytes], max_body: int) -> HttpResponse:
+def read_response(
+    receive: Callable[[], bytes], max_body: int, receive_body: Callable[[], bytes] | None = None
+) -> HttpResponse:
     """Reads one response. `receive` returns the next bytes, b"" at the end of the connection, or raises OSError.
 
-    Once the headers are complete, the response counts: a later problem only truncates its body. Before that, errors of
-    `receive` pass through, BadResponse means it is not HTTP, and ConnectionResetError means an early end.
+    Once the headers are complete, the response counts: a later problem only truncates its body. `receive_body` is used
+    from then on: its TimeoutError means that the body did not end in time. Before that, errors of `receive` pass
+    through, BadResponse means it is not HTTP, and ConnectionResetError means an early end.
     """
     reader = _Reader(receive)
     version, code, lines = reader.read_head()
@@ -151,12 +148,15 @@ def read_response(receive: Callable[[], bytes], max_body: int) -> HttpResponse:
         version, code, lines = reader.read_head()
     headers, fields = _headers(lines)
     length = _length(fields)
+    reader.receive = receive_body or receive
+    unended = False
     try:
         complete = reader.read_body(code, fields, length, max_body)
-    except (OSError, BadResponse):
-        complete = False
-    reusable = complete and not reader.buffer and _keeps_alive(version, code, fields, length)
-    return HttpResponse(code, headers, fields, reader.body, not complete, reusable)
+    except (OSError, BadResponse) as problem:
+        complete, unended = False, isinstance(problem, TimeoutError)
+    out_of_step = complete and bool(reader.buffer)
+    reusable = complete and not out_of_step and _keeps_alive(version, code, fields, length)
+    return HttpResponse(code, headers, fields, reader.body, not complete, reusable, unended, out_of_step)
 
 
 class _Closed(ConnectionResetError):
@@ -166,16 +166,16 @@ class _Closed(ConnectionResetError):
 class _Reader:
     """Parses a response. `buffer`: bytes received but not used yet. `body`: the part of the body read so far."""
 
-    __slots__ = ("_head_bytes", "_receive", "body", "buffer")
+    __slots__ = ("_head_bytes", "body", "buffer", "receive")
 
     def __init__(self, receive: Callable[[], bytes]) -> None:
-        self._receive = receive
+        self.receive = receive
         self._head_bytes = 0
         self.buffer = b""
         self.body = b""
 
     def fill(self) -> None:
-        if not (received := self._receive()):
+        if not (received := self.receive()):
             raise _Closed
         self.buffer += received
 
@@ -184,20 +184,20 @@ class _Reader:
         searched = 0
         while not (end := _HEAD_END.search(self.buffer, searched)):
             if not self.buffer.startswith(b"HTTP/"[: len(self.buffer)]):
-                raise BadResponse(no_http(self.buffer))
+                raise NotHttp(no_http(self.buffer))
             if self._head_bytes + len(self.buffer) > MAX_HEAD:
                 raise BadResponse(f"sent more than {MAX_HEAD // 1024} KB of headers")
             searched = max(len(self.buffer) - 3, 0)
             self.fill()
         if not self.buffer.startswith(b"HTTP/"):  # here, too, so that it does not matter how the bytes were split
-            raise BadResponse(no_http(self.buffer))
+            raise NotHttp(no_http(self.buffer))
         # Interim responses count towards the limit, so that a flood of them ends before the deadline.
         self._head_bytes += end.end()
         lines = self.buffer[: end.start()].decode("latin-1").replace("\0", "").split("\n")
         self.buffer = self.buffer[end.end() :]
         status = _STATUS.match(lines[0])
         if not status:
-            raise BadResponse("did not answer in HTTP/1.1")
+            raise NotHttp("did not answer in HTTP/1.1")
         version, code = status[1], int(status[2])
         if not 100 <= code < 600 or code == 101:
             raise BadResponse(f"answered with the code {code}, which is not valid here")
@@ -286,7 +286,10 @@ def _length(fields: dict[str, str]) -> int | None:
 
 def _keeps_alive(version: str, code: int, fields: dict[str, str], length: int | None) -> bool:
     """Whether the end of this response is certain, and the receiver keeps the connection open for the next one."""
-    if ("transfer-encoding" in fields) == (length is not None) and code not in (204, 304):
+    if code in (204, 304):
+        if length or "transfer-encoding" in fields:
+            return False  # these have no body, but this receiver announces one: it may still come
+    elif ("transfer-encoding" in fields) == (length is not None):
         return False  # neither: the body ends when the connection does; both: one of them is wrong
     connection = fields.get("connection", "").lower()
     return "close" not in connection if version != "0" else "keep-alive" in connection

@@ -6,7 +6,7 @@ more processor time than all the rest of a delivery.
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from ipaddress import IPv6Network
 from time import monotonic
@@ -17,7 +17,9 @@ from webapp.webhooks.connections import HttpConnection, IdleConnections, Key, wa
 from webapp.webhooks.failures import explain
 from webapp.webhooks.lookups import NoTurn, Resolver
 from webapp.webhooks.names import look_up
-from webapp.webhooks.outcome import NO_ANSWER, HttpResponse, Outcome, outcome_of
+from webapp.webhooks.outcome import NO_ANSWER, Outcome, outcome_of
+from webapp.webhooks.repeats import REQUEST_TIMEOUT, IdleTimeout, may_repeat, not_repeated, unanswered
+from webapp.webhooks.response import HttpResponse, NotHttp
 
 URLS_PREPARED = 1024
 
@@ -66,6 +68,9 @@ class Sender:
         Raises only NoTurn: the host could not be looked up, because too many look-ups of this `account` hang. Then
         nothing was sent, and the receiver is not to blame.
 
+        A kept connection that ends without an answer costs no try: the request is sent once more, on a new connection.
+        If the first one may have left, `Outcome.first` is its outcome.
+
         `pool_key` is the webhook's id: kept connections are only used for that webhook. `headers` are added to the
         sender's own (host, user-agent, accept, accept-encoding, content-type, content-length) and replace them, except
         the first and the last.
@@ -77,13 +82,22 @@ class Sender:
             host, port = destination.host, destination.port
             request = self._request(first_lines, body, headers)
             key = (pool_key, destination.secure, host, port)
-            response = self._send_request(key, destination, request, started + self._limits.deadline, account)
-            return outcome_of(response, _milliseconds_since(started))
+            expires = started + self._limits.deadline
+            kept = self._idle.take(key)
+            try:
+                connection = kept or self._open(key, destination, expires, account)
+                response = self._exchange(connection, request, expires)
+                if kept and response.code == REQUEST_TIMEOUT and not response.reusable:
+                    raise IdleTimeout
+                return outcome_of(response, _milliseconds_since(started))
+            except (OSError, NotHttp, IdleTimeout) as error:
+                if not (kept and may_repeat(kept, error)):
+                    raise
+                return self._send_again(kept, error, destination, request, started, account)
         except NoTurn:
             raise
         except Exception as error:  # noqa: BLE001 - any error becomes an outcome, so that the lane can continue
-            kind, sentence = explain(error, host, port)
-            return Outcome(NO_ANSWER, sentence.replace("\0", ""), False, (), kind, _milliseconds_since(started), None)
+            return _no_answer(error, host, port, started)
 
     def close(self) -> None:
         """Closes idle connections. Those in use are closed after their response."""
@@ -98,20 +112,32 @@ class Sender:
             raise ValueError("A header contains a line break")
         return head.encode("latin-1") + body
 
-    def _send_request(
-        self, key: Key, destination: Destination, request: bytes, expires: float, account: int
-    ) -> HttpResponse:
-        """Returns one response. If the receiver has closed a kept connection, retries once on a new connection."""
-        connection = self._idle.take(key)
-        if connection:
-            try:
-                return self._exchange(connection, request, expires)
-            except TimeoutError:
+    def _send_again(
+        self,
+        kept: HttpConnection,
+        error: Exception,
+        destination: Destination,
+        request: bytes,
+        started: float,
+        account: int,
+    ) -> Outcome:
+        """Sends once more, on a new connection, within the same deadline. If nothing left on that one, one request did:
+        then it is one outcome, which says both."""
+        if isinstance(error, NotHttp):
+            self._idle.distrust(kept.key)
+        host, port, expires = destination.host, destination.port, started + self._limits.deadline
+        first = unanswered(error, host, port, _milliseconds_since(started)) if kept.has_sent else None
+        again, fresh = monotonic() if first else started, None
+        try:
+            fresh = self._open(kept.key, destination, expires, account)
+            outcome = outcome_of(self._exchange(fresh, request, expires), _milliseconds_since(again))
+        except Exception as problem:
+            if first and not (fresh and fresh.has_sent):
+                return not_repeated(error, problem, host, port, _milliseconds_since(started))
+            if isinstance(problem, NoTurn):
                 raise
-            except OSError:
-                if connection.has_received:
-                    raise
-        return self._exchange(self._open(key, destination, expires, account), request, expires)
+            outcome = _no_answer(problem, host, port, again)
+        return replace(outcome, first=first)
 
     def _exchange(self, connection: HttpConnection, request: bytes, expires: float) -> HttpResponse:
         response = None
@@ -128,6 +154,8 @@ class Sender:
                 self._idle.give(connection)
             else:
                 connection.close()
+                if response and response.out_of_step:
+                    self._idle.distrust(connection.key)
         return response
 
     def _open(self, key: Key, destination: Destination, expires: float, account: int) -> HttpConnection:
@@ -164,6 +192,11 @@ def _prepare(url: str) -> tuple[Destination, str]:
     """The destination, and the first lines of a request to it."""
     destination = parse_url(url)
     return destination, f"POST {destination.path} HTTP/1.1\r\nhost: {destination.host_header}"
+
+
+def _no_answer(error: Exception, host: str, port: int, started: float) -> Outcome:
+    kind, sentence = explain(error, host, port)
+    return Outcome(NO_ANSWER, sentence.replace("\0", ""), False, (), kind, _milliseconds_since(started), None)
 
 
 def _milliseconds_since(started: float) -> int:

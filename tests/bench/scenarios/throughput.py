@@ -102,10 +102,12 @@ def bare_rate(installation: Installation, url: str, count: int, ca_file: str | N
     return Rate(*json.loads(ended.stdout))
 
 
-def leadhook_rate(installation: Installation, nginx: Nginx, count: int, hooks: list[Hook]) -> Rate:
+def leadhook_rate(
+    installation: Installation, nginx: Nginx, count: int, hooks: list[Hook], program: str = "worker.py"
+) -> Rate:
     """From the backlog's commit until nothing is due: rung as captures ring, every lead recorded, received once."""
     installation.settle()
-    with installation.workers() as workers:
+    with installation.workers(program=program) as workers:
         warm, _ = installation.backlog(hooks, WARM_UP)
         installation.ring(hooks)
         installation.wait_until_delivered(timeout=30)

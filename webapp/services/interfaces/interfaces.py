@@ -150,6 +150,8 @@ def update_lead_generation(
     before = webhook.url, webhook.authentication, webhook.shared_token_id
     signs = authentication == Authentication.SHARED_TOKEN
     webhook.shared_token = _live_token(interface.account_id, shared_token) if signs else None
+    if webhook.url != (url or None):
+        webhook.lane.unended_since = None  # another receiver may end its answers
     webhook.url, webhook.authentication = url or None, authentication
     webhook.automatic_retries, webhook.parallel_requests = automatic_retries, parallel_requests or 1
     webhook.automatic_parallel = parallel_requests is None

@@ -33,6 +33,7 @@ FAULTS = {
     "blocked_address": "Address not allowed",
     "blocked_name": "Address not allowed",
     "bad_response": "Answer not understood",
+    "sent_again": "No answer, sent once more",
 }
 
 
