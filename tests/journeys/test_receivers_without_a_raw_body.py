@@ -1,4 +1,4 @@
-"""From a lead to a receiver in JavaScript that has only the parsed body, and a key that is text: as n8n's Crypto node."""
+"""From a lead to a receiver in JavaScript that has only the parsed body, and a key that is text, as in n8n."""
 
 import json
 import re
