@@ -88,7 +88,7 @@ def authorities(text: str) -> str:
         try:
             ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT).load_verify_locations(text)
         except ssl.SSLError:
-            raise ValueError(f"{text} holds no certificates in PEM") from None
+            raise ValueError(f"{text} holds no certificates in PEM, or a broken one") from None
         except OSError:
             raise ValueError(f"{text} cannot be read") from None
     return text

@@ -60,6 +60,20 @@ def test_every_header_part_and_promise_is_named(client: FlaskClient) -> None:
         assert words in seen, words
 
 
+def test_what_receivers_really_do_is_named(client: FlaskClient) -> None:
+    page = text_of(client.get("/docs/webhooks").text)
+    said = page[page.index("What receivers really do These were run") :]
+    for words in (
+        *("Hook rules were not satisfied.", "Respond is Immediately", "http response node", "by each retry"),
+        *("each retry for 28 hours", "csrf_exempt", "request.META", "Headers object", "express.json()"),
+        *("svix from 2.0 on", "a space, a quote", "replaced by - and _", "empty secret", "Key as text"),
+    ):
+        assert words in said, words
+    assert "JSON.stringify(JSON.parse(body)) is always the body" in page
+    assert "The receiver may have the lead" in page
+    assert "Leadhook/1.0 (sends leads), which filters for robots let through" in page
+
+
 def test_the_value_of_a_file_field_is_described(client: FlaskClient) -> None:
     page = text_of(client.get("/docs/webhooks").text)
     files = page[page.index("A File field sends a list") :]

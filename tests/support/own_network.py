@@ -16,6 +16,8 @@ from ipaddress import ip_address
 
 import pytest
 
+from tests.support.waiting import wait_until
+
 CLONE_NEWNET = 0x40000000
 SIOCGIFINDEX, SIOCSIFFLAGS, SIOCSIFADDR, SIOCSIFNETMASK = 0x8933, 0x8914, 0x8916, 0x891C
 IFF_UP = 1
@@ -56,3 +58,14 @@ def _set_up(addresses: tuple[str, ...]) -> None:
     with socket.socket(socket.AF_INET6, socket.SOCK_DGRAM) as sock:
         for address in (each for each in addresses if ip_address(each).version == 6):
             ioctl(sock, SIOCSIFADDR, struct.pack("16sIi", socket.inet_pton(socket.AF_INET6, address), 128, index))
+            wait_until(lambda address=address: _has_route(address), f"a route to {address}")
+
+
+def _has_route(address: str) -> bool:
+    """The kernel adds it a moment after the address."""
+    with socket.socket(socket.AF_INET6, socket.SOCK_DGRAM) as sock:
+        try:
+            sock.connect((address, 9))
+        except OSError:
+            return False
+    return True

@@ -283,7 +283,7 @@ def test_a_secret_file_that_cannot_be_read_is_a_mistake(tmp_path: Path) -> None:
 def test_a_ca_file_without_certificates_is_a_mistake(tmp_path: Path, content: bytes) -> None:
     (tmp_path / "ca.pem").write_bytes(content)
     found = mistakes(tmp_path, WEBHOOK_CA_FILE=str(tmp_path / "ca.pem"))
-    assert found == [f"WEBHOOK_CA_FILE: {tmp_path}/ca.pem holds no certificates in PEM"]
+    assert found == [f"WEBHOOK_CA_FILE: {tmp_path}/ca.pem holds no certificates in PEM, or a broken one"]
 
 
 def test_keys_are_made_once_and_stored_for_the_owner_only(tmp_path: Path) -> None:

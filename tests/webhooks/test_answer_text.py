@@ -373,6 +373,26 @@ def test_short_answers_of_all_kinds_are_read_without_a_label(codec: str) -> None
 
 
 @pytest.mark.parametrize(
+    ("codec", "words"),
+    [
+        ("cp932", "ご挨拶が正しくありません"),
+        ("cp932", "悲哀"),
+        ("gbk", "地址无效：南坉村请重新输入"),
+        ("cp949", "잘못된 값입니다: 닪"),
+        ("big5hkscs", "Ê̄"),
+    ],
+)
+def test_pairs_of_bytes_that_are_two_characters_in_big5_do_not_end_the_guess(
+    codec: str, words: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Python reads 88 62, 88 64, 88 A3 and 88 A5 there, and cannot write the second character alone."""
+    for answer in (words, f'{{"error":"{words}"}}'):
+        read, _ = text_of(answer.encode(codec), {}, False)
+        assert read == answer or codec == "big5hkscs"
+    assert caplog.text == ""
+
+
+@pytest.mark.parametrize(
     ("label", "codec", "words"),
     [
         ("utf-8", "cp1252", GERMAN),

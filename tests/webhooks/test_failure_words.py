@@ -114,12 +114,12 @@ def trial(words: str) -> Callable[[Trial], Trial]:
     return keep
 
 
-@trial("Timed out: no address was found for {host} port {port} within {seconds} s")
+@trial("Timed out: no address was found for {host} port {port} within {limit} s")
 def a_silent_name_server(world: World) -> Outcome:
     return world.network("silent")
 
 
-@trial("Timed out: no connection to {host} port {port} within {seconds} s")
+@trial("Timed out: no connection to {host} port {port} within {limit} s")
 def a_port_that_drops_packets(world: World) -> Outcome:
     port, kept = lost_names.full_port()
     try:
@@ -129,7 +129,7 @@ def a_port_that_drops_packets(world: World) -> Outcome:
             sock.close()
 
 
-@trial("Timed out: no encrypted connection to {host} port {port} within {seconds} s")
+@trial("Timed out: no encrypted connection to {host} port {port} within {limit} s")
 def a_silent_port(world: World) -> Outcome:
     with socket.create_server(("127.0.0.1", 0)) as silent:
         return world.post(f"https://127.0.0.1:{silent.getsockname()[1]}/", connect_timeout=0.2)
@@ -278,7 +278,7 @@ def a_receiver_with_endless_headers(world: World) -> Outcome:
     return world.answered(OK + b"set-cookie: x=y\r\n" * 9000)
 
 
-@trial("{host} answered with the code {port}, which is not valid here")
+@trial("{host} answered with the code {code}, which is not valid here")
 def a_code_of_three_digits_that_means_nothing(world: World) -> Outcome:
     return world.answered(b"HTTP/1.1 600 Well\r\n\r\n")
 
@@ -427,6 +427,13 @@ def test_codes_of_a_real_server_are_the_other_kinds(world: World) -> None:
 
 def test_every_kind_has_a_trial() -> None:
     assert {row.kind for row in ROWS} | set(ANSWERS.values()) == set(ErrorKind)
+
+
+def test_an_example_does_not_say_what_its_row_denies() -> None:
+    said = {row.words: advice.example(row) for row in ROWS}
+    [code] = [re.findall(r"code (\d+)", words)[0] for words in said.values() if "with the code" in words]
+    assert not 200 <= int(code) <= 599
+    assert all("5 s" in example for words, example in said.items() if "limit" in words)
 
 
 def test_each_sentence_is_of_one_row_only() -> None:

@@ -268,6 +268,16 @@ def test_a_broken_file_changes_nothing_and_the_log_says_so_once(
     assert site.tried(sender) == (False, True)
 
 
+def test_a_broken_certificate_behind_a_good_one_is_named_and_changes_nothing(
+    site: Site, sender: Sender, caplog: pytest.LogCaptureFixture
+) -> None:
+    assert site.tried(sender) == (True, False)
+    with site.file.open("a") as file:
+        file.write("-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n")
+    assert site.tried(sender) == (True, False)
+    assert "stays trusted: it holds no certificates in PEM, or a broken one" in caplog.text
+
+
 def test_a_file_that_is_away_for_a_while_changes_nothing(
     site: Site, sender: Sender, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -291,7 +301,7 @@ def test_a_file_that_is_broken_when_the_process_begins_stops_nothing(
         assert post(sender, plain.url).delivered
         site.file.write_text(Path(site.first.ca_file).read_text())
         assert site.tried(sender) == (True, False)
-    assert "only public authorities are trusted: it holds no certificates in PEM" in caplog.text
+    assert "only public authorities are trusted: it holds no certificates in PEM, or a broken one" in caplog.text
 
 
 def test_a_name_with_an_underscore_sees_the_change_too(site: Site, sender: Sender) -> None:
@@ -457,6 +467,7 @@ def test_a_server_that_speaks_http_2_only_is_named(own: tuple[Path, Path], leaf:
     [
         (ssl.ALERT_DESCRIPTION_ACCESS_DENIED, "failed: tlsv1 alert access denied. "),
         (ssl.ALERT_DESCRIPTION_INTERNAL_ERROR, "failed: tlsv1 alert internal error. "),
+        (ssl.ALERT_DESCRIPTION_BAD_CERTIFICATE, f"{WANTS_ONE}. "),  # as Java 17 says it, in TLS 1.2 and 1.3
         (ssl.ALERT_DESCRIPTION_UNRECOGNIZED_NAME, "does not know this name. "),
         (ssl.ALERT_DESCRIPTION_INSUFFICIENT_SECURITY, "no way of encryption in common. "),
         (ssl.ALERT_DESCRIPTION_USER_CANCELLED, "failed: tlsv1 alert user cancelled. "),

@@ -10,8 +10,9 @@ from typing import NamedTuple
 
 from webapp.webhooks.outcome import ErrorKind
 
-EXAMPLE = {"host": "crm.example.com", "port": "443", "seconds": "15", "other": "…"}
-_PATTERNS = {"host": r"\S+?", "port": r"\d+", "seconds": r"[\d.e+-]+", "other": r".+"}
+EXAMPLE = {"host": "crm.example.com", "port": "443", "limit": "5", "seconds": "15", "code": "600", "other": "…"}
+_SECONDS, _NUMBER = r"[\d.e+-]+", r"\d+"
+_PATTERNS = {"host": r"\S+?", "port": _NUMBER, "limit": _SECONDS, "seconds": _SECONDS, "code": _NUMBER, "other": r".+"}
 
 
 class Failure(NamedTuple):
@@ -27,19 +28,19 @@ class Failure(NamedTuple):
 ROWS = (
     Failure(
         ErrorKind.TIMEOUT,
-        "Timed out: no address was found for {host} port {port} within {seconds} s",
+        "Timed out: no address was found for {host} port {port} within {limit} s",
         "The name servers of the host, or of this installation, do not answer in time.",
         "If this goes on, check the DNS of this domain.",
     ),
     Failure(
         ErrorKind.TIMEOUT,
-        "Timed out: no connection to {host} port {port} within {seconds} s",
+        "Timed out: no connection to {host} port {port} within {limit} s",
         "A firewall drops our packets, or the server is down.",
         "Let this installation through the firewall of the receiver.",
     ),
     Failure(
         ErrorKind.TIMEOUT,
-        "Timed out: no encrypted connection to {host} port {port} within {seconds} s",
+        "Timed out: no encrypted connection to {host} port {port} within {limit} s",
         "The server is too busy to begin, or speaks no TLS at this port.",
         "Check the port, and the load of the receiver.",
     ),
@@ -83,7 +84,7 @@ ROWS = (
         ErrorKind.RESET,
         "{host} port {port} closed the connection before its response was complete",
         "The receiver crashed or was restarted, or a proxy before it gave up.",
-        "See the log of the receiver.",
+        "The receiver may have the lead: see its log.",
     ),
     Failure(
         ErrorKind.SENT_AGAIN,
@@ -165,7 +166,7 @@ ROWS = (
     ),
     Failure(
         ErrorKind.BAD_RESPONSE,
-        "{host} answered with the code {port}, which is not valid here",
+        "{host} answered with the code {code}, which is not valid here",
         "Only codes from 200 to 599 can end an exchange in HTTP/1.1.",
         "Answer with a code such as 200 or 500.",
     ),
@@ -251,7 +252,7 @@ ROWS = (
         ErrorKind.TLS,
         "{host} port {port} and Leadhook have no way of encryption in common",
         "The server allows only few ciphers, has no certificate, or wants one of the client.",
-        "Allow the usual ciphers of TLS 1.2 or 1.3 on the server.",
+        "Allow the usual ciphers on the server, and want no client certificate.",
     ),
     Failure(
         ErrorKind.TLS,

@@ -65,10 +65,10 @@ _CERTIFICATE_FAULTS = {
     64: "was issued for another address",
 }  # keys: OpenSSL's X509_V_ERR_ numbers
 # OpenSSL's reasons, in the order in which they are looked for, and what follows host and port. Python has no name for
-# some alerts: then OpenSSL's words are in the text of the error.
+# some alerts: then OpenSSL's words are in the text of the error. Java calls a certificate bad that we do not send.
 _FAULTS = {
     "does not speak TLS": "WRONG_VERSION_NUMBER|RECORD_LAYER_FAILURE|HTTP_REQUEST|PACKET_LENGTH_TOO_LONG",
-    "asks for a client certificate, which Leadhook does not have": "CERTIFICATE_REQUIRED",
+    "asks for a client certificate, which Leadhook does not have": "CERTIFICATE_REQUIRED|ALERT_BAD_CERTIFICATE",
     "speaks HTTP/2 only": "NO_APPLICATION_PROTOCOL",
     "speaks only old versions of TLS": "ALERT_PROTOCOL_VERSION|UNSUPPORTED_PROTOCOL|VERSION_TOO_LOW|WRONG_SSL_VERSION",
     "and Leadhook have no way of encryption in common": "HANDSHAKE_FAILURE|INSUFFICIENT_SECURITY|NO_SHARED_CIPHER",

@@ -145,7 +145,9 @@ trust_of = lru_cache(Trust)  # one for the process: reading the authorities take
 
 
 def _reason(error: OSError) -> str:
-    return "it holds no certificates in PEM" if isinstance(error, ssl.SSLError) else error.strerror or str(error)
+    if isinstance(error, ssl.SSLError):
+        return "it holds no certificates in PEM, or a broken one"
+    return error.strerror or str(error)
 
 
 def _context(ca_file: str | None) -> ssl.SSLContext:

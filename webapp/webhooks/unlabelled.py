@@ -75,6 +75,7 @@ def _frequent_part(sample: bytes, codec: str) -> float:
         return 0.0
     if codec == "euc_jp" and len(_KANA.findall(text)) * 10 < len(characters) * 3:
         return 0.0  # Chinese and Korean texts fit, too
-    frequent = _FREQUENT[codec].fullmatch
-    known = sum(character != "\ufffd" and frequent(character.encode(codec)) is not None for character in characters)
+    # "ignore": Big5 reads two characters in some pairs of bytes, and has no way to write the second one alone.
+    written = (character.encode(codec, "ignore") for character in characters if character != "\ufffd")
+    known = sum(map(bool, map(_FREQUENT[codec].fullmatch, written)))
     return known / max(len(characters), 1)
