@@ -431,7 +431,7 @@ def test_every_kind_has_a_trial() -> None:
 
 def test_an_example_does_not_say_what_its_row_denies() -> None:
     said = {row.words: advice.example(row) for row in ROWS}
-    [code] = [re.findall(r"code (\d+)", words)[0] for words in said.values() if "with the code" in words]
+    [code] = [re.findall(r"code (\d+)", words)[0] for words in said.values() if "answered with the code" in words]
     assert not 200 <= int(code) <= 599
     assert all("5 s" in example for words, example in said.items() if "limit" in words)
 
