@@ -16,6 +16,8 @@ from webapp.extensions import db
 from webapp.models import AuditEntry, Delivery, Interface, Lead, Mail
 from webapp.services.intake import visitor
 
+pytestmark = pytest.mark.once
+
 THANKS = "Thank you. We will be in touch soon."
 
 

@@ -18,6 +18,8 @@ from webapp.models import Interface, User
 from webapp.services import api_keys
 from webapp.web.security import local_path
 
+pytestmark = pytest.mark.once
+
 # The addresses that take a POST without a token, and why forgery is not possible there.
 WITHOUT_TOKEN = {
     "lead_form.submit": "it knows no cookie",

@@ -20,6 +20,8 @@ from webapp.services.intake import packed_source, refused_sites, visitor
 from webapp.services.interfaces import fields
 from webapp.services.leads import forgetting
 
+pytestmark = pytest.mark.once
+
 ELSEWHERE = "https://shop.example/thanks"
 HTML = {"Accept": "text/html,application/xhtml+xml,*/*;q=0.8"}
 IFRAME = {**HTML, "Sec-Fetch-Dest": "iframe", "Sec-Fetch-Mode": "navigate"}

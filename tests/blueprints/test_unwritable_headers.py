@@ -25,6 +25,8 @@ from webapp.extensions import db
 from webapp.models import Interface, Lead
 from webapp.services.files.names import cleaned
 
+pytestmark = pytest.mark.once
+
 NOT_STORED = ("\ud800",)  # half a surrogate pair: neither database keeps it
 STORED = [url for url in NAMED + NEIGHBOURS if not any(each in url for each in NOT_STORED)]
 WAYS: dict[str, dict[str, str]] = {

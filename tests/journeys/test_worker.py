@@ -66,6 +66,7 @@ def test_a_lead_reaches_its_receiver_automatically(interface: Interface, receive
     wait_until(lambda: delivery_of(lead).state == DeliveryState.DELIVERED, "the record")
 
 
+@pytest.mark.once
 def test_the_attempts_of_worker_processes_are_counted(
     interface: Interface, receiver: Receiver, workers: Workers, client: FlaskClient
 ) -> None:
@@ -104,6 +105,7 @@ def test_a_lead_submitted_while_valkey_is_down_is_delivered_within_10_s_of_its_r
     wait_for_workers()
 
 
+@pytest.mark.once
 def test_a_valkey_failure_during_a_job_is_logged_in_one_line(
     interface: Interface, receiver: Receiver, workers: Workers, valkey: Valkey, capfd: pytest.CaptureFixture[str]
 ) -> None:
@@ -185,6 +187,7 @@ def test_a_killed_worker_process_is_started_again(interface: Interface, receiver
     receiver.wait_for(1, timeout=30)
 
 
+@pytest.mark.once
 def test_the_processes_end_if_their_supervisor_is_killed(workers: Workers) -> None:
     process = workers.start()
     wait_for_workers()
@@ -254,6 +257,7 @@ def test_two_workers_share_a_backlog_and_send_each_lead_once(owner: User, receiv
     wait_until(lambda: [worker.successful_job_count > 0 for worker in fast_workers()] == [True, True], "jobs of both")
 
 
+@pytest.mark.once
 @pytest.mark.parametrize("valkey_is", ["dead", "hung"])
 def test_on_sigterm_without_valkey_running_attempts_are_recorded_and_all_end_in_time(
     interface: Interface, receiver: Receiver, workers: Workers, valkey: Valkey, valkey_is: str

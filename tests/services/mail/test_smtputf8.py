@@ -22,6 +22,8 @@ from webapp.services.interfaces import interface_mails
 from webapp.services.interfaces.interface_mails import Words
 from webapp.services.mail import mails, smtp
 
+pytestmark = pytest.mark.once
+
 # As a visitor types them; the form takes each.
 INTERNATIONAL = [
     *("josé@example.com", "o’neil@example.com", "müller@example.com", "ада@example.com", "田中@example.com"),
