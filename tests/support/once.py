@@ -47,7 +47,7 @@ def flush_nothing(patch: pytest.MonkeyPatch) -> None:
 
 
 def compile_rules_once(patch: pytest.MonkeyPatch) -> None:
-    """Werkzeug compiles the code that builds a rule's URL again for each app. The code depends only on the rule."""
+    """Werkzeug compiles a rule, and the code that builds its URL, again for each app. Both depend only on the rule."""
     compile_builder = Rule._compile_builder
     cache: dict[Any, Any] = {}
 
@@ -58,6 +58,21 @@ def compile_rules_once(patch: pytest.MonkeyPatch) -> None:
         return cache[key]
 
     patch.setattr(Rule, "_compile_builder", builder)
+    compile_rule, compiled = Rule.compile, {}  # type: ignore[var-annotated]
+
+    def compiled_once(self: Rule) -> None:
+        key = self.rule, self.host, self.subdomain, repr(self.defaults), self.merge_slashes
+        if key not in compiled:
+            compile_rule(self)
+            compiled[key] = self._parts, self._trace, self._converters, self.arguments
+            return
+        parts, trace, converters, arguments = compiled[key]
+        self._parts, self._trace, self._converters = list(parts), list(trace), dict(converters)
+        self.arguments = set(arguments)
+        self._build = self._compile_builder(False).__get__(self, None)
+        self._build_unknown = self._compile_builder(True).__get__(self, None)
+
+    patch.setattr(Rule, "compile", compiled_once)
 
 
 def compile_templates_once(app: Flask, directory: Path) -> None:
