@@ -6,6 +6,7 @@ The receivers have public addresses there, so that nothing has to be allowed tha
 import socket
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from functools import partial
 from ipaddress import IPv6Network, ip_network
 from pathlib import Path
@@ -30,6 +31,7 @@ from webapp.delivery.ledger import RELEASES
 from webapp.delivery.shared_names import SharedNames
 from webapp.extensions import db
 from webapp.models import Authentication, Delivery, DeliveryState, Interface, KnownHost, LateAnswer, Lead, Mail, User
+from webapp.services.errors import Refused
 from webapp.services.interfaces import interfaces, webhooks
 from webapp.services.leads import leads
 from webapp.webhooks import addresses
@@ -407,6 +409,16 @@ def test_late_answers_are_forgotten_after_a_minute(machine: Machine, interface: 
     assert db.session.scalars(select(LateAnswer.host)).all() == ["new.example"]
 
 
+def test_what_processes_share_is_read_while_another_one_writes(machine: Machine, interface: Interface) -> None:
+    """Hundreds of tries that wait for name servers look there every second."""
+    machine.names.keep_late(HOST, [PUBLIC])
+    machine.names.add(HOST)
+    with ThreadPoolExecutor(1) as pool, transaction():
+        db.session.execute(update(LateAnswer).values(until=LateAnswer.until + 1))
+        assert pool.submit(machine.names.late, HOST).result(10) == [PUBLIC]
+        assert pool.submit(machine.names.knows, HOST).result(10)
+
+
 def test_an_answer_in_time_writes_nothing(machine: Machine, pointed: Interface, receiver: Receiver) -> None:
     machine.server.names[HOST] = Name(a=[PUBLIC], delay=0.7)
     lead = submit(pointed)
@@ -574,3 +586,9 @@ def test_the_prefix_that_the_operator_names_is_used(machine: Machine, interface:
         again(interface)
         assert tries(lead)[-1] == (200, None)
         assert len(receiver.requests) == 1
+    config = machine.app.extensions["leadhook_config"]
+    machine.app.extensions["leadhook_config"] = replace(config, nat64_prefix=IPv6Network("2a00:64::/96"))
+    assert webhooks.check_reachable(by_name(receiver)) == ""
+    machine.server.names[HOST] = Name(aaaa=["2a00:64::a01:203"])
+    with pytest.raises(Refused, match="is not public"):
+        webhooks.check_reachable(by_name(receiver))
