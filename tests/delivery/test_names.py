@@ -7,7 +7,6 @@ import socket
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
-from functools import partial
 from ipaddress import IPv6Network, ip_network
 from pathlib import Path
 from typing import Any
@@ -44,6 +43,7 @@ from webapp.webhooks.sender import Limits, Sender
 PUBLIC, SECOND, SIX = "93.184.216.34", "93.184.216.35", "2606:4700::1111"
 TRANSLATED, TRANSLATED_PRIVATE, OWN_PREFIX = "64:ff9b::5db8:d822", "64:ff9b::a01:203", "2a00:64::5db8:d822"
 HOST = "crm.example"
+REALLY_RESOLVE = webhooks.resolve  # tests/conftest.py replaces it
 
 pytestmark = needs_root
 
@@ -96,9 +96,8 @@ class Machine:
 def machine(app: Flask, server: NameServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Machine:
     etc = tmp_path / "etc"
     etc.mkdir()
-    machine = Machine(app, server, etc, monkeypatch)
-    monkeypatch.setattr(webhooks, "resolve", partial(addresses.resolve, resolver=machine.names))
-    return machine
+    monkeypatch.setattr(webhooks, "resolve", REALLY_RESOLVE)
+    return Machine(app, server, etc, monkeypatch)
 
 
 @pytest.fixture
@@ -460,6 +459,22 @@ def test_a_host_that_another_process_found_gets_no_search_domain_either(
         assert (tries(lead), wrong.connections) == ([(999, "dns")], 0)
     db.session.rollback()
     assert db.session.scalars(select(KnownHost.name)).all() == [HOST]
+
+
+def test_a_host_that_was_found_when_its_url_was_saved_gets_no_search_domain(
+    machine: Machine, interface: Interface, receiver: Receiver, signed_in: FlaskClient
+) -> None:
+    """The process that saves is another one than the one that sends."""
+    machine.resolv_conf("nameserver 127.0.0.1\nsearch corp.example\n")
+    machine.server.names |= {"*.corp.example": Name(a=[SECOND]), HOST: Name(a=[PUBLIC])}
+    given = {"webhook_url": by_name(receiver), "authentication": "none", "parallel_requests": "1"}
+    saved = signed_in.post(f"/interfaces/{interface.public_id}/edit/lead-generation", data=given)
+    assert saved.status_code == 303, saved.text
+    machine.restarts()
+    del machine.server.names[HOST]
+    lead = submit(interface)
+    drain(interface)
+    assert tries(lead) == [(999, "dns")]
 
 
 def test_no_search_domain_is_used_while_it_is_not_known_whether_a_host_was_found(
