@@ -6,7 +6,7 @@ The receivers have public addresses there, so that nothing has to be allowed tha
 import socket
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from functools import partial
+from dataclasses import replace
 from ipaddress import IPv6Network, ip_network
 from pathlib import Path
 from typing import Any
@@ -30,6 +30,7 @@ from webapp.delivery.ledger import RELEASES
 from webapp.delivery.shared_names import SharedNames
 from webapp.extensions import db
 from webapp.models import Authentication, Delivery, DeliveryState, Interface, KnownHost, LateAnswer, Lead, Mail, User
+from webapp.services.errors import Refused
 from webapp.services.interfaces import interfaces, webhooks
 from webapp.services.leads import leads
 from webapp.webhooks import addresses
@@ -42,6 +43,7 @@ from webapp.webhooks.sender import Limits, Sender
 PUBLIC, SECOND, SIX = "93.184.216.34", "93.184.216.35", "2606:4700::1111"
 TRANSLATED, TRANSLATED_PRIVATE, OWN_PREFIX = "64:ff9b::5db8:d822", "64:ff9b::a01:203", "2a00:64::5db8:d822"
 HOST = "crm.example"
+REALLY_RESOLVE = webhooks.resolve  # tests/conftest.py replaces it
 
 pytestmark = needs_root
 
@@ -94,9 +96,8 @@ class Machine:
 def machine(app: Flask, server: NameServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Machine:
     etc = tmp_path / "etc"
     etc.mkdir()
-    machine = Machine(app, server, etc, monkeypatch)
-    monkeypatch.setattr(webhooks, "resolve", partial(addresses.resolve, resolver=machine.names))
-    return machine
+    monkeypatch.setattr(webhooks, "resolve", REALLY_RESOLVE)
+    return Machine(app, server, etc, monkeypatch)
 
 
 @pytest.fixture
@@ -407,6 +408,16 @@ def test_late_answers_are_forgotten_after_a_minute(machine: Machine, interface: 
     assert db.session.scalars(select(LateAnswer.host)).all() == ["new.example"]
 
 
+def test_what_processes_share_is_read_while_another_one_writes(machine: Machine, interface: Interface) -> None:
+    """Hundreds of tries that wait for name servers look there every second."""
+    machine.names.keep_late(HOST, [PUBLIC])
+    machine.names.add(HOST)
+    with ThreadPoolExecutor(1) as pool, transaction():
+        db.session.execute(update(LateAnswer).values(until=LateAnswer.until + 1))
+        assert pool.submit(machine.names.late, HOST).result(10) == [PUBLIC]
+        assert pool.submit(machine.names.knows, HOST).result(10)
+
+
 def test_an_answer_in_time_writes_nothing(machine: Machine, pointed: Interface, receiver: Receiver) -> None:
     machine.server.names[HOST] = Name(a=[PUBLIC], delay=0.7)
     lead = submit(pointed)
@@ -448,6 +459,22 @@ def test_a_host_that_another_process_found_gets_no_search_domain_either(
         assert (tries(lead), wrong.connections) == ([(999, "dns")], 0)
     db.session.rollback()
     assert db.session.scalars(select(KnownHost.name)).all() == [HOST]
+
+
+def test_a_host_that_was_found_when_its_url_was_saved_gets_no_search_domain(
+    machine: Machine, interface: Interface, receiver: Receiver, signed_in: FlaskClient
+) -> None:
+    """The process that saves is another one than the one that sends."""
+    machine.resolv_conf("nameserver 127.0.0.1\nsearch corp.example\n")
+    machine.server.names |= {"*.corp.example": Name(a=[SECOND]), HOST: Name(a=[PUBLIC])}
+    given = {"webhook_url": by_name(receiver), "authentication": "none", "parallel_requests": "1"}
+    saved = signed_in.post(f"/interfaces/{interface.public_id}/edit/lead-generation", data=given)
+    assert saved.status_code == 303, saved.text
+    machine.restarts()
+    del machine.server.names[HOST]
+    lead = submit(interface)
+    drain(interface)
+    assert tries(lead) == [(999, "dns")]
 
 
 def test_no_search_domain_is_used_while_it_is_not_known_whether_a_host_was_found(
@@ -574,3 +601,9 @@ def test_the_prefix_that_the_operator_names_is_used(machine: Machine, interface:
         again(interface)
         assert tries(lead)[-1] == (200, None)
         assert len(receiver.requests) == 1
+    config = machine.app.extensions["leadhook_config"]
+    machine.app.extensions["leadhook_config"] = replace(config, nat64_prefix=IPv6Network("2a00:64::/96"))
+    assert webhooks.check_reachable(by_name(receiver)) == ""
+    machine.server.names[HOST] = Name(aaaa=["2a00:64::a01:203"])
+    with pytest.raises(Refused, match="is not public"):
+        webhooks.check_reachable(by_name(receiver))

@@ -1,8 +1,10 @@
 """What pauses a webhook by itself: failures that span five days, with nothing good between them."""
 
+from dataclasses import replace
 from datetime import timedelta
 
 import pytest
+from flask import Flask
 from sqlalchemy import select, update
 
 from tests.support.factories import delivery_of, point_at, sign, submit
@@ -118,6 +120,14 @@ def test_failures_that_span_five_days_pause_it(pointed: Interface) -> None:
     assert state() == WebhookState.PAUSED
 
 
+def test_failures_as_far_apart_as_the_schedule_has_them_pause_it(app: Flask, pointed: Interface) -> None:
+    app.extensions["leadhook_config"] = replace(app.extensions["leadhook_config"], retry_schedule=(3 * DAY,) * 10)
+    fail(pointed, 9, every=3.3 * DAY)
+    assert (state(), counted()) == (WebhookState.ACTIVE, (9, True))
+    fail(pointed, 1)
+    assert state() == WebhookState.PAUSED
+
+
 def test_many_failures_within_four_days_do_not_pause_it(pointed: Interface) -> None:
     for _ in range(4):
         fail(pointed, 5)
@@ -206,6 +216,16 @@ def test_a_clock_that_is_set_back_pauses_nothing(pointed: Interface, jump: float
     pass_by(jump)
     fail(pointed, 3)
     assert state() == (WebhookState.ACTIVE if jump < -60 else WebhookState.PAUSED)
+
+
+def test_failures_before_a_clock_was_set_back_by_a_year_do_not_hold_up_the_pause(pointed: Interface) -> None:
+    fail(pointed, 3)
+    pass_by(-365 * DAY)
+    fail(pointed, 8, every=0.75 * DAY)
+    fail(pointed, 1)
+    assert (state(), counted()) == (WebhookState.ACTIVE, (9, True))
+    fail(pointed, 1)
+    assert state() == WebhookState.PAUSED
 
 
 def test_a_clock_that_jumps_forward_by_a_week_pauses_nothing(pointed: Interface) -> None:

@@ -249,3 +249,18 @@ def test_recording_that_fails_is_not_tried_longer_than_the_lease(
     assert ledger.lease() - longest <= tried_at[-1] - began_at <= ledger.lease()
     assert all(later - earlier <= longest for earlier, later in itertools.pairwise(tried_at))
     assert delivery_of(failed).state == DeliveryState.PENDING
+
+
+def test_a_url_that_is_saved_during_recording_does_not_rest_for_the_old_one(
+    app: Flask, failed: Lead, receiver: Receiver
+) -> None:
+    receiver.answer(429, headers=[("Retry-After", "600")])
+
+    def save(connection: Connection, webhook_id: int) -> None:
+        webhook = db.session.get_one(Webhook, webhook_id)
+        settings = {"authentication": webhook.authentication, "shared_token": None}
+        interfaces.update_lead_generation(webhook.interface, url=f"{receiver.origin}/another", **settings)
+
+    assert record_after(app, save)
+    assert db.session.scalars(select(Lane.tries_first)).one() is False
+    assert delivery_of(failed).last_code == 429

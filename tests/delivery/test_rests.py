@@ -282,6 +282,10 @@ def test_a_new_url_ends_the_rest_and_the_same_one_does_not(
     assert rest() is None
     drain(pointed)
     assert [request.path for request in receiver.requests] == ["/another"]
+    receiver.queue(ASKS)
+    submit(pointed)
+    drain(pointed)
+    assert rest() == pytest.approx(20, abs=5), "the new receiver can ask for one, too"
 
 
 def test_what_the_old_url_asks_for_does_not_rest_the_new_one(

@@ -27,7 +27,7 @@ from webapp.models import Delivery, DeliveryState, Interface, Lead, User
 from webapp.services.interfaces import interfaces
 from webapp.services.leads import forgetting
 
-NEWEST = "0008_files.py"  # the newest migration of the version before this one
+VERSIONS = ("0008_files.py", "0011_hops.py")  # the newest migrations of versions before this one
 SOME = 200  # leads, before the upgrade and after it
 
 
@@ -35,13 +35,18 @@ def git(*arguments: str) -> bytes:
     return subprocess.run(["git", *arguments], cwd=ROOT, capture_output=True, check=False).stdout
 
 
+@pytest.fixture(params=VERSIONS)
+def newest(request: pytest.FixtureRequest) -> str:
+    return str(request.param)
+
+
 @pytest.fixture
-def previous(tmp_path: Path) -> Path:
-    """The code of the previous version: where its newest migration was merged."""
+def previous(tmp_path: Path, newest: str) -> Path:
+    """The code of a previous version: where its newest migration was merged."""
     versions = "webapp/migrations/versions"
-    commit = git("log", "-1", "--format=%H", "--", f"{versions}/{NEWEST}").decode().strip()
+    commit = git("log", "-1", "--format=%H", "--", f"{versions}/{newest}").decode().strip()
     listed = git("ls-tree", "--name-only", commit, f"{versions}/").decode().split() if commit else [""]
-    if listed[-1] != f"{versions}/{NEWEST}":
+    if listed[-1] != f"{versions}/{newest}":
         pytest.skip("the previous version is in the history of git, which is not here")
     with tarfile.open(fileobj=io.BytesIO(git("archive", commit))) as packed:
         packed.extractall(tmp_path / "previous", filter="data")
@@ -57,10 +62,10 @@ def forms(owner: User, interface: Interface, receiver: Receiver) -> list[str]:
 
 
 @pytest.fixture
-def site(app: Flask, previous: Path, forms: list[str]) -> Iterator[Site]:
+def site(app: Flask, previous: Path, newest: str, forms: list[str]) -> Iterator[Site]:
     """Web and workers of the previous version, on a database as it knows it."""
     db.session.remove()
-    downgrade(revision=NEWEST[:4])
+    downgrade(revision=newest[:4])
     site = Site({**app.config["ENVIRON"], "FORM_RATE_LIMIT": ""}, code=previous)
     try:
         site.start()

@@ -285,6 +285,31 @@ def test_a_database_that_hangs_does_not_hold_up_a_try(monkeypatch: pytest.Monkey
     shared.answers.set()
 
 
+class Failing(Shared):
+    """Its database hangs, and then fails, when a late answer is kept."""
+
+    def keep_late(self, host: str, addresses: list[str]) -> None:
+        self.database_answers.wait(60)
+        raise OSError("the disk is full")
+
+
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning")
+def test_a_database_that_hangs_holds_up_no_try_that_still_waits_for_the_answer() -> None:
+    lookups, failing, found = Lookups(MOST), Failing(), []
+    with pytest.raises(TimeoutError):
+        lookups.ask(failing, "crm.example", 443, SHORT, GREEDY)
+    waiting = Thread(target=lambda: found.append(lookups.ask(failing, "crm.example", 443, PATIENT, GREEDY)))
+    waiting.start()
+    failing.database_answers.clear()
+    failing.answers.set()
+    waiting.join(PATIENT / 2)
+    assert address(found[0]) == "93.184.216.1"
+    assert not lookups.are_over
+    failing.database_answers.set()
+    wait_until(lambda: lookups.are_over, "the place of the look-up to be free again")
+    assert not lookups._of_account
+
+
 def test_the_next_try_of_the_sender_gets_there_although_the_answer_was_late(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(addresses, "lookups", lookups := Lookups(MOST))
     slow, limits = Slow(), Limits(lookup_timeout=SHORT, deadline=10, allowed_networks=(ip_network("127.0.0.0/8"),))

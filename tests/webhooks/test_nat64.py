@@ -127,6 +127,13 @@ def test_no_prefix_is_the_default() -> None:
         ("nat64", "not an IPv6 prefix"),
         ("64:ff9b::/96,fd00::/96", "not an IPv6 prefix"),
         ("2001:db8:1:2:100::/96", "must be zero"),
+        ("::/96", "another meaning"),
+        ("::ffff:0:0/96", "another meaning"),
+        ("2001::/32", "another meaning"),
+        ("2002::/32", "another meaning"),
+        ("2002:c000:200::/96", "another meaning"),
+        ("fe80::/64", "another meaning"),
+        ("ff0e::/96", "another meaning"),
     ],
 )
 def test_a_prefix_that_cannot_be_one_is_refused_with_the_reason(text: str, words: str) -> None:

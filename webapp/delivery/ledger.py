@@ -95,6 +95,7 @@ class WebhookSettings:
     automatic: bool = False  # *Parallel requests* is Automatic
     slow: bool = False
     resting: bool | None = None  # True: the receiver asked for a rest; False: it is over, one lead tries first
+    read_at: float = 0.0  # by the database's clock
 
 
 class Batch(NamedTuple):
@@ -139,6 +140,7 @@ _SETTINGS = (  # the fields of WebhookSettings after the first
     and_(Webhook.automatic_parallel, Webhook.parallel_requests == 1),
     Lane.slow_since.is_not(None),
     case((Lane.tries_first, RESTING)),
+    now_sql(),
 )
 _BATCH = (
     select(*_SETTINGS, _DUE)

@@ -7,14 +7,15 @@ with a failure after a silence: a lead that was given up a week ago says nothing
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
-from sqlalchemy import bindparam, case, or_
+from sqlalchemy import bindparam, case, func, or_
 
 from webapp.clock import now_sql
+from webapp.config import current_config
 from webapp.delivery.ledger import GIVE_UP_AFTER, GONE, Sent
 from webapp.models import Lane
 
 GIVE_UP_TRIES = 10  # failures in a row, for longer than GIVE_UP_AFTER, before a webhook is paused
-SILENCE = 2 * 86400.0  # seconds without a failure after which the count begins anew; a retry waits a day at most
+DAY = 86400.0  # the longest wait that a receiver can ask for
 
 
 class FencedLane(NamedTuple):
@@ -24,10 +25,19 @@ class FencedLane(NamedTuple):
     failing_for: float | None
 
 
+def silence() -> float:
+    """Seconds without a failure after which the count begins anew: twice as long as any wait for the next try."""
+    return 2 * max(DAY, *current_config.retry_schedule)
+
+
 def failed() -> dict[str, Any]:
-    """The columns of a lane after :failed failures. By the database's clock, like all times of a lane."""
+    """The columns of a lane after :failed failures, with :silence. By the database's clock, like all times of a lane.
+
+    A failure that seems to lie that far in the future was noted before the clock was set back.
+    """
     number = bindparam("failed", type_=Lane.failures.type)
-    silent = or_(Lane.failing_since.is_(None), Lane.failed_at.is_(None), now_sql() - Lane.failed_at > SILENCE)
+    long_ago = func.abs(now_sql() - Lane.failed_at) > bindparam("silence", type_=Lane.failed_at.type)
+    silent = or_(Lane.failing_since.is_(None), Lane.failed_at.is_(None), long_ago)
     return {
         "failures": case((silent, number), else_=Lane.failures + number),
         "failing_since": case((silent, now_sql()), else_=Lane.failing_since),

@@ -108,7 +108,7 @@ def write(
     if lease is not None:
         given["lease"] = lease
     if failed and not answered:
-        given["failed"] = failed
+        given |= {"failed": failed, "silence": pausing.silence()}
     resting = None
     if settings.resting is not None or any(sent.outcome.asks_for_rest for sent, _ in moves):
         resting = rests.change(settings, [sent for sent, _ in moves], given)

@@ -8,7 +8,7 @@ meanwhile, so nothing rings, and the first sweep after the rest finds what is du
 from collections.abc import Sequence
 from typing import Any
 
-from sqlalchemy import Connection, and_, bindparam, case, exists, func, null, true, update
+from sqlalchemy import Connection, and_, bindparam, case, exists, false, func, true, update
 
 from webapp.clock import now_sql
 from webapp.delivery.ledger import LONGEST_REST, RESTING, Sent, WebhookSettings
@@ -21,15 +21,22 @@ def change(settings: WebhookSettings, sent: Sequence[Sent], given: dict[str, Any
     the lead that tried first was not too much for the receiver; None: nothing."""
     waits = [one.outcome.retry_after or 0.0 for one in sent if one.outcome.asks_for_rest]
     if waits:
-        given |= {"rest": min(max(waits), LONGEST_REST), "asked_by": settings.url}
+        given |= {"rest": min(max(waits), LONGEST_REST), "asked_by": settings.url, "read_at": settings.read_at}
         return True
     is_over = settings.resting is False and any(one.outcome.code not in ASK_FOR_REST for one in sent)
     return False if is_over else None
 
 
 def begins() -> dict[str, Any]:
-    """The columns of a lane that rests for :rest seconds; unchanged if its webhook's URL is not :asked_by any more."""
-    by_this_receiver = exists().where(Webhook.id == bindparam("lane"), Webhook.url == bindparam("asked_by"))
+    """The columns of a lane that rests for :rest seconds; unchanged if its webhook's URL is not :asked_by any more.
+
+    PostgreSQL does not see a URL that is saved while this UPDATE waits for the lane. But it sees then that the lane's
+    rest was forgotten, after the settings were read.
+    """
+    read_at = bindparam("read_at", type_=Lane.rests_until.type)
+    is_new = and_(~Lane.tries_first, Lane.rests_until > read_at, Lane.rests_until <= now_sql())
+    same_url = exists().where(Webhook.id == bindparam("lane"), Webhook.url == bindparam("asked_by"))
+    by_this_receiver = and_(same_url, ~func.coalesce(is_new, false()))
     until = now_sql() + bindparam("rest", type_=Lane.rests_until.type)
     later = case((and_(RESTING, Lane.rests_until > until), Lane.rests_until), else_=until)
     return {
@@ -50,7 +57,7 @@ def forget(connection: Connection, webhook_id: int) -> None:
 
 _LANE = update(Lane).where(Lane.webhook_id == bindparam("lane"))
 _END = _LANE.where(RESTING).values(rests_until=now_sql())
-_FORGET = _LANE.values(rests_until=null(), tries_first=False)
+_FORGET = _LANE.values(rests_until=now_sql(), tries_first=False)
 
 
 def since(at: Any) -> Any:

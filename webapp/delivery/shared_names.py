@@ -16,7 +16,7 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from webapp.clock import now_sql
 from webapp.db import bulk
-from webapp.db.transactions import autocommit
+from webapp.db.transactions import autocommit, read_only
 from webapp.models import KnownHost, LateAnswer
 from webapp.webhooks.lookups import LATE_SECONDS, Answers
 from webapp.webhooks.names import look_up
@@ -41,7 +41,7 @@ class SharedNames:
     def knows(self, name: str) -> bool:
         """Whether the host is known. Yes as well while the database does not answer: a search domain may be wrong."""
         this = select(KnownHost.name).where(KnownHost.name == name)
-        rows = self._run("it is not known whether a host was found before", lambda one: one.scalars(this).all())
+        rows = self._read("it is not known whether a host was found before", lambda one: one.scalars(this).all())
         return rows is None or bool(rows)
 
     def add(self, name: str) -> None:
@@ -57,7 +57,7 @@ class SharedNames:
     def late(self, host: str) -> Sequence[str]:
         """The addresses that came too late for a try within the last minute; most often none."""
         valid = select(LateAnswer.addresses).where(LateAnswer.host == host, LateAnswer.until > now_sql())
-        return self._run("late answers could not be read", lambda one: one.scalar(valid)) or ()
+        return self._read("late answers could not be read", lambda one: one.scalar(valid)) or ()
 
     def keep_late(self, host: str, addresses: Sequence[str]) -> None:
         """Keeps addresses for the next try; forgets those whose time is over."""
@@ -74,6 +74,11 @@ class SharedNames:
         """Forgets an answer that was of no use."""
         this = delete(LateAnswer).where(LateAnswer.host == host)
         self._run("a late answer could not be dropped", lambda one: one.execute(this))
+
+    def _read(self, otherwise: str, statements: Callable[[Connection], T]) -> T | None:
+        """As `_run`, for what changes nothing: on SQLite it must not stand in the line of the writers."""
+        with read_only():
+            return self._run(otherwise, statements)
 
     def _run(self, otherwise: str, statements: Callable[[Connection], T]) -> T | None:
         """Runs statements that commit themselves. None, and a line in the log, if the database does not answer."""

@@ -138,23 +138,21 @@ class Lookups:
     def _give_up(self, key: Key, answer: "Future[Answers]") -> bool:
         """Notes that the answer will be late for a try; False if the look-up has ended by now."""
         with self._changed:
-            goes_on = self._pending.get(key) is answer
+            goes_on = self._pending.get(key) is answer and not answer.done()
             if goes_on:
                 self._given_up.add(key)
         return goes_on
 
-    def _keep(self, key: Key, found: Answers) -> None:
-        """Keeps what came after a try gave up. It is not checked here: that is done whenever it is used."""
+    def _keep(self, key: Key, found: Answers) -> bool:
+        """Keeps what came after a try gave up; whether one did. It is not checked here: that is done at each use."""
         with self._changed:
             if key not in self._given_up:
-                return
+                return False
             self._late.pop(key, None)
             self._late[key] = monotonic() + LATE_SECONDS, found
             if len(self._late) > MOST_LATE:
                 del self._late[next(iter(self._late))]
-        resolver, host, _ = key
-        if isinstance(resolver, KeepsLate):
-            resolver.keep_late(host, [info[4][0] for info in found])
+            return True
 
     def _begin(self, key: Key, account: int) -> "Future[Answers]":
         answer: Future[Answers] = Future()
@@ -170,9 +168,15 @@ class Lookups:
         except BaseException as error:  # noqa: BLE001 - passed on to the waiting threads
             self._end(key, account)
             answer.set_exception(error)
-        else:
-            self._keep(key, found)
+            return
+        try:
+            if self._keep(key, found):
+                answer.set_result(found)  # first: a database that hangs must not hold up those who still wait
+                if isinstance(resolver, KeepsLate):
+                    resolver.keep_late(host, [info[4][0] for info in found])
+        finally:
             self._end(key, account)
+        if not answer.done():
             answer.set_result(found)
 
     def _end(self, key: Key, account: int) -> None:

@@ -8,6 +8,8 @@ from ipaddress import IPv4Address, IPv6Address, IPv6Network
 
 WELL_KNOWN = IPv6Network("64:ff9b::/96")
 LENGTHS = (32, 40, 48, 56, 64, 96)  # of a prefix: RFC 6052, section 2.2
+# Other addresses that contain IPv4 ones (IPv4-compatible, mapped, translated, Teredo, 6to4), one link's, multicast.
+OF_OTHER_KINDS = tuple(IPv6Network(each) for each in ("::/64", "2001::/32", "2002::/16", "fe80::/10", "ff00::/8"))
 ALWAYS_ZERO = 8  # the place of the octet that is zero in every such address; no part of the IPv4 address is in it
 
 
@@ -35,6 +37,8 @@ def parse_prefix(text: str) -> IPv6Network | None:
         raise ValueError(f"{text!r} has none of the lengths of a NAT64 prefix ({lengths})")
     if prefix.network_address.packed[ALWAYS_ZERO]:
         raise ValueError(f"{text!r} is not a NAT64 prefix: its bits 64 to 71 must be zero")
+    if any(prefix.overlaps(other) for other in OF_OTHER_KINDS):
+        raise ValueError(f"{text!r} is not a NAT64 prefix: these addresses have another meaning")
     return prefix
 
 

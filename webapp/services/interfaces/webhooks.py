@@ -1,19 +1,24 @@
 """Webhooks: check the URL, pause, resume, end a rest, and release held deliveries."""
 
+from collections.abc import Sequence
 from datetime import datetime
+from typing import Any
 
+from flask import current_app
 from sqlalchemy import Connection, select, update
 
 from webapp.clock import moment, utcnow
 from webapp.config import current_config
 from webapp.db.transactions import after_commit, end_transaction
 from webapp.delivery import ledger, rests, rings, states
+from webapp.delivery.shared_names import SharedNames
 from webapp.extensions import db
 from webapp.models import Authentication, Lane, Webhook, WebhookState
 from webapp.services import audit
 from webapp.services.errors import Refused
 from webapp.services.reports import reports
-from webapp.webhooks.addresses import BlockedAddress, check_url, is_form_of, parse_url, resolve
+from webapp.webhooks import addresses
+from webapp.webhooks.addresses import BlockedAddress, Network, check_url, is_form_of, parse_url
 from webapp.webhooks.failures import explain
 from webapp.webhooks.lookups import NoTurn
 
@@ -55,6 +60,12 @@ def check_reachable(url: str | None, account_id: int = 0) -> str:
     except OSError:
         return f"The name {host} does not resolve at the moment. Check the spelling."
     return ""
+
+
+def resolve(host: str, port: int, timeout: float, networks: Sequence[Network], **more: Any) -> object:
+    """Looks a host up, and lets workers know what was found: no search domain may get the leads of this host later."""
+    names = SharedNames(current_app._get_current_object())  # type: ignore[attr-defined]
+    return addresses.resolve(host, port, timeout, networks, names, **more)
 
 
 def pause(webhook: Webhook, reason: str) -> None:
