@@ -58,14 +58,14 @@ def _set_up(addresses: tuple[str, ...]) -> None:
     with socket.socket(socket.AF_INET6, socket.SOCK_DGRAM) as sock:
         for address in (each for each in addresses if ip_address(each).version == 6):
             ioctl(sock, SIOCSIFADDR, struct.pack("16sIi", socket.inet_pton(socket.AF_INET6, address), 128, index))
-            wait_until(lambda address=address: _has_route(address), f"a route to {address}")
+            wait_until(lambda address=address: _is_ready(address), f"{address} to be ready")
 
 
-def _has_route(address: str) -> bool:
-    """The kernel adds it a moment after the address."""
+def _is_ready(address: str) -> bool:
+    """An address can be used a moment after it was added."""
     with socket.socket(socket.AF_INET6, socket.SOCK_DGRAM) as sock:
         try:
             sock.connect((address, 9))
         except OSError:
             return False
-    return True
+        return bool(ip_address(sock.getsockname()[0]) == ip_address(address))  # another one until it is ready
