@@ -65,7 +65,7 @@ class Widening:
         self.hold = found.hold
         self._drain = found.sent
         self._stopping = found.stopping
-        self._ends_at = time.monotonic() + TURN
+        self._ends_at = found.begun_at + TURN
         self._is_over = threading.Event()
         self._changed = threading.Condition()
         self._ended: list[int] = []  # deliveries whose send ended, not noted yet
@@ -188,7 +188,8 @@ class Widening:
         self._rows.clear()
         if following is None:
             return
-        if following.settings.resting is not None:  # one lead tries first, or none: a drain's work
+        # One lead tries first, or none; or *Parallel requests* is another number now: a drain's work.
+        if following.settings.resting is not None or not following.settings.automatic:
             self._closes = True
             return
         rows = [due for due in following.rows if due.id not in self._under_way]
