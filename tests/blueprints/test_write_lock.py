@@ -106,5 +106,5 @@ def test_a_page_after_a_change_keeps_no_writer_out(
     assert "whsec_" in signed_in.post("/profile/api-keys/new", data={"type": "shared", "name": "CRM"}).text
     htmx = {"HX-Request": "true", "HX-Target": f"tr#{lead}"}
     assert signed_in.post(f"/leads/{lead}/retry", headers=htmx).status_code == 200
-    assert {"api_keys/created.html", "leads/_row.html"} <= set(renders.all)
+    assert {"api_keys/created.html", "leads/_one_row.html"} <= set(renders.all)
     assert renders.locked == []

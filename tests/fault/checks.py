@@ -1,7 +1,7 @@
 """What must hold whatever was broken. A check's docstring is the promise; it yields each case that breaks it."""
 
 import re
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Callable, Iterator, Sequence
 from itertools import pairwise
 
@@ -90,17 +90,17 @@ def delivered_is_final(ledger: Ledger) -> Iterator[str]:
 
 
 def sends_are_recorded(ledger: Ledger) -> Iterator[str]:
-    """Every send has its attempt row, but for one batch per lane that a killed worker held."""
-    batches: Counter[tuple[Cut, str]] = Counter()
+    """Every send has its attempt row, but for one batch per lane that a killed worker held. A try may send twice."""
+    batches: dict[tuple[Cut, str], Counter[tuple[str, int]]] = defaultdict(Counter)
     for send in ledger.cut_off:
         killed = [cut for cut in ledger.evidence.cuts if _cuts_sends(cut) and cut.ended_at > send.at - READ_LATE]
         if not killed or killed[0].began_at - send.at > SLICE + ledger.evidence.deadline + LEASE_MARGIN:
             yield f"{send.lead} was sent to {send.receiver} at {send.at:.2f} without a record, and no worker was killed"
         else:
-            batches[killed[0], send.receiver] += 1
-    for (cut, receiver), number in batches.items():
-        if number > BATCH:
-            yield f"{number} sends to {receiver} lost their record when one process was killed: {cut}"
+            batches[killed[0], send.receiver][send.message_id, send.timestamp] += 1
+    for (cut, receiver), tries in batches.items():
+        if len(tries) > BATCH or max(tries.values()) > 2:
+            yield f"{tries.total()} sends to {receiver} lost their record when one process was killed: {cut}"
 
 
 def _cuts_sends(cut: Cut) -> bool:

@@ -157,7 +157,7 @@ def test_the_sweep_queues_jobs_that_a_flushall_deleted(
 def test_on_sigterm_running_attempts_are_finished_and_recorded(
     interface: Interface, receiver: Receiver, workers: Workers
 ) -> None:
-    point_at(interface, receiver.url)
+    point_at(interface, receiver.url, automatic_parallel=False)
     receiver.queue(answering(200, delay=1))
     process = workers.start()
     wait_for_workers()

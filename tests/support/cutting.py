@@ -85,7 +85,9 @@ class Cutter:
 
     def _request(self, sock: socket.socket) -> bool:
         """Whether the connection stays open after the next request."""
-        select.select([sock], [], [])
+        wait = select.poll()  # not select(): this process may have opened more than 1024 files
+        wait.register(sock, select.POLLIN)
+        wait.poll()
         if not self._tls and not sock.recv(1, socket.MSG_PEEK):
             return False
         with self._lock:
