@@ -4,6 +4,7 @@ import itertools
 import threading
 import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pytest
@@ -362,6 +363,31 @@ def test_both_requests_of_a_try_are_on_record(pointed: Interface, receiver: Rece
         assert set(connection.scalars(twice)) == {1}
     assert errors[ErrorKind.SENT_AGAIN] > 1
     assert is_let_go()
+
+
+@pytest.mark.parametrize("threads", [0, 1, 3])
+def test_a_system_without_threads_ends_it_and_loses_nothing(
+    pointed: Interface, receiver: Receiver, watched: None, monkeypatch: pytest.MonkeyPatch, threads: int
+) -> None:
+    start = ThreadPoolExecutor._adjust_thread_count
+
+    def refused(pool: ThreadPoolExecutor) -> None:
+        if pool._thread_name_prefix == "wide" and len(pool._threads) >= threads:
+            raise RuntimeError("can't start new thread")
+        start(pool)
+
+    monkeypatch.setattr(ThreadPoolExecutor, "_adjust_thread_count", refused)
+    room = widening.room._value
+    receiver.queue(hanging())
+    receiver.answer(delay=0.1)
+    leads(pointed, 20)
+    drain(pointed)
+    assert is_let_go()
+    wait_until(lambda: widening.room._value == room, "the threads to end")
+    drain(pointed)
+    wait_until(lambda: drain(pointed) and states() == {"delivered": 19, "pending": 1}, "the others")
+    assert sum(tries().values()) == len(receiver.requests) == 20
+    assert set(tries().values()) == {1}
 
 
 @pytest.mark.once
