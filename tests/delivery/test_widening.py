@@ -294,6 +294,7 @@ def test_1_that_is_chosen_meanwhile_ends_it_and_the_others_follow_in_order(
     assert set(tries().values()) == {1}
 
 
+@pytest.mark.once
 def test_a_thread_that_takes_over_late_is_the_only_one(
     app: Flask, pointed: Interface, receiver: Receiver, watched: None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -319,6 +320,7 @@ def test_a_thread_that_takes_over_late_is_the_only_one(
     wait_until(lambda: widening.room._value == room, "the threads to end")
 
 
+@pytest.mark.once
 def test_a_thread_that_is_too_late_leaves_the_next_batch_alone(
     pointed: Interface, receiver: Receiver, watched: None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -365,7 +367,8 @@ def test_both_requests_of_a_try_are_on_record(pointed: Interface, receiver: Rece
     assert is_let_go()
 
 
-@pytest.mark.parametrize("threads", [0, 1, 3])
+@pytest.mark.once
+@pytest.mark.parametrize("threads", [0, 2])
 def test_a_system_without_threads_ends_it_and_loses_nothing(
     pointed: Interface, receiver: Receiver, watched: None, monkeypatch: pytest.MonkeyPatch, threads: int
 ) -> None:
