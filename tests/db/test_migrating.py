@@ -81,6 +81,16 @@ def test_leads_are_matched_to_their_visitors_in_batches_of_any_size(
     assert visitors() == before
 
 
+def test_webhooks_from_before_keep_the_order_of_their_leads(app: Flask, five: Interface) -> None:
+    assert five.webhook.is_automatic, "a new one"
+    db.session.rollback()
+    downgrade(revision="0011")
+    upgrade()
+    db.session.expire_all()
+    assert (five.webhook.parallel_requests, five.webhook.is_automatic) == (1, False)
+    db.session.rollback()
+
+
 def visitors() -> list[str | None]:
     found = list(db.session.scalars(select(Lead.visitor).order_by(Lead.id)))
     db.session.remove()

@@ -79,7 +79,9 @@ def test_the_webhooks_page_says_so_with_a_link_until_an_answer_ends_well(
     page = page_of(pointed, signed_in)
     assert WORDS in page
     assert 'href="/docs/webhooks#answer-end"' in page
-    assert 'id="answer-end"' in signed_in.get("/docs/webhooks").text
+    guide = " ".join(signed_in.get("/docs/webhooks").text.split())
+    assert 'id="answer-end"' in guide
+    assert "An answer that begins before your work is done and pauses for longer than 2 seconds is cut" in guide
     sent(pointed)
     assert WORDS not in page_of(pointed, signed_in)
 

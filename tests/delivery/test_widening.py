@@ -1,8 +1,11 @@
 """*Automatic*: while one lead hangs, the others of its webhook go on, up to eight at a time."""
 
+import itertools
 import threading
 import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
 
 import pytest
 from flask import Flask
@@ -10,12 +13,14 @@ from sqlalchemy import func, select, update
 
 from tests.conftest import AppMaker
 from tests.support.factories import ADA, captured, point_at, sign, submit
+from tests.support.lanes import taken
 from tests.support.receiver import Line, Receiver, answering, hanging
 from tests.support.waiting import wait_until
 from webapp.clock import now_sql
 from webapp.db.transactions import read_autocommit, transaction
 from webapp.delivery import lanes, ledger, widening
 from webapp.delivery.pace import MOST, Pace
+from webapp.delivery.sending import Sending
 from webapp.delivery.watching import Watcher
 from webapp.extensions import db
 from webapp.models import Attempt, Delivery, Interface, Lane, Webhook
@@ -263,6 +268,142 @@ def test_settings_that_change_meanwhile_count_for_the_leads_that_are_read_then(
     signed = ["webhook-signature" in request.headers for request in receiver.requests]
     assert (signed[0], signed[-1]) == (False, True)
     assert sum(tries().values()) == len(receiver.requests) == 40
+
+
+def test_1_that_is_chosen_meanwhile_ends_it_and_the_others_follow_in_order(
+    app: Flask, pointed: Interface, receiver: Receiver, watched: None
+) -> None:
+    receiver.queue(hanging())
+    receiver.answer(delay=0.3)
+    leads(pointed, 40)
+    drained = begin_to_drain(app, pointed)
+    receiver.wait_for(5)
+    point_at(pointed, receiver.url, automatic_parallel=False)
+    db.session.rollback()
+    drained.join(20)
+    sent = len(receiver.requests)
+    assert sent < 40
+    assert is_let_go()
+    receiver.answer()
+    drain(pointed)
+    wait_until(lambda: drain(pointed) and len(receiver.requests) == 40, "the others")
+    ids = [request.headers["webhook-id"] for request in receiver.requests[sent:]]
+    with read_autocommit() as connection:
+        in_order = connection.scalars(select(Delivery.message_id).order_by(Delivery.id)).all()
+    assert ids == [message_id for message_id in in_order if message_id in ids]
+    assert set(tries().values()) == {1}
+
+
+@pytest.mark.once
+def test_a_thread_that_takes_over_late_is_the_only_one(
+    app: Flask, pointed: Interface, receiver: Receiver, watched: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """On a busy machine a new thread may wait for the interpreter for longer than until the next look."""
+    begun: list[Any] = []
+    widen = Watcher._widen
+
+    def late(*arguments: Any) -> None:
+        begun.append(arguments)
+        threading.Event().wait(0.35)
+        widen(*arguments)
+
+    monkeypatch.setattr(Watcher, "_widen", late)
+    room = widening.room._value
+    receiver.queue(hanging())
+    leads(pointed, 5)
+    drained = begin_to_drain(app, pointed)
+    drained.join(20)
+    assert not drained.is_alive()
+    assert len(begun) == 1
+    assert states() == {"delivered": 4, "pending": 1}
+    assert is_let_go()
+    wait_until(lambda: widening.room._value == room, "the threads to end")
+
+
+@pytest.mark.once
+def test_a_thread_that_is_too_late_leaves_the_next_batch_alone(
+    pointed: Interface, receiver: Receiver, watched: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The batch that it was for has ended meanwhile."""
+    go_on, widen = threading.Event(), Watcher._widen
+
+    def late(*arguments: Any) -> None:
+        go_on.wait(10)
+        widen(*arguments)
+
+    def hang_and_go_on(line: Line) -> bool:
+        go_on.set()
+        return hanging()(line)
+
+    monkeypatch.setattr(Watcher, "_widen", late)
+    receiver.queue(hanging(), hang_and_go_on)
+    leads(pointed, 2)
+    drain(pointed)  # its send timed out before the thread began
+    monkeypatch.setattr(Watcher, "_widen", widen)
+    leads(pointed, 4)
+    drain(pointed)
+    assert states() == {"delivered": 4, "pending": 2}
+    assert is_let_go()
+
+
+def test_both_requests_of_a_try_are_on_record(pointed: Interface, receiver: Receiver, watched: None) -> None:
+    """Kept connections end without an answer while a lead hangs: each request that left is an attempt."""
+    numbers = itertools.count()
+
+    def behave(line: Line) -> bool:
+        line.over.wait(0.05)
+        return next(numbers) % 4 != 3 and answering()(line)
+
+    receiver.queue(hanging())
+    receiver.behave(behave)
+    leads(pointed, 40)
+    drain(pointed)
+    assert sum(tries().values()) == len(receiver.requests) > 40
+    with read_autocommit() as connection:
+        errors = dict(row for row in connection.execute(select(Attempt.error, func.count()).group_by(Attempt.error)))
+        twice = select(Delivery.tries).where(Delivery.attempts.any(Attempt.error == ErrorKind.SENT_AGAIN))
+        assert set(connection.scalars(twice)) == {1}
+    assert errors[ErrorKind.SENT_AGAIN] > 1
+    assert is_let_go()
+
+
+@pytest.mark.once
+@pytest.mark.parametrize("threads", [0, 2])
+def test_a_system_without_threads_ends_it_and_loses_nothing(
+    pointed: Interface, receiver: Receiver, watched: None, monkeypatch: pytest.MonkeyPatch, threads: int
+) -> None:
+    start = ThreadPoolExecutor._adjust_thread_count
+
+    def refused(pool: ThreadPoolExecutor) -> None:
+        if pool._thread_name_prefix == "wide" and len(pool._threads) >= threads:
+            raise RuntimeError("can't start new thread")
+        start(pool)
+
+    monkeypatch.setattr(ThreadPoolExecutor, "_adjust_thread_count", refused)
+    room = widening.room._value
+    receiver.queue(hanging())
+    receiver.answer(delay=0.1)
+    leads(pointed, 20)
+    drain(pointed)
+    assert is_let_go()
+    wait_until(lambda: widening.room._value == room, "the threads to end")
+    drain(pointed)
+    wait_until(lambda: drain(pointed) and states() == {"delivered": 19, "pending": 1}, "the others")
+    assert sum(tries().values()) == len(receiver.requests) == 20
+    assert set(tries().values()) == {1}
+
+
+@pytest.mark.once
+def test_its_turn_counts_from_the_beginning_of_the_drains_batch(pointed: Interface) -> None:
+    """However late it takes over: a job that lasts too long counts as lost."""
+    leads(pointed, 2)
+    webhook_id = pointed.webhook.id
+    db.session.rollback()
+    hold, batch = taken(webhook_id)
+    sending, now = Sending(batch, lambda: False), time.monotonic()
+    for begun_at, is_over in ((now - widening.TURN, True), (now, False)):
+        found = lanes.Underway(hold, sending, lambda: False, begun_at, threading.get_ident())
+        assert widening.Widening(found)._is_closing() is is_over
 
 
 @pytest.mark.once

@@ -107,6 +107,16 @@ def test_short_pauses_within_an_answer_are_waited_for(sender: Sender, receiver: 
 
 
 @pytest.mark.usefixtures("brief")
+def test_a_longer_pause_cuts_the_answer_and_the_next_one_is_whole(sender: Sender, receiver: Receiver) -> None:
+    """A receiver that begins its answer before its work is done: /docs/webhooks#answer-end says so."""
+    receiver.queue(dripping([OK + b"content-length: 2\r\n\r\n", b"ok"], BRIEF * 2), answering(200, b"ok"))
+    outcome, following = (post(sender, receiver.url) for _ in range(2))
+    assert (outcome.code, outcome.body, outcome.unended, outcome.first) == (200, "", True, None)
+    assert (following.body, following.unended, following.first) == ("ok", False, None)
+    assert [request.connection for request in receiver.requests] == [1, 2]
+
+
+@pytest.mark.usefixtures("brief")
 def test_a_slow_drip_ends_at_the_deadline(receiver: Receiver) -> None:
     sender = Sender(Limits(allowed_networks=LOOPBACK, deadline=0.8))
     receiver.queue(dripping([OK + b"\r\n", *repeat(b"x", 100)], 0.05))

@@ -68,10 +68,11 @@ class Underway(NamedTuple):
     sent: sending.Sending
     stopping: Callable[[], bool]
     begun_at: float  # monotonic
+    thread: int
 
 
-# By thread id: the sends of this process that may be taken over. Who takes an entry out owns the lane.
-underway: dict[int, Underway] = {}
+# The sends of this process that may be taken over. Who takes an entry out owns the lane.
+underway: dict[sending.Sending, Underway] = {}
 
 
 def take(connection: Connection, webhook_id: int) -> Hold | None:
@@ -138,12 +139,11 @@ def _send(hold: Hold, sent: sending.Sending, stopping: Callable[[], bool]) -> No
     if not settings.automatic or hold.careful or settings.resting is not None:
         sent.run()
         return
-    thread = threading.get_ident()
-    underway[thread] = Underway(hold, sent, stopping, time.monotonic())
+    underway[sent] = Underway(hold, sent, stopping, time.monotonic(), threading.get_ident())
     try:
         sent.run()
     finally:
-        if underway.pop(thread, None) is None and sent.wait_for_others:
+        if underway.pop(sent, None) is None and sent.wait_for_others:
             sent.is_taken_over = sent.ended = True
             sent.wait_for_others()
 

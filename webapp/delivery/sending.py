@@ -102,7 +102,7 @@ class Sending:
         self.ended = False  # after a time-out or an ask for a rest the others wait; after 410 Gone they are held
         self.had_no_turn = False  # the host could not be looked up, so all that was not sent waits
         self.left = iter(batch.rows)
-        # Set by widening.py when it takes over what is left: waits until that is sent and recorded.
+        # Set when widening.py is to take over what is left: waits until that is sent and recorded.
         self.wait_for_others: Callable[[], None] | None = None
         self.is_taken_over = False
         self._begun = False

@@ -43,39 +43,41 @@ class Watcher:
     def _run(self) -> None:
         with self._app.app_context():
             while not self._stopped.wait(EVERY):
-                for thread, found in lanes.underway.copy().items():
+                for found in lanes.underway.copy().values():
                     try:
-                        if self._holds_up_others(thread, found):
-                            self._take_over(thread, found)
+                        if self._holds_up_others(found):
+                            self._take_over(found)
                     except Exception as error:  # the thread must go on with the next lane
                         log.error("a lane could not be widened", webhook=found.hold.webhook_id, exc_info=error)
 
-    def _holds_up_others(self, thread: int, found: Underway) -> bool:
-        now, since = time.monotonic(), waiting_since(thread)
-        if since is None or found.stopping():
+    def _holds_up_others(self, found: Underway) -> bool:
+        now, since = time.monotonic(), waiting_since(found.thread)
+        if since is None or found.sent.wait_for_others or found.stopping():
             return False
         if operator.length_hint(found.sent.left):
             return now - since >= TAKES_LONG or now - found.begun_at >= BATCH_TAKES_LONG
         # After 1, 2, 4, 8 seconds: hundreds of receivers that hang are looked after, too.
-        if now - since < LOOKS_EVERY or now - self._looked_at.get(thread, 0.0) < (now - since) / 2:
+        if now - since < LOOKS_EVERY or now - self._looked_at.get(found.thread, 0.0) < (now - since) / 2:
             return False
-        self._looked_at[thread] = now
+        self._looked_at[found.thread] = now
         return has_newer(found.hold.webhook_id, {due.id for due in found.sent.batch.rows})
 
-    def _take_over(self, thread: int, found: Underway) -> None:
+    def _take_over(self, found: Underway) -> None:
+        """Starts the only thread for it, which may begin late: before the next look the batch has its mark."""
+        widening = Widening(found)
         if room.acquire(blocking=False):
+            found.sent.wait_for_others = widening.wait
             try:
-                threading.Thread(target=self._widen, args=(thread, found), name="widening", daemon=True).start()
+                threading.Thread(target=self._widen, args=(found, widening), name="widening", daemon=True).start()
             except RuntimeError:  # the system has no thread left
+                found.sent.wait_for_others = None
                 room.release()
                 raise
 
-    def _widen(self, thread: int, found: Underway) -> None:
+    def _widen(self, found: Underway, widening: Widening) -> None:
         """Takes the lane, unless its drain was quicker, and sends for it."""
         try:
-            widening = Widening(found)
-            found.sent.wait_for_others = widening.wait
-            if lanes.underway.pop(thread, None) is found:
+            if lanes.underway.pop(found.sent, None):
                 with self._app.app_context():
                     widening.run()
         except Exception as error:

@@ -14,6 +14,7 @@ import time
 from collections import deque
 from collections.abc import Container
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 
 from webapp.db.transactions import read_autocommit
 from webapp.delivery import lanes, ledger
@@ -65,13 +66,14 @@ class Widening:
         self.hold = found.hold
         self._drain = found.sent
         self._stopping = found.stopping
-        self._ends_at = time.monotonic() + TURN
+        self._ends_at = found.begun_at + TURN
         self._is_over = threading.Event()
         self._changed = threading.Condition()
         self._ended: list[int] = []  # deliveries whose send ended, not noted yet
         self._drain_is_back = False
         self._under_way: dict[int, float] = {}  # by delivery id: since when
         self._rows: deque[Due] = deque()  # read, not sent yet; of the last part
+        self._given: deque[tuple[Portion, Due]] = deque()  # for the next free thread
         self._portions = [self._of_drain()]
         self._recorded_at = 0.0
         self._closes = False
@@ -130,7 +132,12 @@ class Widening:
         while self._rows and self._may_start() and room.acquire(blocking=False):
             due = self._rows.popleft()
             self._under_way[due.id] = time.monotonic()
-            self._pool.submit(self._send, portion, due)
+            self._given.append((portion, due))
+            try:
+                self._pool.submit(self._send)
+            except RuntimeError:  # the system has no thread left: what is under way ends, and a drain goes on
+                self._closes = True
+                self._take_back()
 
     def _may_start(self) -> bool:
         in_time = time.monotonic() <= self.hold.ends_at - ledger.lease() + ledger.SLICE
@@ -138,7 +145,17 @@ class Widening:
         has_place = number < self._pace.width and number + self._unrecorded() < ledger.BATCH
         return in_time and has_place and not self._is_closing()
 
-    def _send(self, portion: Portion, due: Due) -> None:
+    def _take_back(self) -> None:
+        with suppress(IndexError):  # a thread that got free has it
+            _, due = self._given.pop()
+            del self._under_way[due.id]
+            room.release()
+
+    def _send(self) -> None:
+        try:
+            portion, due = self._given.popleft()
+        except IndexError:  # it was taken back
+            return
         try:
             portion.attempt(due)
         finally:
@@ -188,7 +205,8 @@ class Widening:
         self._rows.clear()
         if following is None:
             return
-        if following.settings.resting is not None:  # one lead tries first, or none: a drain's work
+        # One lead tries first, or none; or *Parallel requests* is another number now: a drain's work.
+        if following.settings.resting is not None or not following.settings.automatic:
             self._closes = True
             return
         rows = [due for due in following.rows if due.id not in self._under_way]
