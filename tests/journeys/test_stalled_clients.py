@@ -324,7 +324,7 @@ def test_a_stop_lets_a_request_end_that_has_begun(app: Flask, interface: Interfa
         assert code_of(until_closed(client)) == 201
         began = time.monotonic()
         assert site.web.wait(timeout=30) == 0
-        assert time.monotonic() - began < 10
+        assert time.monotonic() - began < 14.5  # graceful_timeout of gunicorn.conf.py is 15
     assert leads() == 1
 
 
