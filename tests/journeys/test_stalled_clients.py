@@ -314,7 +314,9 @@ def test_a_stop_lets_a_request_end_that_has_begun(app: Flask, interface: Interfa
     db.session.rollback()
     body += b"&other=" + b"y" * 80_000 if is_large else b""
     whole = head(path, FORM, len(body)) + body
-    with site_of(app) as site, stalled(site, whole[:-1], 1) as [client], stalled(site, b"", 3) as idle:
+    # A busy machine takes some seconds to stop. With a minute of grace it shows that the stop did not wait for that.
+    grace = ("--graceful-timeout", "60")
+    with site_of(app, *grace) as site, stalled(site, whole[:-1], 1) as [client], stalled(site, b"", 3) as idle:
         assert timed(site)[0] == 200
         assert site.web
         site.web.terminate()
@@ -322,9 +324,7 @@ def test_a_stop_lets_a_request_end_that_has_begun(app: Flask, interface: Interfa
             assert until_closed(other) == b""
         client.sendall(whole[-1:])
         assert code_of(until_closed(client)) == 201
-        began = time.monotonic()
         assert site.web.wait(timeout=30) == 0
-        assert time.monotonic() - began < 14.5  # graceful_timeout of gunicorn.conf.py is 15
     assert leads() == 1
 
 

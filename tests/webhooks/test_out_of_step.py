@@ -18,7 +18,7 @@ from tests.support.waiting import wait_until
 from webapp.webhooks import connections
 from webapp.webhooks.advice import with_step
 from webapp.webhooks.outcome import ErrorKind, Outcome
-from webapp.webhooks.sender import Limits, Sender
+from webapp.webhooks.sender import Sender
 
 LOOPBACK = (ip_network("127.0.0.0/8"), ip_network("::1/128"))
 LEADS = 6
@@ -39,24 +39,6 @@ SURPLUS = {
     "the beginning of a status line": (EMPTY, b"HTTP/"),
     "a log line": (EMPTY, b"<br />\nWarning: something\n"),
 }
-
-
-@pytest.fixture(scope="module")
-def authority(tmp_path_factory: pytest.TempPathFactory) -> Authority:
-    return Authority(tmp_path_factory.mktemp("tls"))
-
-
-@pytest.fixture
-def sender(authority: Authority) -> Iterator[Sender]:
-    sender = Sender(Limits(allowed_networks=LOOPBACK, ca_file=authority.ca_file))
-    yield sender
-    sender.close()
-
-
-@pytest.fixture
-def receiver() -> Iterator[Receiver]:
-    with Receiver() as receiver:
-        yield receiver
 
 
 def post(sender: Sender, url: str, number: int = 1) -> Outcome:

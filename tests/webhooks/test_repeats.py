@@ -23,24 +23,6 @@ LOOPBACK = (ip_network("127.0.0.0/8"), ip_network("::1/128"))
 LINGER_0 = struct.pack("ii", 1, 0)
 
 
-@pytest.fixture(scope="module")
-def authority(tmp_path_factory: pytest.TempPathFactory) -> Authority:
-    return Authority(tmp_path_factory.mktemp("tls"))
-
-
-@pytest.fixture
-def sender(authority: Authority) -> Iterator[Sender]:
-    sender = Sender(Limits(allowed_networks=LOOPBACK, ca_file=authority.ca_file))
-    yield sender
-    sender.close()
-
-
-@pytest.fixture
-def receiver() -> Iterator[Receiver]:
-    with Receiver() as receiver:
-        yield receiver
-
-
 @pytest.fixture
 def secure(authority: Authority) -> Iterator[Receiver]:
     with Receiver(authority.valid()) as receiver:

@@ -1,7 +1,6 @@
 """An answer whose end cannot be found costs two seconds of silence, not the deadline, and its code counts."""
 
 import time
-from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from ipaddress import ip_network
 from itertools import repeat
@@ -40,24 +39,6 @@ UNENDED = {
     "two lengths": (OK + b"content-length: 2\r\ncontent-length: 3\r\n\r\nok!", 200, "ok!"),
     "an answer that says it closes": (OK + b"connection: close\r\n\r\nok", 200, "ok"),
 }
-
-
-@pytest.fixture(scope="module")
-def authority(tmp_path_factory: pytest.TempPathFactory) -> Authority:
-    return Authority(tmp_path_factory.mktemp("tls"))
-
-
-@pytest.fixture
-def sender(authority: Authority) -> Iterator[Sender]:
-    sender = Sender(Limits(allowed_networks=LOOPBACK, ca_file=authority.ca_file))
-    yield sender
-    sender.close()
-
-
-@pytest.fixture
-def receiver() -> Iterator[Receiver]:
-    with Receiver() as receiver:
-        yield receiver
 
 
 @pytest.fixture
