@@ -62,7 +62,7 @@ def test_every_header_part_and_promise_is_named(client: FlaskClient) -> None:
 
 def test_what_receivers_really_do_is_named(client: FlaskClient) -> None:
     page = text_of(client.get("/docs/webhooks").text)
-    said = page[page.index("What receivers really do These were run") :]
+    said = page[page.index("What receivers really do We sent leads") :]
     for words in (
         *("Hook rules were not satisfied.", "Respond is Immediately", "http response node", "by each retry"),
         *("each retry for 28 hours", "csrf_exempt", "request.META", "Headers object", "express.json()"),
