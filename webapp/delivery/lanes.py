@@ -230,7 +230,7 @@ def _record_once(hold: Hold, batch: Batch, sent: sending.Sending, more: bool, ke
             record.token_used(connection, settings, used_at)
         record.unsendable(connection, sent.unsendable)
         reason = pausing.pause_reason(lane, sent.tries) if may_pause else None
-        if reason and states.pause(connection, settings.webhook_id, reason):
+        if reason and states.pause(connection, settings.webhook_id, reason) and not settings.quiet:
             states.report_pause(connection, settings.webhook_id, sent.tries[-1])
         if more:
             following = ledger.batch(connection, hold.webhook_id)

@@ -75,6 +75,7 @@ class Due(NamedTuple):
     retry_at: float | None
     retried_by_id: int | None
     hops: int | None = None
+    content_type: str | None = None  # None: JSON
 
 
 @dataclass(frozen=True)
@@ -93,6 +94,9 @@ class WebhookSettings:
     failing_long: bool  # it has failed for GIVE_UP_AFTER, and may be paused
     account_id: int = 0
     automatic: bool = False  # *Parallel requests* is Automatic
+    connected: bool = False  # it has more settings than these: connecting.py
+    quiet: bool = False  # a shadow, or the account's own: its failures are not reported
+    rate: int | None = None  # requests a second at most
     slow: bool = False
     resting: bool | None = None  # True: the receiver asked for a rest; False: it is over, one lead tries first
     read_at: float = 0.0  # by the database's clock
@@ -138,6 +142,9 @@ _SETTINGS = (  # the fields of WebhookSettings after the first
     func.coalesce(now_sql() - Lane.failing_since > GIVE_UP_AFTER, false()),
     Webhook.account_id,
     and_(Webhook.automatic_parallel, Webhook.parallel_requests == 1),
+    Webhook.connection.is_not(None),
+    or_(Webhook.is_shadow, Webhook.interface_id.is_(None)),
+    Webhook.rate,
     Lane.slow_since.is_not(None),
     case((Lane.tries_first, RESTING)),
     now_sql(),

@@ -115,7 +115,7 @@ def write(
     health = LaneHealth(slow, delivered, failed > 0, lease is not None, answered, resting, unended)
     tries = [_attempt(settings, sent) for sent in (*unanswered, *(sent for sent, _ in moves))]
     moved = [_moved(settings, sent, goes) for sent, goes in moves]
-    told = _report_entries(settings, moves)
+    told = [] if settings.quiet else _report_entries(settings, moves)
     if connection.dialect.name == "postgresql":
         if moves:
             given |= _ATTEMPTS.parameters(tries) | _MOVES.parameters(moved)

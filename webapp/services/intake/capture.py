@@ -9,7 +9,7 @@ from datetime import datetime
 from functools import cache
 from typing import Any, NamedTuple
 
-from sqlalchemy import select
+from sqlalchemy import and_, select
 
 from webapp.clock import now_sql, utcnow
 from webapp.db import bulk
@@ -25,6 +25,7 @@ from webapp.services.files import stored as stored_files
 from webapp.services.intake import idempotency
 from webapp.services.intake.published_forms import VERSION, PublishedForm
 from webapp.services.interfaces import interface_mails
+from webapp.services.webhooks.shapes import Shape
 from webapp.webhooks.payload import lead_payload
 
 
@@ -141,21 +142,21 @@ def capture(submissions: Sequence[Submission]) -> list[str | None]:
     None for a lead whose nonce is stored already, or whose form changed since it was accepted. FilesGone for one whose
     files cannot be given to it.
     """
-    wanted = [submission for submission in submissions if submission.lead.spam is None]
     promised = [
-        {**delivery_columns(lead, form.interface, webhook), "public_id": lead.public_id}
-        for form, lead in wanted
-        for webhook in form.interface.webhooks
-        if webhook.url
+        {**columns, "public_id": lead.public_id}
+        for form, lead in submissions
+        for columns in deliveries(lead, form.interface, form.shapes)
     ]
     if with_key := [lead.nonce for _, lead in submissions if lead.nonce and lead.content_digest]:
         idempotency.release(with_key)
-    rows = [{**lead.columns, **_version_values(form)} for form, lead in submissions]
+    sent = {row["public_id"] for row in promised}
+    rows = [{**_stored(lead, lead.public_id in sent), **_version_values(form)} for form, lead in submissions]
     stored = _insert(rows, promised)
     if any(lead.files for _, lead in submissions):
         stored_files.attach({lead.public_id: lead.files for _, lead in submissions if lead.public_id in stored})
     for webhook_id in {row["webhook_id"] for row in promised if row["public_id"] in stored and _is_pending(row)}:
         ring(webhook_id)
+    wanted = [submission for submission in submissions if submission.lead.spam is None]
     _write_mails([submission for submission in wanted if submission.lead.public_id in stored])
     return [lead.public_id if lead.public_id in stored else None for _, lead in submissions]
 
@@ -184,20 +185,53 @@ def payload_of(lead: NewLead | Lead, interface: Interface) -> bytes:
     )
 
 
-def delivery_columns(lead: NewLead | Lead, interface: Interface, webhook: Webhook) -> dict[str, Any]:
-    """The columns of a lead's new delivery, its payload frozen now, without `lead_id` and the time it is due."""
+def deliveries(
+    lead: NewLead | Lead, interface: Interface, shapes: Mapping[int, Shape], only: Webhook | None = None
+) -> list[dict[str, Any]]:
+    """The columns of a lead's new deliveries, their payloads frozen now, without `lead_id` and the time they are due.
+
+    One for each webhook that takes the lead. `shapes`: of the webhooks that have one, by id. `only`: for this webhook,
+    whether its condition holds or not.
+    """
+    found: list[dict[str, Any]] = []
+    body: bytes | None = None
+    for webhook in interface.webhooks if only is None else [only]:
+        shape = shapes.get(webhook.id)
+        takes_spam = shape is not None and shape.takes_spam
+        if not webhook.url or (lead.spam is not None and not takes_spam):
+            continue
+        body = body or payload_of(lead, interface)
+        columns = _delivery_columns(lead, webhook, body)
+        if shape is None:
+            found.append(columns)
+        elif (shaped := shape.of_lead(body, spam=lead.spam is not None, always=only is not None)) is not None:
+            found.append({**columns, **shaped})
+    return found
+
+
+def _delivery_columns(lead: NewLead | Lead, webhook: Webhook, payload: bytes) -> dict[str, Any]:
     on_hold = webhook.state == WebhookState.PAUSED
     return {
         "message_id": message_id(),
         "account_id": lead.account_id,
         "webhook_id": webhook.id,
-        "payload": payload_of(lead, interface),
+        "payload": payload,
+        "content_type": None,
         "test": lead.test,
+        "shadow": webhook.is_shadow,
         "hops": lead.source.get("hops"),
         "state": DeliveryState.ON_HOLD if on_hold else DeliveryState.PENDING,
         "state_reason": states.PAUSED_REASON if on_hold else "",
         "tries": 0,
     }
+
+
+def _stored(lead: NewLead, is_sent: bool) -> dict[str, Any]:
+    """The columns of a lead. No condition of a webhook held if it is not sent although there are webhooks."""
+    columns = lead.columns
+    if not is_sent:
+        columns |= {"no_webhook": lead.spam is None, "anonymise_after_delivery": False}
+    return columns
 
 
 # A lead is inserted only while its form has the version it was accepted by.
@@ -212,7 +246,7 @@ def _insert_leads(dialect: str, given: bulk.Values) -> Any:
     rows = (
         select(*(given[name] for name in LEAD_COLUMNS))
         .join_from(Interface, Account, Account.id == Interface.account_id)
-        .join(Webhook, Webhook.interface_id == Interface.id)
+        .join(Webhook, and_(Webhook.interface_id == Interface.id, Webhook.is_first))
         .where(Interface.id == given["interface_id"], Interface.archived_at.is_(None))
         .where(*(column.is_not_distinct_from(given[name]) for name, column in _CONDITIONS.items()))
     )
@@ -227,7 +261,8 @@ _LEADS = bulk.Bulk(
 )
 
 _DELIVERY_COLUMNS = (
-    *("message_id", "account_id", "webhook_id", "payload", "test", "hops", "state", "state_reason", "tries"),
+    *("message_id", "account_id", "webhook_id", "payload", "content_type", "test", "shadow", "hops"),
+    *("state", "state_reason", "tries"),
 )
 
 

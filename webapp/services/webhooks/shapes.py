@@ -1,0 +1,77 @@
+"""What a webhook gets that has a condition or a payload of its own. Ordinary webhooks have no shape."""
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from webapp.models import DeliveryState, Interface, Webhook
+from webapp.webhooks.conditions import Condition
+from webapp.webhooks.formats.choices import FORMATS, Format
+from webapp.webhooks.formats.rendering import CannotRender
+from webapp.webhooks.settings import WrongSetting
+
+UNRENDERED = b""  # the payload of a delivery that is held until it can be rendered
+
+
+@dataclass(frozen=True)
+class Shape:
+    """A webhook's condition and payload. `fault`: why leads are held, because neither can be used any more."""
+
+    condition: Condition | None = None
+    format: Format | None = None
+    fault: str = ""
+
+    @property
+    def takes_spam(self) -> bool:
+        """Whether leads in Spam are asked about, too. They are only where the condition names spam."""
+        return self.condition is not None and self.condition.names_spam
+
+    def of_lead(self, body: bytes, *, spam: bool, always: bool = False) -> dict[str, Any] | None:
+        """The columns of a lead's delivery that differ from an ordinary webhook's; None if it does not take the lead.
+
+        `body`: Leadhook's own JSON of the lead. `always`: the condition is not asked.
+        """
+        if self.fault:
+            return _held(self.fault)
+        document = json.loads(body)
+        if not (always or self.condition is None or self.condition.holds(document, spam)):
+            return None
+        if self.format is None:
+            return {}
+        try:
+            return {"payload": self.format.render(document), "content_type": self.format.content_type}
+        except CannotRender as error:
+            return _held(f"The payload could not be made: {error}")
+
+
+def shapes_of(interface: Interface) -> dict[int, Shape]:
+    """By id, the shapes of the interface's webhooks that have one."""
+    return {webhook.id: shape_of(webhook, interface) for webhook in interface.webhooks if webhook.connection}
+
+
+def shape_of(webhook: Webhook, interface: Interface) -> Shape:
+    """The shape of one webhook, empty if it has only other settings. Never raises: see `Shape.fault`."""
+    try:
+        return made(webhook.connection or {}, interface)
+    except WrongSetting as wrong:
+        return Shape(fault=str(wrong))
+
+
+def made(stored: Mapping[str, Any], interface: Interface) -> Shape:
+    """The shape of these settings, with the keys of services/webhooks/connections.py; WrongSetting where they fail."""
+    condition, name = stored.get("condition"), stored.get("format", "json")
+    known = known_fields(interface)
+    return Shape(
+        Condition.of(condition, known) if condition else None,
+        FORMATS[name].of(stored, known) if name != "json" else None,
+    )
+
+
+def known_fields(interface: Interface) -> list[str]:
+    """The keys that a template or a condition may name: of removed fields, too, which old leads have."""
+    return [field.key for field in (*interface.fields, *interface.removed_fields)]
+
+
+def _held(reason: str) -> dict[str, Any]:
+    return {"payload": UNRENDERED, "state": DeliveryState.ON_HOLD, "state_reason": reason[:500]}
