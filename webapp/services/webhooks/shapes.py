@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from webapp.models import DeliveryState, Interface, Webhook
+from webapp.webhooks import conditions
 from webapp.webhooks.conditions import Condition
 from webapp.webhooks.formats.choices import FORMATS, Format
 from webapp.webhooks.formats.rendering import CannotRender
@@ -63,7 +64,7 @@ def made(stored: Mapping[str, Any], interface: Interface) -> Shape:
     condition, name = stored.get("condition"), stored.get("format", "json")
     known = known_fields(interface)
     return Shape(
-        Condition.of(condition, known) if condition else None,
+        Condition.of(condition, named_fields(interface)) if condition else None,
         FORMATS[name].of(stored, known) if name != "json" else None,
     )
 
@@ -71,6 +72,12 @@ def made(stored: Mapping[str, Any], interface: Interface) -> Shape:
 def known_fields(interface: Interface) -> list[str]:
     """The keys that a template or a condition may name: of removed fields, too, which old leads have."""
     return [field.key for field in (*interface.fields, *interface.removed_fields)]
+
+
+def named_fields(interface: Interface) -> dict[str, conditions.KnownField]:
+    """What a condition may name, with the labels that say it in words."""
+    fields = (*interface.fields, *interface.removed_fields)
+    return conditions.known_fields((field.key, field.label, field.type) for field in fields)
 
 
 def _held(reason: str) -> dict[str, Any]:
