@@ -6,8 +6,8 @@ from typing import Any, Self
 
 from webapp.webhooks.authentications.custom_headers import CustomHeaders
 from webapp.webhooks.authentications.message import Message
-from webapp.webhooks.authentications.schemes import SCHEMES, Scheme
-from webapp.webhooks.client_certificates import ClientCertificate
+from webapp.webhooks.authentications.schemes import SCHEMES, AuthenticationScheme
+from webapp.webhooks.identities import ClientCertificate
 from webapp.webhooks.settings import WrongSetting
 from webapp.webhooks.success_rules import SuccessRule
 
@@ -19,7 +19,7 @@ class Connector:
     """The authentication, method, headers, client certificate and Success rule of one webhook."""
 
     method: str
-    scheme: Scheme | None
+    scheme: AuthenticationScheme | None
     headers: CustomHeaders
     certificate: ClientCertificate | None
     rule: SuccessRule | None
@@ -40,7 +40,7 @@ class Connector:
             method,
             scheme.of(options, secrets.get("authentication", {})) if scheme else None,
             CustomHeaders.of(secrets.get("custom_headers", "")),
-            ClientCertificate.of_stored(pem) if pem else None,
+            ClientCertificate.of(pem) if pem else None,
             SuccessRule.of(rule) if rule else None,
         )
 

@@ -77,7 +77,7 @@ def settle(interface: Interface | None, wanted: Wanted, before: Webhook | None =
     try:
         Connector.of(wanted.authentication, stored, secrets)
         if interface is not None:
-            shapes.made(stored, interface)
+            shapes.check(stored, interface)
     except WrongSetting as wrong:
         raise Refused(str(wrong), wrong.setting) from None
     needed = bool(stored or secrets) or wanted.authentication not in ORDINARY

@@ -1,13 +1,12 @@
 """What a webhook gets that has a condition or a payload of its own. Ordinary webhooks have no shape."""
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from webapp.models import DeliveryState, Interface, Webhook
-from webapp.webhooks import conditions
-from webapp.webhooks.conditions import Condition
+from webapp.webhooks.conditions import Condition, known_fields
 from webapp.webhooks.formats.choices import FORMATS, Format
 from webapp.webhooks.formats.rendering import CannotRender
 from webapp.webhooks.settings import WrongSetting
@@ -54,30 +53,34 @@ def shapes_of(interface: Interface) -> dict[int, Shape]:
 def shape_of(webhook: Webhook, interface: Interface) -> Shape:
     """The shape of one webhook, empty if it has only other settings. Never raises: see `Shape.fault`."""
     try:
-        return made(webhook.connection or {}, interface)
+        return made(webhook.connection or {}, _keys(interface))
     except WrongSetting as wrong:
         return Shape(fault=str(wrong))
 
 
-def made(stored: Mapping[str, Any], interface: Interface) -> Shape:
-    """The shape of these settings, with the keys of services/webhooks/connections.py; WrongSetting where they fail."""
+def check(stored: Mapping[str, Any], interface: Interface) -> None:
+    """WrongSetting for settings that cannot be used for the interface's form as it is now."""
+    declared = known_fields((field.key, field.label, field.type) for field in interface.fields)
+    if condition := stored.get("condition"):
+        Condition.of(condition, declared)
+    made(stored, [field.key for field in interface.fields])
+
+
+def made(stored: Mapping[str, Any], keys: Sequence[str]) -> Shape:
+    """The shape of these settings, with the keys of services/webhooks/connections.py; WrongSetting where they fail.
+
+    `keys`: of the fields that a template may name.
+    """
     condition, name = stored.get("condition"), stored.get("format", "json")
-    known = known_fields(interface)
     return Shape(
-        Condition.of(condition, named_fields(interface)) if condition else None,
-        FORMATS[name].of(stored, known) if name != "json" else None,
+        Condition.of(condition) if condition else None,
+        FORMATS[name].of(stored, keys) if name != "json" else None,
     )
 
 
-def known_fields(interface: Interface) -> list[str]:
-    """The keys that a template or a condition may name: of removed fields, too, which old leads have."""
+def _keys(interface: Interface) -> list[str]:
+    """Of removed fields, too: their removal stops no delivery."""
     return [field.key for field in (*interface.fields, *interface.removed_fields)]
-
-
-def named_fields(interface: Interface) -> dict[str, conditions.KnownField]:
-    """What a condition may name, with the labels that say it in words."""
-    fields = (*interface.fields, *interface.removed_fields)
-    return conditions.known_fields((field.key, field.label, field.type) for field in fields)
 
 
 def _held(reason: str) -> dict[str, Any]:

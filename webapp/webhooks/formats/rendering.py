@@ -1,0 +1,4 @@
+"""Stands in until the formats are there."""
+
+
+class CannotRender(Exception): ...
