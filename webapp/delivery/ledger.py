@@ -4,7 +4,7 @@ Every statement here runs on a connection that its caller opened.
 
 *Due* is one predicate with three parts, each with an index: clicked (a manual retry or a test waits for its attempt),
 fresh (not tried yet), again (the time of its next automatic attempt has come). The batch, the last look after a drain
-and the sweep use the same predicate: a look that finds rows which the batch does not take would ring for ever.
+and the sweep use the same: a look that finds rows which the batch does not take would ring for ever.
 """
 
 from collections.abc import Sequence
@@ -32,7 +32,7 @@ from sqlalchemy import (
 from webapp.clock import now_sql
 from webapp.config import current_config
 from webapp.models import ApiKey, Authentication, Delivery, DeliveryState, Lane, PreviousSecret, Webhook, WebhookState
-from webapp.webhooks.outcome import ErrorKind, Outcome
+from webapp.webhooks.outcome import ErrorKind, Outcome, Stop
 from webapp.webhooks.schedule import next_delay
 
 SLICE = 2.0  # seconds a lane is drained before other lanes get their turn
@@ -219,7 +219,6 @@ def due_lanes(connection: Connection, lease: float) -> Sequence[tuple[int, bool]
 
 # What becomes of a delivery after an attempt -------------------------------------------------------------------------
 
-GONE = 410
 LOOP_REASON = (
     "The receiver answered 508: it is a Leadhook form, and this lead goes round in a circle. "
     "Change the Lead Webhook URL, here or there."
@@ -276,11 +275,11 @@ def move(sent: Sent, retries: Sequence[float]) -> Move:
     tries = due.tries if clicked else due.tries + 1
     if outcome.delivered:
         return Move(DeliveryState.DELIVERED, tries, keep_due=False, delay=None, gave_up=False)
-    if outcome.loops:
-        return _held(due, tries, LOOP_REASON)
+    if outcome.loops or outcome.stop == Stop.HELD:
+        return _held(due, tries, LOOP_REASON if outcome.loops else f"{outcome.stop_words} {RELEASES}"[:REASON_LENGTH])
     if clicked and due.state == DeliveryState.PENDING and not due.test:
         return Move(DeliveryState.PENDING, tries, keep_due=True, delay=None, gave_up=False)
-    final = clicked or outcome.code == GONE or outcome.error == ErrorKind.BLOCKED_ADDRESS
+    final = clicked or outcome.pauses or outcome.stop == Stop.FAILED or outcome.error == ErrorKind.BLOCKED_ADDRESS
     delay = None if final else next_delay(retries, tries, outcome.retry_after)
     if delay is not None:
         return Move(DeliveryState.PENDING, tries, keep_due=False, delay=delay, gave_up=False)

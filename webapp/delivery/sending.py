@@ -17,7 +17,7 @@ from werkzeug.local import LocalProxy
 from webapp.clock import utcnow
 from webapp.config import current_config
 from webapp.delivery import connecting
-from webapp.delivery.ledger import GONE, Batch, Due, Sent, Unsendable, WebhookSettings
+from webapp.delivery.ledger import Batch, Due, Sent, Unsendable, WebhookSettings
 from webapp.delivery.shared_names import SharedNames
 from webapp.delivery.slots import waiting
 from webapp.encryption import CannotDecrypt, decrypt
@@ -185,7 +185,7 @@ class Sending:
             log.error("an attempt failed in Leadhook's own code", message=due.message_id, exc_info=error)
             words = f"Leadhook could not send this ({type(error).__name__}); the server's log says more."
             outcome = Outcome(NO_ANSWER, words, False, (), ErrorKind.BAD_RESPONSE, 0, None)
-        if outcome.error == ErrorKind.TIMEOUT or outcome.code == GONE or outcome.asks_for_rest:
+        if outcome.error == ErrorKind.TIMEOUT or outcome.pauses or outcome.asks_for_rest:
             self.ended = True
         if hanging.reason and no_lookup_hangs():
             hanging.over()
