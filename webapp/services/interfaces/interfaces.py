@@ -147,12 +147,13 @@ def update_lead_generation(
         raise Refused(fault, "webhook_url")
     if parallel_requests is not None and not 1 <= parallel_requests <= MAX_PARALLEL_REQUESTS:
         raise Refused(WRONG_NUMBER, "parallel_requests")
-    before = webhook.url, webhook.authentication, webhook.shared_token_id
+    before = webhooks.as_sent(webhook.url), webhook.authentication, webhook.shared_token_id
     signs = authentication == Authentication.SHARED_TOKEN
     webhook.shared_token = _live_token(interface.account_id, shared_token) if signs else None
-    if webhook.url != (url or None):
+    url = webhooks.as_sent(url) or None
+    if url != before[0]:
         webhook.lane.unended_since = None  # another receiver may end its answers
-    webhook.url, webhook.authentication = url or None, authentication
+    webhook.url, webhook.authentication = url, authentication
     webhook.automatic_retries, webhook.parallel_requests = automatic_retries, parallel_requests or 1
     webhook.automatic_parallel = parallel_requests is None
     interface.notification_emails, interface.report_emails = list(notification_emails), list(report_emails)
