@@ -47,6 +47,11 @@ def lead_payload(
     return _encode({"type": event, "timestamp": moment, "data": data}, is_plain)
 
 
+def event_payload(event: str, data: Mapping[str, object]) -> bytes:
+    """The body of an event that is not about a new lead, in the frame of one; of now."""
+    return _encode({"type": event, "timestamp": _utc_text(datetime.now(UTC)), "data": data})
+
+
 def _encode(payload: Mapping[str, object], is_plain: bool = False) -> bytes:
     """`is_plain`: no number has decimals and no name is one, so Python prints what JavaScript does, and faster."""
     if is_plain:

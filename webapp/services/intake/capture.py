@@ -15,7 +15,7 @@ from webapp.clock import now_sql, utcnow
 from webapp.db import bulk
 from webapp.db.transactions import after_commit
 from webapp.db.write_turns import GroupCommit
-from webapp.delivery import states
+from webapp.delivery import events, states
 from webapp.delivery.rings import bell
 from webapp.extensions import db
 from webapp.ids import lead_id, message_id
@@ -143,10 +143,13 @@ def capture(submissions: Sequence[Submission]) -> list[str | None]:
     stored = _insert(rows, promised)
     if any(lead.files for _, lead in submissions):
         stored_files.attach({lead.public_id: lead.files for _, lead in submissions if lead.public_id in stored})
-    kept = (row for row in promised if row["public_id"] in stored)
-    for webhook_id in {row["webhook_id"] for row in kept if row["state"] == DeliveryState.PENDING}:
+    rung = (row for row in promised if row["public_id"] in stored and row["state"] == DeliveryState.PENDING)
+    for webhook_id in {row["webhook_id"] for row in rung}:
         ring(webhook_id)
-    _write_mails([each for each in submissions if each.lead.spam is None and each.lead.public_id in stored])
+    kept = [each for each in submissions if each.lead.public_id in stored]
+    _write_mails([each for each in kept if each.lead.spam is None])
+    if spam := [(form.interface, lead) for form, lead in kept if lead.spam is not None]:
+        events.note_spam(db.session.connection(), spam)
     return [lead.public_id if lead.public_id in stored else None for _, lead in submissions]
 
 
@@ -173,10 +176,8 @@ def payload_of(lead: NewLead | Lead, interface: Interface) -> bytes:
 def deliveries(
     lead: NewLead | Lead, interface: Interface, shapes: Mapping[int, Shape], only: Webhook | None = None
 ) -> list[dict[str, Any]]:
-    """The columns of a lead's new deliveries, their payloads frozen now, without `lead_id` and the time they are due.
-
-    One for each webhook that takes the lead. `shapes`: of the webhooks that have one, by id. `only`: for this webhook,
-    whether its condition holds or not.
+    """The columns of a lead's new deliveries, their payloads frozen now, without `lead_id` and the time they are due:
+    one for each webhook that takes it. `shapes`: by webhook id. `only`: for this webhook, without its condition.
     """
     found, body = [], None
     for webhook in interface.webhooks if only is None else [only]:
