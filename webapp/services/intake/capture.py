@@ -143,8 +143,8 @@ def capture(submissions: Sequence[Submission]) -> list[str | None]:
     stored = _insert(rows, promised)
     if any(lead.files for _, lead in submissions):
         stored_files.attach({lead.public_id: lead.files for _, lead in submissions if lead.public_id in stored})
-    rung = (row for row in promised if row["public_id"] in stored and row["state"] == DeliveryState.PENDING)
-    for webhook_id in {row["webhook_id"] for row in rung}:
+    due = (row for row in promised if row["public_id"] in stored and row["state"] == DeliveryState.PENDING)
+    for webhook_id in {row["webhook_id"] for row in due}:
         ring(webhook_id)
     kept = [each for each in submissions if each.lead.public_id in stored]
     _write_mails([each for each in kept if each.lead.spam is None])
@@ -211,8 +211,8 @@ def _delivery_columns(lead: NewLead | Lead, webhook: Webhook, payload: bytes) ->
 
 def _stored(lead: NewLead, is_sent: bool) -> dict[str, Any]:
     """The columns of a lead. It may be sent nowhere although there are webhooks: none of their conditions holds."""
-    nowhere = {"no_webhook": lead.spam is None, "anonymise_after_delivery": False}
-    return lead.columns if is_sent else {**lead.columns, **nowhere}
+    nowhere = {} if is_sent else {"no_webhook": lead.spam is None, "anonymise_after_delivery": False}
+    return {**lead.columns, **nowhere}
 
 
 # A lead is inserted only while its form has the version it was accepted by.
