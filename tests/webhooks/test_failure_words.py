@@ -351,7 +351,7 @@ def an_nginx_without_tls(world: World) -> Outcome:
         return world.post(f"https://localhost:{port}/")
 
 
-@trial("{host} port {port} asks for a client certificate, which Leadhook does not have")
+@trial("{host} port {port} asks for a client certificate that it trusts")
 def an_openssl_that_wants_a_client_certificate(world: World) -> Outcome:
     return world.openssl("-Verify", 1, "-tls1_3")
 

@@ -24,11 +24,11 @@ from webapp.webhooks.settings import WrongSetting
 MOST = 500  # connectors a process keeps
 
 
-class CannotConnect(Exception):
+class UnusableSettings(Exception):
     """Why nothing can be sent with a webhook's settings, in words."""
 
 
-class Connection:
+class ConnectorSender:
     """Sends a webhook's messages as its settings say."""
 
     def __init__(self, settings: WebhookSettings, connector: Connector) -> None:
@@ -59,8 +59,8 @@ _kept: dict[int, tuple[Any, Connector]] = per_app("connectors")
 _STORED = select(Webhook.authentication, Webhook.connection, Webhook.secrets_encrypted)
 
 
-def connection_of(settings: WebhookSettings) -> Connection:
-    """Reads the webhook's settings; CannotConnect, with a sentence for people, if nothing can be sent with them."""
+def connection_of(settings: WebhookSettings) -> ConnectorSender:
+    """Reads the webhook's settings; UnusableSettings, with a sentence for people, if nothing can be sent with them."""
     with read_autocommit() as connection:
         stored = tuple(connection.execute(_STORED.where(Webhook.id == settings.webhook_id)).one())
     kept = _kept.get(settings.webhook_id)
@@ -68,7 +68,7 @@ def connection_of(settings: WebhookSettings) -> Connection:
         if len(_kept) >= MOST:
             _kept.clear()
         kept = _kept[settings.webhook_id] = stored, _connector(*stored)
-    return Connection(settings, kept[1])
+    return ConnectorSender(settings, kept[1])
 
 
 def _connector(authentication: str, stored: Mapping[str, Any] | None, encrypted: bytes | None) -> Connector:
@@ -76,6 +76,6 @@ def _connector(authentication: str, stored: Mapping[str, Any] | None, encrypted:
         secrets = json.loads(decrypt(encrypted)) if encrypted else {}
         return Connector.of(authentication, stored or {}, secrets)
     except CannotDecrypt:
-        raise CannotConnect("The webhook's secrets cannot be decrypted: ENCRYPTION_KEYS lacks their key.") from None
+        raise UnusableSettings("The webhook's secrets cannot be decrypted: ENCRYPTION_KEYS lacks their key.") from None
     except WrongSetting as wrong:
-        raise CannotConnect(str(wrong)) from None
+        raise UnusableSettings(str(wrong)) from None

@@ -170,13 +170,9 @@ def batch(connection: Connection, webhook_id: int, limit: int = BATCH) -> Batch 
     width = len(_SETTINGS)
     settings, rows = WebhookSettings(webhook_id, *found[0][:width]), _shares([row[width:] for row in found])[:limit]
     if settings.resting is not None:
-        rows = _while_resting(rows) if settings.resting else rows[:1]
+        # A person's retry and a test go through a rest.
+        rows = [row for row in rows if row.retry_at is not None] if settings.resting else rows[:1]
     return Batch(settings, rows) if rows else None
-
-
-def _while_resting(rows: list[Due]) -> list[Due]:
-    """What goes through a rest: a person's retry, and a test."""
-    return [row for row in rows if row.retry_at is not None]
 
 
 def _shares(found: Sequence[Any]) -> list[Due]:

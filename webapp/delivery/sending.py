@@ -132,7 +132,7 @@ class Sending:
         try:
             self._signs = self._signer()
             self._connection = connecting.connection_of(settings) if settings.connected else None
-        except (_CannotSign, connecting.CannotConnect) as error:
+        except (_CannotSign, connecting.UnusableSettings) as error:
             self.unsendable = [Unsendable(due, str(error)) for due in self.batch.rows]
             return False
         self._send = sender.send

@@ -133,7 +133,7 @@ def sent_url(url: str) -> str:
     """The URL as it is sent: its host as in the header Host, its path and query as in the request line.
 
     What is stored, shown and signed is this one: `:443`, an empty `?` and the fragment are not sent, `/%7E` is sent as
-    `/~`, and a name that is not ASCII in its ASCII form. The result of this is its own result. UnusableURL as in
+    `/~`, and a name that is not ASCII in its ASCII form. Given its own result, it returns the same. UnusableURL as
     parse_url.
     """
     destination = parse_url(url)

@@ -19,11 +19,12 @@ from webapp.delivery import states
 from webapp.delivery.rings import bell
 from webapp.extensions import db
 from webapp.ids import lead_id, message_id
-from webapp.models import Account, Delivery, DeliveryState, Field, FieldType, Interface, Lead, Webhook, WebhookState
+from webapp.models import Account, Delivery, DeliveryState, Interface, Lead, Webhook, WebhookState
 from webapp.per_app import per_app
 from webapp.services.files import stored as stored_files
 from webapp.services.intake import idempotency
 from webapp.services.intake.published_forms import VERSION, PublishedForm
+from webapp.services.intake.visitor import who
 from webapp.services.interfaces import interface_mails
 from webapp.services.webhooks.shapes import Shape
 from webapp.webhooks.payload import lead_payload
@@ -119,18 +120,6 @@ def new_lead(
     )
 
 
-def who(fields: Sequence[Field], answers: Mapping[str, Any]) -> tuple[str, str, str | None]:
-    """The name, the email and the visitor of a lead with these answers, as NewLead has them."""
-    name = " ".join(_first(fields, answers, FieldType.TEXT).split())[:500]  # a search has single spaces
-    email = _first(fields, answers, FieldType.EMAIL)[:320]
-    return name, email, email.lower() or _first(fields, answers, FieldType.PHONE)[:320] or None
-
-
-def _first(fields: Sequence[Field], answers: Mapping[str, Any], kind: FieldType) -> str:
-    """The answer to the first field of a type: what people look a lead up by."""
-    return next((answers.get(field.key) or "" for field in fields if field.type == kind), "")
-
-
 def submit(submission: Submission) -> str | None:
     """Captures a submission in a transaction of its own, or in one with others; returns as `capture` does."""
     return _group.run(submission)
@@ -150,22 +139,18 @@ def capture(submissions: Sequence[Submission]) -> list[str | None]:
     if with_key := [lead.nonce for _, lead in submissions if lead.nonce and lead.content_digest]:
         idempotency.release(with_key)
     sent = {row["public_id"] for row in promised}
-    rows = [{**_stored(lead, lead.public_id in sent), **_version_values(form)} for form, lead in submissions]
+    rows = [_stored(lead, lead.public_id in sent) | _version_values(form) for form, lead in submissions]
     stored = _insert(rows, promised)
     if any(lead.files for _, lead in submissions):
         stored_files.attach({lead.public_id: lead.files for _, lead in submissions if lead.public_id in stored})
-    for webhook_id in {row["webhook_id"] for row in promised if row["public_id"] in stored and _is_pending(row)}:
+    kept = (row for row in promised if row["public_id"] in stored)
+    for webhook_id in {row["webhook_id"] for row in kept if row["state"] == DeliveryState.PENDING}:
         ring(webhook_id)
-    wanted = [submission for submission in submissions if submission.lead.spam is None]
-    _write_mails([submission for submission in wanted if submission.lead.public_id in stored])
+    _write_mails([each for each in submissions if each.lead.spam is None and each.lead.public_id in stored])
     return [lead.public_id if lead.public_id in stored else None for _, lead in submissions]
 
 
 _group: GroupCommit[Submission, str | None] = per_app("captures")
-
-
-def _is_pending(row: Mapping[str, Any]) -> bool:
-    return bool(row["state"] == DeliveryState.PENDING)
 
 
 def payload_of(lead: NewLead | Lead, interface: Interface) -> bytes:
@@ -193,19 +178,16 @@ def deliveries(
     One for each webhook that takes the lead. `shapes`: of the webhooks that have one, by id. `only`: for this webhook,
     whether its condition holds or not.
     """
-    found: list[dict[str, Any]] = []
-    body: bytes | None = None
+    found, body = [], None
     for webhook in interface.webhooks if only is None else [only]:
         shape = shapes.get(webhook.id)
         takes_spam = shape is not None and shape.takes_spam
         if not webhook.url or (lead.spam is not None and not takes_spam):
             continue
         body = body or payload_of(lead, interface)
-        columns = _delivery_columns(lead, webhook, body)
-        if shape is None:
-            found.append(columns)
-        elif (shaped := shape.of_lead(body, spam=lead.spam is not None, always=only is not None)) is not None:
-            found.append({**columns, **shaped})
+        shaped = shape.of_lead(body, spam=lead.spam is not None, always=only is not None) if shape else {}
+        if shaped is not None:
+            found.append({**_delivery_columns(lead, webhook, body), **shaped})
     return found
 
 
@@ -227,11 +209,9 @@ def _delivery_columns(lead: NewLead | Lead, webhook: Webhook, payload: bytes) ->
 
 
 def _stored(lead: NewLead, is_sent: bool) -> dict[str, Any]:
-    """The columns of a lead. No condition of a webhook held if it is not sent although there are webhooks."""
-    columns = lead.columns
-    if not is_sent:
-        columns |= {"no_webhook": lead.spam is None, "anonymise_after_delivery": False}
-    return columns
+    """The columns of a lead. It may be sent nowhere although there are webhooks: none of their conditions holds."""
+    nowhere = {"no_webhook": lead.spam is None, "anonymise_after_delivery": False}
+    return lead.columns if is_sent else {**lead.columns, **nowhere}
 
 
 # A lead is inserted only while its form has the version it was accepted by.

@@ -206,7 +206,8 @@ def _payload(lead: Lead, delivery: Delivery) -> bytes:
     if not webhook.connection:
         return body
     shaped = shape_of(webhook, lead.interface).of_lead(body, spam=False, always=True) or {}
-    return shaped.get("payload", body)
+    payload: bytes = shaped.get("payload", body)
+    return payload
 
 
 def _empty(value: object) -> object:

@@ -68,15 +68,16 @@ def save(webhook: Webhook, plan: Plan) -> int:
     states.lock_lane(connection, webhook.id)  # first, in the engine's order of locks
     db.session.refresh(webhook)
     _check(webhook, plan)
-    before = webhook.url, webhook.authentication, webhook.shared_token_id
+    url = webhooks.as_sent(plan.url)
+    before = webhooks.as_sent(webhook.url), webhook.authentication, webhook.shared_token_id
     signs = plan.wanted.authentication == Authentication.SHARED_TOKEN
     token = live_token(webhook.account_id, plan.shared_token) if signs else None
     settled = connections.settle(webhook.interface, plan.wanted, webhook)
     with refusing("name"):
         webhook.name = text.line(plan.name, "The name", 100, required=False) or None
-    if webhook.url != (plan.url or None):
+    if (url or None) != before[0]:
         webhook.lane.unended_since = None  # another receiver may end its answers
-    webhook.url, webhook.shared_token = plan.url or None, token
+    webhook.url, webhook.shared_token = url or None, token
     webhook.automatic_retries, webhook.rate = plan.automatic_retries, plan.rate
     webhook.parallel_requests, webhook.automatic_parallel = plan.parallel_requests or 1, plan.parallel_requests is None
     webhook.is_shadow = plan.is_shadow

@@ -18,7 +18,7 @@ from webapp.services import audit
 from webapp.services.errors import Refused
 from webapp.services.reports import reports
 from webapp.webhooks import addresses
-from webapp.webhooks.addresses import BlockedAddress, Network, check_url, is_form_of, parse_url
+from webapp.webhooks.addresses import BlockedAddress, Network, check_url, is_form_of, parse_url, sent_url
 from webapp.webhooks.failures import explain
 from webapp.webhooks.lookups import NoTurn
 
@@ -33,6 +33,11 @@ def fault(url: str) -> str | None:
     if is_form_of(current_config.public_url, url):
         return "This is the address of a form of this Leadhook: each lead would make another one, without an end."
     return None
+
+
+def as_sent(url: str | None) -> str | None:
+    """The URL as it is sent, which is how it is stored. One from before that cannot be used any more stays as it is."""
+    return url if not url or check_url(url) else sent_url(url)
 
 
 def check_reachable(url: str | None, account_id: int = 0) -> str:

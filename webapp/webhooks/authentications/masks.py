@@ -10,8 +10,7 @@ from urllib.parse import unquote_plus
 
 from webapp.webhooks.authentications.message import Message
 from webapp.webhooks.authentications.schemes import AuthenticationScheme
-
-MASK = "•••"
+from webapp.webhooks.shown_addresses import MASK
 
 
 def header_names(scheme: type[AuthenticationScheme], options: Mapping[str, str]) -> tuple[str, ...]:

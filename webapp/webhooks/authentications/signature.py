@@ -28,6 +28,7 @@ ENCODINGS: dict[str, Callable[[bytes], str]] = {
 }
 SEPARATORS = {"no": "", "comma": ",", "semicolon": ";", "space": " "}
 MOST_HEADERS = 10
+IN_URL = "%7Bbody_sha256%7D"
 
 SECRET = Setting(
     "secret", "Secret", secret=True, lines=True, hint="For Ed25519 and ECDSA: a private key, in PEM or as it is read."
@@ -119,11 +120,17 @@ class TemplateSignature:
         )
 
     def add_to(self, message: Message) -> Message:
-        """With the headers, and with what is added to the URL, which is then the URL that is signed."""
-        if self.query:
-            added = self.query.rendered(templates.values_of(message)).decode("ascii")
-            message = replace(message, url=f"{message.url}{'&' if '?' in message.url else '?'}{added}")
+        """With the headers, and with what is added to the URL, which is then the URL that is signed.
+
+        `{body_sha256}` may also stand in the URL itself, where braces are percent-encoded.
+        """
         values = templates.values_of(message)
+        url = message.url.replace(IN_URL, values[BODY_SHA256].decode("ascii"))
+        if self.query:
+            url += f"{'&' if '?' in url else '?'}{self.query.rendered(values).decode('ascii')}"
+        if url != message.url:
+            message = replace(message, url=url)
+            values = templates.values_of(message)
         signed = self.content.rendered(values)
         signatures = [self.encode(sign(signed)).encode("ascii") for sign in self.sign]
         added_headers = {name: self._value(pieces, values, signatures) for name, pieces in self.headers.items()}
