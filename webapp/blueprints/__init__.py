@@ -11,6 +11,7 @@ def init_app(app: Flask) -> None:
         auth,
         docs,
         embedding,
+        events,
         fields,
         files,
         health,
@@ -28,7 +29,7 @@ def init_app(app: Flask) -> None:
         users,
     )
 
-    people = (auth, passwords, profile, api_keys, users, invitations, audit_log)
+    people = (auth, passwords, profile, api_keys, events, users, invitations, audit_log)
     tabs = (interfaces, fields, interface_mails, privacy, embedding)
     for module in (*people, *tabs, leads, files, lead_form, loader, mailbox, docs, queue, health):
         app.register_blueprint(module.blueprint)
