@@ -25,7 +25,8 @@ MAX_HEADER_VALUE = 1024
 class ErrorKind(StrEnum):
     """Why an attempt failed, for machines. REDIRECT, HTTP_4XX and HTTP_5XX have the receiver's code, all others 999.
 
-    SENT_AGAIN: a kept connection ended without an answer, and the same try sent the request once more.
+    SENT_AGAIN: a kept connection ended without an answer, and the same try sent the request once more. NO_TOKEN: the
+    token server (OAuth) gave no token, so nothing was sent.
     """
 
     TIMEOUT = "timeout"
@@ -41,6 +42,7 @@ class ErrorKind(StrEnum):
     HTTP_5XX = "http_5xx"
     BAD_RESPONSE = "bad_response"
     SENT_AGAIN = "sent_again"
+    NO_TOKEN = "no_token"
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,7 +53,7 @@ class Outcome:
     as received, each value cut to 1,024 characters. No text contains NUL, which PostgreSQL refuses. `retry_after`:
     seconds, at most a day. `unended`: the code is known, but the receiver stopped sending without an end of the answer.
 
-    `first`: the outcome of the request before this one, if the same try sent two: each of them is an attempt.
+    `first`: the outcome of the request before this one, if the same try sent several: each of them is an attempt.
     """
 
     code: int
@@ -68,6 +70,10 @@ class Outcome:
     def delivered(self) -> bool:
         """Whether the receiver accepted the lead."""
         return 200 <= self.code < 300
+
+    def before(self) -> "list[Outcome]":
+        """The outcomes of the same try's earlier requests, in order."""
+        return [*self.first.before(), self.first] if self.first else []
 
     @property
     def asks_for_rest(self) -> bool:
