@@ -25,7 +25,7 @@ DER = b"\x30"  # a sequence: a certificate, a key or a PFX file
 JAVA = b"\xfe\xed\xfe\xed"
 # Word processors make other dashes of these; forms and chats make one line of many.
 _BLOCK = re.compile(
-    r"[-–—]{2,}\s*BEGIN ([A-Z0-9 ]+?)\s*[-–—]{2,}(.*?)[-–—]{2,}\s*END [A-Z0-9 ]+?\s*[-–—]{2,}", re.DOTALL
+    r"[-–—]{2,}\s*BEGIN ([A-Z0-9 ]+?)\s*[-–—]{2,5}(.*?)[-–—]{2,}\s*END [A-Z0-9 ]+?\s*[-–—]{2,5}", re.DOTALL
 )
 _BEGINS = re.compile(r"[-–—]{2,}\s*BEGIN ")
 _ENCRYPTED = re.compile(r"Proc-Type:\s*4,\s*ENCRYPTED\s+DEK-Info:\s*([A-Za-z0-9-]+),\s*([0-9A-Fa-f]+)\s")

@@ -101,7 +101,7 @@ def _of_key(certificates: Sequence[x509.Certificate], key: PrivateKey) -> x509.C
     if not fitting:
         raise _wrong("The private key does not fit the certificate: they are of two different pairs.")
     if len(fitting) > 1:
-        raise _wrong(f"{len(fitting)} certificates fit the private key. Paste only the newest, and its chain.")
+        raise _wrong("Several certificates fit the private key. Paste only the newest, and its chain.")
     others = [one for one in certificates if one != fitting[0] and not _is_authority(one)]
     if others:
         words = f"of {_name_of(fitting[0])} and of {_name_of(others[0])}"
