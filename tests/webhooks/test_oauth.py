@@ -2,6 +2,7 @@
 
 import ssl
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pytest
@@ -97,6 +98,16 @@ def test_a_token_that_ended_unseen_is_replaced_within_the_same_try(source: Token
     assert outcome.delivered
     assert [(one.code, one.error) for one in outcome.before()] == [(401, ErrorKind.HTTP_4XX)]
     assert (len(server.asked), len(server.leads), server.refused) == (2, 2, 1)
+
+
+def test_threads_whose_token_ended_fetch_one_new_one(source: TokenSource, server: TokenServer) -> None:
+    assert post(source, server).delivered
+    server.withdraw()
+    with ThreadPoolExecutor(8) as pool:
+        outcomes = list(pool.map(lambda _: post(source, server), range(8)))
+    assert all(outcome.delivered for outcome in outcomes)
+    assert (len(server.asked), len(server.leads)) == (2, 9)
+    assert server.refused == sum(len(outcome.before()) for outcome in outcomes) > 0
 
 
 def test_at_most_one_new_token_a_minute_is_fetched(source: TokenSource, server: TokenServer, clock: Clock) -> None:

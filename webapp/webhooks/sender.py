@@ -71,9 +71,9 @@ class Sender:
         return self._limits.deadline
 
     def within(self, seconds: float) -> "Sender":
-        """This sender, connections included, for requests that may take so many seconds, and no more than before."""
+        """This sender, its connections included, for requests that may take this long, and no longer than before."""
         other = copy(self)
-        other._limits = replace(self._limits, deadline=min(seconds, self._limits.deadline))
+        other._limits = replace(self._limits, deadline=round(min(seconds, self._limits.deadline), 2))
         return other
 
     def send(

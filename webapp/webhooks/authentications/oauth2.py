@@ -69,7 +69,7 @@ class OAuth2:
         if credentials == "raw" and ":" in client_id:
             words = "The Client ID has a colon, so it cannot be sent as it is. Choose another way of sending it."
             raise WrongSetting(words, CREDENTIALS.name)
-        scope = " ".join(_given(SCOPE, options).split())
+        scope = _given(SCOPE, {SCOPE.name: " ".join(options.get(SCOPE.name, "").split())})
         if scope and not _SCOPE.fullmatch(scope):
             raise WrongSetting('Scope has a character that no scope can have, such as ", \\ or é.', SCOPE.name)
         others = [(setting.name, _given(setting, options).strip()) for setting in (AUDIENCE, RESOURCE)]
