@@ -76,12 +76,17 @@ class TokenServer:
         self.lasts = 3600
         self.asked: list[dict[str, str]] = []
         self.leads: list[bytes] = []
-        self.refused = 0
+        self._came: list[bytes] = []
         self.tokens: list[_Token] = []
         self._server = make_server("127.0.0.1", 0, self._app(), threaded=True, ssl_context=context)
         self.port = self._server.server_port
         self.token_url = f"https://localhost:{self.port}/token"
         self.lead_url = f"https://localhost:{self.port}/leads"
+
+    @property
+    def refused(self) -> int:
+        """How many leads came without a token that is good."""
+        return len(self._came) - len(self.leads)
 
     def withdraw(self) -> None:
         """All tokens given so far end now, unknown to their owners."""
@@ -118,9 +123,8 @@ class TokenServer:
 
         @app.post("/leads")
         def leads() -> Response:
-            self.refused += 1
+            self._came.append(request.get_data())
             with protector.acquire():
-                self.refused -= 1
                 self.leads.append(request.get_data())
             return Response("thank you", 200)
 

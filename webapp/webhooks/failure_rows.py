@@ -74,7 +74,7 @@ TLS_ROWS = (
         ErrorKind.TLS,
         "{host} port {port} asks for a client certificate that it trusts",
         "The server only lets in clients that it gave a certificate to, and got none, or another one.",
-        "Give the webhook the certificate that the server trusts, or turn this off for the webhook's path.",
+        "Give the webhook the certificate that the server trusts, or turn this off there.",
     ),
     Failure(
         ErrorKind.TLS,
