@@ -17,8 +17,9 @@ from webapp.models import ApiKey, Delivery, Interface, Status, WebhookState
 from webapp.services import api_keys
 from webapp.services.errors import Refused
 from webapp.services.intake.answers import LeadForm
-from webapp.services.interfaces import form_look, form_texts, interface_list, interface_templates, interfaces, webhooks
+from webapp.services.interfaces import form_look, form_texts, interface_list, interface_templates, interfaces
 from webapp.services.leads import leads
+from webapp.services.webhooks import webhooks
 from webapp.web import htmx
 from webapp.web.security import account_id, signed_in
 from webapp.webhooks.outcome import NO_ANSWER

@@ -16,7 +16,8 @@ from werkzeug.local import LocalProxy
 
 from webapp.clock import utcnow
 from webapp.config import current_config
-from webapp.delivery.ledger import GONE, Batch, Due, Sent, Unsendable, WebhookSettings
+from webapp.delivery import connecting
+from webapp.delivery.ledger import Batch, Due, Sent, Unsendable, WebhookSettings
 from webapp.delivery.shared_names import SharedNames
 from webapp.delivery.slots import waiting
 from webapp.encryption import CannotDecrypt, decrypt
@@ -127,9 +128,14 @@ class Sending:
 
     def prepare(self) -> bool:
         """Finds out how to sign. False, and all rows are `unsendable`, if that is not possible."""
+        settings = self.batch.settings
         try:
             self._signs = self._signer()
-        except _CannotSign as error:
+            self._connection = connecting.connection_of(settings) if settings.connected else None
+            if self._connection:
+                sendable, self.unsendable = connecting.rendered(self.batch.rows)
+                self.left = iter(sendable)
+        except (_CannotSign, connecting.UnusableSettings) as error:
             self.unsendable = [Unsendable(due, str(error)) for due in self.batch.rows]
             return False
         self._send = sender.send
@@ -138,7 +144,7 @@ class Sending:
     def _signer(self) -> "_Signing | None":
         settings = self.batch.settings
         if not settings.url:
-            raise _CannotSign("The interface has no Lead Webhook URL any more.")
+            raise _CannotSign("The webhook has no URL any more.")
         if is_form_of(current_config.public_url, settings.url):
             raise _CannotSign("The Lead Webhook URL is a form of this Leadhook: each lead would make another one.")
         if not settings.signed:
@@ -167,9 +173,13 @@ class Sending:
         one, started_at, timestamp = attempt_id(), utcnow(), int(time.time())
         try:
             signature = signer.sign(due.message_id, timestamp, due.payload) if signer else None
-            headers = message_headers(due.message_id, timestamp, signature, due.hops)
+            headers = message_headers(due.message_id, timestamp, signature, due.hops, due.content_type)
             with around():
-                outcome = self._send(settings.webhook_id, settings.url or "", due.payload, headers, settings.account_id)
+                outcome = (
+                    self._connection.send(sender, due, headers, timestamp)
+                    if self._connection
+                    else self._send(settings.webhook_id, settings.url or "", due.payload, headers, settings.account_id)
+                )
         except NoTurn:
             hanging.report("name servers do not answer")
             self.ended = self.had_no_turn = True
@@ -178,7 +188,7 @@ class Sending:
             log.error("an attempt failed in Leadhook's own code", message=due.message_id, exc_info=error)
             words = f"Leadhook could not send this ({type(error).__name__}); the server's log says more."
             outcome = Outcome(NO_ANSWER, words, False, (), ErrorKind.BAD_RESPONSE, 0, None)
-        if outcome.error == ErrorKind.TIMEOUT or outcome.code == GONE or outcome.asks_for_rest:
+        if outcome.error == ErrorKind.TIMEOUT or outcome.pauses or outcome.asks_for_rest:
             self.ended = True
         if hanging.reason and no_lookup_hangs():
             hanging.over()

@@ -20,7 +20,7 @@ from webapp.countries import COUNTRIES
 from webapp.forms.rules import MultipleLines, SingleLine, addresses, webhook_url
 from webapp.models import ApiKey, Authentication, Corners, Interface, Scheme
 from webapp.services.interfaces import after_submit, form_texts, interface_templates
-from webapp.services.interfaces.interfaces import MAX_PARALLEL_REQUESTS, WRONG_NUMBER
+from webapp.services.webhooks.editing import MAX_PARALLEL_REQUESTS, WRONG_NUMBER
 
 # app.css uses these values to show the Shared Token only when signature verification is chosen.
 AUTHENTICATION = {"none": Authentication.NONE, "shared": Authentication.SHARED_TOKEN}

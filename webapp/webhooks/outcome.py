@@ -3,15 +3,17 @@
 import re
 from collections.abc import Callable
 from dataclasses import dataclass
-from enum import StrEnum
 
 from webapp.webhooks.answer_text import text_of
+from webapp.webhooks.error_kinds import ErrorKind as ErrorKind
+from webapp.webhooks.error_kinds import Stop as Stop
 from webapp.webhooks.response import BadResponse, HttpResponse, NotHttp
 from webapp.webhooks.schedule import seconds_to_wait
 from webapp.webhooks.signing import HOPS
 from webapp.webhooks.strangers import no_http
 
 NO_ANSWER = 999
+GONE = 410
 LOOP = 508
 ASK_FOR_REST = (429, 503)
 MAX_HEAD = 65536  # bytes of status lines and headers, those of interim (1xx) responses included
@@ -20,29 +22,6 @@ MAX_TRAILERS = 64
 MAX_HEADERS = 64
 MAX_HEADER_NAME = 128
 MAX_HEADER_VALUE = 1024
-
-
-class ErrorKind(StrEnum):
-    """Why an attempt failed, for machines. REDIRECT, HTTP_4XX and HTTP_5XX have the receiver's code, all others 999.
-
-    SENT_AGAIN: a kept connection ended without an answer, and the same try sent the request once more. NO_TOKEN: the
-    token server (OAuth) gave no token, so nothing was sent.
-    """
-
-    TIMEOUT = "timeout"
-    TLS = "tls"
-    DNS = "dns"
-    REFUSED = "refused"
-    RESET = "reset"
-    UNREACHABLE = "unreachable"
-    BLOCKED_ADDRESS = "blocked_address"
-    BLOCKED_NAME = "blocked_name"
-    REDIRECT = "redirect"
-    HTTP_4XX = "http_4xx"
-    HTTP_5XX = "http_5xx"
-    BAD_RESPONSE = "bad_response"
-    SENT_AGAIN = "sent_again"
-    NO_TOKEN = "no_token"
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,6 +33,9 @@ class Outcome:
     seconds, at most a day. `unended`: the code is known, but the receiver stopped sending without an end of the answer.
 
     `first`: the outcome of the request before this one, if the same try sent several: each of them is an attempt.
+
+    `error` is None if the receiver accepted the lead: with 2xx, or as the webhook's Success rule says. `stop` and its
+    words are such a rule's, too.
     """
 
     code: int
@@ -65,11 +47,18 @@ class Outcome:
     retry_after: float | None
     unended: bool = False
     first: "Outcome | None" = None
+    stop: Stop | None = None
+    stop_words: str = ""
 
     @property
     def delivered(self) -> bool:
         """Whether the receiver accepted the lead."""
-        return 200 <= self.code < 300
+        return self.error is None
+
+    @property
+    def pauses(self) -> bool:
+        """Whether the receiver wants no more leads of this webhook."""
+        return self.stop == Stop.PAUSED or (self.code == GONE and self.stop is None and self.error is not None)
 
     def before(self) -> "list[Outcome]":
         """The outcomes of the same try's earlier requests, in order."""
@@ -127,15 +116,7 @@ _STATUS = re.compile(r"HTTP/1\.([0-9]) ([0-9]{3})(?: |\r?$)")
 _HEAD_END = re.compile(rb"\r?\n\r?\n")
 _CHUNK_SIZE = re.compile(rb"([0-9a-fA-F]{1,15})[ \t]*(?:;.*)?")
 _USED_HEADERS = frozenset(
-    {
-        "connection",
-        "content-encoding",
-        "content-length",
-        "content-type",
-        "date",
-        "retry-after",
-        "transfer-encoding",
-    }
+    ["connection", "content-encoding", "content-length", "content-type", "date", "retry-after", "transfer-encoding"]
 )
 
 

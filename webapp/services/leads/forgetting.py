@@ -11,7 +11,7 @@ from datetime import timedelta
 from typing import Any
 
 import structlog
-from sqlalchemy import ColumnElement, and_, delete, exists, or_, select, text, update
+from sqlalchemy import ColumnElement, and_, delete, exists, false, func, not_, or_, select, text, update
 from sqlalchemy.orm import joinedload, selectinload
 
 from webapp.clock import utcnow
@@ -33,11 +33,12 @@ from webapp.models import (
 )
 from webapp.services import audit
 from webapp.services.files import stored
-from webapp.services.intake import capture
 from webapp.services.interfaces import answer_limits, privacy
 from webapp.services.interfaces.interface_mails import AUTORESPONSE
 from webapp.services.mail import sealed
+from webapp.services.webhooks.shapes import shape_of
 from webapp.webhooks.outcome import NO_ANSWER
+from webapp.webhooks.payload import payload_of
 
 log = structlog.get_logger()
 
@@ -155,7 +156,8 @@ def _is_over() -> ColumnElement[bool]:
         and_(state == DeliveryState.FAILED, Delivery.last_at < now - FAILED_FOR),
         and_(state == DeliveryState.CANCELLED, Webhook.state_changed_at < now - RECENT),
     )
-    return exists().where(Delivery.lead_id == Lead.id, Delivery.webhook_id == Webhook.id, ~_BUSY, over)
+    delivery = Delivery.lead_id == Lead.id, Delivery.webhook_id == Webhook.id
+    return and_(exists().where(*delivery), ~exists().where(*delivery, or_(_BUSY, not_(func.coalesce(over, false())))))
 
 
 def _has_mail_to_send() -> ColumnElement[bool]:
@@ -193,9 +195,19 @@ def _anonymise_one(lead: Lead) -> None:
     lead.consents = [{**consent, "page": None} for consent in lead.consents]
     lead.anonymise_after_delivery, lead.anonymised_at = False, utcnow()
     for delivery in lead.deliveries:
-        delivery.payload = capture.payload_of(lead, lead.interface)
+        delivery.payload = _payload(lead, delivery)
         if delivery.last_response and delivery.last_code != NO_ANSWER:
             delivery.last_response = CUT
+
+
+def _payload(lead: Lead, delivery: Delivery) -> bytes:
+    """The payload of an anonymised lead, in the format that its webhook has now; nothing if it cannot be made."""
+    body, webhook = payload_of(lead, lead.interface), delivery.webhook
+    if not webhook.connection:
+        return body
+    shaped = shape_of(webhook, lead.interface).of_lead(body, spam=False, always=True) or {}
+    payload: bytes = shaped.get("payload", body)
+    return payload
 
 
 def _empty(value: object) -> object:

@@ -17,7 +17,7 @@ from webapp.services.intake.rules import CUT, UNPARSED
 from webapp.services.interfaces import answer_limits
 from webapp.services.interfaces.field_types import shown
 from webapp.services.leads.tel_links import tel_uri
-from webapp.webhooks.outcome import NO_ANSWER
+from webapp.webhooks.outcome import NO_ANSWER, ErrorKind
 from webapp.webhooks.sender import USER_AGENT
 from webapp.webhooks.signing import message_headers
 
@@ -35,6 +35,7 @@ FAULTS = {
     "bad_response": "Answer not understood",
     "sent_again": "No answer, sent once more",
 }
+NOT_ACCEPTED = "refused by the Success rule"
 
 
 def attempts(delivery: Delivery | None) -> tuple[Sequence[Attempt], int]:
@@ -51,11 +52,19 @@ def attempts(delivery: Delivery | None) -> tuple[Sequence[Attempt], int]:
 
 
 def code_words(attempt: Attempt) -> str:
-    """What its code means: Service Unavailable for 503; for 999 what happened instead, such as Timed out."""
+    """What its code means: Service Unavailable for 503; for 999 what happened instead, such as Timed out. It says
+    where the webhook's Success rule sees the answer otherwise."""
     if attempt.code == NO_ANSWER:
         return FAULTS.get(attempt.error or "", "No answer")
+    if attempt.error == ErrorKind.NOT_ACCEPTED:
+        return ", ".join(filter(None, (_phrase(attempt.code), NOT_ACCEPTED)))
+    is_accepted = attempt.error is None and not 200 <= attempt.code < 300
+    return _phrase(attempt.code) + (", accepted by the Success rule" if is_accepted else "")
+
+
+def _phrase(code: int) -> str:
     try:
-        return HTTPStatus(attempt.code).phrase
+        return HTTPStatus(code).phrase
     except ValueError:
         return ""
 
@@ -78,7 +87,7 @@ def response(attempt: Attempt) -> str:
     if attempt.code == NO_ANSWER:
         return attempt.response
     headers = "".join(f"{name}: {value}\n" for name, value in attempt.response_headers)
-    return f"{attempt.code} {code_words(attempt)}\n{headers}\n{attempt.response}".rstrip()
+    return f"{attempt.code} {_phrase(attempt.code)}\n{headers}\n{attempt.response}".rstrip()
 
 
 def curl(delivery: Delivery, attempt: Attempt | None) -> str | None:

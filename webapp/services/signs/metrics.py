@@ -184,7 +184,7 @@ def _queue_lengths() -> Iterator[Metric]:
 
 
 def _attempts(counts: Mapping[str, int]) -> Iterator[Metric]:
-    words = "Attempts of all workers by result: 2xx, or the kind of error."
+    words = "Attempts of all workers by result: 2xx (a Success rule may take other codes), or the kind of error."
     total = CounterMetricFamily("leadhook_attempts", words, labels=["result"])
     for name, count in counts.items():
         if not name.startswith(UP_TO) and name != MILLISECONDS:

@@ -17,8 +17,9 @@ from webapp.models import Authentication, Lane, Webhook, WebhookState
 from webapp.services import audit
 from webapp.services.errors import Refused
 from webapp.services.reports import reports
+from webapp.services.webhooks import rendering
 from webapp.webhooks import addresses
-from webapp.webhooks.addresses import BlockedAddress, Network, check_url, is_form_of, parse_url
+from webapp.webhooks.addresses import BlockedAddress, Network, check_url, is_form_of, parse_url, sent_url
 from webapp.webhooks.failures import explain
 from webapp.webhooks.lookups import NoTurn
 
@@ -33,6 +34,11 @@ def fault(url: str) -> str | None:
     if is_form_of(current_config.public_url, url):
         return "This is the address of a form of this Leadhook: each lead would make another one, without an end."
     return None
+
+
+def as_sent(url: str | None) -> str | None:
+    """The URL as it is sent, which is how it is stored. One from before that cannot be used any more stays as it is."""
+    return url if not url or check_url(url) else sent_url(url)
 
 
 def check_reachable(url: str | None, account_id: int = 0) -> str:
@@ -129,9 +135,12 @@ def begin_anew(*webhook_ids: int) -> None:
 
 def release_held(webhook: Webhook) -> int:
     """Makes held leads due again after their cause (no URL, a revoked token) is fixed; returns how many."""
+    connection = _locked(webhook)
+    if webhook.connection and webhook.interface_id:
+        rendering.render_again(webhook)
     if webhook.state != WebhookState.ACTIVE or not webhook.url:
         return 0
-    return _release(_locked(webhook), webhook)
+    return _release(connection, webhook)
 
 
 def _release(connection: Connection, webhook: Webhook) -> int:
