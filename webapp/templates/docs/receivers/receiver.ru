@@ -1,6 +1,6 @@
 # A complete receiver for Leadhook webhooks. Ruby 2.7 or newer, in any server for Rack, such as Puma.
 #
-#     LEADHOOK_SHARED_TOKEN=whsec_… puma -b tcp://127.0.0.1:9000 receiver.ru
+#     LEADHOOK_SHARED_TOKEN=whsec_... puma -b tcp://127.0.0.1:9000 receiver.ru
 
 require "json"
 require "openssl"
