@@ -61,7 +61,7 @@ def test_every_lead_arrives_once_through_a_retry_a_rotation_and_a_repeat(
 
         rotate(overlap="0", force="y")
         unknown = submit(interface, ADA)
-        assert deliver(unknown) == [(401, "")], "the sample does not know the new token"
+        assert deliver(unknown) == [(KINDS[name].refuses_with, "")], "the sample does not know the new token"
     finally:
         sample.stop()
     leads = [(emoji, EMOJI), (ordinary, ADA), (rotated, RIGHT_TO_LEFT)]

@@ -4,6 +4,7 @@ import json
 import os
 import re
 import secrets
+import shutil
 import socket
 import subprocess
 import sys
@@ -27,12 +28,15 @@ NODE_PACKAGES = ROOT / ".venv" / "node" / "node_modules"  # scripts/test.sh inst
 
 
 class Kind(NamedTuple):
-    """How a sample is started, in a folder with links to all of them, and the path of its URL."""
+    """How a sample is started, in a folder with links to all of them, the path of its URL, and the code of a refusal."""
 
     command: Sequence[str]
     path: str = "/hook"
+    refuses_with: int = 401
 
 
+RECIPES = ROOT / "docs" / "receivers"
+NODE_RED = os.environ.get("LEADHOOK_NODE_RED", "node-red").split()  # `make receivers` installs it
 LINKED = ("node", "--preserve-symlinks", "--preserve-symlinks-main")  # packages are beside the link
 KINDS = {
     "python": Kind([sys.executable, "receiver.py", "{port}"]),
@@ -47,6 +51,14 @@ KINDS = {
     "go": Kind(["sh", "-c", "go build -o built receiver.go && exec ./built {port}"]),
     "ruby": Kind(["puma", "-b", "tcp://127.0.0.1:{port}", "receiver.ru"]),
     "java": Kind(["java", "Receiver.java", "{port}"]),
+    # The recipes of docs/receivers.
+    "node-red": Kind(
+        [*NODE_RED, "-D", "uiHost=127.0.0.1", "-D", "httpAdminRoot=false", "-p", "{port}", "-u", ".", "node-red-flow.json"],
+        "/leadhook",
+    ),
+    "webhook": Kind(
+        ["webhook", "-hooks", "webhook-daemon-hooks.json", "-ip", "127.0.0.1", "-port", "{port}"], "/hooks/leadhook", 500
+    ),
 }
 # `make receivers` asks for the rest.
 NAMES = os.environ.get("LEADHOOK_SAMPLES", "python flask fastapi django node express fastify php shell").split()
@@ -58,6 +70,8 @@ def lay(home: Path) -> None:
     for path in HERE.iterdir():
         if path.is_file():
             (home / path.name).symlink_to(path)
+    for path in RECIPES.glob("*-*.*"):
+        shutil.copy(path, home)  # Node-RED may write to its own
     (home / "cgi-bin" / "receiver.sh").symlink_to(HERE / "receiver.sh")
     (home / "node_modules").symlink_to(NODE_PACKAGES)
 
@@ -98,9 +112,10 @@ class Sample:
 
     def received(self) -> list[tuple[str, str, Any]]:
         """Type, id and fields of each lead that the sample says it stored."""
-        printed = self.output.read_text()
+        log = self.output.with_name("site") / "leads.log"  # of the `webhook` daemon
+        printed = self.output.read_text() + (log.read_text() if log.exists() else "")
         lines = re.findall(r"^Received (\S+) (\S+) (.*)$", printed, re.MULTILINE)
-        whole = [json.loads(body) for body in re.findall(r"^Received (\{.*)$", printed, re.MULTILINE)]
+        whole = [json.loads(body) for body in re.findall(r"\bReceived (\{.*)$", printed, re.MULTILINE)]
         return [(kind, lead_id, json.loads(fields)) for kind, lead_id, fields in lines if kind[0] != "{"] + [
             (event["type"], event["data"]["lead"]["id"], event["data"]["lead"]["fields"]) for event in whole
         ]

@@ -1,4 +1,4 @@
-// A complete receiver for Leadhook webhooks. Go 1.20 or newer, no packages.
+// A complete receiver for Leadhook webhooks. Go 1.18 or newer, no packages.
 //
 //	LEADHOOK_SHARED_TOKEN=whsec_… go run receiver.go 9000
 package main
@@ -35,9 +35,8 @@ type refused struct {
 func (r refused) Error() string { return r.words }
 
 func keyOf(token string) []byte {
-	encoded, found := strings.CutPrefix(token, "whsec_")
-	key, err := base64.StdEncoding.DecodeString(encoded)
-	if !found || err != nil || len(key) < 24 { // an empty key would let everyone sign
+	key, err := base64.StdEncoding.DecodeString(strings.TrimPrefix(token, "whsec_"))
+	if !strings.HasPrefix(token, "whsec_") || err != nil || len(key) < 24 { // an empty key would let everyone sign
 		log.Fatal("Set LEADHOOK_SHARED_TOKEN to the Shared Token: whsec_ and what follows it.")
 	}
 	return key
