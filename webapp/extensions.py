@@ -3,6 +3,7 @@
 from pathlib import Path
 from typing import Any
 
+import click
 from flask import Flask, Response, current_app, request
 from flask_limiter import Limiter
 from flask_login import LoginManager
@@ -62,6 +63,16 @@ class AppLimiter(Limiter):
             super().init_app(app)
 
 
+class _Commands(click.Group):
+    """Stands for `flask db` until it is used."""
+
+    def make_context(self, *args: Any, **kwargs: Any) -> click.Context:
+        from flask_migrate.cli import db as commands
+
+        made: click.Context = commands.make_context(*args, **kwargs)
+        return made
+
+
 class Migrations:
     """Flask-Migrate, imported when something first asks for it: with Alembic it is an eighth of what a process imports,
     and web and workers never need it."""
@@ -70,6 +81,7 @@ class Migrations:
 
     def init_app(self, app: Flask) -> None:
         app.extensions["migrate"] = LocalProxy(lambda: self._imported(app))
+        app.cli.add_command(_Commands("db", help="Perform database migrations."))
 
     def _imported(self, app: Flask) -> Any:
         from flask_migrate import Migrate
