@@ -3,7 +3,7 @@
 # ruff: noqa: E402
 import gc
 
-gc.disable()  # until all is imported: nothing of it is garbage, and to look for some took a sixth of the time
+gc.disable()  # until all is imported: nothing of it is garbage, and looking for some took a sixth of the time
 
 from pathlib import Path
 from threading import Lock
@@ -28,6 +28,7 @@ from webapp.web.limits import ClientAddress, FormLimit
 from webapp.web.sign_in_limits import SignInLimits
 
 gc.enable()
+gc.freeze()  # or all of it would be looked through, and taken apart, when a process ends: half a second
 
 __version__ = "1.0.0"
 
