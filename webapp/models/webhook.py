@@ -17,6 +17,9 @@ if TYPE_CHECKING:
     from webapp.models.interface import Interface
 
 
+UNNAMED = "Lead Webhook"  # the label of a webhook without a name
+
+
 class WebhookState(StrEnum):
     ACTIVE = "active"
     PAUSED = "paused"
@@ -91,7 +94,7 @@ class Webhook(Base):
     @property
     def label(self) -> str:
         """Its name for people. The first one needs none."""
-        return self.name or "Lead Webhook"
+        return self.name or UNNAMED
 
     interface: Mapped["Interface"] = relationship(back_populates="webhooks")
     shared_token: Mapped[ApiKey | None] = relationship()
