@@ -101,7 +101,7 @@ def row(public_id: str) -> BaseResponse:
 
 
 @blueprint.post("/leads/<public_id>/retry")
-def retry(public_id: str) -> BaseResponse:
+def retry(public_id: str) -> BaseResponse | str:
     """Retry Webhook: for htmx answers the row (or the page) as Queued; otherwise redirects to where it was clicked.
 
     Of a lead with several webhooks it first asks which.

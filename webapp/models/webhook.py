@@ -96,6 +96,11 @@ class Webhook(Base):
         """Its name for people. The first one needs none."""
         return self.name or UNNAMED
 
+    @property
+    def is_quiet(self) -> bool:
+        """Whether no report is written about it: a shadow, or the account's own for its events."""
+        return self.is_shadow or self.interface_id is None
+
     interface: Mapped["Interface"] = relationship(back_populates="webhooks")
     shared_token: Mapped[ApiKey | None] = relationship()
     lane: Mapped["Lane"] = relationship(back_populates="webhook")

@@ -29,8 +29,8 @@ def counts(wanted: Filter) -> dict[Status | None, Number]:
     """How many leads match, by status; the filter's own status is ignored. None: all of them except spam.
 
     Up to 10,000 are counted. With a filter besides the status, the newest 1,000 leads are counted in one pass; if there
-    are more, all counts of that pass are lower bounds. Where leads may have several deliveries, the newest 1,000 leads of
-    each state are judged.
+    are more, all counts of that pass are lower bounds. Where leads may have several deliveries, the newest 1,000 leads
+    of each state are judged.
     """
     if wanted.narrow:
         return _narrow_counts(replace(wanted, status=None), wanted.several)

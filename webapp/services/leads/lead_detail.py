@@ -41,7 +41,7 @@ NOT_ACCEPTED = "refused by the Success rule"
 
 
 class Timeline(NamedTuple):
-    """A delivery with its newest attempts and the number of all. `refusal`: why it cannot be sent again now, or None."""
+    """A delivery, its newest attempts and the number of all. `refusal`: why it cannot be sent again now, or None."""
 
     delivery: Delivery
     attempts: Sequence[Attempt]

@@ -65,7 +65,8 @@ _E164 = re.compile(r"\+[1-9][0-9]{6,14}(?:;ext=[0-9]{1,15})?")
 def lines(wanted: Filter, addresses: AddressView = CUT) -> Iterator[str]:
     """The file in pieces: every matching lead once, newest first. No transaction is open between the pieces.
 
-    Of a lead with several webhooks, status, code and answer are those of its worst delivery. Answers of receivers are as a reader with this view sees them.
+    Of a lead with several webhooks, status, code and answer are those of its worst delivery. Answers of receivers are
+    as a reader with this view sees them.
     """
     keys, several = _field_keys(wanted), wanted.several
     end_transaction()

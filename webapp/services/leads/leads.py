@@ -194,9 +194,12 @@ def _click(lead: Lead, user_id: int, only: Collection[str]) -> set[int]:
 
 def _entry(lead: Lead, webhook_ids: Collection[int], user_id: int) -> LeadLogEntry:
     """It names the webhooks, where the lead has several."""
-    sent = [each.webhook.label for each in lead.deliveries if each.webhook_id in webhook_ids]
-    detail = ", ".join(sent)[:500] if len(lead.deliveries) > 1 else ""
-    return LeadLogEntry(lead_id=lead.id, action="resentwebhook", user_id=user_id, detail=detail)
+    entry = LeadLogEntry(lead_id=lead.id, action="resentwebhook", user_id=user_id)
+    if len(lead.deliveries) > 1:
+        db.session.flush()  # new deliveries find their webhooks after that
+        sent = (each.webhook.label for each in lead.deliveries if each.webhook_id in webhook_ids)
+        entry.detail = ", ".join(sent)[:500]
+    return entry
 
 
 def _click_one(delivery: Delivery, user_id: int) -> bool:

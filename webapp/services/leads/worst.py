@@ -6,12 +6,13 @@ the statements of the Leads page ask for none of this. `may_be_one_of_several` s
 
 from typing import Any
 
-from sqlalchemy import ColumnElement, Select, Text, and_, bindparam, case, cast, func, or_, select, text
+from sqlalchemy import ColumnElement, Select, Text, and_, case, cast, func, or_, select
 from sqlalchemy.orm import aliased
 
 from webapp.extensions import db
 from webapp.models import Delivery, Status, Webhook
 from webapp.models.status import WORST_FIRST, delivery_rules
+from webapp.services.webhooks import more
 from webapp.webhooks.conditions import SPAM
 
 _Other = aliased(Delivery)
@@ -34,12 +35,9 @@ _OTHERS = select(_Other.id).where(_Other.lead_id == Delivery.lead_id, ~_Other.sh
 # True for one delivery of each lead that has any: as `Lead.delivery`. It reads the lead's few other deliveries.
 IS_WORST = and_(COUNTS, ~_OTHERS.correlate(Delivery).exists())
 
-_ACCOUNT = bindparam("account", type_=Webhook.account_id.type)
-_OF_ACCOUNT = select(Webhook.id).where(Webhook.account_id == _ACCOUNT)
-_MORE = _OF_ACCOUNT.where(text("NOT webhooks.is_first"))  # the exact text of the partial index
 _NAMES_SPAM = cast(Webhook.connection, Text).contains(f'"{SPAM}"')
-_TAKES_SPAM = _OF_ACCOUNT.where(Webhook.connection.is_not(None), _NAMES_SPAM)
-_ASKED = select(or_(_MORE.exists(), _TAKES_SPAM.exists()))
+_TAKES_SPAM = select(Webhook.id).where(Webhook.account_id == more.ACCOUNT, Webhook.connection.is_not(None), _NAMES_SPAM)
+_ASKED = select(or_(more.OTHERS.exists(), _TAKES_SPAM.exists()))
 
 
 def may_be_one_of_several(account_id: int) -> bool:

@@ -7,9 +7,10 @@ from webapp.models import Webhook
 from webapp.services.errors import Refused
 from webapp.services.webhooks.connections import secrets_of
 from webapp.webhooks.authentications.custom_headers import CustomHeaders
-from webapp.webhooks.authentications.masks import MASK, header_names, parameter_names
+from webapp.webhooks.authentications.masks import header_names, parameter_names
 from webapp.webhooks.authentications.schemes import SCHEMES
 from webapp.webhooks.settings import WrongSetting
+from webapp.webhooks.shown_addresses import MASK
 
 
 def method(webhook: Webhook) -> str:
