@@ -109,9 +109,14 @@ def page(account_id: int, asked: InterfaceFilter = InterfaceFilter(), size: int 
 
 
 def health(interface: Interface) -> Health:
-    """The health of one interface."""
-    query = select(HEALTH).select_from(Webhook).join(Lane).where(Webhook.interface_id == interface.id)
-    return Health(db.session.scalars(query).one())
+    """The health of one interface: that of its first webhook."""
+    return healths(interface)[interface.webhook.id]
+
+
+def healths(interface: Interface) -> dict[int, Health]:
+    """The health of each webhook of an interface, by id."""
+    query = select(Webhook.id, HEALTH).select_from(Webhook).join(Lane).where(Webhook.interface_id == interface.id)
+    return {webhook_id: Health(word) for webhook_id, word in db.session.execute(query)}
 
 
 def _matching(account_id: int, q: str, health: str) -> Select[*tuple[Any, ...]]:

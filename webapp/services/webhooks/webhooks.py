@@ -148,7 +148,8 @@ def _release(connection: Connection, webhook: Webhook) -> int:
 
 def _record(action: str, webhook: Webhook) -> None:
     interface = webhook.interface
-    audit.record(action, webhook.account_id, interface.name, target_id=interface.public_id)
+    named = interface.name if webhook.is_first else f"{interface.name}: {webhook.label}"
+    audit.record(action, webhook.account_id, named, target_id=interface.public_id)
 
 
 def _locked(webhook: Webhook) -> Connection:
