@@ -6,16 +6,13 @@ import pytest
 from sqlalchemy import func, select
 
 from tests.support.factories import delivery_of, point_at, submit
-from tests.support.lanes import taken
 from tests.support.receiver import Receiver
 from webapp.db.transactions import read_autocommit, transaction
 from webapp.delivery import lanes
-from webapp.delivery.sending import Sending
 from webapp.extensions import db
 from webapp.models import Delivery, DeliveryState, Interface, Lane, Lead, ReportEntry, ReportKind, User, WebhookState
 from webapp.services.leads import lead_detail, leads
 from webapp.webhooks.outcome import ErrorKind
-from webapp.webhooks.success_rules import SuccessRule
 
 MUST_SAY_OK = {"body": {"is": "contains", "text": "ok"}}
 
@@ -27,15 +24,11 @@ def pointed(interface: Interface, receiver: Receiver) -> Interface:
 
 
 def deliver(interface: Interface, rule: dict[str, Any]) -> None:
-    """Sends what is due, has the rule judge it, and records that."""
+    """Gives the webhook this rule, and sends what is due."""
+    point_at(interface, interface.webhook.url or "", connection={"success": rule} if rule else None)
     webhook_id = interface.webhook.id
     db.session.rollback()
-    hold, batch = taken(webhook_id)
-    sent = Sending(batch, lambda: False)
-    sent.run()
-    judge = SuccessRule.of(rule).judge
-    sent.tries = [one._replace(outcome=judge(one.outcome)) for one in sent.tries]
-    lanes._record(hold, batch, sent, more=False)
+    lanes.drain(webhook_id)
 
 
 def delivered(interface: Interface, rule: dict[str, Any]) -> Delivery:
@@ -114,13 +107,8 @@ def test_an_answer_that_pauses_holds_the_other_leads(pointed: Interface, receive
     receiver.answer(404, b'{"code": 10015}')
     rule = {"stops": [{"code": 404, "text": "10015", "then": "pause", "words": "Discord has deleted this webhook."}]}
     first, other = submit(pointed), submit(pointed)
-    webhook_id = pointed.webhook.id
-    db.session.rollback()
-    hold, batch = taken(webhook_id)
-    sent = Sending(batch._replace(rows=batch.rows[:1]), lambda: False)
-    sent.run()
-    sent.tries = [one._replace(outcome=SuccessRule.of(rule).judge(one.outcome)) for one in sent.tries]
-    lanes._record(hold, batch, sent, more=False)
+    deliver(pointed, rule)
+    assert len(receiver.requests) == 1
     assert state(pointed) == (WebhookState.PAUSED, "Discord has deleted this webhook.")
     assert (delivery_of(first).state, delivery_of(other).state) == (DeliveryState.FAILED, DeliveryState.ON_HOLD)
     assert reported() == [ReportKind.FAILED, ReportKind.PAUSED]

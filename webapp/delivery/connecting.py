@@ -5,13 +5,13 @@ An ordinary webhook needs none of this.
 
 import json
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from sqlalchemy import select
 
 from webapp.db.transactions import read_autocommit
-from webapp.delivery.ledger import Due, WebhookSettings
+from webapp.delivery.ledger import Due, Unsendable, WebhookSettings
 from webapp.encryption import CannotDecrypt, decrypt
 from webapp.models import Webhook
 from webapp.per_app import per_app
@@ -26,6 +26,12 @@ MOST = 500  # connectors a process keeps
 
 class UnusableSettings(Exception):
     """Why nothing can be sent with a webhook's settings, in words."""
+
+
+def rendered(rows: Sequence[Due]) -> tuple[list[Due], list[Unsendable]]:
+    """The deliveries that have a payload; and those that have none, because it could not be made when the lead came."""
+    missing = "The payload could not be made from the template when the lead came. Save the webhook to try again."
+    return [due for due in rows if due.payload], [Unsendable(due, missing) for due in rows if not due.payload]
 
 
 class ConnectorSender:

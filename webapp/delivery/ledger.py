@@ -265,6 +265,9 @@ class Move(NamedTuple):
     reason: str = ""
 
 
+ENDS_IN_FAILURE = (DeliveryState.FAILED, DeliveryState.ON_HOLD)
+
+
 def move(sent: Sent, retries: Sequence[float]) -> Move:
     """The next state of a delivery. `retries`: the waits of its schedule in seconds, empty where retries are off.
 

@@ -132,6 +132,9 @@ class Sending:
         try:
             self._signs = self._signer()
             self._connection = connecting.connection_of(settings) if settings.connected else None
+            if self._connection:
+                sendable, self.unsendable = connecting.rendered(self.batch.rows)
+                self.left = iter(sendable)
         except (_CannotSign, connecting.UnusableSettings) as error:
             self.unsendable = [Unsendable(due, str(error)) for due in self.batch.rows]
             return False

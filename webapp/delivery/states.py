@@ -4,6 +4,7 @@ from sqlalchemy import Connection, bindparam, case, null, or_, select, text, upd
 
 from webapp.clock import now_sql, utcnow
 from webapp.db import bulk
+from webapp.delivery import events
 from webapp.delivery.ledger import AGAIN, FRESH, Sent
 from webapp.delivery.record import REPORT_NOW, report_entry
 from webapp.models import Delivery, DeliveryState, Interface, Lane, ReportEntry, ReportKind, Webhook, WebhookState
@@ -32,6 +33,7 @@ def pause(connection: Connection, webhook_id: int, reason: str) -> bool:
     was_active = connection.execute(paused).rowcount == 1
     if was_active:
         forms_changed(connection, webhook_id)
+        events.note_of_webhook(connection, webhook_id, events.PAUSED, reason)
     hold(connection, webhook_id)
     return was_active
 

@@ -15,7 +15,7 @@ from webapp.clock import now_sql, utcnow
 from webapp.db import bulk
 from webapp.db.transactions import after_commit
 from webapp.db.write_turns import GroupCommit
-from webapp.delivery import states
+from webapp.delivery import events, states
 from webapp.delivery.rings import bell
 from webapp.extensions import db
 from webapp.ids import lead_id, message_id
@@ -27,7 +27,7 @@ from webapp.services.intake.published_forms import VERSION, PublishedForm
 from webapp.services.intake.visitor import who
 from webapp.services.interfaces import interface_mails
 from webapp.services.webhooks.shapes import Shape
-from webapp.webhooks.payload import lead_payload
+from webapp.webhooks.payload import payload_of
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -143,46 +143,29 @@ def capture(submissions: Sequence[Submission]) -> list[str | None]:
     stored = _insert(rows, promised)
     if any(lead.files for _, lead in submissions):
         stored_files.attach({lead.public_id: lead.files for _, lead in submissions if lead.public_id in stored})
-    kept = (row for row in promised if row["public_id"] in stored)
-    for webhook_id in {row["webhook_id"] for row in kept if row["state"] == DeliveryState.PENDING}:
+    due = (row for row in promised if row["public_id"] in stored and row["state"] == DeliveryState.PENDING)
+    for webhook_id in {row["webhook_id"] for row in due}:
         ring(webhook_id)
-    _write_mails([each for each in submissions if each.lead.spam is None and each.lead.public_id in stored])
+    kept = [each for each in submissions if each.lead.public_id in stored]
+    _write_mails([each for each in kept if each.lead.spam is None])
+    if spam := [(form.interface, lead) for form, lead in kept if lead.spam is not None]:
+        events.note_spam(db.session.connection(), spam)
     return [lead.public_id if lead.public_id in stored else None for _, lead in submissions]
 
 
 _group: GroupCommit[Submission, str | None] = per_app("captures")
 
 
-def payload_of(lead: NewLead | Lead, interface: Interface) -> bytes:
-    """The bytes that a webhook gets for a lead."""
-    return lead_payload(
-        event="lead.test" if lead.test else "lead.created",
-        lead_id=lead.public_id,
-        received_at=lead.received_at,
-        fields=lead.fields,
-        typed=lead.typed,
-        marks=lead.marks,
-        undeclared=lead.undeclared or {} if interface.sends_undeclared else None,
-        interface_id=interface.public_id,
-        interface_name=interface.name,
-        source=lead.source,
-        consents=lead.consents,
-    )
-
-
 def deliveries(
     lead: NewLead | Lead, interface: Interface, shapes: Mapping[int, Shape], only: Webhook | None = None
 ) -> list[dict[str, Any]]:
-    """The columns of a lead's new deliveries, their payloads frozen now, without `lead_id` and the time they are due.
-
-    One for each webhook that takes the lead. `shapes`: of the webhooks that have one, by id. `only`: for this webhook,
-    whether its condition holds or not.
+    """The columns of a lead's new deliveries, their payloads frozen now, without `lead_id` and the time they are due:
+    one for each webhook that takes it. `shapes`: by webhook id. `only`: for this webhook, without its condition.
     """
     found, body = [], None
     for webhook in interface.webhooks if only is None else [only]:
         shape = shapes.get(webhook.id)
-        takes_spam = shape is not None and shape.takes_spam
-        if not webhook.url or (lead.spam is not None and not takes_spam):
+        if not webhook.url or (lead.spam is not None and not (shape and shape.takes_spam)):
             continue
         body = body or payload_of(lead, interface)
         shaped = shape.of_lead(body, spam=lead.spam is not None, always=only is not None) if shape else {}
@@ -210,8 +193,8 @@ def _delivery_columns(lead: NewLead | Lead, webhook: Webhook, payload: bytes) ->
 
 def _stored(lead: NewLead, is_sent: bool) -> dict[str, Any]:
     """The columns of a lead. It may be sent nowhere although there are webhooks: none of their conditions holds."""
-    nowhere = {"no_webhook": lead.spam is None, "anonymise_after_delivery": False}
-    return lead.columns if is_sent else {**lead.columns, **nowhere}
+    nowhere = {} if is_sent else {"no_webhook": lead.spam is None, "anonymise_after_delivery": False}
+    return {**lead.columns, **nowhere}
 
 
 # A lead is inserted only while its form has the version it was accepted by.

@@ -18,7 +18,7 @@ from sqlalchemy.exc import DBAPIError
 from webapp.clock import now_sql
 from webapp.config import current_config
 from webapp.db.transactions import end_transaction, read_only, transaction
-from webapp.delivery import states
+from webapp.delivery import events, states
 from webapp.extensions import db
 from webapp.models import Interface, MailState, Report, ReportEntry, ReportKind, Role, User, Webhook, WebhookState
 from webapp.per_app import per_app
@@ -208,6 +208,8 @@ def _write_report(webhook: Webhook, draft: _Draft) -> None:
 
 
 def _report_recovery(webhook: Webhook) -> None:
+    words = "The receiver takes leads again."
+    events.note_of_webhook(db.session.connection(), webhook.id, events.RECOVERED, words)
     _add_report(webhook, ReportKind.RECOVERED, _render(ReportKind.RECOVERED, report_texts.recovered(webhook)))
 
 

@@ -7,8 +7,8 @@ from typing import Any
 
 from webapp.models import DeliveryState, Interface, Webhook
 from webapp.webhooks.conditions import Condition, KnownField, known_fields
-from webapp.webhooks.formats.choices import FORMATS, Format
-from webapp.webhooks.formats.rendering import CannotRender
+from webapp.webhooks.formats.choices import FORMATS, Renderer
+from webapp.webhooks.formats.work import CannotRender
 from webapp.webhooks.settings import WrongSetting
 
 UNRENDERED = b""  # the payload of a delivery that is held until it can be rendered
@@ -19,7 +19,7 @@ class Shape:
     """A webhook's condition and payload. `fault`: why leads are held, because neither can be used any more."""
 
     condition: Condition | None = None
-    format: Format | None = None
+    format: Renderer | None = None
     fault: str = ""
 
     @property
@@ -76,6 +76,8 @@ def made(stored: Mapping[str, Any], keys: Sequence[str]) -> Shape:
     `keys`: of the fields that a template may name.
     """
     condition, name = stored.get("condition"), stored.get("format", "json")
+    if name not in FORMATS:
+        raise WrongSetting(f"The format must be one of {', '.join(FORMATS)}.", "format")
     return Shape(
         Condition.of(condition) if condition else None,
         FORMATS[name].of(stored, keys) if name != "json" else None,

@@ -17,6 +17,7 @@ from webapp.models import Authentication, Lane, Webhook, WebhookState
 from webapp.services import audit
 from webapp.services.errors import Refused
 from webapp.services.reports import reports
+from webapp.services.webhooks import rendering
 from webapp.webhooks import addresses
 from webapp.webhooks.addresses import BlockedAddress, Network, check_url, is_form_of, parse_url, sent_url
 from webapp.webhooks.failures import explain
@@ -134,9 +135,12 @@ def begin_anew(*webhook_ids: int) -> None:
 
 def release_held(webhook: Webhook) -> int:
     """Makes held leads due again after their cause (no URL, a revoked token) is fixed; returns how many."""
+    connection = _locked(webhook)
+    if webhook.connection and webhook.interface_id:
+        rendering.render_again(webhook)
     if webhook.state != WebhookState.ACTIVE or not webhook.url:
         return 0
-    return _release(_locked(webhook), webhook)
+    return _release(connection, webhook)
 
 
 def _release(connection: Connection, webhook: Webhook) -> int:

@@ -78,6 +78,9 @@ def _from_base64(text: str, setting: Setting) -> bytes:
 
 def private_ed25519(text: str, setting: Setting, reading: Reading = Reading.BASE64) -> Ed25519PrivateKey:
     """An Ed25519 key of 32 bytes, or of 64 with the public key at the end, which must belong to it."""
+    if text.startswith(PUBLIC_MARK):
+        words = f"is a public key. Enter the private one, which begins with {PRIVATE_MARK}"
+        raise WrongSetting(f"{setting.label} {words}.", setting.name)
     raw = read_bytes(text.removeprefix(PRIVATE_MARK), setting, reading)
     if len(raw) not in (SEED_BYTES, PAIR_BYTES):
         words = f"a private Ed25519 key has {SEED_BYTES} or {PAIR_BYTES} bytes; this one has {len(raw)}"

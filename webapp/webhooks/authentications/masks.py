@@ -46,7 +46,7 @@ def masked_url(url: str, names: tuple[str, ...]) -> str:
 
 def _named(entry: str, scheme: type[AuthenticationScheme], options: Mapping[str, str]) -> list[str]:
     """The names in a setting: one, or one in each line before a colon. A line without the signature shows no secret."""
-    lines = [line.partition(":") for line in _value(entry, scheme, options).splitlines()]
+    lines = [line.partition(":") for line in _value(entry, scheme, options).split("\n")]
     return [name.strip().lower() for name, colon, value in lines if not colon or "{signature}" in value]
 
 

@@ -5,6 +5,7 @@ signature_presets.py has the settings of many services; none of them needs code.
 
 import base64
 import hmac
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from typing import ClassVar, Self
@@ -29,6 +30,7 @@ ENCODINGS: dict[str, Callable[[bytes], str]] = {
 SEPARATORS = {"no": "", "comma": ",", "semicolon": ";", "space": " "}
 MOST_HEADERS = 10
 IN_URL = "%7Bbody_sha256%7D"
+NOT_IN_QUERY = re.compile(r"[^A-Za-z0-9._~!$()*,;:@/?=&+-]")  # the rest would be sent in another spelling
 
 SECRET = Setting(
     "secret", "Secret", secret=True, lines=True, hint="For Ed25519 and ECDSA: a private key, in PEM or as it is read."
@@ -116,7 +118,7 @@ class TemplateSignature:
             _content(given(CONTENT, options)),
             _headers(given(HEADERS, options), separator),
             separator,
-            SmallTemplate.of(header_value(query, QUERY), QUERY, {BODY, SIGNATURE, URL}) if query else None,
+            _query(query) if query else None,
         )
 
     def add_to(self, message: Message) -> Message:
@@ -179,8 +181,15 @@ def _content(text: str) -> SmallTemplate:
     return content
 
 
+def _query(text: str) -> SmallTemplate:
+    query = SmallTemplate.of(text, QUERY, {BODY, SIGNATURE, URL})
+    if wrong := NOT_IN_QUERY.search(b"".join(literal for literal, _ in query.parts).decode("utf-8")):
+        raise WrongSetting(f"{QUERY.label} has {wrong[0]!r}, which a URL cannot have so.", QUERY.name)
+    return query
+
+
 def _headers(text: str, separator: str) -> dict[str, tuple[SmallTemplate, ...]]:
-    lines = [line.strip() for line in text.splitlines() if line.strip()]
+    lines = [line.strip() for line in text.split("\n") if line.strip()]
     if len(lines) > MOST_HEADERS:
         raise WrongSetting(f"There are more than {MOST_HEADERS} headers.", HEADERS.name)
     headers: dict[str, tuple[SmallTemplate, ...]] = {}

@@ -1,4 +1,0 @@
-"""Stands in until the formats are there."""
-
-
-class CannotRender(Exception): ...
