@@ -39,7 +39,7 @@ def _pairs(*without: str) -> Apply:
         found = []
         for key, given in value.items() if isinstance(value, dict) else ():
             text = for_people(given).strip()
-            work.spend(len(text) + 50)
+            work.spend(len(text) + 100)
             if text and key not in without:
                 found.append({"key": key, "name": cut(words(key), LONGEST_NAME), "value": text})
         return found
@@ -72,7 +72,7 @@ def _fit(
     there are too many, the last ones are left out."""
     names = [measure(str(item.get("name") or "")) if isinstance(item, dict) else 0 for item in items]
     values = [for_people(item.get("value") if isinstance(item, dict) else item) for item in items]
-    work.spend(sum(map(len, values)) * 2 + 100 * len(items))
+    work.spend(sum(map(len, values)) + 200 * len(items))
     kept = bisect_right(list(accumulate(size + LEAST for size in names)), total)
     lengths = [min(measure(value), each) for value in values[:kept]]
     most = min(level(lengths, total - sum(names[:kept])), each)
