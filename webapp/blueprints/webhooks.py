@@ -8,6 +8,7 @@ from werkzeug.wrappers import Response
 from webapp.blueprints import test_outcomes
 from webapp.config import current_config
 from webapp.db.transactions import transaction
+from webapp.extensions import db
 from webapp.forms.rules import add_refusal
 from webapp.forms.webhook import NewWebhookForm, SecretForm, WebhookForm, stored_settings
 from webapp.forms.webhook_parts import stored_values
@@ -15,7 +16,7 @@ from webapp.models import Webhook, WebhookState
 from webapp.services import api_keys
 from webapp.services.errors import Refused
 from webapp.services.interfaces import interface_list, interfaces
-from webapp.services.leads import leads
+from webapp.services.leads import leads, trying
 from webapp.services.webhooks import connections, editing, presets, rotating, shapes, shown, webhook_log, webhooks
 from webapp.services.webhooks.editing import Plan
 from webapp.web import htmx
@@ -67,6 +68,23 @@ def show(webhook_id: str) -> Response | str | tuple[str, int]:
     number = "1 lead on hold is sent now." if released == 1 else f"{released:,} leads on hold are sent now."
     flash(f"Saved. {number if released else ''}".strip(), "ok")
     return _to(webhook)
+
+
+@blueprint.post("/webhooks/<webhook_id>/try")
+def try_on_leads(webhook_id: str) -> Response | str | tuple[str, int]:
+    """What the settings in the form, which are not saved yet, would do with the last leads. Saves nothing."""
+    webhook = editing.get(account_id(), webhook_id)
+    form, trial = _form(webhook), None
+    if form.validate():
+        try:
+            trial = trying.on_last_leads(webhook, editing.with_new_secret(webhook, form.plan)[0])
+        except Refused as refusal:
+            add_refusal(form, refusal)
+    db.session.rollback()
+    code = 200 if trial else 422
+    if htmx.asked():
+        return render_template("webhooks/_tried.html", webhook=webhook, form=form, trial=trial), code
+    return _page(webhook, form, tried=True, trial=trial), code
 
 
 @blueprint.post("/webhooks/<webhook_id>/tests")

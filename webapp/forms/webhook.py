@@ -151,6 +151,13 @@ class WebhookForm(FlaskForm):  # type: ignore[misc]
             raise ValidationError("The answers that stop the tries cannot be read. Load the page again.") from None
 
     @property
+    def faults(self) -> list[str]:
+        """Every error, with the name of its control."""
+        own = {name: errors for name, errors in self.errors.items() if name is not None}
+        named = [f"{self[name].label.text}: {error}" for name, errors in own.items() for error in _flat(errors)]
+        return [*self.form_errors, *named]
+
+    @property
     def stop_words(self) -> list[str]:
         """For the template: the answers that stop the tries, in words."""
         try:
@@ -269,6 +276,13 @@ def stored_settings(format_name: str, stored: Mapping[str, Any]) -> dict[str, An
         "give_up": success.get("give_up", ""),
         "stops": json.dumps(success["stops"]) if success.get("stops") else "",
     }
+
+
+def _flat(errors: Any) -> list[str]:
+    """Of rows of controls, errors are nested."""
+    if isinstance(errors, str):
+        return [errors]
+    return [one for each in (errors.values() if isinstance(errors, dict) else errors) for one in _flat(each)]
 
 
 def _fields(known: Mapping[str, KnownField], chosen: str | None) -> list[SelectChoice]:

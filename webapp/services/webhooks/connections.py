@@ -100,14 +100,21 @@ def control(authentication: str, format_name: str, setting: str) -> str:
 
 def with_new_secret(wanted: Wanted, before: Webhook | None) -> tuple[Wanted, str]:
     """The wish with a new secret where the scheme can make one and none is given or stored, and the new secret."""
-    scheme = SCHEMES.get(wanted.authentication)
-    made = schemes.new_secret(wanted.authentication, wanted.options) if scheme else None
+    made = new_secret(wanted.authentication, wanted.options)
     if made is None or wanted.secrets.get(made[0]):
         return wanted, ""
     is_same = before is not None and before.authentication == wanted.authentication
     if is_same and before and secrets_of(before).get("authentication", {}).get(made[0]):
         return wanted, ""
     return replace(wanted, secrets={**wanted.secrets, made[0]: made[1]}), made[1]
+
+
+def new_secret(authentication: str, options: Mapping[str, str]) -> tuple[str, str] | None:
+    """As schemes.new_secret; None, too, for options that cannot be used."""
+    try:
+        return schemes.new_secret(authentication, options)
+    except WrongSetting:
+        return None
 
 
 def as_it_is(webhook: Webhook) -> Wanted:

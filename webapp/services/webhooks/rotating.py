@@ -7,13 +7,12 @@ from webapp.services.errors import Refused
 from webapp.services.webhooks import connections, editing, webhooks
 from webapp.webhooks.authentications import schemes
 from webapp.webhooks.authentications.keys import PREVIOUS
-from webapp.webhooks.authentications.schemes import SCHEMES
 
 
 def secret_name(webhook: Webhook) -> str | None:
     """The setting that is the secret of its signature; None if it has none that Leadhook can make."""
-    made = schemes.new_secret(webhook.authentication, _options(webhook))
-    return made[0] if made and webhook.authentication in SCHEMES else None
+    made = connections.new_secret(webhook.authentication, _options(webhook))
+    return made[0] if made else None
 
 
 def overlaps(webhook: Webhook) -> bool:
@@ -24,7 +23,7 @@ def overlaps(webhook: Webhook) -> bool:
 def rotate(webhook: Webhook, given: str = "") -> str:
     """Makes a new secret, or takes the given one; returns it. Refused for one that cannot be used."""
     _lock(webhook)
-    made = schemes.new_secret(webhook.authentication, _options(webhook))
+    made = connections.new_secret(webhook.authentication, _options(webhook))
     secrets = connections.secrets_of(webhook)
     if made is None or "authentication" not in secrets:
         raise Refused("This authentication has no secret of which Leadhook could make another.")

@@ -77,7 +77,7 @@ def request(
 
     WrongSetting for settings that cannot be used.
     """
-    signature_mask = MASK if authentication == Authentication.SHARED_TOKEN else None
+    signature_mask = "v1,••••••••" if authentication == Authentication.SHARED_TOKEN else None
     headers = message_headers(message.message_id, message.timestamp, signature_mask)
     headers["content-type"] = content_type
     connector = Connector.of(authentication, stored, secrets)
