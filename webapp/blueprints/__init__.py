@@ -25,11 +25,13 @@ def init_app(app: Flask) -> None:
         passwords,
         privacy,
         profile,
+        public_keys,
         queue,
         users,
+        webhooks,
     )
 
     people = (auth, passwords, profile, api_keys, events, users, invitations, audit_log)
-    tabs = (interfaces, fields, interface_mails, privacy, embedding)
-    for module in (*people, *tabs, leads, files, lead_form, loader, mailbox, docs, queue, health):
+    tabs = (interfaces, webhooks, fields, interface_mails, privacy, embedding)
+    for module in (*people, *tabs, leads, files, lead_form, loader, mailbox, docs, public_keys, queue, health):
         app.register_blueprint(module.blueprint)

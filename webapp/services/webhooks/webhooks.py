@@ -152,7 +152,8 @@ def _release(connection: Connection, webhook: Webhook) -> int:
 
 def _record(action: str, webhook: Webhook) -> None:
     about = webhook.interface or webhook
-    audit.record(action, webhook.account_id, about.name or "", target_id=about.public_id)
+    more = "" if webhook.is_first or not webhook.interface_id else f": {webhook.label}"
+    audit.record(action, webhook.account_id, f"{about.name}{more}", target_id=about.public_id)
 
 
 def _locked(webhook: Webhook) -> Connection:
