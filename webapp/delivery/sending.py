@@ -93,7 +93,7 @@ attempt_counts = AttemptCounts()  # of the process: all its threads send
 class Sending:
     """Sends a batch once. `tries` and `unsendable` hold the results, also if sending ends early or raises.
 
-    `unanswered` holds the first requests of tries that sent two: attempts on record that decide nothing.
+    `unanswered` holds the requests of tries that sent another one after them: attempts on record that decide nothing.
     """
 
     def __init__(self, batch: Batch, turn_is_over: Callable[[], bool]) -> None:
@@ -198,13 +198,13 @@ class Sending:
             self.ended = True
         if hanging.reason and no_lookup_hangs():
             hanging.over()
-        if outcome.first:
-            one, started_at = self._keep_first(Sent(due, one, started_at, timestamp, outcome.first))
+        for first in outcome.before() if outcome.first else ():
+            one, started_at = self._keep_first(Sent(due, one, started_at, timestamp, first))
         attempt_counts.add(outcome)
         self.tries.append(Sent(due, one, started_at, timestamp, outcome))
 
     def _keep_first(self, sent: Sent) -> tuple[str, datetime]:
-        """Keeps the first request of a try that sent two; returns the id of the second one, and when it began."""
+        """Keeps a request of a try that sent another one after it; returns the id of that one, and when it began."""
         attempt_counts.add(sent.outcome)
         self.unanswered.append(sent)
         return attempt_id_after(sent.attempt_id), sent.started_at + timedelta(milliseconds=sent.outcome.duration_ms)

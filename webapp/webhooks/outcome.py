@@ -34,7 +34,7 @@ class Outcome:
     as received, each value cut to 1,024 characters. No text contains NUL, which PostgreSQL refuses. `retry_after`:
     seconds, at most a day. `unended`: the code is known, but the receiver stopped sending without an end of the answer.
 
-    `first`: the outcome of the request before this one, if the same try sent two: each of them is an attempt.
+    `first`: the outcome of the request before this one, if the same try sent several: each of them is an attempt.
 
     `error` is None if the receiver accepted the lead: with 2xx, or as the webhook's Success rule says. `stop` and its
     words are such a rule's, too.
@@ -61,6 +61,10 @@ class Outcome:
     def pauses(self) -> bool:
         """Whether the receiver wants no more leads of this webhook."""
         return self.stop == Stop.PAUSED or (self.code == GONE and self.stop is None and self.error is not None)
+
+    def before(self) -> "list[Outcome]":
+        """The outcomes of the same try's earlier requests, in order."""
+        return [*self.first.before(), self.first] if self.first else []
 
     @property
     def asks_for_rest(self) -> bool:
