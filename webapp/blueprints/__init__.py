@@ -26,9 +26,10 @@ def init_app(app: Flask) -> None:
         profile,
         queue,
         users,
+        well_known,
     )
 
     people = (auth, passwords, profile, api_keys, users, invitations, audit_log)
     tabs = (interfaces, fields, interface_mails, privacy, embedding)
-    for module in (*people, *tabs, leads, files, lead_form, loader, mailbox, docs, queue, health):
+    for module in (*people, *tabs, leads, files, lead_form, loader, mailbox, docs, queue, health, well_known):
         app.register_blueprint(module.blueprint)

@@ -1,9 +1,11 @@
 """What makes the requests of a webhook that has more settings than a URL and a Shared Token."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from contextlib import suppress
+from dataclasses import dataclass, replace
 from typing import Any, Self
 
+from webapp.webhooks.addresses import UnusableURL, sent_url
 from webapp.webhooks.authentications.custom_headers import CustomHeaders
 from webapp.webhooks.authentications.message import Message
 from webapp.webhooks.authentications.schemes import SCHEMES, AuthenticationScheme
@@ -45,5 +47,10 @@ class Connector:
         )
 
     def proven(self, message: Message) -> Message:
-        """The message with the custom headers, and with what proves who sends it."""
+        """The message with the custom headers, and with what proves who sends it.
+
+        Its URL becomes the one that is sent: those from before may be stored as they were typed.
+        """
+        with suppress(UnusableURL):  # the sender says what is wrong with it
+            message = replace(message, url=sent_url(message.url))
         return self.headers.add_to(self.scheme.add_to(message) if self.scheme else message)
