@@ -6,7 +6,7 @@ from flask.testing import FlaskClient
 from webapp.db.transactions import transaction
 from webapp.extensions import db
 from webapp.models import Authentication, Interface, Webhook
-from webapp.services.webhooks import editing
+from webapp.services.webhooks import editing, rotating
 from webapp.services.webhooks.connections import Wanted
 from webapp.services.webhooks.editing import Plan
 from webapp.webhooks.authentications.keys import generate_private_key
@@ -23,7 +23,9 @@ def added(interface: Interface, authentication: Authentication = Authentication.
 
 def test_anyone_can_read_the_public_keys_of_a_webhook_and_no_secret(client: FlaskClient, interface: Interface) -> None:
     new, old = generate_private_key(), generate_private_key()
-    webhook = added(interface, private_key=new, previous=old)
+    webhook = added(interface, private_key=old)
+    with transaction():
+        rotating.rotate(db.session.get_one(Webhook, webhook.id), new)
     answer = client.get(f"/.well-known/leadhook/{webhook.public_id}.json")
     assert answer.status_code == 200
     assert answer.json == {
