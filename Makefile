@@ -38,9 +38,11 @@ soak: ## run it behind real proxies, then cause faults for half an hour; ARGS="-
 	@sh scripts/install.sh requirements.txt requirements-test.txt
 	@sh scripts/soak.sh $(ARGS)
 
-receivers: ## run vendors' own software against Leadhook: a filter for robots, a web firewall; needs npm, and apt as root
+receivers: ## run vendors' own software against Leadhook: a filter for robots, a web firewall, libraries that verify; needs npm, and apt as root
 	@sh scripts/install.sh requirements.txt requirements-test.txt
 	@.venv/bin/python -m tests.receivers.robots
+	@.venv/bin/python -m tests.receivers.signatures
+	@.venv/bin/python -m tests.receivers.webhook_daemon
 	@.venv/bin/python -m tests.receivers.firewall
 	@.venv/bin/python -m tests.receivers.presets
 
