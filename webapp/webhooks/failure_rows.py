@@ -86,7 +86,7 @@ TLS_ROWS = (
         ErrorKind.TLS,
         "{host} port {port} does not know the authority of the client certificate",
         "The server trusts another authority, or needs an intermediate certificate that was not entered.",
-        "Enter the whole chain, or get a certificate of the authority that the server trusts.",
+        "Enter the whole chain, or a certificate of an authority that it trusts.",
     ),
     Failure(
         ErrorKind.TLS,
