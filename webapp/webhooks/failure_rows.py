@@ -122,7 +122,7 @@ TLS_ROWS = (
         ErrorKind.TLS,
         "{host} port {port} and Leadhook have no way of encryption in common",
         "The server allows only few ciphers, has no certificate, or wants a certificate of the client that it trusts.",
-        "Allow the usual ciphers on the server, and give the webhook the client certificate that it wants.",
+        "Allow the usual ciphers on the server, or enter the client certificate it wants.",
     ),
     Failure(
         ErrorKind.TLS,
