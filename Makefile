@@ -45,6 +45,7 @@ receivers: ## run vendors' own software against Leadhook: a filter for robots, a
 	@.venv/bin/python -m tests.receivers.webhook_daemon
 	@.venv/bin/python -m tests.receivers.firewall
 	@.venv/bin/python -m tests.receivers.presets
+	@.venv/bin/python -m tests.receivers.oauth
 
 # Pins for every Python from 3.11 up and every platform, with the hashes of all files; no package index is named.
 LOCK = .venv-lock/bin/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --upgrade \
