@@ -15,9 +15,10 @@ from webapp import jobs
 from webapp.db.transactions import transaction
 from webapp.extensions import db
 from webapp.models import Delivery, Interface, Webhook
-from webapp.services.webhooks import editing, presets
+from webapp.services.webhooks import editing
 from webapp.services.webhooks.editing import Plan
 from webapp.webhooks.presets.catalogue import PRESETS
+from webapp.webhooks.success_rules import SuccessRule
 
 
 @pytest.fixture
@@ -83,24 +84,25 @@ def test_the_url_for_discord_asks_it_to_wait(signed_in: FlaskClient, webhook: We
     assert webhook.url == f"{receiver.url}?wait=true"
 
 
-@pytest.mark.parametrize("name", PRESETS)
-def test_every_preset_fills_in_a_page_that_can_be_saved(signed_in: FlaskClient, webhook: Webhook, name: str) -> None:
-    preset = PRESETS[name]
-    secrets = {"auth-header-value": "abc"} if preset.authentication == "header" else {}
-    if preset.authentication == "oauth2":
-        secrets = {
-            "auth-oauth2-token_url": "https://login.example.com/token",
-            "auth-oauth2-client_id": "id",
-            "auth-oauth2-client_secret": "abc",
-        }
-    answer = filled_in(signed_in, webhook, name, **secrets)
-    assert answer.status_code == 303, answer.text
-    stored = webhook.connection or {}
-    assert stored["preset"] == name
-    assert stored["format"] == preset.format
-    assert json.loads(stored.get("template", "null")) == json.loads(preset.template or "null")
-    assert stored["success"]["codes" if "codes" in stored["success"] else "stops"]
-    assert presets.named(name) is not None
+SECRETS = {
+    "header": {"auth-header-value": "abc"},
+    "oauth2": {
+        "auth-oauth2-token_url": "https://login.example.com/token",
+        "auth-oauth2-client_id": "id",
+        "auth-oauth2-client_secret": "abc",
+    },
+}
+
+
+def test_every_preset_fills_in_a_page_that_can_be_saved(signed_in: FlaskClient, webhook: Webhook) -> None:
+    for name, preset in PRESETS.items():
+        answer = filled_in(signed_in, webhook, name, **SECRETS.get(preset.authentication, {}))
+        assert answer.status_code == 303, answer.text
+        stored = webhook.connection or {}
+        assert (stored["preset"], stored["format"]) == (name, preset.format)
+        assert json.loads(stored.get("template", "null")) == json.loads(preset.template or "null")
+        assert stored.get("encode", "json") == preset.encode
+        assert SuccessRule.of(stored["success"]) == SuccessRule.of(preset.answer)
 
 
 def test_a_template_with_a_mistake_is_shown_with_its_place_and_nothing_is_saved(
