@@ -15,7 +15,12 @@ from webapp.models import Interface, Lead
 
 pytestmark = pytest.mark.once
 
-EMOJI = {"name": "Zoë 🧑🏽‍🚀", "email": "zoe@example.com", "phone": "", "message": "Hi 👋🏽\nname <b>&</b> \"x\" \\ 'y' \u2028"}
+EMOJI = {
+    "name": "Zoë 🧑🏽‍🚀",
+    "email": "zoe@example.com",
+    "phone": "",
+    "message": "Hi 👋🏽\nname <b>&</b> \"x\" \\ 'y' \u2028",
+}
 RIGHT_TO_LEFT = {"name": "עדה לאבלייס", "email": "ada@example.com", "phone": "", "message": "مرحبا \u200fשלום 42 (abc)"}
 
 

