@@ -16,9 +16,10 @@ from webapp.db.transactions import transaction
 from webapp.models import KeyAccess, User
 from webapp.services import api_keys, installation
 from webapp.services.errors import Refused
-from webapp.services.interfaces import interfaces, webhooks
+from webapp.services.interfaces import interfaces
 from webapp.services.people import password_resets, users
 from webapp.services.signs import checks
+from webapp.services.webhooks import webhooks
 from webapp.web.sign_in_limits import sign_in_limits
 
 

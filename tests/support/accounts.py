@@ -11,9 +11,10 @@ from webapp.extensions import db
 from webapp.models import File, Mail, Role, User
 from webapp.services import api_keys
 from webapp.services.files.storage import file_store
-from webapp.services.interfaces import interfaces, webhooks
+from webapp.services.interfaces import interfaces
 from webapp.services.leads import leads
 from webapp.services.people import invitations
+from webapp.services.webhooks import webhooks
 
 
 def everything_of(owner: User) -> dict[str, str]:
