@@ -42,7 +42,7 @@ def test_it_shows_the_files_that_the_tests_run_and_leaves_none_out(client: Flask
     page = client.get("/docs/webhooks").text
     shown = [html.unescape(re.sub(r"<[^>]+>", "", code)) for code in re.findall(r"<pre><code>(.*?)</code>", page, re.S)]
     files = [path for path in RECEIVERS.iterdir() if path.is_file()]
-    assert len(files) == 16
+    assert len(files) == 18
     assert [path.name for path in files if path.read_text().strip() not in shown] == []
 
 

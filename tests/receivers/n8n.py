@@ -1,7 +1,7 @@
 """pytest tests/receivers/n8n.py: the workflow of docs/receivers/n8n.md in n8n itself, and what n8n answers otherwise.
 
-n8n is installed with npm, which takes minutes and 3 GB. The newest version cannot always be installed: 2.41.3 asks for a
-package that npm does not have. Its database driver is compiled here, because its own way downloads it.
+n8n is installed with npm, which takes minutes and 3 GB. The newest version cannot always be installed: 2.41.3 asks for
+a package that npm does not have. Its database driver is compiled here, because its own way downloads it.
 """
 
 import json
@@ -19,7 +19,7 @@ import pytest
 from flask.testing import FlaskClient
 
 from tests.receivers.awkward import TEXTS
-from tests.receivers.installing import FOLDER, node, npm, run
+from tests.receivers.installing import node, npm, run
 from tests.support.factories import ADA, delivery_of, point_at, sign, submit
 from tests.support.receiver import free_port
 from tests.support.tree import ROOT
@@ -88,7 +88,8 @@ class N8n:
         wait_until(self.is_ready, "n8n to be ready", timeout=180, every=0.5)
 
     def is_ready(self) -> bool:
-        assert self.process and self.process.poll() is None, (self.home / "output").read_text()
+        assert self.process
+        assert self.process.poll() is None, (self.home / "output").read_text()
         with suppress(OSError), urllib.request.urlopen(f"{self.origin}/healthz/readiness", timeout=5) as answer:
             return bool(answer.status == 200)
         return False

@@ -28,7 +28,7 @@ NODE_PACKAGES = ROOT / ".venv" / "node" / "node_modules"  # scripts/test.sh inst
 
 
 class Kind(NamedTuple):
-    """How a sample is started, in a folder with links to all of them, the path of its URL, and the code of a refusal."""
+    """How a sample is started, in a folder with links to all of them, its path, and the code of a refusal."""
 
     command: Sequence[str]
     path: str = "/hook"

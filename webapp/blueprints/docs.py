@@ -61,6 +61,10 @@ SAMPLES = {
         ReceiverSample("library.go", "go", "Go library"),
         ReceiverSample("Library.java", "java", "Java library"),
     ),
+    "public_key": (
+        ReceiverSample("v1a.py", "python", "Python, v1a", "python3 v1a.py 9000"),
+        ReceiverSample("v1a.mjs", "node", "Node, v1a", "node v1a.mjs 9000"),
+    ),
 }
 CODE = {
     sample.file: (RECEIVERS / sample.file).read_text(encoding="utf-8") for group in SAMPLES.values() for sample in group
