@@ -132,8 +132,12 @@ def test_the_key_as_text_verifies_thirty_real_bodies_a_rotation_and_no_forgery(
     webhook_id = interface.webhook.id
 
     def delivered(leads: list[Lead]) -> list[tuple[int, str]]:
-        db.session.rollback()
-        lanes.drain(webhook_id)
+        def all_tried() -> bool:  # one drain ends after some seconds
+            db.session.rollback()
+            lanes.drain(webhook_id)
+            return all(delivery_of(lead).attempts for lead in leads)
+
+        wait_until(all_tried, "n8n to get every lead", timeout=300)
         return [(attempt.code, attempt.response) for lead in leads for attempt in delivery_of(lead).attempts]
 
     messages = [text for _, text in TEXTS[:26]] + [
@@ -178,7 +182,7 @@ def node_of(name: str, kind: str, version: float, parameters: dict[str, Any]) ->
 FIELDS = node_of("Then", "n8n-nodes-base.set", 3.4, {"mode": "raw", "jsonOutput": '{"stored": true}', "options": {}})
 FAILS = node_of("Then", "n8n-nodes-base.stopAndError", 1, {"errorMessage": "the CRM is down"})
 AUTH = {"authentication": "headerAuth"}
-# Path, how its webhook is set, what it does then, and the code and the beginning of the body that Leadhook sees.
+# Path, how its webhook is set, what it does then, and the code, and a part of the body that Leadhook sees.
 SEEN: list[tuple[str, dict[str, Any], dict[str, Any], int, str]] = [
     ("immediately", webhook("immediately", "onReceived"), FIELDS, 200, '{"message":"Workflow was started"}'),
     ("fails-later", webhook("fails-later", "onReceived"), FAILS, 200, '{"message":"Workflow was started"}'),
@@ -216,7 +220,7 @@ def test_what_n8n_answers_is_what_the_recipe_says(n8n: N8n) -> None:
     for path, _, _, code, body in SEEN:
         outcome = n8n.send(path, content_type="application/json")
         print(path, outcome.code, outcome.body[:300])
-        assert (outcome.code, outcome.body.startswith(body)) == (code, True), (path, outcome.code, outcome.body)
+        assert (outcome.code, body in outcome.body) == (code, True), (path, outcome.code, outcome.body)
     unknown = n8n.send("not-active")
     assert unknown.code == 404
     assert 'The requested webhook \\"POST not-active\\" is not registered.' in unknown.body

@@ -3,6 +3,7 @@ hook and flow. Those are run by tests/receivers/samples.py."""
 
 import json
 import os
+import shutil
 import subprocess
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack
@@ -11,10 +12,20 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from sqlalchemy import select
 
+from tests.support.factories import ADA, submit
 from tests.support.receiver import free_port
-from tests.support.samples import NODE_RED
+from tests.support.samples import NODE_RED, RECIPES
 from tests.support.waiting import wait_until
+from webapp.db.transactions import read_only, transaction
+from webapp.delivery import lanes
+from webapp.extensions import db
+from webapp.models import Attempt, Authentication, Delivery, Interface
+from webapp.services.webhooks import editing
+from webapp.services.webhooks.connections import Wanted
+from webapp.services.webhooks.editing import Plan
+from webapp.webhooks.authentications.signature_presets import PRESETS
 from webapp.webhooks.outcome import Outcome
 from webapp.webhooks.sender import Limits, Sender
 
@@ -36,7 +47,11 @@ def started(command: Sequence[str], home: Path, port: int, stack: ExitStack) -> 
         headers = {"webhook-id": "msg_1", "content-type": "application/json", **SIGNED}
         return sender.send(1, f"http://127.0.0.1:{port}{path}", BODY, headers)
 
-    wait_until(lambda: process.poll() is None and send("/").code != 999, f"{command[0]} to listen", timeout=60)
+    def listens() -> bool:
+        assert process.poll() is None, (home / "output").read_text()
+        return send("/").code != 999
+
+    wait_until(listens, f"{command[0]} to listen", timeout=60)
     return send
 
 
@@ -82,6 +97,37 @@ def test_the_webhook_daemon_answers_as_its_recipe_says(daemon: Send, tmp_path: P
     code, body = seen("slow")
     assert (code, body.startswith("Timed out: no complete response within 2 s")) == (999, True)
     wait_until((tmp_path / "slow").exists, "the command, which goes on")
+
+
+def test_a_signature_like_that_of_github_is_verified_by_the_daemon_itself(
+    interface: Interface, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    key, port = "only for this test, with é and + and %", free_port()
+    monkeypatch.setenv("LEADHOOK_SIGNING_KEY", key)
+    shutil.copy(RECIPES / "webhook-daemon-hooks.json", tmp_path / "hooks.json")
+
+    def delivered(secret: str) -> tuple[int, str]:
+        signed = Wanted(Authentication.SIGNATURE, options=PRESETS["github"].options, secrets={"secret": secret})
+        with transaction():
+            live = db.session.get_one(Interface, interface.id)
+            webhook = editing.add(live, Plan(f"http://127.0.0.1:{port}/hooks/leadhook-github", wanted=signed))
+        webhook_id = webhook.id
+        lead = submit(interface, {**ADA, "message": "👋🏽 שלום"})
+        db.session.rollback()
+        lanes.drain(webhook_id)
+        with read_only():
+            query = select(Attempt).join(Delivery).where(Delivery.webhook_id == webhook_id, Delivery.lead_id == lead.id)
+            attempt = db.session.scalars(query).one()
+            return attempt.code, attempt.response
+
+    with ExitStack() as stack:
+        command = ["webhook", "-template", "-hooks", "hooks.json", "-ip", "127.0.0.1", "-port", str(port)]
+        started(command, tmp_path, port, stack)
+        assert delivered(key) == (200, "")
+        kept = (tmp_path / "leads-github.log").read_text()
+        assert json.loads(kept)["data"]["lead"]["fields"]["message"] == "👋🏽 שלום"
+        assert delivered("another key") == (500, "Error occurred while evaluating hook rules.")
+        assert (tmp_path / "leads-github.log").read_text() == kept
 
 
 def entry(name: str, then: str, **more: Any) -> dict[str, Any]:

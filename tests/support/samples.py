@@ -68,7 +68,7 @@ KINDS = {
         "/leadhook",
     ),
     "webhook": Kind(
-        ["webhook", "-hooks", "webhook-daemon-hooks.json", "-ip", "127.0.0.1", "-port", "{port}"],
+        ["webhook", "-template", "-hooks", "webhook-daemon-hooks.json", "-ip", "127.0.0.1", "-port", "{port}"],
         "/hooks/leadhook",
         500,
     ),
