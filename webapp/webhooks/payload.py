@@ -68,6 +68,23 @@ def lead_document(
     return {"type": event, "timestamp": moment, "data": data}
 
 
+def payload_of(lead: Any, interface: Any) -> bytes:
+    """The bytes that a webhook gets for a lead: a Lead of the database or a NewLead, with its Interface."""
+    return lead_payload(
+        event="lead.test" if lead.test else "lead.created",
+        lead_id=lead.public_id,
+        received_at=lead.received_at,
+        fields=lead.fields,
+        typed=lead.typed,
+        marks=lead.marks,
+        undeclared=lead.undeclared or {} if interface.sends_undeclared else None,
+        interface_id=interface.public_id,
+        interface_name=interface.name,
+        source=lead.source,
+        consents=lead.consents,
+    )
+
+
 def event_payload(event: str, data: Mapping[str, object]) -> bytes:
     """The body of an event that is not about a new lead, in the frame of one; of now."""
     return encode({"type": event, "timestamp": _utc_text(datetime.now(UTC)), "data": data})

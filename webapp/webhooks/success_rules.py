@@ -28,6 +28,11 @@ LONGEST_WORDS = 300  # of what a stop says
 MOST_PARTS = 50  # of a list of codes
 MOST_STOPS = 20
 THEN = {"pause": Stop.PAUSED, "hold": Stop.HELD, "fail": Stop.FAILED}
+CONSEQUENCES = {
+    Stop.PAUSED: "the webhook is paused",
+    Stop.HELD: "the lead is held",
+    Stop.FAILED: "the lead is not tried again",
+}
 SEARCHES = {"contains": "contains", "contains_not": "does not contain"}
 _KEYS = ("codes", "header", "body", "give_up", "stops")
 _PART = re.compile(r"([2-5])xx|([2-5]\d\d)(?:\s*-\s*([2-5]\d\d))?", re.ASCII | re.IGNORECASE)
@@ -66,6 +71,11 @@ class StopAfter:
     text: str
     then: Stop
     words: str
+
+    def in_words(self) -> str:
+        """As in "410 with “channel_is_archived”: the webhook is paused. The channel is archived."."""
+        about = " with ".join(filter(None, [str(self.code or ""), f"“{self.text}”" if self.text else ""]))
+        return f"{about}: {CONSEQUENCES[self.then]}. {self.words}"
 
     def fits(self, outcome: Outcome) -> bool:
         return self.code in (None, outcome.code) and self.text.casefold() in outcome.body.casefold()

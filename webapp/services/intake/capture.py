@@ -27,7 +27,7 @@ from webapp.services.intake.published_forms import VERSION, PublishedForm
 from webapp.services.intake.visitor import who
 from webapp.services.interfaces import interface_mails
 from webapp.services.webhooks.shapes import Shape
-from webapp.webhooks.payload import lead_payload
+from webapp.webhooks.payload import payload_of
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -156,23 +156,6 @@ def capture(submissions: Sequence[Submission]) -> list[str | None]:
 _group: GroupCommit[Submission, str | None] = per_app("captures")
 
 
-def payload_of(lead: NewLead | Lead, interface: Interface) -> bytes:
-    """The bytes that a webhook gets for a lead."""
-    return lead_payload(
-        event="lead.test" if lead.test else "lead.created",
-        lead_id=lead.public_id,
-        received_at=lead.received_at,
-        fields=lead.fields,
-        typed=lead.typed,
-        marks=lead.marks,
-        undeclared=lead.undeclared or {} if interface.sends_undeclared else None,
-        interface_id=interface.public_id,
-        interface_name=interface.name,
-        source=lead.source,
-        consents=lead.consents,
-    )
-
-
 def deliveries(
     lead: NewLead | Lead, interface: Interface, shapes: Mapping[int, Shape], only: Webhook | None = None
 ) -> list[dict[str, Any]]:
@@ -182,8 +165,7 @@ def deliveries(
     found, body = [], None
     for webhook in interface.webhooks if only is None else [only]:
         shape = shapes.get(webhook.id)
-        takes_spam = shape is not None and shape.takes_spam
-        if not webhook.url or (lead.spam is not None and not takes_spam):
+        if not webhook.url or (lead.spam is not None and not (shape and shape.takes_spam)):
             continue
         body = body or payload_of(lead, interface)
         shaped = shape.of_lead(body, spam=lead.spam is not None, always=only is not None) if shape else {}

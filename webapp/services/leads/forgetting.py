@@ -33,12 +33,12 @@ from webapp.models import (
 )
 from webapp.services import audit
 from webapp.services.files import stored
-from webapp.services.intake import capture
 from webapp.services.interfaces import answer_limits, privacy
 from webapp.services.interfaces.interface_mails import AUTORESPONSE
 from webapp.services.mail import sealed
 from webapp.services.webhooks.shapes import shape_of
 from webapp.webhooks.outcome import NO_ANSWER
+from webapp.webhooks.payload import payload_of
 
 log = structlog.get_logger()
 
@@ -207,7 +207,7 @@ def _anonymise_one(lead: Lead) -> None:
 
 def _payload(lead: Lead, delivery: Delivery) -> bytes:
     """The payload of an anonymised lead, in the format that its webhook has now; nothing if it cannot be made."""
-    body, webhook = capture.payload_of(lead, lead.interface), delivery.webhook
+    body, webhook = payload_of(lead, lead.interface), delivery.webhook
     if not webhook.connection:
         return body
     shaped = shape_of(webhook, lead.interface).of_lead(body, spam=False, always=True) or {}

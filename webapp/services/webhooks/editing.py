@@ -3,14 +3,14 @@
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 
-from sqlalchemy import select
+from sqlalchemy import func, select
 from werkzeug.exceptions import NotFound
 
 from webapp import text
 from webapp.clock import utcnow
-from webapp.delivery import states
+from webapp.delivery import ledger, states
 from webapp.extensions import db
-from webapp.models import ApiKey, Authentication, Interface, KeyType, Lane, Webhook, WebhookState
+from webapp.models import ApiKey, Authentication, Delivery, Interface, KeyType, Lane, Webhook, WebhookState
 from webapp.services import audit
 from webapp.services.errors import Refused, refusing
 from webapp.services.webhooks import connections, webhooks
@@ -42,7 +42,8 @@ class Plan:
 def get(account_id: int, public_id: str) -> Webhook:
     """The account's webhook of a live interface; NotFound for one that was removed, and for any other."""
     asked = select(Webhook).where(Webhook.public_id == public_id, Webhook.account_id == account_id)
-    found = db.session.scalar(asked.where(Webhook.removed_at.is_(None), Webhook.state != WebhookState.ARCHIVED))
+    asked = asked.where(Webhook.interface_id.is_not(None), Webhook.removed_at.is_(None))
+    found = db.session.scalar(asked.where(Webhook.state != WebhookState.ARCHIVED))
     if found is None:
         raise NotFound
     return found
@@ -59,6 +60,12 @@ def add(interface: Interface, plan: Plan) -> Webhook:
     db.session.flush()
     save(webhook, plan)
     return webhook
+
+
+def with_new_secret(webhook: Webhook, plan: Plan) -> tuple[Plan, str]:
+    """The plan with a new secret, and this secret, if its authentication needs one that Leadhook can make."""
+    wanted, secret = connections.with_new_secret(plan.wanted, webhook)
+    return replace(plan, wanted=wanted), secret
 
 
 def save(webhook: Webhook, plan: Plan) -> int:
@@ -113,6 +120,13 @@ def remove(webhook: Webhook) -> int:
     db.session.flush()
     states.forms_changed(connection, webhook.id)
     return states.cancel(connection, webhook.id, "The webhook was removed.")
+
+
+def waiting(webhook: Webhook) -> int:
+    """How many leads wait to be sent by it or are on hold: its removal cancels these."""
+    own = select(func.count()).where(Delivery.webhook_id == webhook.id, ~Delivery.test)
+    parts = [own.where(part).scalar_subquery() for part in (ledger.FRESH, ledger.AGAIN, states.ON_HOLD)]
+    return db.session.scalar(select(sum(parts[1:], parts[0]))) or 0
 
 
 def record(action: str, webhook: Webhook, detail: str = "") -> None:

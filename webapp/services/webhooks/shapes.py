@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from webapp.models import DeliveryState, Interface, Webhook
-from webapp.webhooks.conditions import Condition, known_fields
+from webapp.webhooks.conditions import Condition, KnownField, known_fields
 from webapp.webhooks.formats.choices import FORMATS, Renderer
 from webapp.webhooks.formats.work import CannotRender
 from webapp.webhooks.settings import WrongSetting
@@ -60,10 +60,14 @@ def shape_of(webhook: Webhook, interface: Interface) -> Shape:
 
 def check(stored: Mapping[str, Any], interface: Interface) -> None:
     """WrongSetting for settings that cannot be used for the interface's form as it is now."""
-    declared = known_fields((field.key, field.label, field.type) for field in interface.fields)
     if condition := stored.get("condition"):
-        Condition.of(condition, declared)
+        Condition.of(condition, known(interface))
     made(stored, [field.key for field in interface.fields])
+
+
+def known(interface: Interface) -> dict[str, KnownField]:
+    """What the conditions of an interface may name, by key."""
+    return known_fields((field.key, field.label, field.type) for field in interface.fields)
 
 
 def made(stored: Mapping[str, Any], keys: Sequence[str]) -> Shape:

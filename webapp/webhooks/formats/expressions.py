@@ -1,6 +1,6 @@
 """Expressions of a template: Jinja2 reads them, and only what stands here is done.
 
-Jinja2's sandbox bounds neither time nor memory. So its parser gives the syntax tree, each kind of node that is allowed
+Jinja2's sandbox does not bound time and memory. So its parser gives the syntax tree, each kind of node that is allowed
 has one function here, and all others are refused when a template is saved: no set, no macro, no call, no arithmetic.
 """
 
@@ -40,12 +40,13 @@ class Expression(NamedTuple):
     written: str = ""
 
 
-# Statements and comments of Jinja2 need characters that no keyboard has; a statement would be refused.
+# So that no text begins a statement or a comment of Jinja2: a code point that is no character (Unicode 23.7).
+_NO_CHARACTER = "\ufdd0"
 _ENVIRONMENT = Environment(  # noqa: S701 - it makes JSON, and renders nothing
-    block_start_string="\ue000%",
-    block_end_string="%\ue000",
-    comment_start_string="\ue000#",
-    comment_end_string="#\ue000",
+    block_start_string=_NO_CHARACTER + "%",
+    block_end_string="%" + _NO_CHARACTER,
+    comment_start_string=_NO_CHARACTER + "#",
+    comment_end_string="#" + _NO_CHARACTER,
     keep_trailing_newline=True,
 )
 _STEPS = {
@@ -60,6 +61,8 @@ _STEPS = {
 
 def parts_of(text: str, names: Mapping[str, Shape]) -> list[str | Expression]:
     """The texts and the expressions of a text with {{ … }} in it."""
+    if _NO_CHARACTER in text:
+        raise UnfitExpression("U+FDD0 is no character.")
     try:
         tree = _ENVIRONMENT.parse(text)
     except TemplateSyntaxError as error:

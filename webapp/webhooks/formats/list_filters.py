@@ -5,10 +5,10 @@ from collections.abc import Callable
 from itertools import accumulate
 from typing import Any
 
-from webapp.webhooks.formats.known_names import PAIR, ListOf, Shape, item_shape
+from webapp.webhooks.formats.known_names import PAIR, VALUE, ListOf, Shape, item_shape
 from webapp.webhooks.formats.lengths import cut, cut_bytes, json_bytes, level, units
 from webapp.webhooks.formats.named_filter import Apply, NamedFilter, same, texts, whole
-from webapp.webhooks.formats.texts import for_people, is_empty, words
+from webapp.webhooks.formats.texts import as_text, for_people, is_empty, words
 from webapp.webhooks.formats.work import Work
 
 MAX_LIST, MAX_ROOM = 1000, 1_000_000
@@ -17,7 +17,7 @@ LONGEST_NAME = 100  # UTF-16 units of a pair's name: undeclared answers can have
 
 
 def _pick(*keys: str) -> Apply:
-    """The first answer among these keys that is not empty. A form may lack some of them, or all."""
+    """The first answer among these keys that is not empty or blank. A form may lack some of them, or all."""
     texts(*keys)
     if not keys:
         raise TypeError
@@ -25,9 +25,13 @@ def _pick(*keys: str) -> Apply:
     def pick(value: Any, work: Work) -> Any:
         work.spend(10 * len(keys))
         found = value if isinstance(value, dict) else {}
-        return next((found[key] for key in keys if not is_empty(found.get(key))), None)
+        return next((found[key] for key in keys if not _is_blank(found.get(key))), None)
 
     return pick
+
+
+def _is_blank(value: Any) -> bool:
+    return value.isspace() or not value if isinstance(value, str) else is_empty(value)
 
 
 def _pairs(*without: str) -> Apply:
@@ -39,12 +43,19 @@ def _pairs(*without: str) -> Apply:
         found = []
         for key, given in value.items() if isinstance(value, dict) else ():
             text = for_people(given).strip()
-            work.spend(len(text) + 50)
+            work.spend(len(text) + 100)
             if text and key not in without:
                 found.append({"key": key, "name": cut(words(key), LONGEST_NAME), "value": text})
         return found
 
     return pairs
+
+
+def _values(value: Any, work: Work) -> list[str]:
+    """The answers of an object as texts, empty ones too, so that each keeps its place."""
+    found = [as_text(each) for each in value.values()] if isinstance(value, dict) else []
+    work.spend(sum(map(len, found)) + 50 * len(found))
+    return found
 
 
 def _fitting(measure: Callable[[str], int], shorten: Callable[[str, int], str]) -> Callable[..., Apply]:
@@ -72,7 +83,7 @@ def _fit(
     there are too many, the last ones are left out."""
     names = [measure(str(item.get("name") or "")) if isinstance(item, dict) else 0 for item in items]
     values = [for_people(item.get("value") if isinstance(item, dict) else item) for item in items]
-    work.spend(sum(map(len, values)) * 2 + 100 * len(items))
+    work.spend(sum(map(len, values)) + 200 * len(items))
     kept = bisect_right(list(accumulate(size + LEAST for size in names)), total)
     lengths = [min(measure(value), each) for value in values[:kept]]
     most = min(level(lengths, total - sum(names[:kept])), each)
@@ -81,6 +92,16 @@ def _fit(
         {**item, "value": text} if isinstance(item, dict) else text
         for item, text in zip(items, shortened, strict=False)
     ]
+
+
+def _lines(value: Any, work: Work) -> str:
+    """Pairs as lines of "Name: value"."""
+    found = []
+    for item in value if isinstance(value, list) else []:
+        pair = item if isinstance(item, dict) else {"value": item}
+        found.append(": ".join(filter(None, (for_people(pair.get("name")), for_people(pair.get("value"))))))
+        work.spend(len(found[-1]) + 100)
+    return "\n".join(found)
 
 
 def _chunks(size: int) -> Apply:
@@ -115,6 +136,8 @@ def _element(shape: Shape) -> Shape:
 LISTS = {
     "pick": NamedFilter(_pick, 'pick("email", "mail")'),
     "pairs": NamedFilter(_pairs, 'pairs or pairs("message")', lambda shape: ListOf(PAIR)),
+    "lines": NamedFilter(lambda: _lines, "lines"),
+    "values": NamedFilter(lambda: _values, "values", lambda shape: ListOf(VALUE)),
     "fit": NamedFilter(_fitting(units, cut), "fit(6000, 1024)", same),
     "fit_bytes": NamedFilter(_fitting(json_bytes, cut_bytes), "fit_bytes(20000)", same),
     "chunks": NamedFilter(_chunks, "chunks(10)", lambda shape: ListOf(shape)),
