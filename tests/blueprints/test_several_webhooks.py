@@ -80,7 +80,7 @@ def test_the_page_has_a_timeline_for_each_webhook_by_its_name(signed_in: FlaskCl
     page = signed_in.get(f"/leads/{lead.public_id}").text
     assert page.count('class="timeline"') == 3
     for name in ("Lead Webhook", "CRM &lt;b&gt;", "Slack"):
-        assert re.search(rf'<h2 id="webhook-title-wh_\w+" dir="auto">{name}</h2>', page), name
+        assert re.search(rf'<h2 id="webhook-title-wh_\w+" dir="auto"><a href="/webhooks/wh_\w+">{name}</a></h2>', page), name
         assert f'Retry Webhook<span class="sr">: {name}</span>' in page
     ids = re.findall(r'\bid="([^"]+)"', page)
     assert len(ids) == len(set(ids))

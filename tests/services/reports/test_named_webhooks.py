@@ -83,6 +83,7 @@ def test_a_report_names_the_webhook_that_fails(
     for mail in server.received:
         assert "Slack & friends: http://127.0.0.1" in mail.text
         assert "<strong>Slack &amp; friends</strong>" in mail.html
+    assert f"/webhooks/{slack.public_id}" in server.received[2].text
     assert "No lead of this webhook is marked Failed." in server.received[1].text
 
 
