@@ -42,6 +42,7 @@ receivers: ## run vendors' own software against Leadhook: a filter for robots, a
 	@sh scripts/install.sh requirements.txt requirements-test.txt
 	@.venv/bin/python -m tests.receivers.robots
 	@.venv/bin/python -m tests.receivers.firewall
+	@.venv/bin/python -m tests.receivers.presets
 
 # Pins for every Python from 3.11 up and every platform, with the hashes of all files; no package index is named.
 LOCK = .venv-lock/bin/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --upgrade \

@@ -88,6 +88,7 @@ class WorkerProcesses:
     def run(self) -> int:
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, self._request_stop)
+        create_app(self.config, worker=True)  # imports what the app of each child needs, once for all of them
         for role in self.wanted:
             self._start(role)
         log.info("workers started", queues=",".join(self.wanted), slots=self.slots)

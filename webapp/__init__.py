@@ -1,5 +1,10 @@
 """Leadhook, a self-hosted lead-capture server with signed webhooks. `create_app` puts the parts together."""
 
+# ruff: noqa: E402
+import gc
+
+gc.disable()  # until all is imported: nothing of it is garbage, and looking for some took a sixth of the time
+
 from pathlib import Path
 from threading import Lock
 from typing import Any
@@ -21,6 +26,9 @@ from webapp.services.signs.readiness import Probe
 from webapp.web import busy, error_pages, filters, htmx, roles, security, sessions, unread_bodies
 from webapp.web.limits import ClientAddress, FormLimit
 from webapp.web.sign_in_limits import SignInLimits
+
+gc.enable()
+gc.freeze()  # or all of it would be looked through, and taken apart, when a process ends: half a second
 
 __version__ = "1.0.0"
 
@@ -52,9 +60,7 @@ def create_app(
     log.configure()
     extensions.db.init_app(app)
     transactions.bind(app)
-    extensions.migrate.init_app(
-        app, extensions.db, directory=str(Path(__file__).parent / "migrations"), render_as_batch=True
-    )
+    extensions.migrate.init_app(app)
     extensions.login.init_app(app)
     extensions.mail.init_app(app)
     extensions.limiter.init_app(app)
@@ -76,6 +82,7 @@ def _parts(app: Flask, config: Config) -> dict[str, object]:
             "leadhook_captures": GroupCommit(capture.capture, transactions.transaction, begin),
             "leadhook_published_forms": {},
             "leadhook_connectors": {},
+            "leadhook_token_sources": {},
             "leadhook_file_store": FileStore(config),
             "leadhook_form_limit": FormLimit(config.form_rate_limit),
             "leadhook_sign_in_limits": SignInLimits(),

@@ -1,23 +1,18 @@
 """A webhook's own page: add another, its settings, test, state, log, secret, removal."""
 
-import json
 import re
 from html import unescape
 from typing import Any
 
 import pytest
-from flask import Flask
 from flask.testing import FlaskClient
 from sqlalchemy import select
 
-from tests.support.factories import ADA, captured, point_at, submit
 from tests.support.filled_forms import form_of
-from webapp.clock import utcnow
 from webapp.config import current_config
 from webapp.db.transactions import transaction
 from webapp.extensions import db
-from webapp.models import ApiKey, AuditEntry, Authentication, Delivery, Interface, User, Webhook, WebhookState
-from webapp.services import api_keys
+from webapp.models import AuditEntry, Authentication, Interface, Webhook
 from webapp.services.webhooks import connections, editing
 from webapp.services.webhooks.editing import Plan
 
@@ -210,7 +205,11 @@ WRONG: list[tuple[dict[str, Any], str, str]] = [
     ({"authentication": "bearer"}, "auth-bearer-token", "Bearer token is missing."),
     ({"authentication": "bearer", "auth__bearer__token": "two\nlines"}, "auth-bearer-token", "line break"),
     ({"authentication": "basic"}, "auth-basic-user", "both missing"),
-    ({"authentication": "header", "auth__header__name": "Host", "auth__header__value": "k"}, "auth-header-name", "host"),
+    (
+        {"authentication": "header", "auth__header__name": "Host", "auth__header__value": "k"},
+        "auth-header-name",
+        "host",
+    ),
     ({"authentication": "query", "auth__query__name": "k"}, "auth-query-value", "missing"),
     ({"authentication": "v1a", "auth__v1a__private_key": "no key"}, "auth-v1a-private_key", "base64"),
     (
@@ -229,7 +228,11 @@ WRONG: list[tuple[dict[str, Any], str, str]] = [
     ({"certificate": "no certificate"}, "certificate", ""),
     ({"format": "yaml"}, "format", "Choose one of these."),
     ({"format": "template"}, "format-template-template", ""),
-    ({"format": "template", "format__template__template": '{"a": "{{ fields.salary }}"}'}, "format-template-template", "1"),
+    (
+        {"format": "template", "format__template__template": '{"a": "{{ fields.salary }}"}'},
+        "format-template-template",
+        "1",
+    ),
     ({"format": "template", "format__template__template": '{"a":\n "b"'}, "format-template-template", "ine 2"),
     ({"format": "cloudevents", "format__cloudevents__extensions": "A_b: c"}, "format-cloudevents-extensions", "a to z"),
     ({"condition__0__field": "salary", "condition__0__comparison": "is"}, "condition", "salary"),
@@ -253,7 +256,9 @@ WRONG: list[tuple[dict[str, Any], str, str]] = [
 ]
 
 
-@pytest.mark.parametrize(("changes", "control", "sentence"), WRONG, ids=[f"{one[1]} {n}" for n, one in enumerate(WRONG)])
+@pytest.mark.parametrize(
+    ("changes", "control", "sentence"), WRONG, ids=[f"{one[1]} {n}" for n, one in enumerate(WRONG)]
+)
 def test_what_cannot_be_used_is_refused_at_its_control_and_nothing_is_saved(
     signed_in: FlaskClient, webhook: Webhook, changes: dict[str, Any], control: str, sentence: str
 ) -> None:

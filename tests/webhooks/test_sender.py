@@ -19,8 +19,9 @@ import pytest
 from tests.support.receiver import Line, Receiver, answering, closing, dripping, hanging, raw
 from tests.support.tls import Authority
 from webapp.webhooks.advice import with_step
+from webapp.webhooks.connectors import METHODS
 from webapp.webhooks.outcome import ErrorKind, Outcome
-from webapp.webhooks.sender import METHODS, Limits, Sender
+from webapp.webhooks.sender import Limits, Sender
 
 BODY = b'{"name":"Ada"}'
 LOOPBACK = (ip_network("127.0.0.0/8"), ip_network("::1/128"))
@@ -331,7 +332,7 @@ def test_a_forked_process_keeps_its_own_deadlines(receiver):
     receiver.queue(answering(), hanging())
     script = f"""
 import ipaddress, os
-from webapp.webhooks.sender import METHODS, Limits, Sender
+from webapp.webhooks.sender import Limits, Sender
 limits = Limits(deadline=0.5, allowed_networks=(ipaddress.ip_network("127.0.0.0/8"),))
 assert Sender(limits).send(1, "{receiver.url}", b"", {{}}).delivered
 if child := os.fork():

@@ -174,9 +174,7 @@ def test(public_id: str) -> Response | str | tuple[str, int]:
 def test_outcome(public_id: str, message_id: str) -> str:
     interface = interfaces.get(account_id(), public_id)
     delivery = interfaces.test_delivery(interface, message_id)
-    return test_outcomes.page(
-        "interfaces/_test.html" if htmx.asked() else "interfaces/test.html", interface, delivery
-    )
+    return test_outcomes.page("interfaces/_test.html" if htmx.asked() else "interfaces/test.html", interface, delivery)
 
 
 @blueprint.post("/interfaces/<public_id>/pause")

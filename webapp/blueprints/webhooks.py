@@ -17,7 +17,7 @@ from webapp.services import api_keys
 from webapp.services.errors import Refused
 from webapp.services.interfaces import interface_list, interfaces
 from webapp.services.leads import leads, trying
-from webapp.services.webhooks import connections, editing, presets, rotating, shapes, shown, webhook_log, webhooks
+from webapp.services.webhooks import editing, presets, rotating, shapes, shown, webhook_log, webhooks
 from webapp.services.webhooks.editing import Plan
 from webapp.web import htmx
 from webapp.web.security import account_id, signed_in

@@ -16,6 +16,8 @@ from webapp.encryption import CannotDecrypt, decrypt
 from webapp.models import Webhook
 from webapp.per_app import per_app
 from webapp.webhooks.authentications.message import Message
+from webapp.webhooks.authentications.oauth2 import OAuth2
+from webapp.webhooks.authentications.tokens import TokenSource
 from webapp.webhooks.connectors import Connector
 from webapp.webhooks.outcome import Outcome
 from webapp.webhooks.sender import Sender
@@ -48,21 +50,28 @@ class ConnectorSender:
         message = Message(
             connector.method, settings.url or "", headers, due.payload, due.message_id, timestamp, milliseconds
         )
-        message = connector.proven(message)
-        outcome = sender.send(
-            settings.webhook_id,
-            message.url,
-            message.body,
-            message.headers,
-            settings.account_id,
-            method=message.method,
-            identity=connector.certificate,
-        )
+        outcome = self._sent(sender, connector.proven(message))
         return connector.rule.judge(outcome) if connector.rule else outcome
+
+    def _sent(self, sender: Sender, message: Message) -> Outcome:
+        webhook_id, account = self._settings.webhook_id, self._settings.account_id
+        scheme, identity = self._connector.scheme, self._connector.certificate
+        if isinstance(scheme, OAuth2):
+            return _tokens_of(sender).send(webhook_id, scheme, message, account, identity)
+        url, body, headers = message.url, message.body, message.headers
+        return sender.send(webhook_id, url, body, headers, account, message.method, identity)
 
 
 _kept: dict[int, tuple[Any, Connector]] = per_app("connectors")
+_token_sources: dict[str, TokenSource] = per_app("token_sources")
 _STORED = select(Webhook.authentication, Webhook.connection, Webhook.secrets_encrypted)
+
+
+def _tokens_of(sender: Sender) -> TokenSource:
+    """The only one of the process, made when it is first needed: it keeps the tokens."""
+    if "all" not in _token_sources:
+        _token_sources.setdefault("all", TokenSource(sender))
+    return _token_sources["all"]
 
 
 def connection_of(settings: WebhookSettings) -> ConnectorSender:

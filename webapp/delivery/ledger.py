@@ -93,7 +93,7 @@ class WebhookSettings:
     parallel_requests: int
     failing_long: bool  # it has failed for GIVE_UP_AFTER, and may be paused
     account_id: int = 0
-    automatic: bool = False  # *Parallel requests* is Automatic
+    automatic: bool = False  # *Parallel requests* is Automatic, and there is no rate
     connected: bool = False  # it has more settings than these: connecting.py
     quiet: bool = False  # a shadow, or the account's own: its failures are not reported
     rate: int | None = None  # requests a second at most
@@ -141,7 +141,7 @@ _SETTINGS = (  # the fields of WebhookSettings after the first
     Webhook.parallel_requests,
     func.coalesce(now_sql() - Lane.failing_since > GIVE_UP_AFTER, false()),
     Webhook.account_id,
-    and_(Webhook.automatic_parallel, Webhook.parallel_requests == 1),
+    and_(Webhook.automatic_parallel, Webhook.parallel_requests == 1, Webhook.rate.is_(None)),
     Webhook.connection.is_not(None),
     or_(Webhook.is_shadow, Webhook.interface_id.is_(None)),
     Webhook.rate,
@@ -239,9 +239,9 @@ class Sent(NamedTuple):
 
     @property
     def counts_as_failure(self) -> bool:
-        """Not a test or a click, which say nothing about time, and not an ask for a rest."""
-        is_automatic = self.due.retry_at is None and not self.due.test
-        return is_automatic and not self.outcome.delivered and not self.outcome.asks_for_rest
+        """Not a test or a click, which say nothing about time, and not an ask for a rest that refuses the lead."""
+        outcome, is_automatic = self.outcome, self.due.retry_at is None and not self.due.test
+        return is_automatic and not outcome.delivered and not (outcome.asks_for_rest and outcome.code >= 300)
 
 
 class Unsendable(NamedTuple):

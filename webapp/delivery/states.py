@@ -62,6 +62,19 @@ def hold(connection: Connection, webhook_id: int) -> int:
     return connection.execute(of_webhook.where(PENDING).values(state=held, state_reason=PAUSED_REASON)).rowcount
 
 
+def resume(connection: Connection, webhook_id: int) -> int:
+    """Makes a paused webhook active again, and releases its deliveries on hold, oldest first; returns how many.
+
+    The count of failures restarts at zero. The lane's row must be locked.
+    """
+    active = {"state": WebhookState.ACTIVE, "state_reason": "", "state_changed_at": utcnow()}
+    no_window = {"maintenance_from": null(), "maintenance_until": null()}
+    connection.execute(update(Webhook).where(Webhook.id == webhook_id).values({**active, **no_window}))
+    connection.execute(update(Lane).where(Lane.webhook_id == webhook_id).values(failures=0, failing_since=None))
+    forms_changed(connection, webhook_id)
+    return release(connection, webhook_id)
+
+
 def release(connection: Connection, webhook_id: int) -> int:
     """Makes deliveries on hold due again, oldest first; returns how many."""
     of_webhook = update(Delivery).where(Delivery.webhook_id == webhook_id, ON_HOLD)

@@ -84,6 +84,13 @@ class Lead(Base):
         return min(self.counted, key=lambda each: worst[each.status], default=None)
 
     @property
+    def progress(self) -> str | None:
+        """As in "2 of 3 delivered"; None unless several webhooks took it."""
+        counted = self.counted
+        delivered = sum(each.status == Status.DELIVERED for each in counted)
+        return f"{delivered} of {len(counted)} delivered" if len(counted) > 1 else None
+
+    @property
     def status(self) -> Status:
         """Its Webhook Status, the word on the screen."""
         if self.spam is not None:

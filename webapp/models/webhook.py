@@ -17,6 +17,9 @@ if TYPE_CHECKING:
     from webapp.models.interface import Interface
 
 
+UNNAMED = "Lead Webhook"  # the label of a webhook without a name
+
+
 class WebhookState(StrEnum):
     ACTIVE = "active"
     PAUSED = "paused"
@@ -91,7 +94,12 @@ class Webhook(Base):
     @property
     def label(self) -> str:
         """Its name for people. The first one needs none."""
-        return self.name or "Lead Webhook"
+        return self.name or UNNAMED
+
+    @property
+    def is_quiet(self) -> bool:
+        """Whether no report is written about it: a shadow, or the account's own for its events."""
+        return self.is_shadow or self.interface_id is None
 
     interface: Mapped["Interface"] = relationship(back_populates="webhooks")
     shared_token: Mapped[ApiKey | None] = relationship()

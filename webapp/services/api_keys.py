@@ -83,6 +83,8 @@ def revoke(key: ApiKey) -> None:
     """
     db.session.refresh(key, with_for_update=True)  # no interface may choose it after the check
     users = interfaces_using(key)
+    if _signs_events(key):
+        raise Refused("The webhook for the account’s events signs with this Shared Token. Choose another there first.")
     if users:
         names = ", ".join(f"“{interface.name}”" for interface in users[:3])
         more = f" and {len(users) - 3} more" if len(users) > 3 else ""
@@ -195,8 +197,15 @@ def _is_readable(encrypted: bytes | None) -> bool:
 
 def interfaces_using(key: ApiKey) -> Sequence[Interface]:
     """The interfaces that sign with this token, sorted by name. Deleted interfaces do not count."""
-    query = select(Interface).join(Webhook).where(Webhook.shared_token_id == key.id, Interface.archived_at.is_(None))
+    signing = select(Webhook.interface_id).where(Webhook.shared_token_id == key.id, Webhook.removed_at.is_(None))
+    query = select(Interface).where(Interface.id.in_(signing), Interface.archived_at.is_(None))
     return db.session.scalars(query.order_by(Interface.name, Interface.id)).all()
+
+
+def _signs_events(key: ApiKey) -> bool:
+    """Whether the webhook for the account's events, which has no interface, signs with this token."""
+    of_events = select(Webhook.id).where(Webhook.shared_token_id == key.id, Webhook.interface_id.is_(None))
+    return db.session.scalar(of_events.where(Webhook.removed_at.is_(None)).limit(1)) is not None
 
 
 def used_by(account_id: int) -> dict[int, list[Interface]]:
@@ -204,14 +213,15 @@ def used_by(account_id: int) -> dict[int, list[Interface]]:
     query = (
         select(Webhook.shared_token_id, Interface)
         .join(Interface)
-        .where(
-            Interface.account_id == account_id, Interface.archived_at.is_(None), Webhook.shared_token_id.is_not(None)
-        )
+        .where(Interface.account_id == account_id, Interface.archived_at.is_(None))
+        .where(Webhook.shared_token_id.is_not(None), Webhook.removed_at.is_(None))
         .order_by(Interface.name, Interface.id)
     )
     found: dict[int, list[Interface]] = {}
     for key_id, interface in db.session.execute(query):
-        found.setdefault(key_id or 0, []).append(interface)
+        mine = found.setdefault(key_id or 0, [])
+        if interface not in mine:  # another of its webhooks
+            mine.append(interface)
     return found
 
 

@@ -8,7 +8,8 @@ class ErrorKind(StrEnum):
     others 999.
 
     SENT_AGAIN: a kept connection ended without an answer, and the same try sent the request once more. NOT_ACCEPTED:
-    the webhook's Success rule refuses an answer whose code would be a success.
+    the webhook's Success rule refuses an answer whose code would be a success. NO_TOKEN: the token server (OAuth) gave
+    no token, so nothing was sent.
     """
 
     TIMEOUT = "timeout"
@@ -25,6 +26,7 @@ class ErrorKind(StrEnum):
     BAD_RESPONSE = "bad_response"
     SENT_AGAIN = "sent_again"
     NOT_ACCEPTED = "not_accepted"
+    NO_TOKEN = "no_token"
 
 
 class Stop(StrEnum):

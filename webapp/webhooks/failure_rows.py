@@ -74,7 +74,7 @@ TLS_ROWS = (
         ErrorKind.TLS,
         "{host} port {port} asks for a client certificate that it trusts",
         "The server only lets in clients that it gave a certificate to, and got none, or another one.",
-        "Give the webhook the certificate that the server trusts, or turn this off for the webhook's path.",
+        "Give the webhook the certificate that the server trusts, or turn this off there.",
     ),
     Failure(
         ErrorKind.TLS,
@@ -137,4 +137,77 @@ TLS_ROWS = (
         "See the log of the receiver.",
     ),
 )
-TOKEN_ROWS: tuple[Failure, ...] = ()
+TOKEN_ROWS = (
+    Failure(
+        ErrorKind.NO_TOKEN,
+        "The token server {host} did not answer: {other}",
+        "The server that gives tokens cannot be reached, or its address is wrong.",
+        "Check the token URL, and the network to it.",
+    ),
+    Failure(
+        ErrorKind.NO_TOKEN,
+        "The token server {host} refuses the client: {other}",
+        "The client ID or the secret is wrong, or the server wants them sent in another way.",
+        "Compare both, or try the other ways of sending them.",
+    ),
+    Failure(
+        ErrorKind.NO_TOKEN,
+        "The token server {host} does not allow client credentials: {other}",
+        "The client is not set up there for the grant client_credentials.",
+        "Allow this grant for the client at the token server.",
+    ),
+    Failure(
+        ErrorKind.NO_TOKEN,
+        "The token server {host} refuses the scope: {other}",
+        "The scope is not known there, or the client may not have it.",
+        "Correct the scope, or leave it empty.",
+    ),
+    Failure(
+        ErrorKind.NO_TOKEN,
+        "The token server {host} refuses the audience or resource: {other}",
+        "It is not known there, or the client may not use it.",
+        "Correct it, or leave it empty.",
+    ),
+    Failure(
+        ErrorKind.NO_TOKEN,
+        "The token server {host} refuses the request: {other}",
+        "It wants a scope, an audience or a resource, or does not want one.",
+        "Compare the settings with the documentation of the token server.",
+    ),
+    Failure(
+        ErrorKind.NO_TOKEN,
+        "The token server {host} gave no token, but a web page: it answered {other}",
+        "The address is one for people, or a firewall takes us for a bot.",
+        "Check the token URL.",
+    ),
+    Failure(
+        ErrorKind.NO_TOKEN,
+        "The token server {host} gave no token: it answered {other}",
+        "The address is wrong, or the server has a fault.",
+        "Check the token URL, or ask the operator of the token server.",
+    ),
+    Failure(
+        ErrorKind.NO_TOKEN,
+        "The token server {host} did not answer in JSON: it answered {other}",
+        "The address is not that of a token server.",
+        "Check the token URL.",
+    ),
+    Failure(
+        ErrorKind.NO_TOKEN,
+        "The token server {host} answered {code} without an access_token that can be used",
+        "The address is not that of a token server, or the token cannot stand in a header.",
+        "Check the token URL.",
+    ),
+    Failure(
+        ErrorKind.NO_TOKEN,
+        "The token server {host} gave a token of the type {other}, and Leadhook sends Bearer tokens only",
+        "The server is set up for tokens that need a proof with each request.",
+        "Have the token server give Bearer tokens to this client.",
+    ),
+    Failure(
+        ErrorKind.NO_TOKEN,
+        "The token server {host} is asked once a minute at most. What it said before: {other}",
+        "It gave no token, and is not asked again for each lead.",
+        "Wait for a minute after a correction, then retry.",
+    ),
+)

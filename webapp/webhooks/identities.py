@@ -17,6 +17,10 @@ OPEN_FILES = "/proc/self/fd"
 class UnusableCertificate(ssl.SSLError):
     """OpenSSL does not take this client certificate or its key. client_certificates.py finds that when it is saved."""
 
+    def __init__(self, error: ssl.SSLError) -> None:
+        super().__init__(*error.args)
+        self.reason = error.reason
+
 
 @dataclass(frozen=True, slots=True)
 class ClientCertificate:
@@ -42,7 +46,7 @@ class ClientCertificate:
                 # An encrypted key without a pass phrase would make OpenSSL ask for one on the terminal, and wait.
                 context.load_cert_chain(path, password="")
             except ssl.SSLError as error:
-                raise UnusableCertificate(*error.args) from None
+                raise UnusableCertificate(error) from None
 
 
 @contextmanager

@@ -24,7 +24,6 @@ from webapp.webhooks.repeats import REQUEST_TIMEOUT, IdleTimeout, may_repeat, no
 from webapp.webhooks.response import HttpResponse, NotHttp
 
 URLS_PREPARED = 1024
-METHODS = ("POST", "PUT", "PATCH")
 
 # Filters such as n8n's Ignore Bots (isbot) take a name alone for a robot, and one with a URL, too.
 USER_AGENT = "Leadhook/1.0 (sends leads)"
@@ -71,9 +70,9 @@ class Sender:
         return self._limits.deadline
 
     def within(self, seconds: float) -> "Sender":
-        """This sender, connections included, for requests that may take so many seconds, and no more than before."""
+        """This sender, its connections included, for requests that may take this long, and no longer than before."""
         other = copy(self)
-        other._limits = replace(self._limits, deadline=min(seconds, self._limits.deadline))
+        other._limits = replace(self._limits, deadline=round(min(seconds, self._limits.deadline), 2))
         return other
 
     def send(
@@ -96,7 +95,8 @@ class Sender:
 
         `pool_key` is the webhook's id: kept connections are only used for that webhook. `headers` are added to the
         sender's own (host, user-agent, accept, accept-encoding, content-type, content-length) and replace them, except
-        the first and the last. `method`: one of METHODS. `identity`: for a receiver that asks for a client certificate.
+        the first and the last. `method`: POST, PUT or PATCH. `identity`: for a receiver that asks for a client
+        certificate.
         """
         started = monotonic()
         host, port = "the receiver", 0

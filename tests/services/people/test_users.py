@@ -56,6 +56,10 @@ def test_an_owner_is_refused_with_a_sentence(owner: User, email: str, password: 
     assert db.session.query(Account).count() == 1, "the transaction leaves nothing behind"
 
 
+def test_what_is_checked_for_an_unknown_address_costs_what_a_password_costs() -> None:
+    assert not once.HASHER.check_needs_rehash(once.UNKNOWN_USER_HASH)
+
+
 def test_a_password_is_stored_only_as_argon2id(hashing: None, owner: User) -> None:
     assert owner.password_hash.startswith("$argon2id$v=19$m=19456,t=2,p=1$")
     assert PASSWORD not in owner.password_hash

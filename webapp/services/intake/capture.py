@@ -138,7 +138,7 @@ def capture(submissions: Sequence[Submission]) -> list[str | None]:
     ]
     if with_key := [lead.nonce for _, lead in submissions if lead.nonce and lead.content_digest]:
         idempotency.release(with_key)
-    sent = {row["public_id"] for row in promised}
+    sent = {row["public_id"] for row in promised if not row["shadow"]}
     rows = [_stored(lead, lead.public_id in sent) | _version_values(form) for form, lead in submissions]
     stored = _insert(rows, promised)
     if any(lead.files for _, lead in submissions):

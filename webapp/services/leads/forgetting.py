@@ -11,7 +11,7 @@ from datetime import timedelta
 from typing import Any
 
 import structlog
-from sqlalchemy import ColumnElement, and_, delete, exists, false, func, not_, or_, select, text, update
+from sqlalchemy import ColumnElement, and_, delete, exists, false, func, not_, or_, select, text, true, update
 from sqlalchemy.orm import joinedload, selectinload
 
 from webapp.clock import utcnow
@@ -149,15 +149,18 @@ def _anonymise_delivered(time_is_left: Callable[[], bool]) -> bool:
 
 
 def _is_over() -> ColumnElement[bool]:
-    """SQL: the lead was delivered, failed for good a while ago, or was cancelled because its interface was deleted."""
+    """SQL: to each of its webhooks, the lead was delivered, failed for good a while ago, or was cancelled because its
+    interface was deleted or its webhook removed. A shadow only has to be idle."""
     now, state = database_clock.now(), Delivery.state
     over = or_(
         and_(state == DeliveryState.DELIVERED, Delivery.last_at < now - DELIVERED_FOR),
         and_(state == DeliveryState.FAILED, Delivery.last_at < now - FAILED_FOR),
         and_(state == DeliveryState.CANCELLED, Webhook.state_changed_at < now - RECENT),
     )
+    idle = and_(Delivery.shadow, func.coalesce(Delivery.last_at < now - DELIVERED_FOR, true()))
     delivery = Delivery.lead_id == Lead.id, Delivery.webhook_id == Webhook.id
-    return and_(exists().where(*delivery), ~exists().where(*delivery, or_(_BUSY, not_(func.coalesce(over, false())))))
+    unfinished = or_(_BUSY, and_(not_(func.coalesce(over, false())), not_(idle)))
+    return and_(exists().where(*delivery), ~exists().where(*delivery, unfinished))
 
 
 def _has_mail_to_send() -> ColumnElement[bool]:
@@ -196,6 +199,8 @@ def _anonymise_one(lead: Lead) -> None:
     lead.anonymise_after_delivery, lead.anonymised_at = False, utcnow()
     for delivery in lead.deliveries:
         delivery.payload = _payload(lead, delivery)
+        if delivery.state == DeliveryState.ON_HOLD:  # of a shadow that is paused
+            delivery.state, delivery.state_reason = DeliveryState.CANCELLED, "The lead was anonymised."
         if delivery.last_response and delivery.last_code != NO_ANSWER:
             delivery.last_response = CUT
 

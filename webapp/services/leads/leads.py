@@ -57,9 +57,9 @@ def _add_deliveries(lead: Lead, only: Webhook | None = None, **more: Any) -> lis
     columns = capture.deliveries(lead, interface, shapes_of(interface), only)
     made = [Delivery(lead=lead, **each, **more) for each in columns if each["webhook_id"] not in there]
     db.session.add_all(made)
-    lead.no_webhook = not (made or there)
+    lead.no_webhook = not lead.counted
     flag_modified(lead, "no_webhook")  # written even so: delivery/unmarked.py may be marking it just now
-    if interface.anonymises and not lead.test and made:
+    if interface.anonymises and not lead.test and made and lead.counted:
         lead.anonymise_after_delivery = True
     for delivery in made:
         if delivery.state == DeliveryState.PENDING:
@@ -88,27 +88,38 @@ def not_spam(account_id: int, public_id: str, user_id: int) -> Lead:
     return lead
 
 
-def retryable(lead: Lead) -> str | None:
-    """Why Retry Webhook cannot be pressed, as a sentence; None if it can, for one of its webhooks at least."""
+def retryable(lead: Lead, only: Collection[str] = ()) -> str | None:
+    """Why Retry Webhook cannot be pressed, as a sentence; None if it can, for one of its webhooks at least: of those
+    with the public ids `only`, if there are any."""
     if lead.spam is not None:
         return "It was taken for spam, so it was not sent."
     if lead.interface.archived_at:
         return "Its interface was deleted."
     if lead.anonymised_at:
         return "It was anonymised, as its interface’s settings say. There is nothing left to send."
-    if not lead.deliveries:
+    if not (lead.counted or only):
         refusals = [_refusal(webhook) for webhook in lead.interface.webhooks if not webhook.is_shadow]
     else:
-        refusals = [refusal(delivery) for delivery in to_retry(lead)]
-    return None if None in refusals else refusals[0]
+        refusals = [refusal(delivery) for delivery in to_retry(lead, only)]
+    return None if None in refusals else next(iter(refusals), "It was not sent to this webhook.")
 
 
 def to_retry(lead: Lead, only: Collection[str] = ()) -> list[Delivery]:
     """The deliveries that Retry Webhook means: those to the webhooks with these public ids; without any, those that
-    were not delivered, or else all."""
+    were not delivered, or else all. Then not to shadows and removed webhooks, unless there is nothing else."""
     if only:
         return [delivery for delivery in lead.deliveries if delivery.webhook.public_id in only]
-    return [each for each in lead.counted if each.status != Status.DELIVERED] or lead.counted or lead.deliveries
+    there = [each for each in lead.counted if not each.webhook.removed_at] or lead.counted
+    return [each for each in there if each.status != Status.DELIVERED] or there
+
+
+def sendable(lead: Lead, only: Collection[str] = ()) -> int:
+    """To how many webhooks Retry Webhook would send the lead now; `only` as in `retryable`."""
+    if retryable(lead, only) is not None:
+        return 0
+    if not (lead.counted or only):
+        return sum(_refusal(webhook) is None and not webhook.is_shadow for webhook in lead.interface.webhooks)
+    return sum(refusal(delivery) is None for delivery in to_retry(lead, only))
 
 
 def refusal(delivery: Delivery) -> str | None:
@@ -142,9 +153,9 @@ def retry(account_id: int, public_ids: Sequence[str], user_id: int, only: Collec
     found = db.session.scalars(rows.execution_options(populate_existing=True)).all()
     if len(found) != len(wanted):
         raise NotFound
-    clicked = {lead: _click(lead, user_id, only) for lead in found if retryable(lead) is None}
+    clicked = {lead: _click(lead, user_id, only) for lead in found if retryable(lead, only) is None}
     queued = [lead for lead, webhooks in clicked.items() if webhooks]
-    db.session.add_all(LeadLogEntry(lead_id=lead.id, action="resentwebhook", user_id=user_id) for lead in queued)
+    db.session.add_all(_entry(lead, clicked[lead], user_id) for lead in queued)
     if queued:
         ids = ", ".join(lead.public_id for lead in queued)
         number = "1 lead" if len(queued) == 1 else f"{len(queued):,} leads"
@@ -176,9 +187,19 @@ def _with_webhooks() -> tuple[Any, ...]:
 
 def _click(lead: Lead, user_id: int, only: Collection[str]) -> set[int]:
     """Sets the clicks, each in one UPDATE, so that only one of two clicks sends; returns the ids of their webhooks."""
-    if not lead.deliveries:
+    if not (lead.counted or only):
         return {made.webhook_id for made in _add_deliveries(lead, due_at=now_sql(), retried_by_id=user_id)}
     return {each.webhook_id for each in to_retry(lead, only) if refusal(each) is None and _click_one(each, user_id)}
+
+
+def _entry(lead: Lead, webhook_ids: Collection[int], user_id: int) -> LeadLogEntry:
+    """It names the webhooks, where the lead has several."""
+    entry = LeadLogEntry(lead_id=lead.id, action="resentwebhook", user_id=user_id)
+    if len(lead.deliveries) > 1:
+        db.session.flush()  # new deliveries find their webhooks after that
+        sent = (each.webhook.label for each in lead.deliveries if each.webhook_id in webhook_ids)
+        entry.detail = ", ".join(sent)[:500]
+    return entry
 
 
 def _click_one(delivery: Delivery, user_id: int) -> bool:

@@ -59,6 +59,7 @@ def sample(kind: ReportKind) -> Sample:
 def _context(kind: ReportKind) -> dict[str, Any]:
     about = {
         "interface_name": "Request a quote",
+        "webhook": "",
         "interface_id": "if_3Rb9nW7kLeQz",
         "account_name": "Brightwater Solar",
         "url": "https://hooks.brightwater.example/…",

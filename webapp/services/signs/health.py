@@ -2,15 +2,12 @@
 
 import re
 from functools import cache
-from pathlib import Path
 
-from alembic.script import ScriptDirectory
-from flask import current_app
 from sqlalchemy import text
 from sqlalchemy.exc import SQLAlchemyError
 
 from webapp.delivery.rings import queues
-from webapp.extensions import db
+from webapp.extensions import db, migrate
 from webapp.log import Trouble
 from webapp.per_app import per_app
 
@@ -26,9 +23,8 @@ def database() -> str:
         return "not migrated" if _connects() else "away"
     trouble.over()
     # A newer revision is fine: this version serves while the next one migrates. Revisions are numbers of four digits.
-    head = _head(current_app.extensions["migrate"].directory) or ""
     is_number = bool(re.fullmatch("[0-9]{4}", revision or ""))
-    return "ok" if is_number and revision >= head else "not migrated"
+    return "ok" if is_number and revision >= _head() else "not migrated"
 
 
 def redis() -> str:
@@ -52,5 +48,7 @@ def _connects() -> bool:
 
 
 @cache
-def _head(directory: str) -> str | None:
-    return ScriptDirectory(str(Path(directory))).get_current_head()
+def _head() -> str:
+    """The newest revision. The files' names begin with their revisions (a house test checks it): Alembic, which would
+    run them all, is large."""
+    return max(path.name[:4] for path in migrate.directory.glob("versions/[0-9]*.py"))

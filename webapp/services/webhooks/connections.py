@@ -18,6 +18,7 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Any
 
+from webapp.clock import utcnow
 from webapp.encryption import CannotDecrypt, decrypt, encrypt
 from webapp.models import Authentication, Interface, Webhook
 from webapp.services.errors import Refused
@@ -168,7 +169,7 @@ def _secrets(wanted: Wanted, before: Webhook | None) -> tuple[dict[str, Any], da
     }
     if wanted.certificate:
         try:
-            parsed = client_certificates.parse(wanted.certificate, wanted.passphrase)
+            parsed = client_certificates.read([wanted.certificate], wanted.passphrase, utcnow())
         except WrongSetting as wrong:
             raise Refused(str(wrong), "certificate") from None
         found["certificate"], until = parsed.pem, parsed.until

@@ -91,9 +91,7 @@ def request(
 def test_request(delivery: Delivery, attempt: Attempt) -> Message:
     """The request of a test lead, as the settings of its webhook make it; without the proof if they cannot any more."""
     webhook, timestamp = delivery.webhook, attempt.timestamp
-    message = Message(
-        "POST", attempt.url, {}, delivery.payload, delivery.message_id, timestamp, int(timestamp * 1000)
-    )
+    message = Message("POST", attempt.url, {}, delivery.payload, delivery.message_id, timestamp, int(timestamp * 1000))
     authentication = webhook.authentication
     if authentication in connections.ORDINARY:
         authentication = Authentication.SHARED_TOKEN if attempt.signed_with_id else Authentication.NONE

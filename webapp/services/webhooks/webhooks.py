@@ -7,7 +7,7 @@ from typing import Any
 from flask import current_app
 from sqlalchemy import Connection, select, update
 
-from webapp.clock import moment, utcnow
+from webapp.clock import moment
 from webapp.config import current_config
 from webapp.db.transactions import after_commit, end_transaction
 from webapp.delivery import ledger, rests, rings, states
@@ -80,7 +80,8 @@ def pause(webhook: Webhook, reason: str) -> None:
     if not states.pause(connection, webhook.id, reason):
         return
     db.session.refresh(webhook)
-    reports.note_paused(webhook, reason)
+    if webhook.interface_id and not webhook.is_shadow:
+        reports.note_paused(webhook, reason)
     _record("interface.paused", webhook)
 
 
@@ -90,14 +91,13 @@ def resume(webhook: Webhook) -> int:
     The count of failures restarts at zero. If the receiver has asked for a rest, that ends: one lead tries first.
     """
     connection = _locked(webhook)
-    webhook.state = WebhookState.ACTIVE
-    webhook.state_reason = ""
-    webhook.state_changed_at = utcnow()
-    begin_anew(webhook.id)
     rests.end(connection, webhook.id)
-    db.session.flush()
+    released = states.resume(connection, webhook.id)
+    db.session.refresh(webhook)
     _record("interface.resumed", webhook)
-    return _release(connection, webhook)
+    webhook_id = webhook.id
+    after_commit(lambda: rings.ring_unless_locked(webhook_id))
+    return released
 
 
 def try_now(webhook: Webhook) -> bool:
@@ -151,9 +151,9 @@ def _release(connection: Connection, webhook: Webhook) -> int:
 
 
 def _record(action: str, webhook: Webhook) -> None:
-    interface = webhook.interface
-    named = interface.name if webhook.is_first else f"{interface.name}: {webhook.label}"
-    audit.record(action, webhook.account_id, named, target_id=interface.public_id)
+    about = webhook.interface or webhook
+    more = "" if webhook.is_first or not webhook.interface_id else f": {webhook.label}"
+    audit.record(action, webhook.account_id, f"{about.name}{more}", target_id=about.public_id)
 
 
 def _locked(webhook: Webhook) -> Connection:

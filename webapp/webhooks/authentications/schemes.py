@@ -13,6 +13,7 @@ from webapp.webhooks.authentications.header import KeyInHeader
 from webapp.webhooks.authentications.keys import Reading
 from webapp.webhooks.authentications.message import Message
 from webapp.webhooks.authentications.metalocator import Metalocator
+from webapp.webhooks.authentications.oauth2 import OAuth2
 from webapp.webhooks.authentications.query import KeyInQuery
 from webapp.webhooks.authentications.signature import TemplateSignature
 from webapp.webhooks.authentications.v1a import V1a
@@ -46,6 +47,7 @@ SCHEMES: dict[str, type[AuthenticationScheme]] = {
     "basic": Basic,
     "header": KeyInHeader,
     "query": KeyInQuery,
+    "oauth2": OAuth2,
 }
 SIGNED = ("v1a", "metalocator", "signature")  # a receiver can tell a changed lead by these
 

@@ -1,6 +1,6 @@
 """Expressions of a template: Jinja2 reads them, and only what stands here is done.
 
-Jinja2's sandbox bounds neither time or memory. So its parser gives the syntax tree, each kind of node that is allowed
+Jinja2's sandbox does not bound time and memory. So its parser gives the syntax tree, each kind of node that is allowed
 has one function here, and all others are refused when a template is saved: no set, no macro, no call, no arithmetic.
 """
 

@@ -10,7 +10,7 @@ from urllib.parse import quote
 
 from webapp.webhooks.formats.date_filters import DATES
 from webapp.webhooks.formats.known_names import ListOf
-from webapp.webhooks.formats.lengths import cut, units
+from webapp.webhooks.formats.lengths import cut, cut_bytes, units
 from webapp.webhooks.formats.list_filters import LISTS
 from webapp.webhooks.formats.named_filter import (
     Apply,
@@ -58,6 +58,11 @@ def _replace(old: str, new: str) -> Apply:
 def _cut(most: int) -> Apply:
     whole(most, "the length", MAX_LENGTH)
     return of_texts(lambda text: cut(text, most))
+
+
+def _cut_bytes(most: int) -> Apply:
+    whole(most, "the length", MAX_LENGTH)
+    return of_texts(lambda text: cut_bytes(text, most))
 
 
 def _split(separator: str = "") -> Apply:
@@ -148,6 +153,7 @@ FILTERS: dict[str, NamedFilter] = {
     "cell": _simple(_cell, "cell"),
     "url": _simple(lambda text: quote(text, safe="", errors="replace"), "url"),
     "cut": NamedFilter(_cut, "cut(100)", same),
+    "cut_bytes": NamedFilter(_cut_bytes, "cut_bytes(100)", same),
     "replace": NamedFilter(_replace, 'replace("old", "new")', same),
     "split": NamedFilter(_split, 'split(",")', lambda shape: ListOf(None)),
     "join": NamedFilter(_join, 'join(", ")'),

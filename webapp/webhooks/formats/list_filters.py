@@ -5,10 +5,10 @@ from collections.abc import Callable
 from itertools import accumulate
 from typing import Any
 
-from webapp.webhooks.formats.known_names import PAIR, ListOf, Shape, item_shape
+from webapp.webhooks.formats.known_names import PAIR, VALUE, ListOf, Shape, item_shape
 from webapp.webhooks.formats.lengths import cut, cut_bytes, json_bytes, level, units
 from webapp.webhooks.formats.named_filter import Apply, NamedFilter, same, texts, whole
-from webapp.webhooks.formats.texts import for_people, is_empty, words
+from webapp.webhooks.formats.texts import as_text, for_people, is_empty, words
 from webapp.webhooks.formats.work import Work
 
 MAX_LIST, MAX_ROOM = 1000, 1_000_000
@@ -17,7 +17,7 @@ LONGEST_NAME = 100  # UTF-16 units of a pair's name: undeclared answers can have
 
 
 def _pick(*keys: str) -> Apply:
-    """The first answer among these keys that is not empty. A form may lack some of them, or all."""
+    """The first answer among these keys that is not empty or blank. A form may lack some of them, or all."""
     texts(*keys)
     if not keys:
         raise TypeError
@@ -25,9 +25,13 @@ def _pick(*keys: str) -> Apply:
     def pick(value: Any, work: Work) -> Any:
         work.spend(10 * len(keys))
         found = value if isinstance(value, dict) else {}
-        return next((found[key] for key in keys if not is_empty(found.get(key))), None)
+        return next((found[key] for key in keys if not _is_blank(found.get(key))), None)
 
     return pick
+
+
+def _is_blank(value: Any) -> bool:
+    return value.isspace() or not value if isinstance(value, str) else is_empty(value)
 
 
 def _pairs(*without: str) -> Apply:
@@ -45,6 +49,13 @@ def _pairs(*without: str) -> Apply:
         return found
 
     return pairs
+
+
+def _values(value: Any, work: Work) -> list[str]:
+    """The answers of an object as texts, empty ones too, so that each keeps its place."""
+    found = [as_text(each) for each in value.values()] if isinstance(value, dict) else []
+    work.spend(sum(map(len, found)) + 50 * len(found))
+    return found
 
 
 def _fitting(measure: Callable[[str], int], shorten: Callable[[str, int], str]) -> Callable[..., Apply]:
@@ -83,6 +94,16 @@ def _fit(
     ]
 
 
+def _lines(value: Any, work: Work) -> str:
+    """Pairs as lines of "Name: value"."""
+    found = []
+    for item in value if isinstance(value, list) else []:
+        pair = item if isinstance(item, dict) else {"value": item}
+        found.append(": ".join(filter(None, (for_people(pair.get("name")), for_people(pair.get("value"))))))
+        work.spend(len(found[-1]) + 100)
+    return "\n".join(found)
+
+
 def _chunks(size: int) -> Apply:
     """Lists of at most `size` elements."""
     whole(size, "the size", MAX_LIST)
@@ -115,6 +136,8 @@ def _element(shape: Shape) -> Shape:
 LISTS = {
     "pick": NamedFilter(_pick, 'pick("email", "mail")'),
     "pairs": NamedFilter(_pairs, 'pairs or pairs("message")', lambda shape: ListOf(PAIR)),
+    "lines": NamedFilter(lambda: _lines, "lines"),
+    "values": NamedFilter(lambda: _values, "values", lambda shape: ListOf(VALUE)),
     "fit": NamedFilter(_fitting(units, cut), "fit(6000, 1024)", same),
     "fit_bytes": NamedFilter(_fitting(json_bytes, cut_bytes), "fit_bytes(20000)", same),
     "chunks": NamedFilter(_chunks, "chunks(10)", lambda shape: ListOf(shape)),
