@@ -102,7 +102,9 @@ def test_an_interface_whose_webhooks_share_a_token_is_named_once(owner: User, in
     wanted = Wanted(Authentication.SHARED_TOKEN)
     with transaction():
         more = [
-            editing.add(interface, Plan(url=f"https://crm.example.com/{number}", shared_token=key.public_id, wanted=wanted))
+            editing.add(
+                interface, Plan(url=f"https://crm.example.com/{number}", shared_token=key.public_id, wanted=wanted)
+            )
             for number in range(2)
         ]
     assert list(api_keys.interfaces_using(key)) == [interface]

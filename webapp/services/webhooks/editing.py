@@ -13,8 +13,9 @@ from webapp.extensions import db
 from webapp.models import ApiKey, Authentication, Delivery, Interface, KeyType, Lane, Webhook, WebhookState
 from webapp.services import audit
 from webapp.services.errors import Refused, refusing
-from webapp.services.webhooks import connections, presets, webhooks
+from webapp.services.webhooks import connections, webhooks
 from webapp.services.webhooks.connections import Wanted
+from webapp.webhooks.presets import catalogue
 
 MOST = 20  # webhooks of an interface
 MAX_PARALLEL_REQUESTS = 16
@@ -75,7 +76,7 @@ def save(webhook: Webhook, plan: Plan) -> int:
     states.lock_lane(connection, webhook.id)  # first, in the engine's order of locks
     db.session.refresh(webhook)
     _check(webhook, plan)
-    url = webhooks.as_sent(presets.completed(plan.url, plan.wanted.stored.get("preset")))
+    url = webhooks.as_sent(catalogue.completed(plan.url, plan.wanted.stored.get("preset")))
     before = webhooks.as_sent(webhook.url), webhook.authentication, webhook.shared_token_id
     signs = plan.wanted.authentication == Authentication.SHARED_TOKEN
     token = live_token(webhook.account_id, plan.shared_token) if signs else None
