@@ -42,7 +42,7 @@ def named(name: str) -> Filling | None:
 
 def _for_payload(preset: Preset) -> Filling:
     replaced = [f"Replace {word}: {words}." for word, words in preset.fill_in.items()]
-    note = " ".join([f"Its URL is such as {preset.url}", *replaced, f"Limits: {preset.limits}"])
+    note = " ".join([f"Limits: {preset.limits}", *replaced, f"Its URL looks like {preset.url}"])
     options = {"name": preset.header_name} if preset.header_name else {}
     stored = {"preset": preset.name, "format": preset.format, "success": preset.answer, **preset.options}
     return Filling(preset.title, preset.authentication, options, stored, note)
