@@ -82,7 +82,7 @@ def test_the_page_has_a_timeline_for_each_webhook_by_its_name(signed_in: FlaskCl
     for name in ("Lead Webhook", "CRM &lt;b&gt;", "Slack"):
         title = rf'<h2 id="webhook-title-wh_\w+" dir="auto"><a href="/webhooks/wh_\w+">{name}</a></h2>'
         assert re.search(title, page), name
-        assert f'Retry Webhook<span class="sr">: {name}</span>' in page
+        assert f'Retry Webhook<span class="sr"> at {name}</span>' in page
     ids = re.findall(r'\bid="([^"]+)"', page)
     assert len(ids) == len(set(ids))
 
