@@ -84,6 +84,11 @@ CASES = {
     "padding by a format of Python": one("'%999999999d' % 1"),
     "a method of a text": one("fields.name.ljust(999999999)"),
     "an escape of a text": json.dumps({"a": "{{ '" + "\\x41" * 3_900 + "' }}"}),
+    "a very long name": one("n" * 19_000),
+    "a very long name of a field": one("fields." + "n" * 19_000),
+    "a very long name of a filter": one("type | " + "n" * 19_000),
+    "very many quotation marks": one("'\\" * 4_000),
+    "very many brackets that begin an expression": json.dumps(["{ { {" * 3_000]),
     "a template that is too long": json.dumps("x" * 30_000),
 }
 

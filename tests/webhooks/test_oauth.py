@@ -9,7 +9,7 @@ import pytest
 
 from tests.support.tls import Authority
 from tests.support.token_server import TokenServer
-from webapp.webhooks.authentications.credential_ways import Tried, find_the_way
+from webapp.webhooks.authentications.credential_ways import TriedWay, find_the_way
 from webapp.webhooks.authentications.message import Message
 from webapp.webhooks.authentications.oauth2 import OAuth2
 from webapp.webhooks.authentications.tokens import TokenSource
@@ -194,7 +194,7 @@ def ways(sender: Sender, server: TokenServer, **options: str) -> Any:
 
 
 def test_the_way_that_works_is_found(sender: Sender, server: TokenServer) -> None:
-    assert ways(sender, server, credentials="body") == ("basic", (Tried("basic", ""),))
+    assert ways(sender, server, credentials="body") == ("basic", (TriedWay("basic", ""),))
     server.methods = ("client_secret_post",)
     found = ways(sender, server)
     assert (found.works, [one.way for one in found.tried]) == ("body", ["basic", "raw", "body"])

@@ -202,7 +202,7 @@ def _read(load: Callable[[bytes], list[x509.Certificate]], der: bytes) -> list[x
 
 
 def _decoded(text: str) -> bytes:
-    """The bytes of base64, whatever its lines look like; what is damaged is found by who reads them."""
+    """The bytes of base64, with any lines and spaces. What is damaged is found by those who read them."""
     try:
         return base64.b64decode("".join(text.split()).rstrip("=") + "==", validate=False)
     except binascii.Error:

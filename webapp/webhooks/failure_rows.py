@@ -86,7 +86,7 @@ TLS_ROWS = (
         ErrorKind.TLS,
         "{host} port {port} does not know the authority of the client certificate",
         "The server trusts another authority, or needs an intermediate certificate that was not entered.",
-        "Enter the whole chain, or get a certificate of the authority that the server trusts.",
+        "Enter the whole chain, or a certificate of an authority that it trusts.",
     ),
     Failure(
         ErrorKind.TLS,
@@ -122,7 +122,7 @@ TLS_ROWS = (
         ErrorKind.TLS,
         "{host} port {port} and Leadhook have no way of encryption in common",
         "The server allows only few ciphers, has no certificate, or wants a certificate of the client that it trusts.",
-        "Allow the usual ciphers on the server, and give the webhook the client certificate that it wants.",
+        "Allow the usual ciphers on the server, or enter the client certificate it wants.",
     ),
     Failure(
         ErrorKind.TLS,

@@ -148,6 +148,7 @@ def replace_secrets(webhook: Webhook, secrets: dict[str, Any]) -> None:
     except WrongSetting as wrong:
         raise Refused(str(wrong), wrong.setting) from None
     webhook.secrets_encrypted = encrypt(json.dumps(secrets))
+    webhook.examination = None  # of the secret before
 
 
 def secrets_of(webhook: Webhook) -> dict[str, Any]:

@@ -15,7 +15,7 @@ from webapp.webhooks.settings import WrongSetting
 NO_TURN = "The token server could not be asked: too many look-ups of names do not end at the moment. Try again later."
 
 
-class Tried(NamedTuple):
+class TriedWay(NamedTuple):
     """`way`: the stored value of the setting `credentials`. `sentence`: why it gave no token; "" if it gave one."""
 
     way: str
@@ -29,7 +29,7 @@ class Ways(NamedTuple):
     """
 
     works: str | None
-    tried: tuple[Tried, ...]
+    tried: tuple[TriedWay, ...]
 
 
 def find_the_way(
@@ -50,7 +50,7 @@ def find_the_way(
         try:
             scheme = OAuth2.of({**options, CREDENTIALS.name: way}, secrets)
         except WrongSetting as problem:
-            tried.append(Tried(way, str(problem)))
+            tried.append(TriedWay(way, str(problem)))
             continue
         if scheme.token_request() in requests:
             continue  # nothing in these credentials needs encoding
@@ -59,11 +59,11 @@ def find_the_way(
         try:
             fetch(sender, asking, max(expires - monotonic(), 0.05))
         except NoToken as problem:
-            tried.append(Tried(way, problem.sentence))
+            tried.append(TriedWay(way, problem.sentence))
             if problem.knows_the_client or not problem.may_be_the_way:
                 return Ways(way if problem.knows_the_client else None, tuple(tried))
         except NoTurn:
-            return Ways(None, (*tried, Tried(way, NO_TURN)))
+            return Ways(None, (*tried, TriedWay(way, NO_TURN)))
         else:
-            return Ways(way, (*tried, Tried(way, "")))
+            return Ways(way, (*tried, TriedWay(way, "")))
     return Ways(None, tuple(tried))

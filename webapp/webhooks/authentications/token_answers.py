@@ -22,7 +22,7 @@ _KNOWS_THE_CLIENT = frozenset({"unauthorized_client", "invalid_scope", "invalid_
 
 
 @dataclass(frozen=True, slots=True)
-class Token:
+class AccessToken:
     """An access token, and the seconds that it lasts from the moment when it was asked for."""
 
     value: str = field(repr=False)
@@ -51,7 +51,7 @@ class NoToken(Exception):
         return Outcome(NO_ANSWER, self.sentence, False, (), ErrorKind.NO_TOKEN, duration_ms, None)
 
 
-def read_answer(outcome: Outcome, host: str, hidden: tuple[str, ...] = ()) -> Token:
+def read_answer(outcome: Outcome, host: str, hidden: tuple[str, ...] = ()) -> AccessToken:
     """The token, or NoToken. `host`: the token server's; `hidden`: what no sentence may quote."""
     server = f"The token server {host}"
     if outcome.code == NO_ANSWER:
@@ -69,7 +69,7 @@ def read_answer(outcome: Outcome, host: str, hidden: tuple[str, ...] = ()) -> To
     kind = found.get("token_type")
     if isinstance(kind, str) and kind.strip().lower() in _OTHER_TYPES:
         raise NoToken(f"{server} gave a token of the type {kind.strip()}, and Leadhook sends Bearer tokens only")
-    return Token(value.strip(), _lasts(found.get("expires_in")))
+    return AccessToken(value.strip(), _lasts(found.get("expires_in")))
 
 
 def _json_of(text: str) -> Any:

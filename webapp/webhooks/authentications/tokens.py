@@ -20,7 +20,7 @@ from time import monotonic
 
 from webapp.webhooks.authentications.message import Message
 from webapp.webhooks.authentications.oauth2 import OAuth2
-from webapp.webhooks.authentications.token_answers import NoToken, Token, read_answer
+from webapp.webhooks.authentications.token_answers import AccessToken, NoToken, read_answer
 from webapp.webhooks.identities import ClientCertificate
 from webapp.webhooks.lookups import NoTurn
 from webapp.webhooks.outcome import Outcome
@@ -41,7 +41,7 @@ class Held:
 
     __slots__ = ("ends_at", "renew_at", "value")
 
-    def __init__(self, token: Token, asked_at: float) -> None:
+    def __init__(self, token: AccessToken, asked_at: float) -> None:
         self.value = token.value
         self.ends_at = asked_at + token.lasts
         self.renew_at = self.ends_at - min(RENEWED_BEFORE, token.lasts / 5)
@@ -76,7 +76,7 @@ class Asking:
     identity: ClientCertificate | None = None
 
 
-def fetch(sender: Sender, asking: Asking, seconds: float) -> Token:
+def fetch(sender: Sender, asking: Asking, seconds: float) -> AccessToken:
     """Asks the token server. NoToken if it gives none; NoTurn as `Sender.send`."""
     scheme = asking.scheme
     headers, body = scheme.token_request()
