@@ -26,7 +26,7 @@ except FileNotFoundError:  # a container whose root is read-only: gunicorn's wor
 
 bind = f"127.0.0.1:{_config.port}"
 workers = 2
-preload_app = True  # importing takes two seconds of processor time, forking takes none
+preload_app = True  # importing takes a second of processor time, forking takes none
 worker_class = "webapp.servers.patient_worker.PatientWorker"  # gthread, but clients that stall take no thread
 threads = 16
 sendfile = False  # it would wait for a client that does not read without a limit

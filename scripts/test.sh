@@ -63,12 +63,14 @@ node_packages() {
     mv .venv/node/npm-shrinkwrap.json .venv/node/package-lock.json
 }
 have npm && { node_packages || { echo "npm could not install Express and Fastify." >&2 && [ "${CI:-}" != true ]; } || exit 1; }
+# A third of the time a test waits, for servers and for seconds to pass: three processes keep two processors busy.
+processes=3
 
 make check
-.venv/bin/pytest -n 2 --dist worksteal "$@"
+.venv/bin/pytest -n $processes --dist worksteal "$@"
 if have postgresql; then
   echo "Running the tests that use the database again, on PostgreSQL."
-  LEADHOOK_TEST_DATABASE=postgresql .venv/bin/pytest -n 2 --dist worksteal -m 'not once' tests/delivery tests/services tests/blueprints tests/journeys \
+  LEADHOOK_TEST_DATABASE=postgresql .venv/bin/pytest -n $processes --dist worksteal -m 'not once' tests/delivery tests/services tests/blueprints tests/journeys \
     tests/fault/test_faults.py tests/model/test_properties.py tests/house/test_migrations.py tests/db/test_transactions.py \
     tests/db/test_ending.py tests/db/test_slow_reads.py tests/db/test_migrating.py tests/db/test_engines.py --ignore=tests/journeys/test_run.py # test_run.py is always SQLite
 fi

@@ -32,6 +32,7 @@ from webapp.services.people import users
 from webapp.services.webhooks import webhooks
 from webapp.webhooks.addresses import resolve
 
+TESTS = Path(__file__).parent
 ON_POSTGRESQL = os.environ.get("LEADHOOK_TEST_DATABASE") == "postgresql"
 PASSWORD = "correct horse battery"
 METRICS_TOKEN = "only-for-tests-to-scrape"
@@ -40,9 +41,20 @@ KEYS = {"SECRET_KEY": "only for tests, at least 16", "ENCRYPTION_KEYS": Fernet.g
 AppMaker = Callable[..., Flask]
 
 
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Long tests begin first: at the end, workers can share only what is short."""
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Long tests begin first: at the end, workers can share only what is short.
+
+    On PostgreSQL, tests of services and screens that ask for no database do not run again.
+    """
     items.sort(key=lambda item: item.get_closest_marker("long") is None)
+    if ON_POSTGRESQL:
+        config.hook.pytest_deselected(items=[item for item in items if _asks_for_no_database(item)])
+        items[:] = [item for item in items if not _asks_for_no_database(item)]
+
+
+def _asks_for_no_database(item: pytest.Item) -> bool:
+    is_pure = isinstance(item, pytest.Function) and "postgres" not in item.fixturenames
+    return is_pure and item.path.relative_to(TESTS).parts[0] in ("services", "blueprints")
 
 
 class Browser(FlaskClient):

@@ -45,6 +45,7 @@ OF_NO_ACCOUNT = {
     "passwords": {"token": "guessed"},
     "invitations": {"token": "guessed"},
     "files": {"token": "guessed"},
+    "public_keys": {"webhook_id": "wh_guessed"},
     "rq_dashboard": {
         "instance_number": "0",
         "queue_name": "fast",

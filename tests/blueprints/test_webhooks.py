@@ -1,30 +1,23 @@
-"""A webhook's own page: add another, its settings, test, state, log, secret, removal."""
+"""A webhook's own page: add another, its settings, presets, test, state, log, removal."""
 
+import json
 import re
 from html import unescape
 from typing import Any
 
 import pytest
+from cryptography.fernet import Fernet
 from flask.testing import FlaskClient
 from sqlalchemy import select
 
+from tests.conftest import AppMaker, sign_in
+from tests.support.factories import ADA, point_at, submit
 from tests.support.filled_forms import form_of
+from tests.support.webhook_pages import CRM, HTMX, TOKEN, add, error_at, filled, path, save
 from webapp.config import current_config
-from webapp.db.transactions import transaction
 from webapp.extensions import db
-from webapp.models import AuditEntry, Authentication, Interface, Webhook
-from webapp.services.webhooks import connections, editing
-from webapp.services.webhooks.editing import Plan
-
-CRM, SLACK = "https://crm.example.com/leads?key=q7Rdsecret", "https://hooks.example.com/services/T0/B0/x9y8"
-HTMX = {"HX-Request": "true"}
-TOKEN = "s3cr3t-of-the-crm-0123456789"
-
-
-def add(interface: Interface, url: str = SLACK, name: str = "Slack", **settings: Any) -> Webhook:
-    with transaction():
-        webhook = editing.add(db.session.get_one(Interface, interface.id), Plan(url, name, **settings))
-    return webhook
+from webapp.models import AuditEntry, Authentication, Delivery, Interface, Webhook, WebhookState
+from webapp.services.webhooks import connections, presets
 
 
 @pytest.fixture
@@ -33,31 +26,7 @@ def webhook(interface: Interface) -> Webhook:
     return add(interface)
 
 
-def path(webhook: Webhook, end: str = "") -> str:
-    return f"/webhooks/{webhook.public_id}{end}"
-
-
-def filled(webhook: Webhook, **changes: Any) -> dict[str, Any]:
-    """What the page's form sends if a person changes only this."""
-    sent = {"name": "Slack", "webhook_url": SLACK, "method": "POST", "authentication": "none", "format": "json"}
-    sent |= {"match": "all", "parallel_requests": "automatic", "automatic_retries": "y"}
-    return {**sent, **{name.replace("__", "-"): value for name, value in changes.items()}}
-
-
-def save(client: FlaskClient, webhook: Webhook, **changes: Any) -> Any:
-    answer = client.post(path(webhook), data=filled(webhook, **changes), content_type="multipart/form-data")
-    db.session.expire_all()
-    return answer
-
-
-def error_at(page: str, control: str) -> str:
-    """The sentence at a control."""
-    found = re.search(rf'id="{re.escape(control)}-error">(?:<svg.*?</svg>)?(.*?)</p>', page, re.DOTALL)
-    assert found, f"no error at {control}"
-    return found[1].strip()
-
-
-# The tab -------------------------------------------------------------------------------------------------------------
+# The tab --------------------------------------------------------------------------------------------------------------
 
 
 def test_the_tab_has_one_webhook_until_another_is_added(signed_in: FlaskClient, interface: Interface) -> None:
@@ -127,7 +96,7 @@ def test_the_tab_keeps_an_authentication_that_only_the_webhooks_page_sets(
     assert (first.authentication, first.secrets_encrypted) == (Authentication.NONE, None)
 
 
-# The page ------------------------------------------------------------------------------------------------------------
+# The page -------------------------------------------------------------------------------------------------------------
 
 
 def test_the_page_saves_everything_at_once(signed_in: FlaskClient, webhook: Webhook) -> None:
@@ -256,21 +225,23 @@ WRONG: list[tuple[dict[str, Any], str, str]] = [
 ]
 
 
-@pytest.mark.parametrize(
-    ("changes", "control", "sentence"), WRONG, ids=[f"{one[1]} {n}" for n, one in enumerate(WRONG)]
-)
 def test_what_cannot_be_used_is_refused_at_its_control_and_nothing_is_saved(
-    signed_in: FlaskClient, webhook: Webhook, changes: dict[str, Any], control: str, sentence: str
+    signed_in: FlaskClient, webhook: Webhook
 ) -> None:
     before = webhook.connection, webhook.secrets_encrypted, webhook.url
-    answer = save(signed_in, webhook, **{"rate": "7", "condition__0__value": "", **changes})
-    assert answer.status_code == 422
-    assert sentence in unescape(error_at(answer.text, control))
-    assert (webhook.connection, webhook.secrets_encrypted, webhook.url, webhook.rate) == (*before, None)
-    tried = signed_in.post(path(webhook, "/try"), data=filled(webhook, **changes), headers=HTMX)
-    if control not in ("webhook_url", "shared_token"):
-        assert tried.status_code == 422
-        assert sentence in unescape(tried.text)
+    for changes, control, sentence in WRONG:
+        answer = save(signed_in, webhook, **{"rate": "7", "condition__0__value": "", **changes})
+        assert answer.status_code == 422, changes
+        assert sentence in unescape(error_at(answer.text, control)), changes
+        assert (webhook.connection, webhook.secrets_encrypted, webhook.url, webhook.rate) == (*before, None), changes
+
+
+def test_a_try_of_what_cannot_be_used_says_so_and_where(signed_in: FlaskClient, webhook: Webhook) -> None:
+    for changes, control, sentence in WRONG:
+        if control not in ("webhook_url", "shared_token", "name"):  # no try needs these
+            answer = signed_in.post(path(webhook, "/try"), data=filled(webhook, **changes), headers=HTMX)
+            assert answer.status_code == 422, changes
+            assert sentence in unescape(answer.text), changes
 
 
 def test_the_first_webhook_is_no_shadow_and_stays(signed_in: FlaskClient, interface: Interface) -> None:
@@ -283,3 +254,143 @@ def test_the_first_webhook_is_no_shadow_and_stays(signed_in: FlaskClient, interf
     assert refused.status_code == 422
     assert "The first webhook of an interface stays" in refused.text
     assert db.session.get_one(Webhook, first.id).removed_at is None
+
+
+# Presets --------------------------------------------------------------------------------------------------------------
+
+
+def test_each_preset_fills_the_form_and_can_be_saved(signed_in: FlaskClient, webhook: Webhook) -> None:
+    for name in [value for _, choices in presets.offered() for value, _ in choices]:
+        preset = presets.named(name)
+        assert preset
+        page = signed_in.get(path(webhook), query_string={"preset": name}).text
+        assert f"Filled in for {preset.title}, not saved yet" in unescape(page)
+        sent = form_of(page, "settings")
+        for word in ("ORGANISATION_ID", "PORTAL_ID", "FORM_GUID", "INSTANCE"):
+            sent = {key: value.replace(word, "123") for key, value in sent.items()}
+        if preset.authentication == "header":
+            sent["auth-header-value"] = TOKEN
+        if preset.authentication == "oauth2":
+            sent |= {"auth-oauth2-token_url": "https://login.example.com/token", "auth-oauth2-client_id": "a"}
+            sent["auth-oauth2-client_secret"] = TOKEN
+        answer = signed_in.post(path(webhook), data=sent, content_type="multipart/form-data")
+        assert answer.status_code in (200, 303), name
+        db.session.expire_all()
+        stored = webhook.connection or {}
+        wanted = json.loads(json.dumps(preset.stored).replace("ORGANISATION_ID", "123"))
+        if wanted.get("success", {}).get("codes") == "200-299":
+            del wanted["success"]["codes"]  # as without a rule
+        assert {key: stored.get(key) for key in wanted} == wanted
+        assert stored.get("authentication", {}).items() >= preset.options.items()
+
+
+def test_a_preset_in_which_something_is_left_to_replace_is_not_saved(signed_in: FlaskClient, webhook: Webhook) -> None:
+    page = signed_in.get(path(webhook), query_string={"preset": "payload:salesforce_web_to_lead"}).text
+    answer = signed_in.post(path(webhook), data=form_of(page, "settings"), content_type="multipart/form-data")
+    assert answer.status_code == 422
+    assert "Still to replace: Your Salesforce organisation ID" in answer.text
+    assert signed_in.get(path(webhook), query_string={"preset": "payload:nothing"}).status_code == 200
+
+
+def test_a_preset_keeps_the_condition_and_adds_what_its_url_must_have(signed_in: FlaskClient, webhook: Webhook) -> None:
+    rule = {"condition__0__field": "email", "condition__0__comparison": "not_empty"}
+    save(signed_in, webhook, webhook_url="https://discord.com/api/webhooks/1/x", **rule)
+    sent = form_of(signed_in.get(path(webhook), query_string={"preset": "payload:discord"}).text, "settings")
+    assert sent["webhook_url"] == "https://discord.com/api/webhooks/1/x?wait=true"
+    assert sent["condition-0-field"] == "email"
+
+
+# Test, state, log -----------------------------------------------------------------------------------------------------
+
+
+def test_a_test_lead_goes_to_this_webhook_only(signed_in: FlaskClient, webhook: Webhook) -> None:
+    point_at(webhook.interface, CRM)
+    assert "Queued" in signed_in.post(path(webhook, "/tests"), headers=HTMX).text
+    answer = signed_in.post(path(webhook, "/tests"))
+    assert answer.status_code == 303
+    assert "/tests/msg_" in answer.location
+    assert set(db.session.scalars(select(Delivery.webhook_id))) == {webhook.id}
+    assert set(db.session.scalars(select(Delivery.test))) == {True}
+
+
+def test_one_that_is_paused_gets_no_test_and_the_other_goes_on(signed_in: FlaskClient, webhook: Webhook) -> None:
+    point_at(webhook.interface, CRM)
+    assert signed_in.post(path(webhook, "/pause")).location == path(webhook)
+    for headers in ({}, HTMX):
+        answer = signed_in.post(path(webhook, "/tests"), headers=headers)
+        assert answer.status_code == 422
+        assert "This webhook is paused." in answer.text
+    page = signed_in.get(path(webhook)).text
+    assert "Paused by" in page
+    submit(webhook.interface)
+    states = dict(db.session.execute(select(Delivery.webhook_id, Delivery.state)).all())
+    assert states == {webhook.interface.webhook.id: "pending", webhook.id: "held"}
+    assert "1 lead held" in signed_in.get(path(webhook)).text
+    answer = signed_in.post(path(webhook, "/resume"), follow_redirects=True)
+    assert "1 lead on hold is sent now." in answer.text
+    assert "does not rest any more" in signed_in.post(path(webhook, "/try-now"), follow_redirects=True).text
+    db.session.expire_all()
+    assert webhook.state == WebhookState.ACTIVE
+    assert "Contact sales: Slack" in db.session.scalars(select(AuditEntry.target)).all()
+
+
+def test_the_log_is_paged_by_lead_newest_first(signed_in: FlaskClient, webhook: Webhook) -> None:
+    ids = [submit(webhook.interface, {**ADA, "name": f"Number {number:02}"}).public_id for number in range(27)]
+    page = signed_in.get(path(webhook)).text
+    assert re.findall(r">Number (\d\d)</a>", page) == [f"{number:02}" for number in range(26, 1, -1)]
+    older = signed_in.get(f"{path(webhook)}?after={ids[2]}").text
+    assert re.findall(r">Number (\d\d)</a>", older) == ["01", "00"]
+    assert f"before={ids[1]}" in older
+    for unknown in ("lead_nothing", "%00", "x" * 500):
+        assert signed_in.get(f"{path(webhook)}?before={unknown}").status_code == 200
+    first = webhook.interface.webhook
+    assert "No lead was sent there yet." in signed_in.get(path(first)).text
+
+
+# Removal and other accounts -------------------------------------------------------------------------------------------
+
+
+def test_a_removal_says_what_it_cancels_and_does_it(signed_in: FlaskClient, webhook: Webhook) -> None:
+    submit(webhook.interface)
+    submit(webhook.interface)
+    assert "2 leads that wait to be sent there are cancelled" in signed_in.get(path(webhook, "/remove")).text
+    answer = signed_in.post(path(webhook, "/remove"), follow_redirects=True)
+    assert "“Slack” is removed. 2 leads that waited are cancelled." in answer.text
+    assert set(db.session.scalars(select(Delivery.state))) == {"cancelled"}
+    assert signed_in.get(path(webhook)).status_code == 404
+    entry = db.session.scalars(select(AuditEntry).order_by(AuditEntry.id.desc())).first()
+    assert entry
+    assert (entry.action, entry.target) == ("webhook.removed", "Contact sales: Slack")
+    db.session.expire_all()
+    assert webhook.secrets_encrypted is None
+
+
+def test_webhooks_of_other_accounts_and_made_up_ones_are_not_found(
+    stranger: FlaskClient, signed_in: FlaskClient, webhook: Webhook
+) -> None:
+    for client, address in ((stranger, path(webhook)), (signed_in, "/webhooks/wh_nothing")):
+        for end in ("", "/remove", "/secret"):
+            assert client.get(f"{address}{end}").status_code == 404
+        for end in (
+            "",
+            "/try",
+            "/tests",
+            "/pause",
+            "/resume",
+            "/try-now",
+            "/secret",
+            "/secret/end-previous",
+            "/remove",
+        ):
+            assert client.post(f"{address}{end}", data=filled(webhook)).status_code == 404
+    assert stranger.get(f"/interfaces/{webhook.interface.public_id}/webhooks/new").status_code == 404
+
+
+def test_secrets_that_cannot_be_decrypted_are_told_on_the_page(
+    make_app: AppMaker, signed_in: FlaskClient, webhook: Webhook
+) -> None:
+    save(signed_in, webhook, authentication="bearer", auth__bearer__token=TOKEN)
+    other = make_app(ENCRYPTION_KEYS=Fernet.generate_key().decode())
+    page = sign_in(other, "alice@example.com").get(path(webhook))
+    assert page.status_code == 200
+    assert "ENCRYPTION_KEYS lacks their key" in page.text

@@ -37,9 +37,10 @@ def prepared(interface: Interface, receiver: Receiver, leads: int, **settings: o
     return webhook_id
 
 
-def shortest_space(requests: list[Received]) -> float:
+def are_spaced(requests: list[Received], rate: int) -> bool:
+    """No two of them came together. Half a space is allowed for, because the note of a request may be held up."""
     times = sorted(request.at for request in requests)
-    return min(later - sooner for sooner, later in pairwise(times))
+    return min(later - sooner for sooner, later in pairwise(times)) > 0.5 / rate
 
 
 def test_five_a_second_are_kept_over_a_hand_over_between_two_drains(
@@ -53,9 +54,10 @@ def test_five_a_second_are_kept_over_a_hand_over_between_two_drains(
     while len(receiver.requests) < 8:
         drain(webhook_id)
     times = [request.at for request in receiver.requests]
-    assert shortest_space(receiver.requests) > 0.2 - HASTE
+    assert are_spaced(receiver.requests, 5)
     assert all(later - sooner > 1 - HASTE for sooner, later in zip(times, times[5:], strict=False))
-    assert times[-1] - began < 2 * 7 / 5, "it is used up, too"
+    assert times[-1] - times[0] > 7 / 5 - HASTE
+    assert times[-1] - began < 3 * 7 / 5, "it is used up, too"
 
 
 def test_the_next_holder_may_send_at_once(interface: Interface, receiver: Receiver) -> None:
@@ -65,17 +67,17 @@ def test_the_next_holder_may_send_at_once(interface: Interface, receiver: Receiv
         submit(interface)
         drain(webhook_id)
     assert len(receiver.requests) == 4
-    assert shortest_space(receiver.requests) > 0.1 - HASTE
+    assert are_spaced(receiver.requests, 10)
 
 
 def test_parallel_requests_begin_one_after_another(interface: Interface, receiver: Receiver) -> None:
-    receiver.answer(200, delay=0.3)
+    receiver.answer(200, delay=0.2)
     webhook_id = prepared(interface, receiver, 8, rate=20, parallel_requests=8)
     began = time.monotonic()
     drain(webhook_id)
     assert len(receiver.requests) == 8
-    assert shortest_space(receiver.requests) > 0.05 - HASTE
-    assert time.monotonic() - began < 8 * 0.3, "they wait for their answers at the same time"
+    assert are_spaced(receiver.requests, 20)
+    assert time.monotonic() - began < 8 * 0.2, "they wait for their answers at the same time"
 
 
 def test_a_slow_receiver_is_not_widened(interface: Interface, receiver: Receiver) -> None:
@@ -91,17 +93,17 @@ def test_a_slow_receiver_is_not_widened(interface: Interface, receiver: Receiver
 def test_no_send_begins_after_the_slice(
     interface: Interface, receiver: Receiver, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(ledger, "SLICE", 0.3)
-    webhook_id = prepared(interface, receiver, 3, rate=2, parallel_requests=4)
+    monkeypatch.setattr(ledger, "SLICE", 0.1)
+    webhook_id = prepared(interface, receiver, 3, rate=5, parallel_requests=4)
     drain(webhook_id)
     assert len(receiver.requests) == 1
     drain(webhook_id)
     assert len(receiver.requests) == 2
-    assert shortest_space(receiver.requests) > 0.5 - HASTE
+    assert are_spaced(receiver.requests, 5)
 
 
 def test_a_thread_that_waits_leaves_its_slot_to_others(app: Flask, interface: Interface, receiver: Receiver) -> None:
-    webhook_id = prepared(interface, receiver, 2, rate=2)
+    webhook_id = prepared(interface, receiver, 2, rate=3)
 
     def sends() -> None:
         with app.app_context():
@@ -130,13 +132,13 @@ def test_tests_and_retries_by_hand_keep_the_rate_too(interface: Interface, recei
         leads.send_test(db.session.get_one(Interface, interface.id), owner.id)
     drain(webhook_id)
     assert len(receiver.requests) == 3
-    assert shortest_space(receiver.requests) > 0.1 - HASTE
+    assert are_spaced(receiver.requests, 10)
     assert delivery_of(lead).state == DeliveryState.DELIVERED
 
 
 def test_without_a_rate_nothing_is_spaced(interface: Interface, receiver: Receiver) -> None:
-    webhook_id = prepared(interface, receiver, 10)
+    webhook_id = prepared(interface, receiver, 20)
     began = time.monotonic()
     drain(webhook_id)
-    assert len(receiver.requests) == 10
-    assert time.monotonic() - began < 2
+    assert len(receiver.requests) == 20
+    assert time.monotonic() - began < 5

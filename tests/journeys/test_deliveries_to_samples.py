@@ -1,6 +1,5 @@
 """From a lead to each sample receiver of /docs/webhooks: a receiver that is down, a retry, a rotation, a repeat."""
 
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -24,11 +23,7 @@ EMOJI = {
 RIGHT_TO_LEFT = {"name": "עדה לאבלייס", "email": "ada@example.com", "phone": "", "message": "مرحبا \u200fשלום 42 (abc)"}
 
 
-@pytest.fixture(params=NAMES)
-def name(request: pytest.FixtureRequest) -> Iterator[str]:
-    yield request.param
-
-
+@pytest.mark.parametrize("name", NAMES)
 def test_every_lead_arrives_once_through_a_retry_a_rotation_and_a_repeat(
     name: str, signed_in: FlaskClient, interface: Interface, tmp_path: Path
 ) -> None:

@@ -3,6 +3,7 @@
 import os
 import signal
 import socket
+from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
@@ -137,13 +138,16 @@ def test_ctrl_c_ends_it_and_a_home_can_have_any_path(tmp_path: Path) -> None:
         assert (home / "leadhook.sqlite3").exists()
 
 
-@pytest.mark.parametrize("name", ["PORT", "RECEIVER_PORT"])
-def test_a_used_port_is_reported_in_one_sentence(tmp_path: Path, name: str) -> None:
-    with socket.create_server(("127.0.0.1", 0)) as taken:
-        port = taken.getsockname()[1]
-        code, printed = failing(tmp_path, **{name: str(port)})
-    assert code == 2
-    assert f"Port {port} is used by another program: stop it, or set {name} to another port.\n" in printed
+def test_a_used_port_is_reported_in_one_sentence(tmp_path: Path) -> None:
+    """Both at the same time: each waits some seconds for its port."""
+    with socket.create_server(("127.0.0.1", 0)) as taken, ExitStack() as runs:
+        port, started = taken.getsockname()[1], {}
+        for name in ("PORT", "RECEIVER_PORT"):
+            started[name] = runs.enter_context(MakeRun(tmp_path / f"{name} home", tmp_path / name, **{name: str(port)}))
+        for name, run in started.items():
+            assert run.make.wait(timeout=START) == 2
+            all_gone(run)
+            assert f"Port {port} is used by another program: stop it, or set {name} to another port.\n" in run.printed
 
 
 def test_mistakes_in_the_environment_are_listed_and_nothing_starts(tmp_path: Path) -> None:

@@ -7,7 +7,7 @@ Ruby and PHP are in no registry that the tests reach.
 import shutil
 import subprocess
 import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from functools import cache
 from pathlib import Path
 
@@ -132,8 +132,8 @@ class Recorded:
 
 
 @pytest.fixture
-def recorded(signed_in: FlaskClient, interface: Interface, receiver: Receiver) -> Iterator[Recorded]:
-    yield Recorded(signed_in, interface, receiver)
+def recorded(signed_in: FlaskClient, interface: Interface, receiver: Receiver) -> Recorded:
+    return Recorded(signed_in, interface, receiver)
 
 
 @pytest.mark.parametrize("name", COMMANDS)

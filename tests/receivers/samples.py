@@ -13,6 +13,7 @@ from tests.support.tree import ROOT
 
 ALL = "tests/journeys/test_deliveries_to_samples.py"
 REFUSALS = "tests/journeys/test_receivers.py"
+RECIPES = "tests/receivers/recipes.py"
 
 
 def main() -> None:
@@ -28,7 +29,7 @@ def main() -> None:
     for name, printed in versions.items():
         print(f"{name}: {printed.strip().splitlines()[0]}")
     # The daemon answers 500 to everything that it refuses, which most tests of refusals do not expect.
-    for samples, tests in [("go ruby java node-red", [ALL, REFUSALS]), ("webhook", [ALL])]:
+    for samples, tests in [("go ruby java node-red", [ALL, REFUSALS]), ("webhook", [ALL, RECIPES])]:
         environ = {**os.environ, "LEADHOOK_SAMPLES": samples, "LEADHOOK_NODE_RED": " ".join(node_red)}
         command = [sys.executable, "-m", "pytest", "-v", "--no-header", "-p", "no:cacheprovider", *tests]
         if subprocess.run(command, cwd=ROOT, env=environ, check=False).returncode:

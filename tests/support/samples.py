@@ -28,7 +28,7 @@ NODE_PACKAGES = ROOT / ".venv" / "node" / "node_modules"  # scripts/test.sh inst
 
 
 class Kind(NamedTuple):
-    """How a sample is started, in a folder with links to all of them, the path of its URL, and the code of a refusal."""
+    """How a sample is started, in a folder with links to all of them, its path, and the code of a refusal."""
 
     command: Sequence[str]
     path: str = "/hook"
@@ -68,7 +68,7 @@ KINDS = {
         "/leadhook",
     ),
     "webhook": Kind(
-        ["webhook", "-hooks", "webhook-daemon-hooks.json", "-ip", "127.0.0.1", "-port", "{port}"],
+        ["webhook", "-template", "-hooks", "webhook-daemon-hooks.json", "-ip", "127.0.0.1", "-port", "{port}"],
         "/hooks/leadhook",
         500,
     ),
@@ -106,7 +106,12 @@ class Sample:
             self.process = subprocess.Popen(
                 [part.format(port=self.port) for part in kind.command],
                 cwd=home / "site",
-                env={**environ, "LEADHOOK_SHARED_TOKEN": self.token, "TMPDIR": str(home)},
+                env={
+                    **environ,
+                    "LEADHOOK_SHARED_TOKEN": self.token,
+                    "TMPDIR": str(home),
+                    "PYTHONDONTWRITEBYTECODE": "1",
+                },
                 stdout=output,
                 stderr=subprocess.STDOUT,
             )

@@ -84,6 +84,11 @@ CASES = {
     "padding by a format of Python": one("'%999999999d' % 1"),
     "a method of a text": one("fields.name.ljust(999999999)"),
     "an escape of a text": json.dumps({"a": "{{ '" + "\\x41" * 3_900 + "' }}"}),
+    "a very long name": one("n" * 19_000),
+    "a very long name of a field": one("fields." + "n" * 19_000),
+    "a very long name of a filter": one("type | " + "n" * 19_000),
+    "very many quotation marks": one("'\\" * 4_000),
+    "very many brackets that begin an expression": json.dumps(["{ { {" * 3_000]),
     "a template that is too long": json.dumps("x" * 30_000),
 }
 
@@ -116,6 +121,22 @@ def test_a_hostile_template_ends_soon(name: str) -> None:
 def test_most_of_them_are_stopped() -> None:
     ended = [name for name, source in CASES.items() if (ANSWERS.get(name) or used(source)) != "rendered"]
     assert len(ended) >= 35, ended
+
+
+@pytest.mark.parametrize(
+    ("name", "words"),
+    [
+        ("three loops in one another", "more than 10,000 turns"),
+        ("doubling by replace", "too much text of this lead"),
+        ("the whole lead in a loop", "longer than 256 KB"),
+        ("very many expressions", "The expressions of this template are too long"),
+        ("a very long chain of or", "This expression is too deep"),
+        ("very many lists in one another", "At most 40 lists and objects"),
+        ("a template that is too long", "at most 20,000 characters"),
+    ],
+)
+def test_the_sentence_says_which_limit_was_met(name: str, words: str) -> None:
+    assert words in used(CASES[name])
 
 
 RUN_ALL = """

@@ -1,5 +1,7 @@
 """Interfaces: the list, create, edit with its tabs, test lead, pause, resume, delete."""
 
+from typing import Any
+
 from flask import Blueprint, flash, redirect, render_template, request, url_for
 from werkzeug.wrappers import Response
 
@@ -223,7 +225,10 @@ def delete(public_id: str) -> Response:
 
 
 def _lead_generation(interface: Interface, form: LeadGenerationForm, refusal: str | None = None) -> str:
-    context = {"schedule": current_config.retry_schedule, "rest": webhooks.resting_until(interface.webhook)}
+    context: dict[str, Any] = {
+        "schedule": current_config.retry_schedule,
+        "rest": webhooks.resting_until(interface.webhook),
+    }
     context["healths"] = interface_list.healths(interface)
     return _tab("lead_generation", interface, form=form, refusal=refusal, **context)
 

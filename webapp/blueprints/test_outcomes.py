@@ -2,6 +2,7 @@
 
 from datetime import timedelta
 from http import HTTPStatus
+from typing import Any
 
 from flask import render_template
 
@@ -22,7 +23,7 @@ def page(template: str, interface: Interface, delivery: Delivery) -> str:
     token = db.session.get(ApiKey, attempt.signed_with_id) if attempt and attempt.signed_with_id else None
     waits = delivery.status == Status.QUEUED
     late = waits and utcnow() - delivery.lead.received_at > PATIENCE
-    context = {"attempt": attempt, "token": token, "waits": waits, "late": late, "phrase": PHRASES}
+    context: dict[str, Any] = {"attempt": attempt, "token": token, "waits": waits, "late": late, "phrase": PHRASES}
     context["proof"] = shown.title(delivery.webhook) if delivery.webhook.authentication not in ORDINARY else ""
     context["sent"] = shown.test_request(delivery, attempt) if attempt else None
     return render_template(template, interface=interface, delivery=delivery, no_answer=NO_ANSWER, **context)

@@ -1,7 +1,5 @@
 """A webhook's own page: its settings, tests, state, log; add another, give it a new secret, remove it."""
 
-from typing import Any
-
 from flask import Blueprint, flash, redirect, render_template, request, url_for
 from werkzeug.wrappers import Response
 
@@ -10,14 +8,13 @@ from webapp.config import current_config
 from webapp.db.transactions import transaction
 from webapp.extensions import db
 from webapp.forms.rules import add_refusal
-from webapp.forms.webhook import NewWebhookForm, SecretForm, WebhookForm, stored_settings
-from webapp.forms.webhook_parts import stored_values
+from webapp.forms.webhook import NewWebhookForm, SecretForm, WebhookForm, filled_in
 from webapp.models import Webhook, WebhookState
 from webapp.services import api_keys
 from webapp.services.errors import Refused
 from webapp.services.interfaces import interface_list, interfaces
-from webapp.services.leads import leads, trying
-from webapp.services.webhooks import editing, presets, rotating, shapes, shown, webhook_log, webhooks
+from webapp.services.leads import leads
+from webapp.services.webhooks import editing, presets, rotating, shapes, shown, trying, webhook_log, webhooks
 from webapp.services.webhooks.editing import Plan
 from webapp.web import htmx
 from webapp.web.security import account_id, signed_in
@@ -53,6 +50,7 @@ def show(webhook_id: str) -> Response | str | tuple[str, int]:
     if not form.validate_on_submit():
         return _page(webhook, form), 422 if form.is_submitted() else 200
     try:
+        presets.check(form.preset.data or "", form.plan)
         warning = webhooks.check_reachable(form.webhook_url.data, webhook.account_id)
         with transaction():
             plan, secret = editing.with_new_secret(webhook, form.plan)
@@ -183,14 +181,8 @@ def remove(webhook_id: str) -> Response | tuple[str, int]:
 def _form(webhook: Webhook) -> WebhookForm:
     """With the values of a preset, if the address names one and nothing was posted."""
     preset = presets.named(request.args.get("preset", ""))
-    more: dict[str, Any] = {}
-    if preset and preset.authentication:
-        more |= {"authentication": preset.authentication}
-        more |= stored_values("auth", preset.authentication, preset.options)
-    if preset and preset.stored:
-        more |= stored_settings(preset.stored.get("format", "json"), preset.stored)
     tokens, known = api_keys.shared_tokens(webhook.account_id), shapes.known(webhook.interface)
-    return WebhookForm.of(webhook, tokens, known, shown.facts(webhook), more)
+    return WebhookForm.of(webhook, tokens, known, shown.facts(webhook), filled_in(webhook, preset) if preset else {})
 
 
 def _page(webhook: Webhook, form: WebhookForm, refusal: str | None = None, **more: object) -> str:

@@ -52,8 +52,7 @@ class ConnectorSender:
         message = Message(
             connector.method, settings.url or "", headers, due.payload, due.message_id, timestamp, milliseconds
         )
-        outcome = self._sent(connector.proven(message))
-        return connector.rule.judge(outcome) if connector.rule else outcome
+        return connector.judged(self._sent(connector.proven(message)), message)
 
     def _sent(self, message: Message) -> Outcome:
         webhook_id, account = self._settings.webhook_id, self._settings.account_id

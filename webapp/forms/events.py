@@ -7,7 +7,6 @@ from wtforms import SelectChoice, SelectField, SelectMultipleField, URLField
 from wtforms.validators import ValidationError
 from wtforms.widgets import CheckboxInput, ListWidget
 
-from webapp.delivery import events
 from webapp.forms.rules import webhook_url
 from webapp.models import ApiKey, Webhook
 from webapp.services.webhooks.operational import WORDS, EventPlan
@@ -28,7 +27,7 @@ class EventsForm(FlaskForm):  # type: ignore[misc]  # Flask-WTF has no types
     def of(cls, webhook: Webhook | None, tokens: Sequence[ApiKey]) -> "EventsForm":
         """The form with the saved values, or with what was posted."""
         token = webhook.shared_token if webhook else None
-        wanted = (webhook.connection or {}).get("events", events.ALL) if webhook else events.ALL
+        wanted = (webhook.connection or {}).get("events", WORDS) if webhook else WORDS
         form: EventsForm = cls(
             webhook_url=(webhook.url if webhook else None) or "",
             shared_token=token.public_id if token else "",
@@ -43,7 +42,7 @@ class EventsForm(FlaskForm):  # type: ignore[misc]  # Flask-WTF has no types
             raise ValidationError("Enter the URL, or press Remove.")
 
     def validate_events(self, field: SelectMultipleField) -> None:
-        if not set(field.data or ()) & set(events.ALL):
+        if not set(field.data or ()) & set(WORDS):
             raise ValidationError("Choose one event at least.")
 
     @property

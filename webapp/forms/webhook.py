@@ -34,6 +34,7 @@ from webapp.forms.webhook_parts import (
 from webapp.models import ApiKey, Authentication, Webhook
 from webapp.services.webhooks.connections import Wanted
 from webapp.services.webhooks.editing import FASTEST, WRONG_NUMBER, Plan
+from webapp.services.webhooks.presets import Filling
 from webapp.services.webhooks.shown import Facts
 from webapp.webhooks.conditions import MOST_RULES, KnownField
 from webapp.webhooks.connectors import METHODS
@@ -183,9 +184,9 @@ class WebhookForm(FlaskForm):  # type: ignore[misc]
     @property
     def _wanted(self) -> Wanted:
         chosen = AUTHENTICATION.get(self.authentication.data) or Authentication(self.authentication.data)
-        own = {setting: control.data or "" for setting, control in self._of("auth", self.authentication.data)}
+        own = {setting: _lines(control.data) for setting, control in self._of("auth", self.authentication.data)}
         stored = {
-            **{setting.name: control.data for setting, control in self._of("format", self.format.data)},
+            **{setting.name: _lines(control.data) for setting, control in self._of("format", self.format.data)},
             "method": self.method.data,
             "format": self.format.data,
             "preset": self.preset.data,
@@ -254,19 +255,32 @@ def _saved(webhook: Webhook, facts: Facts) -> dict[str, Any]:
     }
 
 
+def filled_in(webhook: Webhook, preset: Filling) -> dict[str, Any]:
+    """The values of a preset, by the names of the controls."""
+    found: dict[str, Any] = {}
+    if preset.authentication:
+        found |= {"authentication": preset.authentication}
+        found |= stored_values("auth", preset.authentication, preset.options)
+    if preset.stored:
+        found |= stored_settings(preset.stored["format"], preset.stored)
+        kept = (webhook.connection or {}).get("condition")
+        found |= _condition_values(kept)
+    if webhook.url:
+        found["webhook_url"] = preset.url_of(webhook.url)
+    return found
+
+
 def stored_settings(format_name: str, stored: Mapping[str, Any]) -> dict[str, Any]:
     """The values of the controls for stored settings of the payload, with the keys of services/webhooks/connections.py.
     Presets have the same keys."""
-    condition, success = stored.get("condition") or {}, stored.get("success") or {}
+    success = stored.get("success") or {}
     header, body = success.get("header") or {}, success.get("body") or {}
-    rules = condition.get("rules", [])
     return {
         **stored_values("format", format_name, stored),
         "method": stored.get("method", "POST"),
         "format": format_name,
         "preset": stored.get("preset", ""),
-        "match": condition.get("match", "all"),
-        "condition": [{"field": one["field"], "comparison": one["is"], "value": one["value"]} for one in rules],
+        **_condition_values(stored.get("condition")),
         "codes": success.get("codes", ""),
         "header_name": header.get("name", ""),
         "header_is": header.get("is", "contains"),
@@ -276,6 +290,18 @@ def stored_settings(format_name: str, stored: Mapping[str, Any]) -> dict[str, An
         "give_up": success.get("give_up", ""),
         "stops": json.dumps(success["stops"]) if success.get("stops") else "",
     }
+
+
+def _condition_values(condition: Mapping[str, Any] | None) -> dict[str, Any]:
+    given = condition or {}
+    rules = given.get("rules", [])
+    rows = [{"field": one["field"], "comparison": one["is"], "value": one["value"]} for one in rules]
+    return {"match": given.get("match", "all"), "condition": rows}
+
+
+def _lines(typed: str | None) -> str:
+    """What was typed, with the line breaks of Unix: browsers send those of DOS."""
+    return (typed or "").replace("\r\n", "\n")
 
 
 def _flat(errors: Any) -> list[str]:

@@ -123,6 +123,8 @@ def rotate(key: ApiKey, overlap: timedelta, force: bool = False) -> str:
         db.session.add(old)
     secret = generate_secret()
     key.secret_encrypted, key.hint = encrypt(secret), _hint(secret)
+    # What *Examine my receiver* found was about the old secret.
+    db.session.execute(update(Webhook).where(Webhook.shared_token_id == key.id).values(examination=None))
     hours = overlap.total_seconds() / 3600
     how_long = f"{hours:g} hour{'' if hours == 1 else 's'}" if overlap else "no time"
     _record("key.rotated", key, f"the old secret signs for {how_long}{', an older one ended' if before else ''}")

@@ -129,6 +129,7 @@ def parse_url(url: str) -> Destination:
     return Destination(scheme == "https", host, port, path, host_header)
 
 
+@lru_cache(1024)
 def sent_url(url: str) -> str:
     """The URL as it is sent: its host as in the header Host, its path and query as in the request line.
 

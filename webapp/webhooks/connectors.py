@@ -1,17 +1,22 @@
 """What makes the requests of a webhook that has more settings than a URL and a Shared Token."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from contextlib import suppress
+from dataclasses import dataclass, replace
 from typing import Any, Self
 
+from webapp.webhooks.addresses import UnusableURL, sent_url
+from webapp.webhooks.authentications import echoes
 from webapp.webhooks.authentications.custom_headers import CustomHeaders
 from webapp.webhooks.authentications.message import Message
-from webapp.webhooks.authentications.schemes import SCHEMES, AuthenticationScheme
+from webapp.webhooks.authentications.schemes import SCHEMES, SIGNED, AuthenticationScheme
 from webapp.webhooks.identities import ClientCertificate
+from webapp.webhooks.outcome import Outcome
 from webapp.webhooks.settings import WrongSetting
 from webapp.webhooks.success_rules import SuccessRule
 
 METHODS = ("POST", "PUT", "PATCH")
+SIGNATURES = tuple(SCHEMES[name] for name in SIGNED)
 
 
 @dataclass(frozen=True)
@@ -45,5 +50,20 @@ class Connector:
         )
 
     def proven(self, message: Message) -> Message:
-        """The message with the custom headers, and with what proves who sends it."""
+        """The message with the custom headers, and with what proves who sends it.
+
+        Its URL becomes the one that is sent: those from before may be stored as they were typed.
+        """
+        with suppress(UnusableURL):  # the sender says what is wrong with it
+            message = replace(message, url=sent_url(message.url))
         return self.headers.add_to(self.scheme.add_to(message) if self.scheme else message)
+
+    def judged(self, outcome: Outcome, message: Message) -> Outcome:
+        """The outcome as the Success rule judges it; then without what its answer repeats of the secrets that were sent
+        with this message. A signature is none.
+        """
+        outcome = self.rule.judge(outcome) if self.rule else outcome
+        secrets = echoes.of_custom_headers(self.headers.headers.values())
+        if self.scheme and not isinstance(self.scheme, SIGNATURES):
+            secrets += echoes.added(message, self.scheme.add_to(message))
+        return echoes.without_echo(outcome, secrets)

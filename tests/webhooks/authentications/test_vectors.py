@@ -10,6 +10,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.serialization import load_der_public_key
 
+from tests.support.tree import ROOT
 from webapp.webhooks.addresses import sent_url
 from webapp.webhooks.authentications.message import Message
 from webapp.webhooks.authentications.signature import TemplateSignature, public_keys
@@ -49,6 +50,13 @@ def test_the_preset_makes_what_the_vendor_s_library_accepted(vector):
                 public.verify(base64.b64decode(signature), content + b" ", ec.ECDSA(SHA256()))
     assert (message.url, made) == (vector["url"], recorded)
     assert sent_url(message.url) == message.url
+
+
+def test_the_documents_name_every_preset_and_what_was_seen():
+    page = (ROOT / "docs" / "receivers" / "authentication.md").read_text()
+    for preset in PRESETS.values():
+        rotation = "at once" if preset.options["overlap"] == "no" else "both"
+        assert f"| {preset.title} | {preset.seen} | {preset.needs} | {rotation} |" in page
 
 
 def test_every_preset_but_those_by_documents_has_vectors_of_the_versions_that_it_names():

@@ -97,12 +97,14 @@ def paused(webhook: Webhook, reason: str) -> dict[str, Any]:
 
 
 def of_webhook(webhook: Webhook) -> dict[str, Any]:
-    """For the beginning and end of every report. `webhook` is its name where its interface has several, else empty."""
+    """For the beginning and end of every report. `webhook` is its name where its interface has several, else empty;
+    `webhook_id` is empty for the first one, whose settings are on the Lead Generation tab."""
     interface = webhook.interface
     several = not webhook.is_first or sum(not each.is_shadow for each in interface.webhooks) > 1
     return {
         "interface_name": interface.name,
         "webhook": webhook.label if several else "",
+        "webhook_id": "" if webhook.is_first else webhook.public_id,
         "interface_id": interface.public_id,
         "account_name": interface.account.name,
         "url": webhook_name(webhook.url),

@@ -41,7 +41,8 @@ class Wanted:
     """What a person wants for a webhook. `stored`: values of KEYS. `options`: of the scheme.
 
     `secrets`: of the scheme; one that is missing or empty stays as it is. `custom_headers`: lines, in which the value
-    MASK is the stored one; None: they stay. `certificate`: the bytes that were pasted or uploaded, None: it stays, empty: there is none any more.
+    MASK is the stored one; None: they stay. `certificate`: the bytes that were pasted or uploaded; None: it stays;
+    empty: there is none any more.
     """
 
     authentication: Authentication = Authentication.NONE
@@ -100,14 +101,24 @@ def control(authentication: str, format_name: str, setting: str) -> str:
 
 
 def with_new_secret(wanted: Wanted, before: Webhook | None) -> tuple[Wanted, str]:
-    """The wish with a new secret where the scheme can make one and none is given or stored, and the new secret."""
+    """The wish with a new secret where the scheme can make one, none is given and none that fits is stored; and the
+    new secret, "" if there is none."""
     made = new_secret(wanted.authentication, wanted.options)
     if made is None or wanted.secrets.get(made[0]):
         return wanted, ""
-    is_same = before is not None and before.authentication == wanted.authentication
-    if is_same and before and secrets_of(before).get("authentication", {}).get(made[0]):
+    if before is not None and before.authentication == wanted.authentication and _fits(made[0], wanted, before):
         return wanted, ""
     return replace(wanted, secrets={**wanted.secrets, made[0]: made[1]}), made[1]
+
+
+def _fits(name: str, wanted: Wanted, before: Webhook) -> bool:
+    """Whether the stored secret can be used with these options: a text is no private key."""
+    stored = secrets_of(before).get("authentication", {})
+    try:
+        SCHEMES[wanted.authentication].of(wanted.options, stored)
+    except WrongSetting as wrong:
+        return wrong.setting != name
+    return True
 
 
 def new_secret(authentication: str, options: Mapping[str, str]) -> tuple[str, str] | None:
@@ -137,6 +148,7 @@ def replace_secrets(webhook: Webhook, secrets: dict[str, Any]) -> None:
     except WrongSetting as wrong:
         raise Refused(str(wrong), wrong.setting) from None
     webhook.secrets_encrypted = encrypt(json.dumps(secrets))
+    webhook.examination = None  # of the secret before
 
 
 def secrets_of(webhook: Webhook) -> dict[str, Any]:

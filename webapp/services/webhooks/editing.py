@@ -15,6 +15,7 @@ from webapp.services import audit
 from webapp.services.errors import Refused, refusing
 from webapp.services.webhooks import connections, webhooks
 from webapp.services.webhooks.connections import Wanted
+from webapp.webhooks.presets import catalogue
 
 MOST = 20  # webhooks of an interface
 MAX_PARALLEL_REQUESTS = 16
@@ -75,7 +76,7 @@ def save(webhook: Webhook, plan: Plan) -> int:
     states.lock_lane(connection, webhook.id)  # first, in the engine's order of locks
     db.session.refresh(webhook)
     _check(webhook, plan)
-    url = webhooks.as_sent(plan.url)
+    url = webhooks.as_sent(catalogue.completed(plan.url, plan.wanted.stored.get("preset")))
     before = webhooks.as_sent(webhook.url), webhook.authentication, webhook.shared_token_id
     signs = plan.wanted.authentication == Authentication.SHARED_TOKEN
     token = live_token(webhook.account_id, plan.shared_token) if signs else None
@@ -88,7 +89,11 @@ def save(webhook: Webhook, plan: Plan) -> int:
     webhook.automatic_retries, webhook.rate = plan.automatic_retries, plan.rate
     webhook.parallel_requests, webhook.automatic_parallel = plan.parallel_requests or 1, plan.parallel_requests is None
     webhook.is_shadow = plan.is_shadow
+    secrets = webhook.secrets_encrypted and connections.secrets_of(webhook)
     connections.apply(webhook, settled)
+    changed = (webhook.url, webhook.authentication, webhook.shared_token and webhook.shared_token.id) != before
+    if changed or settled.secrets != (secrets or {}):
+        webhook.examination = None  # what was seen is not about this receiver, or not about this secret
     db.session.flush()
     states.forms_changed(connection, webhook.id)
     webhooks.changed(webhook, *before)

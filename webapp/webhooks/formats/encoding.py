@@ -13,19 +13,21 @@ TOO_LONG = f"The payload would be longer than {MAX_OUTPUT // 1024} KB."
 
 
 def encode(value: Mapping[str, Any]) -> bytes:
-    return encode_payload(value, _is_plain(value))
+    return encode_payload(value, is_plain(value))
 
 
 def encode_bounded(value: Any) -> bytes:
     """CannotRender for more than MAX_OUTPUT bytes, before they are made: a tree can hold one large value many times."""
-    body = encode_payload(value, _is_plain(value, MAX_OUTPUT))
+    body = encode_payload(value, is_plain(value, MAX_OUTPUT))
     if len(body) > MAX_OUTPUT:
         raise CannotRender(TOO_LONG)
     return body
 
 
-def _is_plain(tree: Any, most: float = float("inf")) -> bool:
-    """Whether Python's json prints what JavaScript does: no number has decimals, no key looks like an index."""
+def is_plain(tree: Any, most: float = float("inf")) -> bool:
+    """Whether Python's json prints what JavaScript does: no number has decimals, no key looks like an index.
+
+    CannotRender for a tree that has more than `most` characters."""
     plain, size, ahead = True, 0, [tree]
     while ahead:
         value = ahead.pop()

@@ -7,6 +7,7 @@ from collections.abc import Iterable, Mapping
 from difflib import get_close_matches
 from typing import Any, NamedTuple
 
+from webapp.webhooks.formats.lengths import cut
 from webapp.webhooks.payload import CLICK_IDS, PLACES, UTM
 
 
@@ -68,6 +69,6 @@ def unknown(name: str, known: Iterable[str], of: str = "") -> str:
     """A sentence about a name that does not exist."""
     names = sorted(known)
     close = get_close_matches(name, names, n=1)
-    listed = f"Known are: {', '.join(names[:12])}{', …' if len(names) > 12 else ''}." if names else ""
+    listed = f"Known are: {cut(', '.join(names), 200)}." if names else ""
     advice = f"Did you mean “{close[0]}”?" if close else listed
     return f"“{name[:40]}” is not known{of}. {advice}".strip()

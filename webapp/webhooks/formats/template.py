@@ -11,7 +11,7 @@ from functools import lru_cache
 from typing import Any, ClassVar, Literal, Self
 
 from webapp.webhooks.formats import form
-from webapp.webhooks.formats.encoding import TOO_LONG, encode_bounded
+from webapp.webhooks.formats.encoding import TOO_LONG, encode_bounded, is_plain
 from webapp.webhooks.formats.known_names import names_of, values_of
 from webapp.webhooks.formats.places import WrongTemplate, parsed
 from webapp.webhooks.formats.tree import Node, TreeBuilder
@@ -50,7 +50,7 @@ class PayloadTemplate:
         tree = self.node.render(values_of(document), Work())
         if self.encode == "json":
             return encode_bounded(tree)
-        encode_bounded(tree)
+        is_plain(tree, MAX_OUTPUT)  # before it is encoded, for its size
         body = form.encode(tree)
         if len(body) > MAX_OUTPUT:
             raise CannotRender(TOO_LONG)

@@ -55,3 +55,9 @@ def _read(path: Path) -> Preset:
 
 
 PRESETS: dict[str, Preset] = {path.stem: _read(path) for path in sorted(Path(__file__).parent.glob("*.json"))}
+
+
+def completed(url: str | None, name: object) -> str | None:
+    """The URL with what the service of this preset needs in it, such as wait=true for Discord."""
+    preset = PRESETS.get(name) if isinstance(name, str) else None
+    return preset.url_of(url) if preset and url else url

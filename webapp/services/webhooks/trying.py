@@ -11,12 +11,12 @@ from sqlalchemy import select
 
 from webapp.extensions import db
 from webapp.models import Lead, Webhook
-from webapp.services.intake import capture
 from webapp.services.webhooks import connections, shapes, shown
 from webapp.services.webhooks.connections import Settled
 from webapp.services.webhooks.editing import Plan
 from webapp.services.webhooks.shapes import UNRENDERED, Shape
 from webapp.webhooks.authentications.message import Message
+from webapp.webhooks.payload import payload_of
 
 LEADS = 20
 LONGEST = 20_000  # characters that are compared line by line
@@ -77,7 +77,7 @@ def on_last_leads(webhook: Webhook, plan: Plan, limit: int = LEADS) -> Trial:
     for lead in db.session.scalars(newest.limit(limit)):
         if time.monotonic() > deadline:
             break
-        body = capture.payload_of(lead, interface)
+        body = payload_of(lead, interface)
         found.append(_tried(lead, _made(shape, lead, body), _made(before, lead, body)))
     return Trial(_request(plan, settled, found), found)
 
