@@ -8,7 +8,8 @@ from webapp.config import current_config
 from webapp.db.transactions import transaction
 from webapp.extensions import db
 from webapp.forms.rules import add_refusal
-from webapp.forms.webhook import NewWebhookForm, SecretForm, WebhookForm, filled_in
+from webapp.forms.webhook import NewWebhookForm, SecretForm, WebhookForm
+from webapp.forms.webhook_values import filled_in
 from webapp.models import Webhook, WebhookState
 from webapp.services import api_keys
 from webapp.services.errors import Refused

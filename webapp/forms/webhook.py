@@ -20,7 +20,8 @@ from wtforms import (
 )
 from wtforms.validators import ValidationError
 
-from webapp.forms.interface import AUTHENTICATION, AUTHENTICATION_CHOICES, CHOICE, PARALLEL_CHOICES
+from webapp.forms import webhook_values as values
+from webapp.forms.interface import AUTHENTICATION, AUTHENTICATION_CHOICES, PARALLEL_CHOICES
 from webapp.forms.rules import SingleLine, webhook_url
 from webapp.forms.webhook_parts import (
     PLAIN,
@@ -29,12 +30,10 @@ from webapp.forms.webhook_parts import (
     add_controls,
     formats,
     schemes,
-    stored_values,
 )
 from webapp.models import ApiKey, Authentication, Webhook
 from webapp.services.webhooks.connections import Wanted
 from webapp.services.webhooks.editing import FASTEST, WRONG_NUMBER, Plan
-from webapp.services.webhooks.presets import Filling
 from webapp.services.webhooks.shown import Facts
 from webapp.webhooks.conditions import MOST_RULES, KnownField
 from webapp.webhooks.connectors import METHODS
@@ -102,7 +101,7 @@ class WebhookForm(FlaskForm):  # type: ignore[misc]
 
         `more`: values of a preset, which take the place of saved ones.
         """
-        form: WebhookForm = cls(data={**_saved(webhook, facts), **(more or {})})
+        form: WebhookForm = cls(data={**values.saved(webhook, facts), **(more or {})})
         form.authentication.choices = [
             *AUTHENTICATION_CHOICES,
             *(SelectChoice(name, title) for name, title, _ in schemes()),
@@ -113,7 +112,7 @@ class WebhookForm(FlaskForm):  # type: ignore[misc]
             for _ in range(min(SPARE_RULES, MOST_RULES - len(form.condition))):
                 form.condition.append_entry()
         for row in form.condition:
-            row.form.field.choices = _fields(known, row.form.field.data)
+            row.form.field.choices = values.fields(known, row.form.field.data)
         return form
 
     def settings(self, kind: str) -> list[tuple[str, str, list[tuple[Setting, Any]]]]:
@@ -155,7 +154,7 @@ class WebhookForm(FlaskForm):  # type: ignore[misc]
     def faults(self) -> list[str]:
         """Every error, with the name of its control."""
         own = {name: errors for name, errors in self.errors.items() if name is not None}
-        named = [f"{self[name].label.text}: {error}" for name, errors in own.items() for error in _flat(errors)]
+        named = [f"{self[name].label.text}: {error}" for name, errors in own.items() for error in values.flat(errors)]
         return [*self.form_errors, *named]
 
     @property
@@ -184,9 +183,9 @@ class WebhookForm(FlaskForm):  # type: ignore[misc]
     @property
     def _wanted(self) -> Wanted:
         chosen = AUTHENTICATION.get(self.authentication.data) or Authentication(self.authentication.data)
-        own = {setting: _lines(control.data) for setting, control in self._of("auth", self.authentication.data)}
+        own = {setting: values.lines(control.data) for setting, control in self._of("auth", self.authentication.data)}
         stored = {
-            **{setting.name: _lines(control.data) for setting, control in self._of("format", self.format.data)},
+            **{setting.name: values.lines(control.data) for setting, control in self._of("format", self.format.data)},
             "method": self.method.data,
             "format": self.format.data,
             "preset": self.preset.data,
@@ -235,85 +234,3 @@ class WebhookForm(FlaskForm):  # type: ignore[misc]
 
 add_controls(WebhookForm, "auth", schemes())
 add_controls(WebhookForm, "format", formats())
-
-
-def _saved(webhook: Webhook, facts: Facts) -> dict[str, Any]:
-    stored = webhook.connection or {}
-    authentication, format_name = webhook.authentication, stored.get("format", "json")
-    return {
-        "name": webhook.name or "",
-        "webhook_url": webhook.url or "",
-        "authentication": CHOICE.get(authentication, authentication.value),
-        "shared_token": webhook.shared_token.public_id if webhook.shared_token else None,
-        "custom_headers": facts.custom_headers,
-        "automatic_retries": webhook.automatic_retries,
-        "parallel_requests": "automatic" if webhook.is_automatic else str(webhook.parallel_requests),
-        "rate": str(webhook.rate or ""),
-        "is_shadow": webhook.is_shadow,
-        **stored_values("auth", authentication.value, stored.get("authentication", {})),
-        **stored_settings(format_name, stored),
-    }
-
-
-def filled_in(webhook: Webhook, preset: Filling) -> dict[str, Any]:
-    """The values of a preset, by the names of the controls."""
-    found: dict[str, Any] = {}
-    if preset.authentication:
-        found |= {"authentication": preset.authentication}
-        found |= stored_values("auth", preset.authentication, preset.options)
-    if preset.stored:
-        found |= stored_settings(preset.stored["format"], preset.stored)
-        kept = (webhook.connection or {}).get("condition")
-        found |= _condition_values(kept)
-    if webhook.url:
-        found["webhook_url"] = preset.url_of(webhook.url)
-    return found
-
-
-def stored_settings(format_name: str, stored: Mapping[str, Any]) -> dict[str, Any]:
-    """The values of the controls for stored settings of the payload, with the keys of services/webhooks/connections.py.
-    Presets have the same keys."""
-    success = stored.get("success") or {}
-    header, body = success.get("header") or {}, success.get("body") or {}
-    return {
-        **stored_values("format", format_name, stored),
-        "method": stored.get("method", "POST"),
-        "format": format_name,
-        "preset": stored.get("preset", ""),
-        **_condition_values(stored.get("condition")),
-        "codes": success.get("codes", ""),
-        "header_name": header.get("name", ""),
-        "header_is": header.get("is", "contains"),
-        "header": header.get("text", ""),
-        "body_is": body.get("is", "contains"),
-        "body": body.get("text", ""),
-        "give_up": success.get("give_up", ""),
-        "stops": json.dumps(success["stops"]) if success.get("stops") else "",
-    }
-
-
-def _condition_values(condition: Mapping[str, Any] | None) -> dict[str, Any]:
-    given = condition or {}
-    rules = given.get("rules", [])
-    rows = [{"field": one["field"], "comparison": one["is"], "value": one["value"]} for one in rules]
-    return {"match": given.get("match", "all"), "condition": rows}
-
-
-def _lines(typed: str | None) -> str:
-    """What was typed, with the line breaks of Unix: browsers send those of DOS."""
-    return (typed or "").replace("\r\n", "\n")
-
-
-def _flat(errors: Any) -> list[str]:
-    """Of rows of controls, errors are nested."""
-    if isinstance(errors, str):
-        return [errors]
-    return [one for each in (errors.values() if isinstance(errors, dict) else errors) for one in _flat(each)]
-
-
-def _fields(known: Mapping[str, KnownField], chosen: str | None) -> list[SelectChoice]:
-    """What a rule may name; also the field of a saved rule that was removed since."""
-    choices = [SelectChoice("", "–"), *(SelectChoice(key, field.label) for key, field in known.items())]
-    if chosen and chosen not in known:
-        choices.append(SelectChoice(chosen, f"{chosen} (removed)"))
-    return choices

@@ -49,7 +49,6 @@ def named(name: str) -> Filling | None:
     return None
 
 
-<<<<<<< HEAD
 def check(name: str, plan: Plan) -> None:
     """Refused for settings of a preset in which a person still has to replace something."""
     preset = catalogue.PRESETS.get(name)
@@ -60,11 +59,6 @@ def check(name: str, plan: Plan) -> None:
 
 def _of_payload(preset: Preset) -> Filling:
     stored = {"format": preset.format, **preset.options, "success": dict(preset.answer), "preset": preset.name}
-=======
-def _for_payload(preset: Preset) -> Filling:
-    replaced = [f"Replace {word}: {words}." for word, words in preset.fill_in.items()]
-    note = " ".join([f"Limits: {preset.limits}", *replaced, f"Its URL looks like {preset.url}"])
->>>>>>> formats
     options = {"name": preset.header_name} if preset.header_name else {}
     words = [f"Its URL looks like {preset.url}.", *(f"To replace: {words}." for words in preset.fill_in.values())]
     note = " ".join(words)
