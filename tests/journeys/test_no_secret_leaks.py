@@ -91,7 +91,9 @@ def dump(home: Path) -> Iterator[tuple[str, bytes]]:
 
 def of_webhooks(person: Person, interface: str, receiver: Receiver) -> dict[str, str]:
     """Adds a webhook for each place where a secret is sent, and one that signs; returns their secrets."""
-    secrets = {name: token_urlsafe(30) for name in ("Bearer token", "Basic password", "key in a query", "key in a header")}
+    secrets = {
+        name: token_urlsafe(30) for name in ("Bearer token", "Basic password", "key in a query", "key in a header")
+    }
     secrets["value of a custom header"] = token_urlsafe(30)
     kinds = {
         "bearer": {"auth-bearer-token": secrets["Bearer token"]},
