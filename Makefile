@@ -38,10 +38,16 @@ soak: ## run it behind real proxies, then cause faults for half an hour; ARGS="-
 	@sh scripts/install.sh requirements.txt requirements-test.txt
 	@sh scripts/soak.sh $(ARGS)
 
-receivers: ## run vendors' own software against Leadhook: a filter for robots, a web firewall; needs npm, and apt as root
+receivers: ## run vendors' own software against Leadhook, such as n8n and libraries; needs npm, Go, Maven, and apt as root
 	@sh scripts/install.sh requirements.txt requirements-test.txt
 	@.venv/bin/python -m tests.receivers.robots
+	@.venv/bin/python -m tests.receivers.signatures
+	@.venv/bin/python -m tests.receivers.webhook_daemon
 	@.venv/bin/python -m tests.receivers.firewall
+	@.venv/bin/python -m tests.receivers.presets
+	@.venv/bin/python -m tests.receivers.oauth
+	@.venv/bin/python -m tests.receivers.samples
+	@.venv/bin/pytest -s tests/receivers/libraries.py tests/receivers/n8n.py
 
 # Pins for every Python from 3.11 up and every platform, with the hashes of all files; no package index is named.
 LOCK = .venv-lock/bin/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --upgrade \

@@ -10,7 +10,9 @@ have() {
     chromium) command -v chromium >/dev/null ;;
     fonts-liberation) ls /usr/share/fonts/truetype/liberation*/*.ttf >/dev/null 2>&1 ;;
     nodejs) command -v node >/dev/null ;;
+    npm) command -v npm >/dev/null ;;
     php-cli) command -v php >/dev/null ;;
+    busybox | jq) command -v "$1" >/dev/null ;;
     nginx) command -v nginx >/dev/null || [ -x /usr/sbin/nginx ] ;;
     openssl) command -v openssl >/dev/null ;;
     pgbouncer) command -v pgbouncer >/dev/null || [ -x /usr/sbin/pgbouncer ] ;;
@@ -18,7 +20,7 @@ have() {
 }
 
 missing() {
-  for package in postgresql chromium fonts-liberation nodejs php-cli pgbouncer nginx openssl; do
+  for package in postgresql chromium fonts-liberation nodejs npm php-cli busybox jq pgbouncer nginx openssl; do
     have "$package" || printf '%s ' "$package"
   done
 }
@@ -39,6 +41,8 @@ for package in $left_out; do
     postgresql) echo "Left out: every test on PostgreSQL. Install PostgreSQL to run them." ;;
     chromium) echo "Left out: the tests in a browser. Install Chromium to run them." && set -- "$@" --ignore=tests/browser ;;
     nodejs) echo "Left out: the tests of the Node.js receiver. Install Node.js to run them." ;;
+    npm) echo "Left out: the tests of the receivers in Express and Fastify. Install npm to run them." ;;
+    busybox | jq) echo "Left out: the tests of the shell receiver. Install $package to run them." ;;
     nginx | openssl) echo "Left out: the tests with $package as a receiver. Install it to run them." ;;
     pgbouncer) echo "Left out: the tests behind PgBouncer. Install PgBouncer to run them." ;;
     php-cli) echo "Left out: the tests of the PHP receiver. Install PHP (command line) to run them." ;;
@@ -50,6 +54,18 @@ if [ -n "$left_out" ]; then
   [ "${CI:-}" != true ] || { echo "In CI no test may be left out." >&2 && exit 1; }
 fi
 
+# Express and Fastify, for two of the sample receivers; again when their lock has changed. It gets its name when npm is done.
+node_packages() {
+  cmp -s tests/receivers/node/package-lock.json .venv/node/package-lock.json && return
+  rm -rf .venv/node && mkdir .venv/node && cp tests/receivers/node/package.json .venv/node &&
+    cp tests/receivers/node/package-lock.json .venv/node/npm-shrinkwrap.json &&
+    (cd .venv/node && npm ci --silent --no-audit --no-fund --ignore-scripts) &&
+    mv .venv/node/npm-shrinkwrap.json .venv/node/package-lock.json
+}
+if have npm && ! node_packages; then
+  echo "npm could not install Express and Fastify: their tests are left out." >&2
+  [ "${CI:-}" != true ] || exit 1
+fi
 # A third of the time a test waits, for servers and for seconds to pass: three processes keep two processors busy.
 processes=3
 

@@ -27,8 +27,9 @@ from webapp.db.transactions import disconnect, transaction
 from webapp.delivery.rings import queues
 from webapp.extensions import db
 from webapp.models import Interface, User
-from webapp.services.interfaces import interfaces, webhooks
+from webapp.services.interfaces import interfaces
 from webapp.services.people import users
+from webapp.services.webhooks import webhooks
 from webapp.webhooks.addresses import resolve
 
 TESTS = Path(__file__).parent

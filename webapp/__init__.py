@@ -81,6 +81,8 @@ def _parts(app: Flask, config: Config) -> dict[str, object]:
             "leadhook_bell": Bell(),
             "leadhook_captures": GroupCommit(capture.capture, transactions.transaction, begin),
             "leadhook_published_forms": {},
+            "leadhook_connectors": {},
+            "leadhook_token_sources": {},
             "leadhook_file_store": FileStore(config),
             "leadhook_form_limit": FormLimit(config.form_rate_limit),
             "leadhook_sign_in_limits": SignInLimits(),

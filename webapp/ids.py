@@ -38,7 +38,7 @@ def attempt_id() -> str:
 
 
 def attempt_id_after(first: str) -> str:
-    """The id of the second attempt of a try: it sorts directly after the first one's, also within a millisecond."""
+    """The id of the next attempt of a try: it sorts directly after the one before, also within a millisecond."""
     number = 0
     for letter in first.removeprefix("att_"):
         number = number << 5 | CROCKFORD.index(letter)

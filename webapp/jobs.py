@@ -1,6 +1,8 @@
 """All functions that a worker may run. Arguments are ids only; each is safe to run twice and late."""
 
-from webapp.delivery import lanes, threaded_worker
+from webapp.db.transactions import end_transaction, read_only
+from webapp.delivery import examining, lanes, threaded_worker
+from webapp.services.leads import examining as examined_leads
 from webapp.services.leads import forgetting
 from webapp.services.mail import mails
 from webapp.services.reports import reports
@@ -20,3 +22,12 @@ def send_mail() -> None:
 def forget() -> None:
     """Deletes and anonymises leads, according to their interfaces' privacy settings."""
     forgetting.forget(stopping=threaded_worker.is_stopping)
+
+
+def examine(webhook_id: int) -> None:
+    """Sends the eight test leads that show whether a receiver verifies signatures."""
+    with read_only():
+        letters = examined_leads.letters_of(webhook_id)
+        end_transaction()
+    if letters:
+        examining.examine(webhook_id, letters)

@@ -30,8 +30,9 @@ from webapp.models import (
     WebhookState,
 )
 from webapp.services import api_keys
-from webapp.services.interfaces import interfaces, webhooks
+from webapp.services.interfaces import interfaces
 from webapp.services.people import users
+from webapp.services.webhooks import webhooks
 from webapp.webhooks.addresses import resolve
 
 URL = "https://crm.example.com/leads?key=q7Rdsecret"

@@ -16,8 +16,9 @@ from webapp.db.transactions import transaction
 from webapp.delivery import lanes, rings
 from webapp.extensions import db
 from webapp.models import ApiKey, Attempt, Delivery, DeliveryState, Interface, KeyType, Lead, LeadLogEntry, Reason
-from webapp.services.interfaces import interfaces, webhooks
+from webapp.services.interfaces import interfaces
 from webapp.services.leads import lead_detail, leads
+from webapp.services.webhooks import webhooks
 
 HTMX = {"HX-Request": "true"}
 EVIL = "'; rm -rf ~; $(reboot) `id` \" \\ <script>alert(1)</script>"

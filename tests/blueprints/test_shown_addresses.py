@@ -23,7 +23,7 @@ from webapp.db.transactions import transaction
 from webapp.delivery import lanes
 from webapp.extensions import db
 from webapp.models import Attempt, Delivery, Interface, Lead, Reason, Role, User
-from webapp.services.interfaces import webhooks
+from webapp.services.webhooks import webhooks
 
 PATH = "/services/T0BRIGHT1/B0WATER22/x7Kq9?key=s3same-99&sig=a%2Bb%2Fc0ffee%3D"
 SECRETS = ("T0BRIGHT1", "B0WATER22", "x7Kq9", "s3same-99", "a+b/c0ffee=", "0lder-secret")

@@ -15,7 +15,8 @@ from webapp.extensions import db
 from webapp.ids import message_id
 from webapp.models import Authentication, Delivery, Interface, Lead
 from webapp.services.errors import Refused
-from webapp.services.interfaces import interfaces, webhooks
+from webapp.services.interfaces import interfaces
+from webapp.services.webhooks import webhooks
 from webapp.webhooks.addresses import is_form_of
 
 RECEIVER = "https://crm.example/hook"

@@ -8,8 +8,8 @@ from tests.conftest import PASSWORD
 from webapp.db.transactions import end_transaction, read_autocommit, transaction
 from webapp.extensions import db
 from webapp.models import Account, User
-from webapp.services.interfaces import webhooks
 from webapp.services.people import invitations, password_resets, users
+from webapp.services.webhooks import webhooks
 
 
 def name_of(user_id: int) -> str:

@@ -21,9 +21,10 @@ from webapp.delivery.rings import FAST, SLOW, queues
 from webapp.extensions import db
 from webapp.log import Trouble
 from webapp.models import DeliveryState, Interface, Lane, LeadLogEntry, User
-from webapp.services.interfaces import interfaces, webhooks
+from webapp.services.interfaces import interfaces
 from webapp.services.leads import leads
 from webapp.services.people import users
+from webapp.services.webhooks import webhooks
 from webapp.webhooks import addresses
 from webapp.webhooks.lookups import MOST, Lookups, NoTurn
 from webapp.webhooks.outcome import ErrorKind

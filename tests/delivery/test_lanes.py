@@ -27,9 +27,9 @@ from webapp.models import (
     Webhook,
     WebhookState,
 )
-from webapp.services.interfaces import webhooks
 from webapp.services.leads import leads
 from webapp.services.reports import reports
+from webapp.services.webhooks import webhooks
 
 
 @pytest.fixture

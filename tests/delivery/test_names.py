@@ -31,8 +31,9 @@ from webapp.delivery.shared_names import SharedNames
 from webapp.extensions import db
 from webapp.models import Authentication, Delivery, DeliveryState, Interface, KnownHost, LateAnswer, Lead, Mail, User
 from webapp.services.errors import Refused
-from webapp.services.interfaces import interfaces, webhooks
+from webapp.services.interfaces import interfaces
 from webapp.services.leads import leads
+from webapp.services.webhooks import webhooks
 from webapp.webhooks import addresses
 from webapp.webhooks.advice import with_step
 from webapp.webhooks.lookups import MOST, Lookups

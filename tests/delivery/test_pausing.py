@@ -15,8 +15,9 @@ from webapp.delivery import lanes
 from webapp.extensions import db
 from webapp.models import Authentication, Delivery, DeliveryState, Interface, Lane, Lead, User, Webhook, WebhookState
 from webapp.services import api_keys
-from webapp.services.interfaces import interfaces, webhooks
+from webapp.services.interfaces import interfaces
 from webapp.services.leads import leads
+from webapp.services.webhooks import webhooks
 
 DAY = 86400.0
 WEEK = 7 * DAY

@@ -35,7 +35,8 @@ from webapp.models import (
     Webhook,
     WebhookState,
 )
-from webapp.services.interfaces import interfaces, webhooks
+from webapp.services.interfaces import interfaces
+from webapp.services.webhooks import webhooks
 
 FIVE_DAYS = 5 * 86400.0
 

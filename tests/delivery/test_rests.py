@@ -16,9 +16,10 @@ from webapp.delivery.rings import FAST, SLOW, queues, ring_unless_locked
 from webapp.delivery.sweep import Sweep
 from webapp.extensions import db
 from webapp.models import Attempt, Delivery, DeliveryState, Interface, Lane, Lead, User, Webhook, WebhookState
-from webapp.services.interfaces import interface_list, interfaces, webhooks
+from webapp.services.interfaces import interface_list, interfaces
 from webapp.services.leads import leads
 from webapp.services.signs import checks, metrics
+from webapp.services.webhooks import webhooks
 
 ASKS = answering(429, headers=[("Retry-After", "20")])
 HOUR = 3600.0

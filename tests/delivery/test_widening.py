@@ -24,7 +24,7 @@ from webapp.delivery.sending import Sending
 from webapp.delivery.watching import Watcher
 from webapp.extensions import db
 from webapp.models import Attempt, Delivery, Interface, Lane, Webhook
-from webapp.services.interfaces import webhooks
+from webapp.services.webhooks import webhooks
 from webapp.webhooks.outcome import NO_ANSWER, ErrorKind, Outcome
 
 DEADLINE = 1.0

@@ -29,7 +29,17 @@ OPEN_TRANSACTIONS = {
 # What the other services may use of webapp.db.transactions: nothing that begins a transaction which writes.
 FOR_SERVICES = {"after_commit", "end_transaction", "read_autocommit", "read_only"}
 OF_REQUESTS = {"request", "session", "g", "abort", "flash", "redirect", "make_response", "jsonify", "Response"}
-ONLY_TESTS = {"celery", "pytest", "playwright", "aiosmtpd", "hypothesis", "time_machine", "standardwebhooks", "tests"}
+ONLY_TESTS = {
+    "celery",
+    "pytest",
+    "playwright",
+    "aiosmtpd",
+    "hypothesis",
+    "time_machine",
+    "standardwebhooks",
+    "authlib",
+    "tests",
+}
 
 
 def imports_point_inwards(tree: Tree) -> list[str]:

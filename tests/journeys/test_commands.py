@@ -13,8 +13,8 @@ from sqlalchemy import select
 from tests.conftest import KEYS, AppMaker
 from webapp.extensions import db
 from webapp.models import AuditEntry, Interface, User
-from webapp.services.interfaces import webhooks
 from webapp.services.people import users
+from webapp.services.webhooks import webhooks
 from webapp.webhooks.addresses import resolve
 
 

@@ -82,11 +82,39 @@ def dump(home: Path) -> Iterator[tuple[str, bytes]]:
             columns = [column["name"] for column in inspect(db.engine).get_columns(table)]
             for row in db.session.execute(text(f'SELECT * FROM "{table}"')).all():
                 for name, value in zip(columns, row, strict=True):
-                    if (table, name) != ("api_keys", "secret_encrypted"):
+                    if (table, name) not in (("api_keys", "secret_encrypted"), ("webhooks", "secrets_encrypted")):
                         yield f"{table}.{name}", value if isinstance(value, bytes) else str(value).encode()
         db.session.rollback()
     for path in home.glob("leadhook.sqlite3*"):
         yield path.name, path.read_bytes()
+
+
+def of_webhooks(person: Person, interface: str, receiver: Receiver) -> dict[str, str]:
+    """Adds a webhook for each place where a secret is sent, and one that signs; returns their secrets."""
+    secrets = {
+        name: token_urlsafe(30) for name in ("Bearer token", "Basic password", "key in a query", "key in a header")
+    }
+    secrets["value of a custom header"] = token_urlsafe(30)
+    kinds = {
+        "bearer": {"auth-bearer-token": secrets["Bearer token"]},
+        "basic": {"auth-basic-user": "ann", "auth-basic-password": secrets["Basic password"]},
+        "query": {"auth-query-name": "api_key", "auth-query-value": secrets["key in a query"]},
+        "header": {"auth-header-name": "X-Key", "auth-header-value": secrets["key in a header"]},
+    }
+    settings = {"method": "POST", "format": "flat", "parallel_requests": "1", "match": "all"}
+    settings |= {"custom_headers": f"X-Custom: {secrets['value of a custom header']}"}
+    for kind, own in kinds.items():
+        page = person.post(f"/interfaces/{interface}/webhooks/new", name=kind, webhook_url=receiver.url)
+        path = page.url.removeprefix(person.site.url)
+        sent = {"name": kind, "webhook_url": receiver.url, "authentication": kind, **settings, **own}
+        assert "Saved." in person.post(path, **sent).text
+        person.post(f"{path}/try", at=path, **sent)
+        person.post(f"{path}/tests", at=path)
+        assert person.post(path, **{**sent, "webhook_url": "nothing"}).status_code == 422
+        person.webhooks.append(path)
+    path = person.webhooks[0]
+    person.post(path, **{**sent, "authentication": "metalocator"})
+    return secrets
 
 
 def valkey_dump(url: str) -> Iterator[tuple[str, bytes]]:

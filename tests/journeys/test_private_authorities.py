@@ -95,10 +95,10 @@ def test_a_lead_to_a_receiver_that_wants_a_client_certificate_says_so_and_what_t
         installation.point_at(f"https://localhost:{port}/hook")
         lead = installation.lead()
     [attempt] = installation.attempts(lead)
-    words = f"localhost port {port} asks for a client certificate, which Leadhook does not have."
+    words = f"localhost port {port} asks for a client certificate that it trusts."
     assert (attempt.code, attempt.error) == (999, "tls")
     assert attempt.response.startswith(words)
-    assert f"{words} Turn this off for the webhook’s path" in installation.page(lead).replace("'", "’")
+    assert f"{words} Give the webhook the certificate" in installation.page(lead)
     assert words in html.unescape(installation.browser.get("/leads").text)
 
 

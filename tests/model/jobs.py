@@ -4,9 +4,11 @@ from collections.abc import Iterator
 from itertools import product
 
 from tests.model.protocol import (
+    ASKING,
     ASKS,
     FIRST,
     LANE,
+    LAST,
     LET_GO,
     NO_REST,
     NOBODY,
@@ -144,7 +146,8 @@ def _send(state: State, rules: Rules, index: int, job: Job) -> Iterator[State]:
     broken = state.broken or _sent_in_spite(state, index, job, row)
     if state.left.asks:
         left = state.left._replace(asks=state.left.asks - 1)
-        asked = job._replace(at="fence", answers=(*job.answers, ASKS), requests=(*job.requests, 1))
+        answer = ASKS if state.left.asks == 1 else LAST  # both, where there are two
+        asked = job._replace(at="fence", answers=(*job.answers, answer), requests=(*job.requests, 1))
         yield put(state._replace(sent=sent, broken=broken, left=left), index, asked)
     answered = (TAKEN, REFUSED) if rules.failing else (TAKEN,)
     for answer, requests in product(answered, _requests(state, rules)):
@@ -196,7 +199,7 @@ def _fence(state: State, rules: Rules, index: int, job: Job) -> Iterator[State]:
 
 def _rest_after(state: State, rules: Rules, job: Job) -> int:
     """What the answers make of the lane's rest: rests.change of webapp/delivery/rests.py."""
-    if ASKS in job.answers and rules.worse is not Worse.REST_NOT_RECORDED:
+    if ASKING & {*job.answers} and rules.worse is not Worse.REST_NOT_RECORDED:
         return RESTS
     return NO_REST if state.lane.rest == FIRST and job.answers else state.lane.rest
 
@@ -216,7 +219,7 @@ def _write(state: State, rules: Rules, index: int, job: Job) -> Iterator[State]:
     fenced = any(key == LANE for key, _ in job.writes)
     job = job._replace(writes=writes)
     # A batch that was not full is seldom followed by another, and one that ended early is not.
-    goes_on = len(job.batch) == rules.batch and ASKS not in job.answers
+    goes_on = len(job.batch) == rules.batch and not ASKING & {*job.answers}
     for at in (("select next", "let go") if goes_on else ("let go",)) if fenced else ("renew",):
         yield put(state._replace(broken=broken), index, job._replace(at=at))
 
@@ -225,7 +228,7 @@ def moved(now: Delivery, seen: Delivery, answer: int, rules: Rules, requests: in
     """A delivery after a try: moves.move and the UPDATE of webapp/delivery/record.py."""
     step = requests if rules.worse is Worse.SECOND_IS_A_STEP else 1
     tries = seen.tries if seen.click else seen.tries + step
-    if answer == TAKEN:
+    if answer in (TAKEN, LAST):
         state, due = "delivered", False
     elif seen.click:
         state, due = (seen.state, now.due) if seen.state == "pending" else ("failed", False)
@@ -274,7 +277,7 @@ def _let_go(state: State, rules: Rules, index: int, job: Job) -> Iterator[State]
 
 def _commit(state: State, rules: Rules, index: int, job: Job) -> Iterator[State]:
     after = recorded(committed(state, job.writes), rules, job)
-    if ASKS in job.answers and any(key == LANE for key, _ in job.writes):
+    if ASKING & {*job.answers} and any(key == LANE for key, _ in job.writes):
         after = after._replace(asked=True)
     over = {"commit, due": "ring", "commit, not due": ""}
     look = _look_after(job)
@@ -287,7 +290,7 @@ def _commit(state: State, rules: Rules, index: int, job: Job) -> Iterator[State]
 
 
 def _look_after(job: Job) -> str:
-    return "look, ended" if ASKS in job.answers else "look"
+    return "look, ended" if ASKING & {*job.answers} else "look"
 
 
 def _early_look(state: State, rules: Rules, index: int, job: Job) -> Iterator[State]:

@@ -15,7 +15,8 @@ NOBODY, DEAD = -1, -2  # tokens of a lane; from 0 on: the slot whose job holds i
 LET_GO, RUNNING, RUN_OUT = 0, 1, 2  # leases
 LANE, HOOK = -1, -2  # keys of rows that can be written; from 0 on: the delivery of that lead
 RETRIES = 2  # automatic tries of a delivery, the first among them
-REFUSED, TAKEN, ASKS = 0, 1, 2  # answers of the receiver; the last one asks for a rest
+REFUSED, TAKEN, ASKS, LAST = 0, 1, 2, 3  # answers of the receiver
+ASKING = {ASKS, LAST}  # both ask for a rest; LAST takes the lead, and says that nothing remains of a rate limit
 NO_REST, RESTS, FIRST = 0, 1, 2  # of a lane; FIRST: the rest is over, and one lead tries first
 
 

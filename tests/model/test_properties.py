@@ -45,8 +45,9 @@ from webapp.models import (
 )
 from webapp.services import api_keys
 from webapp.services.errors import Refused
-from webapp.services.interfaces import interfaces, webhooks
+from webapp.services.interfaces import interfaces
 from webapp.services.leads import leads
+from webapp.services.webhooks import webhooks
 from webapp.webhooks.outcome import ErrorKind, Outcome
 
 PENDING, DELIVERED, FAILED, ON_HOLD, CANCELLED = DeliveryState

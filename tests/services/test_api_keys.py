@@ -12,6 +12,10 @@ from webapp.services import api_keys
 from webapp.services.errors import Refused
 from webapp.services.interfaces import interfaces
 from webapp.services.people import users
+from webapp.services.webhooks import editing, operational
+from webapp.services.webhooks.connections import Wanted
+from webapp.services.webhooks.editing import Plan
+from webapp.services.webhooks.operational import EventPlan
 from webapp.webhooks.signing import decode_secret
 
 
@@ -89,6 +93,26 @@ def test_a_deleted_interface_uses_no_token(owner: User, interface: Interface) ->
         api_keys.revoke(key)
     assert key.revoked_at
     assert api_keys.used_by(owner.account_id) == {}
+
+
+def test_an_interface_whose_webhooks_share_a_token_is_named_once(owner: User, interface: Interface) -> None:
+    """A webhook that was removed uses it no more; the account's webhook for events does."""
+    key = token(owner)
+    sign_with(interface, key)
+    wanted = Wanted(Authentication.SHARED_TOKEN)
+    with transaction():
+        plans = [Plan(f"https://crm.example.com/{n}", shared_token=key.public_id, wanted=wanted) for n in range(2)]
+        more = [editing.add(interface, plan) for plan in plans]
+    assert list(api_keys.interfaces_using(key)) == [interface]
+    assert api_keys.used_by(owner.account_id) == {key.id: [interface]}
+    with transaction():
+        interface.webhook.shared_token = None
+        for webhook in more:
+            editing.remove(webhook)
+        operational.save(owner.account_id, EventPlan("https://events.example.com/", key.public_id))
+    assert (list(api_keys.interfaces_using(key)), api_keys.used_by(owner.account_id)) == ([], {})
+    with pytest.raises(Refused, match="events"), transaction():
+        api_keys.revoke(key)
 
 
 def test_revoking_twice_changes_nothing(owner: User) -> None:

@@ -14,9 +14,10 @@ from webapp.db.transactions import transaction
 from webapp.extensions import db
 from webapp.models import AuditEntry, Interface, User
 from webapp.services import api_keys, audit
-from webapp.services.interfaces import interfaces, webhooks
+from webapp.services.interfaces import interfaces
 from webapp.services.leads import leads
 from webapp.services.people import users
+from webapp.services.webhooks import webhooks
 
 
 def entries() -> list[tuple[str, str, str]]:

@@ -19,6 +19,7 @@ import pytest
 from tests.support.receiver import Line, Receiver, answering, closing, dripping, hanging, raw
 from tests.support.tls import Authority
 from webapp.webhooks.advice import with_step
+from webapp.webhooks.connectors import METHODS
 from webapp.webhooks.outcome import ErrorKind, Outcome
 from webapp.webhooks.sender import Limits, Sender
 
@@ -91,6 +92,31 @@ def test_the_receiver_gets_these_bytes_and_these_headers(unhurried, receiver):
 def test_a_given_header_replaces_the_senders_own(unhurried, receiver):
     unhurried.send(1, receiver.url, BODY, {"Content-Type": "application/json; charset=utf-8"})
     assert receiver.requests[0].headers["content-type"] == "application/json; charset=utf-8"
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_a_request_may_have_another_method(unhurried, receiver, method):
+    for _ in range(2):
+        assert unhurried.send(1, receiver.url, BODY, {}, method=method).delivered
+    assert [(one.method, one.path, one.body, one.connection) for one in receiver.requests] == [
+        (method, "/hook", BODY, 1)
+    ] * 2
+
+
+def test_a_method_cannot_add_a_line(unhurried, receiver):
+    outcome = unhurried.send(1, receiver.url, BODY, {}, method="PUT /other HTTP/1.1\r\nx: y\r\nPOST")
+    assert outcome.error is ErrorKind.BAD_RESPONSE
+    assert receiver.requests == []
+
+
+def test_a_sender_with_less_time_shares_the_connections(unhurried, receiver):
+    assert post(unhurried, receiver.url).delivered
+    shorter = unhurried.within(0.25)
+    assert (shorter.deadline, unhurried.deadline, unhurried.within(60).deadline) == (0.25, 15, 15)
+    assert post(shorter.within(10).within(5), receiver.url).delivered
+    receiver.queue(hanging())
+    assert post(shorter, receiver.url).body.startswith("Timed out: no complete response within 0.25 s")
+    assert [request.connection for request in receiver.requests] == [1, 1, 1]
 
 
 def test_proxies_netrc_and_cookies_are_not_used(unhurried, receiver, monkeypatch, tmp_path):

@@ -22,7 +22,7 @@ from webapp.webhooks.outcome import ErrorKind, Outcome
 from webapp.webhooks.sender import Limits, Sender
 
 LOOPBACK = (ip_network("127.0.0.0/8"),)
-WANTS_ONE = "asks for a client certificate, which Leadhook does not have"
+WANTS_ONE = "asks for a client certificate that it trusts"
 
 
 def to_loopback(*arguments: Any) -> list[tuple[Any, ...]]:
@@ -102,7 +102,7 @@ def test_in_tls_1_2_nothing_is_said_but_that_there_is_no_way(own: tuple[Path, Pa
         outcome = post(sender, f"https://localhost:{port}/")
     assert outcome.error is ErrorKind.TLS
     assert "no way of encryption in common" in outcome.body
-    assert "wants one of the client" not in outcome.body
+    assert "wants a certificate of the client" not in outcome.body
 
 
 def test_nginx_says_it_in_its_answer(own: tuple[Path, Path], leaf: tuple[Path, Path], tmp_path: Path) -> None:

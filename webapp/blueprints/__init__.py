@@ -11,6 +11,7 @@ def init_app(app: Flask) -> None:
         auth,
         docs,
         embedding,
+        events,
         fields,
         files,
         health,
@@ -24,11 +25,13 @@ def init_app(app: Flask) -> None:
         passwords,
         privacy,
         profile,
+        public_keys,
         queue,
         users,
+        webhooks,
     )
 
-    people = (auth, passwords, profile, api_keys, users, invitations, audit_log)
-    tabs = (interfaces, fields, interface_mails, privacy, embedding)
-    for module in (*people, *tabs, leads, files, lead_form, loader, mailbox, docs, queue, health):
+    people = (auth, passwords, profile, api_keys, events, users, invitations, audit_log)
+    tabs = (interfaces, webhooks, fields, interface_mails, privacy, embedding)
+    for module in (*people, *tabs, leads, files, lead_form, loader, mailbox, docs, public_keys, queue, health):
         app.register_blueprint(module.blueprint)

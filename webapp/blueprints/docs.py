@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from datetime import UTC, datetime
 from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from flask import Blueprint, Response, abort, render_template
 
@@ -21,11 +21,53 @@ from webapp.webhooks.payload import lead_payload
 from webapp.webhooks.sender import USER_AGENT
 from webapp.webhooks.signing import PREFIX, sign
 
-# tests/journeys/test_receivers.py runs these files. They are read once, at start.
+# tests/support/samples.py runs these files. They are read once, at start.
 RECEIVERS = Path(__file__).parents[1] / "templates" / "docs" / "receivers"
+
+
+class ReceiverSample(NamedTuple):
+    """A file of RECEIVERS, how it is named and started, and the language of web/highlight.py that it is in."""
+
+    file: str
+    language: str
+    label: str
+    command: str = ""
+
+    @property
+    def code(self) -> str:
+        return CODE[self.file]
+
+
 SAMPLES = {
-    name: (RECEIVERS / name).read_text(encoding="utf-8")
-    for name in ("receiver.py", "receiver.mjs", "receiver.php", "library.py", "library.mjs")
+    "complete": (
+        ReceiverSample("receiver.py", "python", "Python", "python3 receiver.py 9000"),
+        ReceiverSample("receiver.mjs", "node", "Node", "node receiver.mjs 9000"),
+        ReceiverSample("receiver.php", "php", "PHP", "php -S 127.0.0.1:9000 receiver.php"),
+        ReceiverSample("receiver.go", "go", "Go", "go run receiver.go 9000"),
+        ReceiverSample("receiver.ru", "ruby", "Ruby", "puma -b tcp://127.0.0.1:9000 receiver.ru"),
+        ReceiverSample("Receiver.java", "java", "Java", "java Receiver.java 9000"),
+        ReceiverSample("receiver.sh", "shell", "Shell", "busybox httpd -f -p 127.0.0.1:9000 -h site"),
+    ),
+    "framework": (
+        ReceiverSample("flask_app.py", "python", "Flask", "flask --app flask_app run --port 9000"),
+        ReceiverSample("fastapi_app.py", "python", "FastAPI", "uvicorn fastapi_app:app --port 9000"),
+        ReceiverSample("django_app.py", "python", "Django", "python3 django_app.py runserver 9000"),
+        ReceiverSample("express_app.mjs", "node", "Express", "node express_app.mjs 9000"),
+        ReceiverSample("fastify_app.mjs", "node", "Fastify", "node fastify_app.mjs 9000"),
+    ),
+    "library": (
+        ReceiverSample("library.py", "python", "Python library"),
+        ReceiverSample("library.mjs", "node", "Node library"),
+        ReceiverSample("library.go", "go", "Go library"),
+        ReceiverSample("Library.java", "java", "Java library"),
+    ),
+    "public_key": (
+        ReceiverSample("v1a.py", "python", "Python, v1a", "python3 v1a.py 9000"),
+        ReceiverSample("v1a.mjs", "node", "Node, v1a", "node v1a.mjs 9000"),
+    ),
+}
+CODE = {
+    sample.file: (RECEIVERS / sample.file).read_text(encoding="utf-8") for group in SAMPLES.values() for sample in group
 }
 UNITS = ((86400, "day"), (3600, "hour"), (60, "minute"), (1, "second"))
 SHORT_UNITS = ((3600, "h"), (60, "min"), (1, "s"))

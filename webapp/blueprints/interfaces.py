@@ -1,34 +1,28 @@
 """Interfaces: the list, create, edit with its tabs, test lead, pause, resume, delete."""
 
-from datetime import timedelta
-from http import HTTPStatus
-
 from flask import Blueprint, flash, redirect, render_template, request, url_for
 from werkzeug.wrappers import Response
 
 from webapp import text
-from webapp.clock import utcnow
+from webapp.blueprints import test_outcomes
 from webapp.config import current_config
 from webapp.db.transactions import transaction
 from webapp.extensions import db
-from webapp.forms.interface import AUTHENTICATION, GeneralForm, LeadGenerationForm, NewInterfaceForm, TextsForm
+from webapp.forms.interface import GeneralForm, LeadGenerationForm, NewInterfaceForm, TextsForm
 from webapp.forms.rules import add_refusal
-from webapp.models import ApiKey, Delivery, Interface, Status, WebhookState
+from webapp.models import Interface, WebhookState
 from webapp.services import api_keys
 from webapp.services.errors import Refused
 from webapp.services.intake.answers import LeadForm
-from webapp.services.interfaces import form_look, form_texts, interface_list, interface_templates, interfaces, webhooks
+from webapp.services.interfaces import form_look, form_texts, interface_list, interface_templates, interfaces
 from webapp.services.leads import leads
+from webapp.services.webhooks import webhooks
 from webapp.web import htmx
 from webapp.web.security import account_id, signed_in
-from webapp.webhooks.outcome import NO_ANSWER
 
 blueprint = Blueprint("interfaces", __name__)
 
-PATIENCE = timedelta(seconds=45)  # how long a page polls for a test's outcome: longer than the longest attempt
-
 RESTS_NOT = "The webhook does not rest any more."
-PHRASES = {status.value: status.phrase for status in HTTPStatus}
 
 
 @blueprint.get("/")
@@ -143,7 +137,7 @@ def lead_generation(public_id: str) -> Response | str | tuple[str, int]:
             released = interfaces.update_lead_generation(
                 interface,
                 url=form.webhook_url.data,
-                authentication=AUTHENTICATION[form.authentication.data],
+                authentication=form.chosen,
                 shared_token=form.shared_token.data,
                 notification_emails=text.addresses(form.notification_emails.data or ""),
                 report_emails=text.addresses(form.report_emails.data or ""),
@@ -172,7 +166,7 @@ def test(public_id: str) -> Response | str | tuple[str, int]:
         form = LeadGenerationForm.of(interface, api_keys.shared_tokens(interface.account_id))
         return _lead_generation(interface, form, refusal=str(refusal)), 422
     if htmx.asked():
-        return _outcome("interfaces/_test.html", interface, interfaces.test_delivery(interface, message_id))
+        return test_outcomes.page("interfaces/_test.html", interface, interfaces.test_delivery(interface, message_id))
     return redirect(url_for("interfaces.test_outcome", public_id=public_id, message_id=message_id), 303)
 
 
@@ -180,7 +174,7 @@ def test(public_id: str) -> Response | str | tuple[str, int]:
 def test_outcome(public_id: str, message_id: str) -> str:
     interface = interfaces.get(account_id(), public_id)
     delivery = interfaces.test_delivery(interface, message_id)
-    return _outcome("interfaces/_test.html" if htmx.asked() else "interfaces/test.html", interface, delivery)
+    return test_outcomes.page("interfaces/_test.html" if htmx.asked() else "interfaces/test.html", interface, delivery)
 
 
 @blueprint.post("/interfaces/<public_id>/pause")
@@ -229,8 +223,15 @@ def delete(public_id: str) -> Response:
 
 
 def _lead_generation(interface: Interface, form: LeadGenerationForm, refusal: str | None = None) -> str:
-    context = {"schedule": current_config.retry_schedule, "rest": webhooks.resting_until(interface.webhook)}
-    return _tab("lead_generation", interface, form=form, refusal=refusal, **context)
+    return _tab(
+        "lead_generation",
+        interface,
+        form=form,
+        refusal=refusal,
+        schedule=current_config.retry_schedule,
+        rest=webhooks.resting_until(interface.webhook),
+        healths=interface_list.healths(interface),
+    )
 
 
 def _general(interface: Interface, form: GeneralForm) -> str:
@@ -270,12 +271,3 @@ def _leads(sentence: str, number: int) -> str:
     """The sentence with "1 lead" and "is", or "3 leads" and "are"; empty for 0."""
     subject, verb = ("1 lead", "is") if number == 1 else (f"{number:,} leads", "are")
     return sentence.format(subject, verb) if number else ""
-
-
-def _outcome(template: str, interface: Interface, delivery: Delivery) -> str:
-    attempt = delivery.attempts[0] if delivery.attempts else None
-    token = db.session.get(ApiKey, attempt.signed_with_id) if attempt and attempt.signed_with_id else None
-    waits = delivery.status == Status.QUEUED
-    late = waits and utcnow() - delivery.lead.received_at > PATIENCE
-    context = {"attempt": attempt, "token": token, "waits": waits, "late": late, "phrase": PHRASES}
-    return render_template(template, interface=interface, delivery=delivery, no_answer=NO_ANSWER, **context)

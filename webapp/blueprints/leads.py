@@ -30,6 +30,7 @@ from webapp.services.intake import visitor
 from webapp.services.intake.answers import clean
 from webapp.services.leads import lead_counts, lead_detail, lead_export, lead_list, leads, sent_addresses
 from webapp.services.leads.lead_list import Filter
+from webapp.services.webhooks import shown_requests
 from webapp.web import htmx
 from webapp.web.busy import takes_turns
 from webapp.web.security import account_id, addresses, local_path, signed_in
@@ -100,15 +101,25 @@ def row(public_id: str) -> BaseResponse:
 
 
 @blueprint.post("/leads/<public_id>/retry")
-def retry(public_id: str) -> BaseResponse:
-    """Retry Webhook: for htmx answers the row (or the page) as Queued; otherwise redirects to where it was clicked."""
-    lead = leads.get(account_id(), clean(public_id))
-    refusal = leads.retryable(lead)
+def retry(public_id: str) -> BaseResponse | str:
+    """Retry Webhook: for htmx answers the row (or the page) as Queued; otherwise redirects to where it was clicked.
+
+    Of a lead with several webhooks it first asks which.
+    """
+    lead, only = leads.get(account_id(), clean(public_id)), _chosen()
+    if len(lead.deliveries) > 1 and "chosen" not in request.form:
+        return _choose(lead)
+    if "chosen" in request.form and not only:
+        flash("Select the webhooks to which you want to send the lead again.", "info")
+        return redirect(_back(), 303)
+    refusal, number = leads.retryable(lead, only), leads.sendable(lead, only)
     with transaction():
-        queued = leads.retry(lead.account_id, [lead.public_id], signed_in().id)
+        queued = leads.retry(lead.account_id, [lead.public_id], signed_in().id, only)
     words = None if queued else refusal or "It is being sent right now."
     if not htmx.asked():
-        flash(words or f"Queued: the webhook of {_label(public_id)} is being sent again.", "info" if words else "ok")
+        sent = "the webhook" if len(lead.deliveries) < 2 else _plural(number)
+        being = f"Queued: {sent} of {_label(public_id)} {'is' if number < 2 else 'are'} being sent again."
+        flash(words or being, "info" if words else "ok")
         return redirect(_back(), 303)
     return _queued(public_id, words)
 
@@ -136,9 +147,11 @@ def retry_ticked() -> BaseResponse | str:
     found = lead_list.rows(account_id(), ticked)
     if "confirmed" not in request.form:
         return _confirm(found)
+    number = sum(map(leads.sendable, found))
     with transaction():
         queued = leads.retry(account_id(), [lead.public_id for lead in found], signed_in().id)
-    flash(f"Queued: {_webhooks(queued)} being sent again." if queued else "None of them could be sent now.", "ok")
+    words = f"Queued: {_of_leads(number, queued)} {'is' if number == 1 else 'are'} being sent again."
+    flash(words if queued else "None of them could be sent now.", "ok")
     return redirect(_back(), 303)
 
 
@@ -168,19 +181,42 @@ def _label(public_id: str) -> str:
     return leads.get(account_id(), public_id).label
 
 
-def _webhooks(number: int) -> str:
-    return "1 webhook is" if number == 1 else f"{number:,} webhooks are"
+def _plural(webhooks: int) -> str:
+    return "1 webhook" if webhooks == 1 else f"{webhooks:,} webhooks"
+
+
+def _of_leads(webhooks: int, number: int) -> str:
+    """As in "5 webhooks of 2 leads"; "2 webhooks" where each lead has one."""
+    of_leads = f" of {number:,} {'lead' if number == 1 else 'leads'}" if webhooks != number else ""
+    return f"{_plural(webhooks)}{of_leads}"
+
+
+def _chosen() -> list[str]:
+    """The public ids of the webhooks that were ticked."""
+    return [clean(public_id) for public_id in request.form.getlist("webhook")[:MOST_TICKED]]
+
+
+def _choose(lead: Lead) -> BaseResponse | str:
+    """Which webhooks of a lead to send again: in a dialog, which htmx opens, or on a page."""
+    context = {"lead": lead, "refusal": leads.refusal, "preferred": leads.to_retry(lead), "back": _back()}
+    return _asked("leads/_choose.html", context)
 
 
 def _confirm(found: Sequence[Lead]) -> BaseResponse | str:
-    """The content of a dialog, which htmx opens; otherwise a page with the same text."""
+    """How many webhooks of the ticked leads would be sent."""
     sendable = [lead for lead in found if leads.retryable(lead) is None]
     reasons = sorted({reason for lead in found if (reason := leads.retryable(lead))})
     names = sorted({lead.interface.name for lead in sendable})
-    context = {"found": found, "sendable": sendable, "reasons": reasons, "names": names, "back": _back()}
+    what = _of_leads(sum(map(leads.sendable, sendable)), len(sendable))
+    context = {"found": found, "sendable": sendable, "what": what, "reasons": reasons, "names": names, "back": _back()}
+    return _asked("leads/_confirm.html", context)
+
+
+def _asked(partial: str, context: dict[str, Any]) -> BaseResponse | str:
+    """A question: for htmx the content of the dialog, which it opens; otherwise a page with the same words."""
     if not htmx.asked():
-        return render_template("leads/retry.html", **context)
-    response = make_response(render_template("leads/_confirm.html", dialog=True, **context))
+        return render_template("leads/retry.html", partial=partial, **context)
+    response = make_response(render_template(partial, dialog=True, **context))
     response.headers["HX-Trigger"] = '{"showdialog": "confirm"}'
     return response
 
@@ -217,17 +253,20 @@ def _announced(response: Response, lead: Lead) -> Response:
     if delivery is None:
         return response
     code = f", {delivery.last_code}" if delivery.last_code and delivery.status != Status.HELD else ""
+    progress = f", {lead.progress}" if lead.progress else ""
     # Cut, because it is sent in a header, and some proxies accept only 4 KB of headers.
-    return htmx.toast(response, f"{lead.label[:80]}: {delivery.status}{code}")
+    return htmx.toast(response, f"{lead.label[:80]}: {delivery.status}{code}{progress}")
 
 
 def _pace(lead: Lead) -> str | None:
-    """How often the page polls for the lead's outcome, 1s or 5s; None if no outcome is expected."""
-    delivery = lead.delivery
-    if delivery is None or delivery.status != Status.QUEUED or delivery.rests_until:
+    """How often the page polls for the lead's outcome: 1s or 5s, with the number of webhooks if it waits for several,
+    so that each outcome is shown as it comes. None if no outcome is expected."""
+    awaited = [each for each in lead.counted if each.status == Status.QUEUED and not each.rests_until]
+    if not awaited:
         return None
-    since = moment(delivery.retry_at) if delivery.retry_at is not None else lead.received_at
-    return "1s" if utcnow() - since < PATIENCE else "5s"
+    since = max(moment(each.retry_at) if each.retry_at is not None else lead.received_at for each in awaited)
+    pace = "1s" if utcnow() - since < PATIENCE else "5s"
+    return pace if len(awaited) == 1 else f"{pace} {len(awaited)}"
 
 
 def _row_context(shown: Sequence[Lead]) -> dict[str, Any]:
@@ -239,13 +278,11 @@ def _row_context(shown: Sequence[Lead]) -> dict[str, Any]:
 
 
 def _lead_context(lead: Lead) -> dict[str, Any]:
-    attempts, total = lead_detail.attempts(lead.delivery)
     return {
         "lead": lead,
-        "attempts": attempts,
-        "attempts_total": total,
+        "timelines": lead_detail.timelines(lead),
         "detail": lead_detail,
+        "requests": shown_requests,
         "spam_reasons": visitor.SPAM_REASONS,
-        "signed": bool(attempts and attempts[0].signed_with_id),
         **_row_context([lead]),
     }

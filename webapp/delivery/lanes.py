@@ -20,7 +20,7 @@ from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 from webapp.clock import now_sql
 from webapp.config import current_config
 from webapp.db.transactions import autocommit, read_autocommit
-from webapp.delivery import ledger, pausing, record, rings, sending, states
+from webapp.delivery import events, ledger, pausing, record, rings, sending, states
 from webapp.delivery.ledger import Batch
 from webapp.extensions import db
 from webapp.models import Lane
@@ -217,7 +217,8 @@ def _record_once(hold: Hold, batch: Batch, sent: sending.Sending, more: bool, ke
     moves = [(one, ledger.move(one, retries)) for one in sent.tries]
     used_at = record.token_use(settings, sent.tries)
     may_pause = record.may_pause(settings, sent.tries)
-    only_record = not (more or used_at or sent.unsendable or may_pause)
+    has_event = not settings.quiet and any(goes.state in ledger.ENDS_IN_FAILURE for _, goes in moves)
+    only_record = not (more or used_at or sent.unsendable or may_pause or has_event)
     following, ends_at = None, time.monotonic() + ledger.lease()
     # PostgreSQL records with one statement, which commits itself if there is nothing else to write.
     with autocommit() if only_record and db.engine.dialect.name == "postgresql" else db.engine.begin() as connection:
@@ -229,8 +230,10 @@ def _record_once(hold: Hold, batch: Batch, sent: sending.Sending, more: bool, ke
         if used_at:
             record.token_used(connection, settings, used_at)
         record.unsendable(connection, sent.unsendable)
+        if has_event:
+            events.note_failures(connection, settings.account_id, moves)
         reason = pausing.pause_reason(lane, sent.tries) if may_pause else None
-        if reason and states.pause(connection, settings.webhook_id, reason):
+        if reason and states.pause(connection, settings.webhook_id, reason) and not settings.quiet:
             states.report_pause(connection, settings.webhook_id, sent.tries[-1])
         if more:
             following = ledger.batch(connection, hold.webhook_id)

@@ -4,7 +4,7 @@ Every statement here runs on a connection that its caller opened.
 
 *Due* is one predicate with three parts, each with an index: clicked (a manual retry or a test waits for its attempt),
 fresh (not tried yet), again (the time of its next automatic attempt has come). The batch, the last look after a drain
-and the sweep use the same predicate: a look that finds rows which the batch does not take would ring for ever.
+and the sweep use the same: a look that finds rows which the batch does not take would ring for ever.
 """
 
 from collections.abc import Sequence
@@ -32,7 +32,7 @@ from sqlalchemy import (
 from webapp.clock import now_sql
 from webapp.config import current_config
 from webapp.models import ApiKey, Authentication, Delivery, DeliveryState, Lane, PreviousSecret, Webhook, WebhookState
-from webapp.webhooks.outcome import ErrorKind, Outcome
+from webapp.webhooks.outcome import ErrorKind, Outcome, Stop
 from webapp.webhooks.schedule import next_delay
 
 SLICE = 2.0  # seconds a lane is drained before other lanes get their turn
@@ -75,6 +75,7 @@ class Due(NamedTuple):
     retry_at: float | None
     retried_by_id: int | None
     hops: int | None = None
+    content_type: str | None = None  # None: JSON
 
 
 @dataclass(frozen=True)
@@ -92,7 +93,10 @@ class WebhookSettings:
     parallel_requests: int
     failing_long: bool  # it has failed for GIVE_UP_AFTER, and may be paused
     account_id: int = 0
-    automatic: bool = False  # *Parallel requests* is Automatic
+    automatic: bool = False  # *Parallel requests* is Automatic, and there is no rate
+    connected: bool = False  # it has more settings than these: connecting.py
+    quiet: bool = False  # a shadow, or the account's own: its failures are not reported
+    rate: int | None = None  # requests a second at most
     slow: bool = False
     resting: bool | None = None  # True: the receiver asked for a rest; False: it is over, one lead tries first
     read_at: float = 0.0  # by the database's clock
@@ -137,7 +141,10 @@ _SETTINGS = (  # the fields of WebhookSettings after the first
     Webhook.parallel_requests,
     func.coalesce(now_sql() - Lane.failing_since > GIVE_UP_AFTER, false()),
     Webhook.account_id,
-    and_(Webhook.automatic_parallel, Webhook.parallel_requests == 1),
+    and_(Webhook.automatic_parallel, Webhook.parallel_requests == 1, Webhook.rate.is_(None)),
+    Webhook.connection.is_not(None),
+    or_(Webhook.is_shadow, Webhook.interface_id.is_(None)),
+    Webhook.rate,
     Lane.slow_since.is_not(None),
     case((Lane.tries_first, RESTING)),
     now_sql(),
@@ -163,13 +170,9 @@ def batch(connection: Connection, webhook_id: int, limit: int = BATCH) -> Batch 
     width = len(_SETTINGS)
     settings, rows = WebhookSettings(webhook_id, *found[0][:width]), _shares([row[width:] for row in found])[:limit]
     if settings.resting is not None:
-        rows = _while_resting(rows) if settings.resting else rows[:1]
+        # A person's retry and a test go through a rest.
+        rows = [row for row in rows if row.retry_at is not None] if settings.resting else rows[:1]
     return Batch(settings, rows) if rows else None
-
-
-def _while_resting(rows: list[Due]) -> list[Due]:
-    """What goes through a rest: a person's retry, and a test."""
-    return [row for row in rows if row.retry_at is not None]
 
 
 def _shares(found: Sequence[Any]) -> list[Due]:
@@ -216,7 +219,6 @@ def due_lanes(connection: Connection, lease: float) -> Sequence[tuple[int, bool]
 
 # What becomes of a delivery after an attempt -------------------------------------------------------------------------
 
-GONE = 410
 LOOP_REASON = (
     "The receiver answered 508: it is a Leadhook form, and this lead goes round in a circle. "
     "Change the Lead Webhook URL, here or there."
@@ -237,9 +239,9 @@ class Sent(NamedTuple):
 
     @property
     def counts_as_failure(self) -> bool:
-        """Not a test or a click, which say nothing about time, and not an ask for a rest."""
-        is_automatic = self.due.retry_at is None and not self.due.test
-        return is_automatic and not self.outcome.delivered and not self.outcome.asks_for_rest
+        """Not a test or a click, which say nothing about time, and not an ask for a rest that refuses the lead."""
+        outcome, is_automatic = self.outcome, self.due.retry_at is None and not self.due.test
+        return is_automatic and not outcome.delivered and not (outcome.asks_for_rest and outcome.code >= 300)
 
 
 class Unsendable(NamedTuple):
@@ -263,6 +265,9 @@ class Move(NamedTuple):
     reason: str = ""
 
 
+ENDS_IN_FAILURE = (DeliveryState.FAILED, DeliveryState.ON_HOLD)
+
+
 def move(sent: Sent, retries: Sequence[float]) -> Move:
     """The next state of a delivery. `retries`: the waits of its schedule in seconds, empty where retries are off.
 
@@ -273,11 +278,11 @@ def move(sent: Sent, retries: Sequence[float]) -> Move:
     tries = due.tries if clicked else due.tries + 1
     if outcome.delivered:
         return Move(DeliveryState.DELIVERED, tries, keep_due=False, delay=None, gave_up=False)
-    if outcome.loops:
-        return _held(due, tries, LOOP_REASON)
+    if outcome.loops or outcome.stop == Stop.HELD:
+        return _held(due, tries, LOOP_REASON if outcome.loops else f"{outcome.stop_words} {RELEASES}"[:REASON_LENGTH])
     if clicked and due.state == DeliveryState.PENDING and not due.test:
         return Move(DeliveryState.PENDING, tries, keep_due=True, delay=None, gave_up=False)
-    final = clicked or outcome.code == GONE or outcome.error == ErrorKind.BLOCKED_ADDRESS
+    final = clicked or outcome.pauses or outcome.stop == Stop.FAILED or outcome.error == ErrorKind.BLOCKED_ADDRESS
     delay = None if final else next_delay(retries, tries, outcome.retry_after)
     if delay is not None:
         return Move(DeliveryState.PENDING, tries, keep_due=False, delay=delay, gave_up=False)

@@ -11,10 +11,11 @@ from sqlalchemy import bindparam, case, func, or_
 
 from webapp.clock import now_sql
 from webapp.config import current_config
-from webapp.delivery.ledger import GIVE_UP_AFTER, GONE, Sent
+from webapp.delivery.ledger import GIVE_UP_AFTER, Sent
 from webapp.models import Lane
 
 GIVE_UP_TRIES = 10  # failures in a row, for longer than GIVE_UP_AFTER, before a webhook is paused
+GONE_WORDS = "The receiver answered 410 Gone: it wants no more leads at this address."
 DAY = 86400.0  # the longest wait that a receiver can ask for
 
 
@@ -47,8 +48,9 @@ def failed() -> dict[str, Any]:
 
 def pause_reason(lane: FencedLane, sent: Sequence[Sent]) -> str | None:
     """Why the webhook must be paused after these attempts, in words; None if it must not."""
-    if any(one.outcome.code == GONE and not one.due.test for one in sent):
-        return "The receiver answered 410 Gone: it wants no more leads at this address."
+    for one in sent:
+        if one.outcome.pauses and not one.due.test:
+            return one.outcome.stop_words or GONE_WORDS
     if lane.failures < GIVE_UP_TRIES or lane.failing_for is None or lane.failing_for <= GIVE_UP_AFTER:
         return None
     if any(one.counts_as_failure for one in sent):

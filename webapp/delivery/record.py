@@ -15,7 +15,7 @@ from sqlalchemy import Boolean, Connection, Double, bindparam, case, func, liter
 from webapp.clock import now_sql
 from webapp.db import bulk
 from webapp.delivery import ledger, pausing, rests
-from webapp.delivery.ledger import GONE, Move, Sent, Unsendable, WebhookSettings
+from webapp.delivery.ledger import Move, Sent, Unsendable, WebhookSettings
 from webapp.delivery.pausing import FencedLane
 from webapp.models import ApiKey, Attempt, Delivery, DeliveryState, Lane, Reason, ReportEntry, ReportKind, Webhook
 from webapp.webhooks.outcome import NO_ANSWER, ErrorKind
@@ -115,7 +115,7 @@ def write(
     health = LaneHealth(slow, delivered, failed > 0, lease is not None, answered, resting, unended)
     tries = [_attempt(settings, sent) for sent in (*unanswered, *(sent for sent, _ in moves))]
     moved = [_moved(settings, sent, goes) for sent, goes in moves]
-    told = _report_entries(settings, moves)
+    told = [] if settings.quiet else _report_entries(settings, moves)
     if connection.dialect.name == "postgresql":
         if moves:
             given |= _ATTEMPTS.parameters(tries) | _MOVES.parameters(moved)
@@ -283,4 +283,4 @@ def unsendable(connection: Connection, rows: Sequence[Unsendable]) -> None:
 
 def may_pause(settings: WebhookSettings, sent: Sequence[Sent]) -> bool:
     """Whether `pausing.pause_reason`, which needs a transaction, may find a reason."""
-    return settings.failing_long or any(one.outcome.code == GONE for one in sent)
+    return settings.failing_long or any(one.outcome.pauses for one in sent)

@@ -1,4 +1,5 @@
-"""Rests: a receiver that answers 429 or 503 with Retry-After gets no lead of this webhook until then.
+"""Rests: a receiver that answers 429 or 503 with Retry-After gets no lead of this webhook until then. The same goes for
+a good answer that says that nothing remains of the rate limit (webhooks/rate_limits.py).
 
 A rest lasts an hour at most. Then one lead tries first. If the receiver asks again, the lane rests again; any other
 answer ends it, and the others follow. A person's retry, a test and *Try now* go through. Nothing polls: nothing is due

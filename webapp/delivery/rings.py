@@ -146,6 +146,11 @@ def ring_forget() -> None:
     _ring("forget", *JOBS["forget"])
 
 
+def ring_examination(webhook_id: int) -> None:
+    """Has a job examine the receiver of a webhook."""
+    _ring(f"examine-{webhook_id}", FAST, "webapp.jobs.examine", webhook_id)
+
+
 def ring_again(webhook_id: int, slow: bool) -> None:
     """Rings a lane for the sweep, which knows that no job waits: whether its marker is set or not."""
     _ring_again(str(webhook_id), *_drain(webhook_id, slow))

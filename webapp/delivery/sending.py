@@ -16,9 +16,11 @@ from werkzeug.local import LocalProxy
 
 from webapp.clock import utcnow
 from webapp.config import current_config
-from webapp.delivery.ledger import GONE, Batch, Due, Sent, Unsendable, WebhookSettings
+from webapp.delivery import connecting
+from webapp.delivery.ledger import Batch, Due, Sent, Unsendable, WebhookSettings
 from webapp.delivery.shared_names import SharedNames
 from webapp.delivery.slots import waiting
+from webapp.delivery.spacing import Spacing
 from webapp.encryption import CannotDecrypt, decrypt
 from webapp.ids import attempt_id, attempt_id_after
 from webapp.log import Trouble
@@ -91,7 +93,7 @@ attempt_counts = AttemptCounts()  # of the process: all its threads send
 class Sending:
     """Sends a batch once. `tries` and `unsendable` hold the results, also if sending ends early or raises.
 
-    `unanswered` holds the first requests of tries that sent two: attempts on record that decide nothing.
+    `unanswered` holds the requests of tries that sent another one after them: attempts on record that decide nothing.
     """
 
     def __init__(self, batch: Batch, turn_is_over: Callable[[], bool]) -> None:
@@ -106,6 +108,7 @@ class Sending:
         self.wait_for_others: Callable[[], None] | None = None
         self.is_taken_over = False
         self._begun = False
+        self._spacing: Spacing | None = None  # where the webhook has a rate
         self._turn_is_over = turn_is_over
 
     def run(self) -> None:
@@ -117,19 +120,28 @@ class Sending:
         settings = self.batch.settings
         if not self.prepare():
             return
+        if settings.rate:
+            self._spacing = Spacing(settings.rate, self._may_begin)
         if settings.parallel_requests == 1:
             for due in self.left:
                 self._try(due, self._signs, waiting)
-            return
-        # The pool's threads are not slots: this thread, which is one, waits for all of them.
-        with waiting(), ThreadPoolExecutor(settings.parallel_requests) as pool:
-            list(pool.map(self.attempt, self.left))
+        else:  # the pool's threads are not slots: this thread, which is one, waits for all of them
+            with waiting(), ThreadPoolExecutor(settings.parallel_requests) as pool:
+                list(pool.map(self.attempt, self.left))
+        if self._spacing:
+            with waiting():
+                self._spacing.end()
 
     def prepare(self) -> bool:
         """Finds out how to sign. False, and all rows are `unsendable`, if that is not possible."""
+        settings = self.batch.settings
         try:
             self._signs = self._signer()
-        except _CannotSign as error:
+            self._connection = connecting.connection_of(settings, _sender_of_app()) if settings.connected else None
+            if self._connection:
+                sendable, self.unsendable = connecting.rendered(self.batch.rows)
+                self.left = iter(sendable)
+        except (_CannotSign, connecting.UnusableSettings) as error:
             self.unsendable = [Unsendable(due, str(error)) for due in self.batch.rows]
             return False
         self._send = sender.send
@@ -138,7 +150,7 @@ class Sending:
     def _signer(self) -> "_Signing | None":
         settings = self.batch.settings
         if not settings.url:
-            raise _CannotSign("The interface has no Lead Webhook URL any more.")
+            raise _CannotSign("The webhook has no URL any more.")
         if is_form_of(current_config.public_url, settings.url):
             raise _CannotSign("The Lead Webhook URL is a form of this Leadhook: each lead would make another one.")
         if not settings.signed:
@@ -160,16 +172,20 @@ class Sending:
     def _try(
         self, due: Due, signer: "_Signing | None", around: Callable[[], AbstractContextManager[None]] = nullcontext
     ) -> None:
-        if not self._may_begin():
+        if not (self._spacing.may_begin(around) if self._spacing else self._may_begin()):
             return
         self._begun = True
         settings = self.batch.settings
         one, started_at, timestamp = attempt_id(), utcnow(), int(time.time())
         try:
             signature = signer.sign(due.message_id, timestamp, due.payload) if signer else None
-            headers = message_headers(due.message_id, timestamp, signature, due.hops)
+            headers = message_headers(due.message_id, timestamp, signature, due.hops, due.content_type)
             with around():
-                outcome = self._send(settings.webhook_id, settings.url or "", due.payload, headers, settings.account_id)
+                outcome = (
+                    self._connection.send(due, headers, timestamp)
+                    if self._connection
+                    else self._send(settings.webhook_id, settings.url or "", due.payload, headers, settings.account_id)
+                )
         except NoTurn:
             hanging.report("name servers do not answer")
             self.ended = self.had_no_turn = True
@@ -178,17 +194,17 @@ class Sending:
             log.error("an attempt failed in Leadhook's own code", message=due.message_id, exc_info=error)
             words = f"Leadhook could not send this ({type(error).__name__}); the server's log says more."
             outcome = Outcome(NO_ANSWER, words, False, (), ErrorKind.BAD_RESPONSE, 0, None)
-        if outcome.error == ErrorKind.TIMEOUT or outcome.code == GONE or outcome.asks_for_rest:
+        if outcome.error == ErrorKind.TIMEOUT or outcome.pauses or outcome.asks_for_rest:
             self.ended = True
         if hanging.reason and no_lookup_hangs():
             hanging.over()
-        if outcome.first:
-            one, started_at = self._keep_first(Sent(due, one, started_at, timestamp, outcome.first))
+        for first in outcome.before() if outcome.first else ():
+            one, started_at = self._keep_first(Sent(due, one, started_at, timestamp, first))
         attempt_counts.add(outcome)
         self.tries.append(Sent(due, one, started_at, timestamp, outcome))
 
     def _keep_first(self, sent: Sent) -> tuple[str, datetime]:
-        """Keeps the first request of a try that sent two; returns the id of the second one, and when it began."""
+        """Keeps a request of a try that sent another one after it; returns the id of that one, and when it began."""
         attempt_counts.add(sent.outcome)
         self.unanswered.append(sent)
         return attempt_id_after(sent.attempt_id), sent.started_at + timedelta(milliseconds=sent.outcome.duration_ms)

@@ -1,12 +1,13 @@
 """Changes many deliveries of a webhook at once. Each locks the lane's row first, so no result is recorded meanwhile."""
 
-from sqlalchemy import Connection, bindparam, case, null, or_, text, update
+from sqlalchemy import Connection, bindparam, case, null, or_, select, text, update
 
 from webapp.clock import now_sql, utcnow
 from webapp.db import bulk
+from webapp.delivery import events
 from webapp.delivery.ledger import AGAIN, FRESH, Sent
 from webapp.delivery.record import REPORT_NOW, report_entry
-from webapp.models import Delivery, DeliveryState, Lane, ReportEntry, ReportKind, Webhook, WebhookState
+from webapp.models import Delivery, DeliveryState, Interface, Lane, ReportEntry, ReportKind, Webhook, WebhookState
 
 # The exact text of the partial indexes, as in ledger.py: SQLite uses such an index only for the same text.
 PENDING = or_(FRESH, AGAIN)
@@ -30,8 +31,18 @@ def pause(connection: Connection, webhook_id: int, reason: str) -> bool:
     active = update(Webhook).where(Webhook.id == webhook_id, Webhook.state == WebhookState.ACTIVE)
     paused = active.values(state=WebhookState.PAUSED, state_reason=reason[:500], state_changed_at=utcnow())
     was_active = connection.execute(paused).rowcount == 1
+    if was_active:
+        forms_changed(connection, webhook_id)
+        events.note_of_webhook(connection, webhook_id, events.PAUSED, reason)
     hold(connection, webhook_id)
     return was_active
+
+
+def forms_changed(connection: Connection, webhook_id: int) -> None:
+    """Has every process read the webhooks of this one's interface again before it captures a lead for them."""
+    of_webhook = select(Webhook.interface_id).where(Webhook.id == webhook_id).scalar_subquery()
+    changed = update(Interface).where(Interface.id == of_webhook)
+    connection.execute(changed.values(webhooks_version=Interface.webhooks_version + 1))
 
 
 def report_pause(connection: Connection, webhook_id: int, sent: Sent) -> None:
@@ -51,6 +62,19 @@ def hold(connection: Connection, webhook_id: int) -> int:
     return connection.execute(of_webhook.where(PENDING).values(state=held, state_reason=PAUSED_REASON)).rowcount
 
 
+def resume(connection: Connection, webhook_id: int) -> int:
+    """Makes a paused webhook active again, and releases its deliveries on hold, oldest first; returns how many.
+
+    The count of failures restarts at zero. The lane's row must be locked.
+    """
+    active = {"state": WebhookState.ACTIVE, "state_reason": "", "state_changed_at": utcnow()}
+    no_window = {"maintenance_from": null(), "maintenance_until": null()}
+    connection.execute(update(Webhook).where(Webhook.id == webhook_id).values({**active, **no_window}))
+    connection.execute(update(Lane).where(Lane.webhook_id == webhook_id).values(failures=0, failing_since=None))
+    forms_changed(connection, webhook_id)
+    return release(connection, webhook_id)
+
+
 def release(connection: Connection, webhook_id: int) -> int:
     """Makes deliveries on hold due again, oldest first; returns how many."""
     of_webhook = update(Delivery).where(Delivery.webhook_id == webhook_id, ON_HOLD)
@@ -59,10 +83,9 @@ def release(connection: Connection, webhook_id: int) -> int:
     ).rowcount
 
 
-def cancel(connection: Connection, webhook_id: int) -> int:
+def cancel(connection: Connection, webhook_id: int, reason: str = "The interface was deleted.") -> int:
     """Cancels the due deliveries of an archived webhook, and those on hold; returns how many."""
     of_webhook = update(Delivery).where(Delivery.webhook_id == webhook_id)
     connection.execute(of_webhook.where(Delivery.retry_at.is_not(None)).values(retry_at=null()))
     waiting = of_webhook.where(or_(PENDING, ON_HOLD))
-    reason = "The interface was deleted."
     return connection.execute(waiting.values(state=DeliveryState.CANCELLED, state_reason=reason)).rowcount

@@ -17,7 +17,7 @@ from sqlalchemy.exc import IntegrityError
 
 from webapp.clock import moment, now_sql
 from webapp.db.transactions import read_only
-from webapp.delivery import ledger, rings, states, unmarked
+from webapp.delivery import ledger, maintenance, rings, states, unmarked
 from webapp.delivery.rings import NAMES, queues
 from webapp.extensions import db
 from webapp.models import (
@@ -56,10 +56,14 @@ class Sweep:
             return
         with read_only(), db.engine.connect() as connection:
             to_correct = _webhooks_to_correct(connection)
+            in_maintenance = maintenance.due(connection)
             overlap_ended = connection.execute(select(exists().where(_OVERLAP_ENDED))).scalar_one()
         if overlap_ended:
             with db.engine.begin() as connection:
                 connection.execute(delete(PreviousSecret).where(_OVERLAP_ENDED))
+        for webhook_id in in_maintenance:
+            with db.engine.begin() as connection:
+                maintenance.apply(connection, webhook_id)
         for webhook_id in to_correct:
             with db.engine.begin() as connection:
                 _correct(connection, webhook_id)

@@ -19,7 +19,7 @@ from contextlib import suppress
 from webapp.db.transactions import read_autocommit
 from webapp.delivery import lanes, ledger
 from webapp.delivery.lanes import Underway
-from webapp.delivery.ledger import GONE, Batch, Due
+from webapp.delivery.ledger import Batch, Due
 from webapp.delivery.pace import MOST, Pace
 from webapp.delivery.sending import Sending
 from webapp.delivery.slots import waiting
@@ -173,7 +173,7 @@ class Widening:
                 portion.noted += 1
                 self._pace.learn(one.outcome)
                 is_dead = one.outcome.error == ErrorKind.TIMEOUT and not self._pace.has_answered
-                self._closes |= is_dead or one.outcome.code == GONE or one.outcome.asks_for_rest
+                self._closes |= is_dead or one.outcome.pauses or one.outcome.asks_for_rest
             if portion.had_no_turn or self._drain.had_no_turn:
                 self._closes = self._drain.had_no_turn = True
         for delivery_id in ended:

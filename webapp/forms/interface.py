@@ -20,10 +20,12 @@ from webapp.countries import COUNTRIES
 from webapp.forms.rules import MultipleLines, SingleLine, addresses, webhook_url
 from webapp.models import ApiKey, Authentication, Corners, Interface, Scheme
 from webapp.services.interfaces import after_submit, form_texts, interface_templates
-from webapp.services.interfaces.interfaces import MAX_PARALLEL_REQUESTS, WRONG_NUMBER
+from webapp.services.webhooks.editing import MAX_PARALLEL_REQUESTS, WRONG_NUMBER
+from webapp.webhooks.authentications import schemes
 
 # app.css uses these values to show the Shared Token only when signature verification is chosen.
 AUTHENTICATION = {"none": Authentication.NONE, "shared": Authentication.SHARED_TOKEN}
+CHOICE = {value: name for name, value in AUTHENTICATION.items()}
 AUTHENTICATION_CHOICES = [
     SelectChoice("none", "None"),
     SelectChoice("shared", "Signature Verification (Shared Token)"),
@@ -152,11 +154,10 @@ class LeadGenerationForm(FlaskForm):  # type: ignore[misc]
     def of(cls, interface: Interface, tokens: Sequence[ApiKey]) -> "LeadGenerationForm":
         """The form with the saved values, or with what was posted."""
         webhook = interface.webhook
-        signs = webhook.authentication == Authentication.SHARED_TOKEN
         form: LeadGenerationForm = cls(
             tokens=tokens,
             webhook_url=webhook.url or "",
-            authentication="shared" if signs else "none",
+            authentication=CHOICE.get(webhook.authentication, webhook.authentication.value),
             shared_token=webhook.shared_token.public_id if webhook.shared_token else None,
             sends_undeclared=interface.sends_undeclared,
             automatic_retries=webhook.automatic_retries,
@@ -164,10 +165,13 @@ class LeadGenerationForm(FlaskForm):  # type: ignore[misc]
             notification_emails=", ".join(interface.notification_emails),
             report_emails=", ".join(interface.report_emails),
         )
+        if scheme := schemes.SCHEMES.get(webhook.authentication):
+            kept = SelectChoice(webhook.authentication.value, f"{scheme.TITLE}, set on the webhook’s page")
+            form.authentication.choices = [*AUTHENTICATION_CHOICES, kept]
         return form
 
     def validate_authentication(self, field: SelectField) -> None:
-        if field.data not in AUTHENTICATION:
+        if field.data not in {choice.value for choice in field.choices}:
             raise ValidationError("Choose None or Signature Verification (Shared Token).")
 
     def validate_shared_token(self, field: SelectField) -> None:
@@ -182,6 +186,11 @@ class LeadGenerationForm(FlaskForm):  # type: ignore[misc]
     def validate_parallel_requests(self, field: SelectField) -> None:
         if field.data not in {choice.value for choice in PARALLEL_CHOICES}:
             raise ValidationError(WRONG_NUMBER)
+
+    @property
+    def chosen(self) -> Authentication:
+        """The authentication; one that is not of this form is the webhook's as it is."""
+        return AUTHENTICATION.get(self.authentication.data) or Authentication(self.authentication.data)
 
     @property
     def parallel(self) -> int | None:

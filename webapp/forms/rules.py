@@ -8,7 +8,7 @@ from wtforms.validators import StopValidation
 
 from webapp import text
 from webapp.services.errors import Refused
-from webapp.services.interfaces import webhooks
+from webapp.services.webhooks import webhooks
 
 
 class SingleLine:

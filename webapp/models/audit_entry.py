@@ -31,7 +31,7 @@ class AuditEntry(Base):
     user_id: Mapped[int | None] = mapped_column(ForeignKey(User.id))
     actor: Mapped[str] = mapped_column(String(320))
     address: Mapped[str | None] = mapped_column(String(64))  # the client's IP address; None on the command line
-    kind: Mapped[str] = mapped_column(String(16))  # key, interface, lead, user or session: the part before the dot
+    kind: Mapped[str] = mapped_column(String(16))  # a Kind of services/audit.py: the part before the dot
     action: Mapped[str] = mapped_column(String(40))  # see services/audit.py
     target: Mapped[str] = mapped_column(String(320), default="")
     target_id: Mapped[str] = mapped_column(String(40), default="")  # its public id, if it has one

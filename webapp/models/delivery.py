@@ -4,7 +4,7 @@ from datetime import UTC, datetime
 from enum import StrEnum
 from typing import Any
 
-from sqlalchemy import ForeignKey, Index, SmallInteger, String, Text, UniqueConstraint
+from sqlalchemy import ForeignKey, Index, SmallInteger, String, Text, UniqueConstraint, false
 from sqlalchemy.orm import Mapped, mapped_column, relationship
 
 from webapp.ids import attempt_id, message_id
@@ -21,7 +21,7 @@ class DeliveryState(StrEnum):
     DELIVERED = "delivered"
     FAILED = "failed"  # will not be tried again automatically
     ON_HOLD = "held"  # paused webhook, no signature possible, an address that is not allowed, or a lead in a circle
-    CANCELLED = "cancelled"  # its interface was deleted
+    CANCELLED = "cancelled"  # its interface was deleted, or its webhook removed
 
 
 class Reason(StrEnum):
@@ -53,9 +53,13 @@ class Delivery(Base):
     id: Mapped[int] = mapped_column(BigId, primary_key=True)
     message_id: Mapped[str] = mapped_column(String(40), unique=True, default=message_id)
     account_id: Mapped[int] = mapped_column(ForeignKey(Account.id))
-    lead_id: Mapped[int] = mapped_column(ForeignKey(Lead.id))
+    # None for an event of the account, which no page of a lead reads: services/webhooks/operational.py.
+    lead_id: Mapped[int] = mapped_column(ForeignKey(Lead.id), nullable=True)
     webhook_id: Mapped[int] = mapped_column(ForeignKey(Webhook.id))
     payload: Mapped[bytes]
+    content_type: Mapped[str | None] = mapped_column(String(100))  # None: JSON
+    shadow: Mapped[bool] = mapped_column(default=False, server_default=false())  # of a shadow webhook: counts nowhere
+    event: Mapped[str | None] = mapped_column(String(40))  # of an operational webhook
     test: Mapped[bool] = mapped_column(default=False)
     hops: Mapped[int | None] = mapped_column(SmallInteger)  # webhooks that brought the lead here; None: a visitor did
     state: Mapped[DeliveryState] = enum_column(DeliveryState, default=DeliveryState.PENDING)

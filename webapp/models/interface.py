@@ -82,6 +82,8 @@ class Interface(Base):
     updated_at: Mapped[datetime] = mapped_column(default=utcnow)
     closed_at: Mapped[datetime | None]
     archived_at: Mapped[datetime | None]
+    # Grows with each change that decides what a new lead's deliveries are, except the first webhook's URL and state.
+    webhooks_version: Mapped[int] = mapped_column(default=0, server_default="0")
 
     account: Mapped[Account] = relationship()
     fields: Mapped[list["Field"]] = relationship(
@@ -94,11 +96,15 @@ class Interface(Base):
         order_by="Field.position",
         viewonly=True,
     )
-    webhooks: Mapped[list[Webhook]] = relationship(order_by=Webhook.id, back_populates="interface")
+    webhooks: Mapped[list[Webhook]] = relationship(
+        primaryjoin="and_(Interface.id == Webhook.interface_id, Webhook.removed_at.is_(None))",
+        order_by=Webhook.id,
+        back_populates="interface",
+    )
 
     @property
     def webhook(self) -> Webhook:
-        """Its only webhook, created together with it. Later an interface can have several."""
+        """Its first webhook, created together with it. It is never removed."""
         return self.webhooks[0]
 
 

@@ -11,7 +11,7 @@ from webapp.ids import lead_id
 from webapp.models.account import Account
 from webapp.models.base import Base, BigId, partial_index
 from webapp.models.interface import Interface
-from webapp.models.status import Status
+from webapp.models.status import WORST_FIRST, Status
 from webapp.models.user import User
 
 if TYPE_CHECKING:
@@ -73,9 +73,22 @@ class Lead(Base):
     log: Mapped[list["LeadLogEntry"]] = relationship(order_by="LeadLogEntry.id.desc()")
 
     @property
+    def counted(self) -> list["Delivery"]:
+        """Its deliveries to webhooks that count: not to a shadow, which is only tried."""
+        return [each for each in self.deliveries if not each.shadow]
+
+    @property
     def delivery(self) -> "Delivery | None":
-        """The delivery to its interface's only webhook; None if there was no webhook."""
-        return self.deliveries[0] if self.deliveries else None
+        """Its delivery in the worst state, which is the lead's; None if no webhook took it."""
+        worst = {status: number for number, status in enumerate(WORST_FIRST)}
+        return min(self.counted, key=lambda each: worst[each.status], default=None)
+
+    @property
+    def progress(self) -> str | None:
+        """As in "2 of 3 delivered"; None unless several webhooks took it."""
+        counted = self.counted
+        delivered = sum(each.status == Status.DELIVERED for each in counted)
+        return f"{delivered} of {len(counted)} delivered" if len(counted) > 1 else None
 
     @property
     def status(self) -> Status:

@@ -22,6 +22,10 @@ class Status(StrEnum):
         return self.value.lower().replace(" ", "-")
 
 
+# A lead with several webhooks has the worst status of its deliveries.
+WORST_FIRST = (Status.FAILED, Status.HELD, Status.RETRYING, Status.QUEUED, Status.CANCELLED, Status.DELIVERED)
+
+
 def delivery_rules(clicked: Any, not_clicked: Any, state: Any, tries: Any) -> dict[Status, Any]:
     """For each status a delivery can have, whether it has it; exactly one is true.
 

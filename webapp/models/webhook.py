@@ -2,9 +2,9 @@
 
 from datetime import datetime
 from enum import StrEnum
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-from sqlalchemy import CheckConstraint, ForeignKey, String, false
+from sqlalchemy import JSON, CheckConstraint, ForeignKey, String, false, true
 from sqlalchemy.orm import Mapped, mapped_column, relationship
 
 from webapp.clock import moment, utcnow
@@ -17,6 +17,9 @@ if TYPE_CHECKING:
     from webapp.models.interface import Interface
 
 
+UNNAMED = "Lead Webhook"  # the label of a webhook without a name
+
+
 class WebhookState(StrEnum):
     ACTIVE = "active"
     PAUSED = "paused"
@@ -24,29 +27,56 @@ class WebhookState(StrEnum):
 
 
 class Authentication(StrEnum):
+    """All but the first two are names of webhooks/authentications/schemes.py: their settings are in `connection`."""
+
     NONE = "none"
     SHARED_TOKEN = "shared_token"
+    V1A = "v1a"
+    METALOCATOR = "metalocator"
+    SIGNATURE = "signature"
+    BEARER = "bearer"
+    BASIC = "basic"
+    HEADER = "header"
+    QUERY = "query"
+    OAUTH2 = "oauth2"
 
 
 class Webhook(Base):
-    """URL, authentication, retries, state. An interface has one for now. Without a URL its leads are only stored."""
+    """URL, authentication, payload, retries, state. Without a URL it gets no leads.
+
+    The first webhook of an interface is made with it and stays. A webhook without an interface gets the account's
+    events: services/webhooks/operational.py.
+    """
 
     __tablename__ = "webhooks"
     __table_args__ = (
         partial_index("ix_webhooks_report_due", "report_due_at", where="report_due_at IS NOT NULL"),
         CheckConstraint("parallel_requests BETWEEN 1 AND 16", name="parallel_requests"),
+        partial_index("ix_webhooks_more", "account_id", where="NOT is_first"),
     )
 
     id: Mapped[int] = mapped_column(BigId, primary_key=True)
     public_id: Mapped[str] = mapped_column(String(40), unique=True, default=webhook_id)
     account_id: Mapped[int] = mapped_column(ForeignKey(Account.id))
-    interface_id: Mapped[int] = mapped_column(ForeignKey("interfaces.id"), index=True)
+    interface_id: Mapped[int] = mapped_column(ForeignKey("interfaces.id"), index=True, nullable=True)
+    is_first: Mapped[bool] = mapped_column(default=True, server_default=true())  # of its interface
+    name: Mapped[str | None] = mapped_column(String(100))
     url: Mapped[str | None] = mapped_column(String(2048))
     authentication: Mapped[Authentication] = enum_column(Authentication, default=Authentication.NONE)
     shared_token_id: Mapped[int | None] = mapped_column(ForeignKey(ApiKey.id), index=True)
     automatic_retries: Mapped[bool] = mapped_column(default=True)
     parallel_requests: Mapped[int] = mapped_column(default=1)
     automatic_parallel: Mapped[bool] = mapped_column(default=True, server_default=false())  # if parallel_requests is 1
+    rate: Mapped[int | None]  # requests a second at most; None: no limit
+    # What else was set, or None for an ordinary webhook: the keys are those of services/webhooks/connections.py.
+    connection: Mapped[dict[str, Any] | None] = mapped_column(JSON(none_as_null=True))
+    secrets_encrypted: Mapped[bytes | None]  # JSON, the secrets of `connection` by their names
+    certificate_until: Mapped[datetime | None]  # the end of its client certificate
+    is_shadow: Mapped[bool] = mapped_column(default=False, server_default=false())  # tried beside the others
+    maintenance_from: Mapped[float | None]  # epoch seconds: leads are held from then on, and released at the end
+    maintenance_until: Mapped[float | None]
+    examination: Mapped[dict[str, Any] | None] = mapped_column(JSON(none_as_null=True))  # what its receiver verifies
+    removed_at: Mapped[datetime | None]
     state: Mapped[WebhookState] = enum_column(WebhookState, default=WebhookState.ACTIVE)
     state_reason: Mapped[str] = mapped_column(String(500), default="")  # in words, shown next to Paused
     state_changed_at: Mapped[datetime] = mapped_column(default=utcnow)
@@ -60,6 +90,16 @@ class Webhook(Base):
     def is_automatic(self) -> bool:
         """Whether *Parallel requests* is Automatic. A previous version that serves meanwhile reads it as 1."""
         return self.automatic_parallel and self.parallel_requests == 1
+
+    @property
+    def label(self) -> str:
+        """Its name for people. The first one needs none."""
+        return self.name or UNNAMED
+
+    @property
+    def is_quiet(self) -> bool:
+        """Whether no report is written about it: a shadow, or the account's own for its events."""
+        return self.is_shadow or self.interface_id is None
 
     interface: Mapped["Interface"] = relationship(back_populates="webhooks")
     shared_token: Mapped[ApiKey | None] = relationship()

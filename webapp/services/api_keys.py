@@ -22,16 +22,18 @@ from webapp.ids import BASE62
 from webapp.models import ApiKey, Interface, KeyAccess, KeyType, Lane, Mail, PreviousSecret, Webhook
 from webapp.services import audit
 from webapp.services.errors import Refused, refusing
-from webapp.webhooks.signing import generate_secret
+from webapp.webhooks.signing import decode_secret, generate_secret
 
 PREFIXES = {KeyAccess.PRIVATE: "lhk_", KeyAccess.PUBLIC: "lhp_"}
 KEY_LENGTH = 43  # characters of 62: 256 bits
 OVERLAP = timedelta(hours=24)  # after a rotation, by default
 LONGEST_OVERLAP = timedelta(days=7)
-# All that is encrypted with ENCRYPTION_KEYS: Shared Tokens, and mails with links that sign someone in.
+# All that is encrypted with ENCRYPTION_KEYS: Shared Tokens, the secrets of webhooks, and mails with links that sign
+# someone in.
 ENCRYPTED: tuple[InstrumentedAttribute[bytes | None] | InstrumentedAttribute[bytes], ...] = (
     ApiKey.secret_encrypted,
     PreviousSecret.secret_encrypted,
+    Webhook.secrets_encrypted,
     Mail.body_encrypted,
 )
 
@@ -55,9 +57,14 @@ def shared_tokens(account_id: int) -> list[ApiKey]:
     return [key for key in live(account_id) if key.type == KeyType.SHARED_TOKEN]
 
 
-def create_shared_token(account_id: int, user_id: int | None, name: str) -> tuple[ApiKey, str]:
-    """Creates a Shared Token. Returns it and its secret. Raises Refused if the name is taken or not valid."""
-    secret = generate_secret()
+def create_shared_token(account_id: int, user_id: int | None, name: str, existing: str = "") -> tuple[ApiKey, str]:
+    """Creates a Shared Token, from an existing secret if one is given. Returns it and its secret.
+
+    Refused if the name is taken or not valid, and for a secret that cannot sign.
+    """
+    secret = existing or generate_secret()
+    with refusing("existing"):
+        decode_secret(secret)
     key = ApiKey(type=KeyType.SHARED_TOKEN, secret_encrypted=encrypt(secret), hint=_hint(secret))
     return _add(key, account_id, user_id, name), secret
 
@@ -83,6 +90,8 @@ def revoke(key: ApiKey) -> None:
     """
     db.session.refresh(key, with_for_update=True)  # no interface may choose it after the check
     users = interfaces_using(key)
+    if _signs_events(key):
+        raise Refused("The webhook for the account’s events signs with this Shared Token. Choose another there first.")
     if users:
         names = ", ".join(f"“{interface.name}”" for interface in users[:3])
         more = f" and {len(users) - 3} more" if len(users) > 3 else ""
@@ -121,6 +130,8 @@ def rotate(key: ApiKey, overlap: timedelta, force: bool = False) -> str:
         db.session.add(old)
     secret = generate_secret()
     key.secret_encrypted, key.hint = encrypt(secret), _hint(secret)
+    # What *Examine my receiver* found was about the old secret.
+    db.session.execute(update(Webhook).where(Webhook.shared_token_id == key.id).values(examination=None))
     hours = overlap.total_seconds() / 3600
     how_long = f"{hours:g} hour{'' if hours == 1 else 's'}" if overlap else "no time"
     _record("key.rotated", key, f"the old secret signs for {how_long}{', an older one ended' if before else ''}")
@@ -195,8 +206,15 @@ def _is_readable(encrypted: bytes | None) -> bool:
 
 def interfaces_using(key: ApiKey) -> Sequence[Interface]:
     """The interfaces that sign with this token, sorted by name. Deleted interfaces do not count."""
-    query = select(Interface).join(Webhook).where(Webhook.shared_token_id == key.id, Interface.archived_at.is_(None))
+    signing = select(Webhook.interface_id).where(Webhook.shared_token_id == key.id, Webhook.removed_at.is_(None))
+    query = select(Interface).where(Interface.id.in_(signing), Interface.archived_at.is_(None))
     return db.session.scalars(query.order_by(Interface.name, Interface.id)).all()
+
+
+def _signs_events(key: ApiKey) -> bool:
+    """Whether the webhook for the account's events, which has no interface, signs with this token."""
+    of_events = select(Webhook.id).where(Webhook.shared_token_id == key.id, Webhook.interface_id.is_(None))
+    return db.session.scalar(of_events.where(Webhook.removed_at.is_(None)).limit(1)) is not None
 
 
 def used_by(account_id: int) -> dict[int, list[Interface]]:
@@ -204,14 +222,15 @@ def used_by(account_id: int) -> dict[int, list[Interface]]:
     query = (
         select(Webhook.shared_token_id, Interface)
         .join(Interface)
-        .where(
-            Interface.account_id == account_id, Interface.archived_at.is_(None), Webhook.shared_token_id.is_not(None)
-        )
+        .where(Interface.account_id == account_id, Interface.archived_at.is_(None))
+        .where(Webhook.shared_token_id.is_not(None), Webhook.removed_at.is_(None))
         .order_by(Interface.name, Interface.id)
     )
     found: dict[int, list[Interface]] = {}
     for key_id, interface in db.session.execute(query):
-        found.setdefault(key_id or 0, []).append(interface)
+        mine = found.setdefault(key_id or 0, [])
+        if interface not in mine:  # another of its webhooks
+            mine.append(interface)
     return found
 
 

@@ -21,6 +21,7 @@ PAGE = 50
 class Kind(StrEnum):
     KEY = "key"
     INTERFACE = "interface"
+    WEBHOOK = "webhook"
     LEAD = "lead"
     USER = "user"
     SESSION = "session"
@@ -29,6 +30,7 @@ class Kind(StrEnum):
 KINDS = {
     Kind.KEY: "Keys and tokens",
     Kind.INTERFACE: "Interfaces",
+    Kind.WEBHOOK: "Webhooks",
     Kind.LEAD: "Leads",
     Kind.USER: "Users",
     Kind.SESSION: "Sign-in and passwords",
@@ -50,6 +52,15 @@ WORDS = {
     "interface.resumed": "Resumed a webhook",
     "interface.tried_now": "Ended a webhook’s rest",
     "interface.deleted": "Deleted an interface",
+    "webhook.added": "Added a webhook",
+    "webhook.changed": "Changed a webhook",
+    "webhook.rotated": "Gave a webhook a new secret",
+    "webhook.previous_ended": "Ended the old secret of a webhook",
+    "webhook.removed": "Removed a webhook",
+    "webhook.maintenance_planned": "Planned a maintenance window",
+    "webhook.maintenance_ended": "Ended a maintenance window",
+    "webhook.examined": "Examined a receiver",
+    "webhook.events": "Changed where events go",
     "lead.retried": "Retried webhooks",
     "lead.not_spam": "Took a lead out of Spam",
     "lead.exported": "Exported leads",

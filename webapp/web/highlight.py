@@ -12,6 +12,12 @@ WORDS = {
     "True False with while",
     "node": "async await catch class const else export extends for from function if import let new null of return "
     "super this throw try true false",
+    "go": "break case const defer else error for func if import map nil package range return string struct switch true "
+    "false type var",
+    "java": "abstract boolean byte catch class else extends final for if implements import int long new null package "
+    "private public return static super synchronized this throw throws true false try void",
+    "ruby": "begin class def do end else false if lambda nil raise require rescue return self super true unless",
+    "shell": "case do done elif else esac exec exit export fi for if in return set then trap while",
     "php": "abs array catch class const declare echo extends final foreach function if int null return static string "
     "throw true false try void as new",
 }
@@ -26,6 +32,11 @@ PATTERNS = {
     "python": _pattern(r"#[^\n]*", WORDS["python"], r'""".*?"""|' + STRING),
     "node": _pattern(C_COMMENT, WORDS["node"]),
     "php": _pattern(r"<\?php|" + C_COMMENT, WORDS["php"]),
+    "go": _pattern(C_COMMENT, WORDS["go"]),
+    "java": _pattern(C_COMMENT, WORDS["java"]),
+    "ruby": _pattern(r"#(?!\{)[^\n]*", WORDS["ruby"]),
+    # In a shell, # begins a comment only at the beginning of a word, and strings may have several lines.
+    "shell": _pattern(r"(?<!\S)#[^\n]*", WORDS["shell"], r"\"(?:\\.|[^\"\\])*\"|'[^']*'"),
     "json": re.compile(
         rf'(?P<k>"(?:\\.|[^"\\\n])*")(?=\s*:)|(?P<s>"(?:\\.|[^"\\\n])*")|(?P<n>\b(?:true|false|null)\b|-?{NUMBER})'
     ),

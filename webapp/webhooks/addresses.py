@@ -98,10 +98,10 @@ def is_blocked(address: str, allowed_networks: Sequence[Network] = (), nat64: IP
 def check_url(url: str) -> str | None:
     """Returns a sentence saying why a webhook cannot have this URL, or None. Makes no DNS lookup."""
     try:
-        parse_url(url)
+        is_too_long = len(sent_url(url)) > MAX_URL_LENGTH
     except UnusableURL as error:
         return str(error)
-    return None
+    return f"The URL is longer than {MAX_URL_LENGTH} characters as it is sent" if is_too_long else None
 
 
 def parse_url(url: str) -> Destination:
@@ -127,6 +127,18 @@ def parse_url(url: str) -> Destination:
     name = f"[{host}]" if ":" in host else host
     host_header = name if port == DEFAULT_PORTS[scheme] else f"{name}:{port}"
     return Destination(scheme == "https", host, port, path, host_header)
+
+
+@lru_cache(1024)
+def sent_url(url: str) -> str:
+    """The URL as it is sent: its host as in the header Host, its path and query as in the request line.
+
+    What is stored, shown and signed is this one: `:443`, an empty `?` and the fragment are not sent, `/%7E` is sent as
+    `/~`, and a name that is not ASCII in its ASCII form. Given its own result, it returns the same. UnusableURL as
+    parse_url.
+    """
+    destination = parse_url(url)
+    return f"{'https' if destination.secure else 'http'}://{destination.host_header}{destination.path}"
 
 
 def _authority(url: str) -> tuple[str, str, int]:

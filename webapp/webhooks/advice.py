@@ -1,28 +1,20 @@
 """What can go wrong before a receiver's answer is there: the sentence, its usual cause, and what to do about it.
 
-One table for the stored sentence (failures.py adds what to do), the page /docs/webhooks and docs/receivers/failures.md.
-tests/webhooks/test_failure_words.py brings about every row with a real counterpart, and compares the page.
+One table, continued in failure_rows.py, for the stored sentence (failures.py adds what to do), the page /docs/webhooks
+and docs/receivers/failures.md. tests/webhooks/test_failure_words.py brings about every row with a real counterpart, and
+compares the pages.
 """
 
 import re
 from functools import cache
-from typing import NamedTuple
 
+from webapp.webhooks.failure_rows import TLS_ROWS, TOKEN_ROWS
+from webapp.webhooks.failure_rows import Failure as Failure
 from webapp.webhooks.outcome import ErrorKind
 
 EXAMPLE = {"host": "crm.example.com", "port": "443", "limit": "5", "seconds": "15", "code": "600", "other": "…"}
 _SECONDS, _NUMBER = r"[\d.e+-]+", r"\d+"
 _PATTERNS = {"host": r"\S+?", "port": _NUMBER, "limit": _SECONDS, "seconds": _SECONDS, "code": _NUMBER, "other": r".+"}
-
-
-class Failure(NamedTuple):
-    """`words` may have the names of EXAMPLE in braces. `cause` and `step` are sentences; `step` is for people who can
-    change the receiver, or ask its operator or ours."""
-
-    kind: ErrorKind
-    words: str
-    cause: str
-    step: str
 
 
 ROWS = (
@@ -176,96 +168,8 @@ ROWS = (
         "A mistake in Leadhook, or a header that cannot be sent.",
         "Ask the operator to look at the server's log.",
     ),
-    Failure(
-        ErrorKind.TLS,
-        "The certificate of {host} is not valid yet",
-        "The certificate begins later, or a clock is wrong.",
-        "Check the dates of the certificate, and the clocks.",
-    ),
-    Failure(
-        ErrorKind.TLS,
-        "The certificate of {host} has expired",
-        "It was not renewed, or the server was not restarted since.",
-        "Renew it, and restart the server.",
-    ),
-    Failure(
-        ErrorKind.TLS,
-        "The certificate of {host} is self-signed, so it cannot be trusted",
-        "No authority has signed it.",
-        "Get one from a public authority, or ask the operator to add it to WEBHOOK_CA_FILE.",
-    ),
-    Failure(
-        ErrorKind.TLS,
-        "The certificate of {host} comes from an unknown authority",
-        "The server does not send its intermediate certificate, or the authority is a private one.",
-        "Install the whole chain, or ask the operator to add the authority to WEBHOOK_CA_FILE.",
-    ),
-    Failure(
-        ErrorKind.TLS,
-        "The certificate of {host} was issued for another name",
-        "The server has no certificate for this name.",
-        "Get a certificate for this name, or use the name it is for.",
-    ),
-    Failure(
-        ErrorKind.TLS,
-        "The certificate of {host} was issued for another address",
-        "The URL has an IP address, and certificates are mostly for names.",
-        "Use the name that the certificate is for.",
-    ),
-    Failure(
-        ErrorKind.TLS,
-        "The certificate of {host} cannot be trusted: {other}",
-        "The certificate or one of its authorities is too weak, or is for another purpose.",
-        "Get a new certificate from a public authority.",
-    ),
-    Failure(
-        ErrorKind.TLS,
-        "{host} port {port} closed the connection while encryption was being set up",
-        "The server or a proxy before it has no certificate for this name, or refuses us.",
-        "See the log of the receiver.",
-    ),
-    Failure(
-        ErrorKind.TLS,
-        "{host} port {port} does not speak TLS",
-        "The port answers without encryption.",
-        "Begin the Lead Webhook URL with http://, or turn on TLS.",
-    ),
-    Failure(
-        ErrorKind.TLS,
-        "{host} port {port} asks for a client certificate, which Leadhook does not have",
-        "The server only lets in clients that it gave a certificate to.",
-        "Turn this off for the webhook's path, and verify its signature instead.",
-    ),
-    Failure(
-        ErrorKind.TLS,
-        "{host} port {port} speaks HTTP/2 only",
-        "The server refuses HTTP/1.1, which Leadhook sends.",
-        "Turn on HTTP/1.1 on the server.",
-    ),
-    Failure(
-        ErrorKind.TLS,
-        "{host} port {port} speaks only old versions of TLS",
-        "Leadhook takes TLS 1.2 and 1.3.",
-        "Turn on TLS 1.2 or 1.3 on the server.",
-    ),
-    Failure(
-        ErrorKind.TLS,
-        "{host} port {port} and Leadhook have no way of encryption in common",
-        "The server allows only few ciphers, has no certificate, or wants one of the client.",
-        "Allow the usual ciphers on the server, and want no client certificate.",
-    ),
-    Failure(
-        ErrorKind.TLS,
-        "{host} port {port} does not know this name",
-        "The server has no site with the host name of the URL.",
-        "Set up this name on the server, or correct the URL.",
-    ),
-    Failure(
-        ErrorKind.TLS,
-        "The encrypted connection to {host} failed: {other}",
-        "The server ended the handshake for another reason.",
-        "See the log of the receiver.",
-    ),
+    *TLS_ROWS,
+    *TOKEN_ROWS,
 )
 
 

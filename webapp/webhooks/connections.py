@@ -9,10 +9,12 @@ from math import inf
 from threading import Event, Lock, Thread
 from time import monotonic
 
+from webapp.webhooks.identities import ClientCertificate
 from webapp.webhooks.outcome import read_response
 from webapp.webhooks.response import HttpResponse
 
-Key = tuple[int, bool, str, int]  # webhook id, TLS, host, port: a connection is never shared between webhooks
+# Webhook id, TLS, host, port, client certificate: no connection is shared between webhooks or certificates.
+Key = tuple[int, bool, str, int, ClientCertificate | None]
 RECEIVE_BYTES = 16384  # the most that a TLS record holds
 SILENCE = 2.0  # seconds without a byte after which an answer whose headers are there is not read any further
 DISTRUST = 600.0  # seconds without kept connections for a webhook whose receiver sent bytes that belong to no answer

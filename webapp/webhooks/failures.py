@@ -7,6 +7,7 @@ import ssl
 
 from webapp.webhooks.addresses import BlockedAddress, BlockedName, UnusableURL
 from webapp.webhooks.advice import with_step
+from webapp.webhooks.identities import UnusableCertificate
 from webapp.webhooks.names import NO_DATA
 from webapp.webhooks.outcome import ErrorKind
 from webapp.webhooks.response import BadResponse
@@ -65,10 +66,15 @@ _CERTIFICATE_FAULTS = {
     64: "was issued for another address",
 }  # keys: OpenSSL's X509_V_ERR_ numbers
 # OpenSSL's reasons, in the order in which they are looked for, and what follows host and port. Python has no name for
-# some alerts: then OpenSSL's words are in the text of the error. Java calls a certificate bad that we do not send.
+# some alerts: then OpenSSL's words are in the text of the error. Java calls a certificate bad that we do not send, Go
+# calls one expired that is not valid yet.
 _FAULTS = {
     "does not speak TLS": "WRONG_VERSION_NUMBER|RECORD_LAYER_FAILURE|HTTP_REQUEST|PACKET_LENGTH_TOO_LONG",
-    "asks for a client certificate, which Leadhook does not have": "CERTIFICATE_REQUIRED|ALERT_BAD_CERTIFICATE",
+    "asks for a client certificate that it trusts": "CERTIFICATE_REQUIRED|ALERT_BAD_CERTIFICATE",
+    "says that the client certificate has expired, or is not valid yet": "ALERT_CERTIFICATE_EXPIRED",
+    "does not know the authority of the client certificate": "ALERT_UNKNOWN_CA",
+    "says that the client certificate is not made for clients": "ALERT_UNSUPPORTED_CERTIFICATE",
+    "refuses the client certificate": "ALERT_CERTIFICATE_REVOKED|ALERT_CERTIFICATE_UNKNOWN",
     "speaks HTTP/2 only": "NO_APPLICATION_PROTOCOL",
     "speaks only old versions of TLS": "ALERT_PROTOCOL_VERSION|UNSUPPORTED_PROTOCOL|VERSION_TOO_LOW|WRONG_SSL_VERSION",
     "and Leadhook have no way of encryption in common": "HANDSHAKE_FAILURE|INSUFFICIENT_SECURITY|NO_SHARED_CIPHER",
@@ -77,6 +83,8 @@ _FAULTS = {
 
 
 def _explain_tls(error: ssl.SSLError, host: str, port: int) -> str:
+    if isinstance(error, UnusableCertificate):
+        return f"The client certificate for {host} cannot be used: {_reason_of(error)}"
     if isinstance(error, OtherName):
         return f"The certificate of {host} {_CERTIFICATE_FAULTS[62]}"
     if isinstance(error, ssl.SSLCertVerificationError):
@@ -88,7 +96,11 @@ def _explain_tls(error: ssl.SSLError, host: str, port: int) -> str:
     for words, reasons in _FAULTS.items():
         if re.search(reasons, reason):
             return f"{host} port {port} {words}"
-    return f"The encrypted connection to {host} failed: {reason.replace('_', ' ').lower() or 'unknown reason'}"
+    return f"The encrypted connection to {host} failed: {_reason_of(error)}"
+
+
+def _reason_of(error: ssl.SSLError) -> str:
+    return (error.reason or _reason_in(error)).replace("_", " ").lower() or "unknown reason"
 
 
 def _reason_in(error: ssl.SSLError) -> str:

@@ -3,15 +3,19 @@
 import re
 from collections.abc import Callable
 from dataclasses import dataclass
-from enum import StrEnum
 
 from webapp.webhooks.answer_text import text_of
+from webapp.webhooks.error_kinds import ErrorKind as ErrorKind
+from webapp.webhooks.error_kinds import Stop as Stop
+from webapp.webhooks.rate_limits import HEADERS as RATE_LIMITS
+from webapp.webhooks.rate_limits import seconds_until_more
 from webapp.webhooks.response import BadResponse, HttpResponse, NotHttp
 from webapp.webhooks.schedule import seconds_to_wait
 from webapp.webhooks.signing import HOPS
 from webapp.webhooks.strangers import no_http
 
 NO_ANSWER = 999
+GONE = 410
 LOOP = 508
 ASK_FOR_REST = (429, 503)
 MAX_HEAD = 65536  # bytes of status lines and headers, those of interim (1xx) responses included
@@ -22,27 +26,6 @@ MAX_HEADER_NAME = 128
 MAX_HEADER_VALUE = 1024
 
 
-class ErrorKind(StrEnum):
-    """Why an attempt failed, for machines. REDIRECT, HTTP_4XX and HTTP_5XX have the receiver's code, all others 999.
-
-    SENT_AGAIN: a kept connection ended without an answer, and the same try sent the request once more.
-    """
-
-    TIMEOUT = "timeout"
-    TLS = "tls"
-    DNS = "dns"
-    REFUSED = "refused"
-    RESET = "reset"
-    UNREACHABLE = "unreachable"
-    BLOCKED_ADDRESS = "blocked_address"
-    BLOCKED_NAME = "blocked_name"
-    REDIRECT = "redirect"
-    HTTP_4XX = "http_4xx"
-    HTTP_5XX = "http_5xx"
-    BAD_RESPONSE = "bad_response"
-    SENT_AGAIN = "sent_again"
-
-
 @dataclass(frozen=True, slots=True)
 class Outcome:
     """The result of one attempt. `body` is the response as text or, with code 999, a sentence that says what happened.
@@ -51,7 +34,10 @@ class Outcome:
     as received, each value cut to 1,024 characters. No text contains NUL, which PostgreSQL refuses. `retry_after`:
     seconds, at most a day. `unended`: the code is known, but the receiver stopped sending without an end of the answer.
 
-    `first`: the outcome of the request before this one, if the same try sent two: each of them is an attempt.
+    `first`: the outcome of the request before this one, if the same try sent several: each of them is an attempt.
+
+    `error` is None if the receiver accepted the lead: with 2xx, or as the webhook's Success rule says. `stop` and its
+    words are such a rule's, too.
     """
 
     code: int
@@ -63,16 +49,30 @@ class Outcome:
     retry_after: float | None
     unended: bool = False
     first: "Outcome | None" = None
+    stop: Stop | None = None
+    stop_words: str = ""
 
     @property
     def delivered(self) -> bool:
         """Whether the receiver accepted the lead."""
-        return 200 <= self.code < 300
+        return self.error is None
+
+    @property
+    def pauses(self) -> bool:
+        """Whether the receiver wants no more leads of this webhook."""
+        return self.stop == Stop.PAUSED or (self.code == GONE and self.stop is None and self.error is not None)
+
+    def before(self) -> "list[Outcome]":
+        """The outcomes of the same try's earlier requests, in order."""
+        return [*self.first.before(), self.first] if self.first else []
 
     @property
     def asks_for_rest(self) -> bool:
-        """Whether the receiver wants no lead at all for `retry_after` seconds. With other codes it means this lead."""
-        return self.code in ASK_FOR_REST and bool(self.retry_after)
+        """Whether the receiver wants no lead at all for `retry_after` seconds. With other codes it means this lead.
+
+        A good answer has it only where nothing remains of the receiver's rate limit.
+        """
+        return bool(self.retry_after) and (self.code < 300 or self.code in ASK_FOR_REST)
 
     @property
     def loops(self) -> bool:
@@ -85,16 +85,20 @@ class Outcome:
 
 def outcome_of(response: HttpResponse, duration_ms: int) -> Outcome:
     """The outcome of a response, with its body as text that is safe to store."""
-    wait = response.fields.get("retry-after") if response.code >= 300 else None
+    code, fields = response.code, response.fields
+    wait = fields.get("retry-after") if code >= 300 else None
+    retry_after = seconds_to_wait(wait, fields.get("date", "")) if wait else None
+    if not (retry_after or RATE_LIMITS.isdisjoint(fields)) and (code < 300 or code in ASK_FOR_REST):
+        retry_after = seconds_until_more(fields)
     body, truncated = _text(response)
     return Outcome(
-        code=response.code,
+        code=code,
         body=body,
         truncated=truncated,
         headers=tuple(response.headers),
-        error=None if response.code < 300 else _KINDS[response.code // 100],
+        error=None if code < 300 else _KINDS[code // 100],
         duration_ms=duration_ms,
-        retry_after=seconds_to_wait(wait, response.fields.get("date", "")) if wait else None,
+        retry_after=retry_after,
         unended=response.unended,
     )
 
@@ -121,16 +125,8 @@ _STATUS = re.compile(r"HTTP/1\.([0-9]) ([0-9]{3})(?: |\r?$)")
 _HEAD_END = re.compile(rb"\r?\n\r?\n")
 _CHUNK_SIZE = re.compile(rb"([0-9a-fA-F]{1,15})[ \t]*(?:;.*)?")
 _USED_HEADERS = frozenset(
-    {
-        "connection",
-        "content-encoding",
-        "content-length",
-        "content-type",
-        "date",
-        "retry-after",
-        "transfer-encoding",
-    }
-)
+    ["connection", "content-encoding", "content-length", "content-type", "date", "retry-after", "transfer-encoding"]
+).union(RATE_LIMITS)
 
 
 def read_response(

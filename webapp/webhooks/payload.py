@@ -3,7 +3,7 @@
 import json
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
-from typing import Any, Literal
+from typing import Any, Literal, NotRequired, TypedDict, Unpack
 
 from webapp.webhooks import as_javascript
 
@@ -13,7 +13,37 @@ CLICK_IDS = ("gclid", "gbraid", "wbraid", "dclid", "fbclid", "msclkid", "ttclid"
 TRACKED = (*PLACES, *(f"utm_{name}" for name in UTM), *CLICK_IDS)  # what a form may carry of the source, by name
 
 
-def lead_payload(
+class LeadValues(TypedDict):
+    """What a payload is made of."""
+
+    event: Literal["lead.created", "lead.test"]
+    lead_id: str
+    received_at: datetime
+    fields: Mapping[str, object]
+    typed: NotRequired[Mapping[str, str] | None]
+    marks: NotRequired[Mapping[str, str] | None]
+    undeclared: NotRequired[Mapping[str, object] | None]
+    interface_id: str
+    interface_name: str
+    source: Mapping[str, Any]
+    consents: Sequence[object]
+
+
+def lead_payload(**values: Unpack[LeadValues]) -> bytes:
+    """The body of one webhook: compact JSON in UTF-8, as JSON.stringify prints it in JavaScript. So a receiver that
+    parsed it and prints it again has the same bytes. Every part is present, whether or not its value is known.
+
+    `received_at` must be timezone-aware (else ValueError). `fields` must hold every declared field, empty ones too:
+    Zapier and Make learn the shape from the first lead. `typed` and `marks` are explained in models/lead.py; without
+    `undeclared` the payload has no such part. Parts missing from `source` become null, the first touch too;
+    `click_ids` becomes {}. A value that JSON has no type for raises TypeError; NaN and infinity raise ValueError,
+    because no receiver reads them.
+    """
+    is_plain = not values.get("undeclared") and float not in map(type, values["fields"].values())
+    return encode(lead_document(**values), is_plain)
+
+
+def lead_document(
     *,
     event: Literal["lead.created", "lead.test"],
     lead_id: str,
@@ -26,16 +56,8 @@ def lead_payload(
     interface_name: str,
     source: Mapping[str, Any],
     consents: Sequence[object],
-) -> bytes:
-    """The body of one webhook: compact JSON in UTF-8, as JSON.stringify prints it in JavaScript. So a receiver that
-    parsed it and prints it again has the same bytes. Every part is present, whether or not its value is known.
-
-    `received_at` must be timezone-aware (else ValueError). `fields` must hold every declared field, empty ones too:
-    Zapier and Make learn the shape from the first lead. `typed` and `marks` are explained in models/lead.py; without
-    `undeclared` the payload has no such part. Parts missing from `source` become null, the first touch too;
-    `click_ids` becomes {}. A value that JSON has no type for raises TypeError; NaN and infinity raise ValueError,
-    because no receiver reads them.
-    """
+) -> dict[str, Any]:
+    """The payload before it is printed: what the other formats and templates are made of. As `lead_payload`."""
     moment = _utc_text(received_at)
     lead = {"id": lead_id, "received_at": moment, "test": event == "lead.test", "fields": dict(fields)}
     lead |= {"typed": dict(typed or {}), "marks": dict(marks or {})}
@@ -43,12 +65,34 @@ def lead_payload(
         lead["undeclared"] = dict(undeclared)
     interface = {"id": interface_id, "name": interface_name}
     data = {"lead": lead, "interface": interface, "source": _source(source), "consents": list(consents)}
-    is_plain = not undeclared and float not in map(type, fields.values())
-    return _encode({"type": event, "timestamp": moment, "data": data}, is_plain)
+    return {"type": event, "timestamp": moment, "data": data}
 
 
-def _encode(payload: Mapping[str, object], is_plain: bool = False) -> bytes:
-    """`is_plain`: no number has decimals and no name is one, so Python prints what JavaScript does, and faster."""
+def payload_of(lead: Any, interface: Any) -> bytes:
+    """The bytes that a webhook gets for a lead: a Lead of the database or a NewLead, with its Interface."""
+    return lead_payload(
+        event="lead.test" if lead.test else "lead.created",
+        lead_id=lead.public_id,
+        received_at=lead.received_at,
+        fields=lead.fields,
+        typed=lead.typed,
+        marks=lead.marks,
+        undeclared=lead.undeclared or {} if interface.sends_undeclared else None,
+        interface_id=interface.public_id,
+        interface_name=interface.name,
+        source=lead.source,
+        consents=lead.consents,
+    )
+
+
+def event_payload(event: str, data: Mapping[str, object]) -> bytes:
+    """The body of an event that is not about a new lead, in the frame of one; of now."""
+    return encode({"type": event, "timestamp": _utc_text(datetime.now(UTC)), "data": data})
+
+
+def encode(payload: object, is_plain: bool = False) -> bytes:
+    """A payload's bytes. `is_plain`: no number has decimals and no name is one, so Python prints what JavaScript does,
+    and faster."""
     if is_plain:
         text = json.dumps(payload, ensure_ascii=False, separators=(",", ":"), allow_nan=False)
     else:
@@ -56,8 +100,12 @@ def _encode(payload: Mapping[str, object], is_plain: bool = False) -> bytes:
     try:
         return text.encode("utf-8")
     except UnicodeEncodeError:
-        # Browsers can submit half a surrogate pair. UTF-16 joins matching halves; single halves become U+FFFD.
-        return text.encode("utf-16-le", "surrogatepass").decode("utf-16-le", "replace").encode("utf-8")
+        return whole_characters(text).encode("utf-8")
+
+
+def whole_characters(text: str) -> str:
+    """Browsers can submit half a surrogate pair. UTF-16 joins matching halves; single halves become U+FFFD."""
+    return text.encode("utf-16-le", "surrogatepass").decode("utf-16-le", "replace")
 
 
 def _utc_text(at: datetime) -> str:

@@ -37,12 +37,12 @@ def seconds_to_wait(retry_after: str, date: str = "") -> float | None:
     own Date (RFC 9110, section 6.6.1), from which a date in Retry-After is counted: the receiver's clock may differ
     from ours. Seconds may have decimals, which RFC 9110 does not allow but servers send.
     """
-    now = next((at for text in _values(date) if (at := _moment(text))), None) or datetime.now(UTC)
-    waits = [wait for text in _values(retry_after) if (wait := _wait(text, now)) is not None]
+    now = next((at for text in values(date) if (at := moment(text))), None) or datetime.now(UTC)
+    waits = [wait for text in values(retry_after) if (wait := _wait(text, now)) is not None]
     return min(max(waits), MAX_RETRY_AFTER) if waits else None
 
 
-def _values(header: str) -> list[str]:
+def values(header: str) -> list[str]:
     """The values of a header that was sent several times. A date has a comma of its own, after the day of the week."""
     return [found.strip() for found in _VALUE.findall(header)]
 
@@ -54,11 +54,12 @@ _SECONDS = re.compile(r"([0-9]+)(?:\.[0-9]+)?")
 def _wait(text: str, now: datetime) -> float | None:
     if seconds := _SECONDS.fullmatch(text):
         return MAX_RETRY_AFTER if len(seconds[1]) > 9 else float(text)
-    at = _moment(text)
+    at = moment(text)
     return max((at - now).total_seconds(), 0.0) if at else None
 
 
-def _moment(text: str) -> datetime | None:
+def moment(text: str) -> datetime | None:
+    """A date as HTTP writes it; None for other text."""
     try:
         at = parsedate_to_datetime(text)
     except (ValueError, TypeError, IndexError, OverflowError):

@@ -1,4 +1,4 @@
-"""Sends a webhook: one POST within a deadline, to a checked address, on a kept connection where possible.
+"""Sends a webhook: one request within a deadline, to a checked address, on a kept connection where possible.
 
 requests supplies URL parsing, and tls.py has encrypted connections. requests' Session is not used: a webhook must have
 no cookies, redirects, proxies or netrc, the Session's timeouts apply to single reads, it unpacks bombs, and it costs
@@ -6,6 +6,7 @@ more processor time than all the rest of a delivery.
 """
 
 from collections.abc import Mapping
+from copy import copy
 from dataclasses import dataclass, replace
 from functools import lru_cache
 from ipaddress import IPv6Network
@@ -15,6 +16,7 @@ from webapp.webhooks import tls
 from webapp.webhooks.addresses import Destination, Endpoint, Network, dial, parse_url, resolve
 from webapp.webhooks.connections import HttpConnection, IdleConnections, Key, watch
 from webapp.webhooks.failures import explain
+from webapp.webhooks.identities import ClientCertificate
 from webapp.webhooks.lookups import NoTurn, Resolver
 from webapp.webhooks.names import look_up
 from webapp.webhooks.outcome import NO_ANSWER, Outcome, outcome_of
@@ -62,8 +64,28 @@ class Sender:
             "content-type": "application/json",
         }
 
-    def send(self, pool_key: int, url: str, body: bytes, headers: Mapping[str, str], account: int = 0) -> Outcome:
-        """POSTs `body` unchanged and returns the outcome after at most `deadline` seconds.
+    @property
+    def deadline(self) -> float:
+        """The seconds that a request may take."""
+        return self._limits.deadline
+
+    def within(self, seconds: float) -> "Sender":
+        """This sender, its connections included, for requests that may take this long, and no longer than before."""
+        other = copy(self)
+        other._limits = replace(self._limits, deadline=round(min(seconds, self._limits.deadline), 2))
+        return other
+
+    def send(
+        self,
+        pool_key: int,
+        url: str,
+        body: bytes,
+        headers: Mapping[str, str],
+        account: int = 0,
+        method: str = "POST",
+        identity: ClientCertificate | None = None,
+    ) -> Outcome:
+        """Sends `body` unchanged and returns the outcome after at most `deadline` seconds.
 
         Raises only NoTurn: the host could not be looked up, because too many look-ups of this `account` hang. Then
         nothing was sent, and the receiver is not to blame.
@@ -73,15 +95,16 @@ class Sender:
 
         `pool_key` is the webhook's id: kept connections are only used for that webhook. `headers` are added to the
         sender's own (host, user-agent, accept, accept-encoding, content-type, content-length) and replace them, except
-        the first and the last.
+        the first and the last. `method`: POST, PUT or PATCH. `identity`: for a receiver that asks for a client
+        certificate.
         """
         started = monotonic()
         host, port = "the receiver", 0
         try:
             destination, first_lines = self._prepare(url)
             host, port = destination.host, destination.port
-            request = self._request(first_lines, body, headers)
-            key = (pool_key, destination.secure, host, port)
+            request = self._request(method + first_lines, body, headers)
+            key = (pool_key, destination.secure, host, port, identity)
             expires = started + self._limits.deadline
             kept = self._idle.take(key)
             try:
@@ -167,9 +190,8 @@ class Sender:
             sock = dial(endpoints, until - monotonic())
             if destination.secure:
                 missing = "no encrypted connection to"
-                sock = tls.start(
-                    sock, destination.host, destination.port, max(until - monotonic(), 0.001), limits.ca_file
-                )
+                left = max(until - monotonic(), 0.001)
+                sock = tls.start(sock, destination.host, destination.port, left, limits.ca_file, key[4])
         except TimeoutError:
             allowed = limits.connect_timeout if until < expires else limits.deadline
             sentence = f"Timed out: {missing} {destination.host} port {destination.port} within {allowed:g} s"
@@ -189,9 +211,9 @@ class Sender:
 
 
 def _prepare(url: str) -> tuple[Destination, str]:
-    """The destination, and the first lines of a request to it."""
+    """The destination, and the first lines of a request to it, without the method."""
     destination = parse_url(url)
-    return destination, f"POST {destination.path} HTTP/1.1\r\nhost: {destination.host_header}"
+    return destination, f" {destination.path} HTTP/1.1\r\nhost: {destination.host_header}"
 
 
 def _no_answer(error: Exception, host: str, port: int, started: float) -> Outcome:

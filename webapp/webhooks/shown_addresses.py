@@ -76,7 +76,11 @@ def cut(url: str) -> str:
 
 def without(text: str, urls: Iterable[str | None]) -> str:
     """The text with a mask for each secret part of these addresses: in any case, escaped, or cut at a line's end."""
-    pieces = _pieces(tuple(sorted({url for url in urls if url})))
+    return without_pieces(text, _pieces(tuple(sorted({url for url in urls if url}))))
+
+
+def without_pieces(text: str, pieces: tuple[str, ...]) -> str:
+    """The text with a mask for each of these pieces, decoded, the longest first."""
     if not pieces:
         return text
     found = _pattern(pieces).sub(MASK, text)

@@ -49,13 +49,18 @@ def decode_secret(secret: str) -> bytes:
 
 
 def message_headers(
-    message_id: str, timestamp: int | None, signature: str | None = None, hops: int | None = None
+    message_id: str,
+    timestamp: int | None,
+    signature: str | None = None,
+    hops: int | None = None,
+    content_type: str | None = None,
 ) -> dict[str, str]:
     """The headers of one attempt that belong to its message, by lower-case name; without those that are None.
 
     `timestamp` is in unix seconds, `signature` as `Signer.sign` returns it, `hops` as in services/intake/hops.py.
+    `content_type` None is JSON.
     """
-    headers = {"content-type": "application/json", "webhook-id": message_id}
+    headers = {"content-type": content_type or "application/json", "webhook-id": message_id}
     if timestamp is not None:
         headers["webhook-timestamp"] = str(timestamp)
     if signature is not None:

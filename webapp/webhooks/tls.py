@@ -8,10 +8,11 @@ import logging
 import os
 import socket
 import ssl
+from collections import OrderedDict
 from functools import lru_cache
 from threading import Lock
 from time import monotonic
-from typing import cast
+from typing import Protocol, cast
 
 from requests.utils import DEFAULT_CA_BUNDLE_PATH
 from urllib3.connection import HTTPSConnection
@@ -20,6 +21,7 @@ from urllib3.util.ssl_match_hostname import CertificateError, match_hostname
 log = logging.getLogger(__name__)
 
 LOOKED_AT_AFTER = 3.0  # seconds until a new connection looks at WEBHOOK_CA_FILE again
+MOST_IDENTITIES = 32  # contexts with a client certificate: each takes 54 ms to make, and 333 KB
 
 Seen = tuple[int, int, int] | None
 
@@ -28,17 +30,39 @@ class OtherName(ssl.SSLError):
     """The certificate is good for other names only."""
 
 
+class Identity(Protocol):
+    """A client certificate (identities.py): two are equal if their bytes are."""
+
+    def load_into(self, context: ssl.SSLContext) -> None:
+        """ssl.SSLError if OpenSSL refuses it."""
+
+
 class EndedEarly(ssl.SSLError):
     """The receiver closed the connection before encryption was set up."""
 
 
-def start(sock: socket.socket, host: str, port: int, timeout: float, ca_file: str | None) -> socket.socket:
-    """Encrypts a connected socket within `timeout` seconds. OSError if it fails: then the socket is closed."""
+def start(
+    sock: socket.socket,
+    host: str,
+    port: int,
+    timeout: float,
+    ca_file: str | None,
+    identity: Identity | None = None,
+) -> socket.socket:
+    """Encrypts a connected socket within `timeout` seconds. OSError if it fails: then the socket is closed.
+
+    `identity`: shown to a server that asks for a client certificate.
+    """
     sock.settimeout(timeout)
     name = host.rstrip(".")
     # OpenSSL refuses a wildcard for a name with an underscore, which is no host name. Browsers and curl take it.
     by_ourselves = "_" in name
-    connection = _Connection(host, port, ssl_context=trust_of(ca_file).context(by_ourselves))
+    try:
+        context = trust_of(ca_file).context(by_ourselves, identity)
+    except OSError:
+        sock.close()
+        raise
+    connection = _Connection(host, port, ssl_context=context)
     connection.connected_socket = sock
     if by_ourselves:
         connection.assert_hostname = False
@@ -91,33 +115,54 @@ class Trust:
         self._looked_at = monotonic()
         self._seen = self._look()
         self._unchecking: ssl.SSLContext | None = None
+        self._with_identity: OrderedDict[tuple[Identity, bool], ssl.SSLContext] = OrderedDict()
         try:
             self._checking = _context(ca_file)
         except OSError as error:  # the start checked it, so it has changed since
             log.error("WEBHOOK_CA_FILE cannot be read: only public authorities are trusted: %s", _reason(error))
             self._checking = _context(None)
 
-    def context(self, by_ourselves: bool = False) -> ssl.SSLContext:
-        """`by_ourselves`: whether the caller compares the host's name with the certificate."""
+    def context(self, by_ourselves: bool = False, identity: Identity | None = None) -> ssl.SSLContext:
+        """`by_ourselves`: whether the caller compares the host's name with the certificate.
+
+        `identity`: the client certificate to show; OSError if it cannot be loaded.
+        """
         if self._ca_file and monotonic() - self._looked_at >= LOOKED_AT_AFTER and self._lock.acquire(blocking=False):
             try:  # other threads take the old authorities meanwhile
                 self._look_again()
             finally:
                 self._lock.release()
+        if identity:
+            with self._lock:
+                return self._showing(identity, by_ourselves)
         if not by_ourselves:
             return self._checking
         with self._lock:
             if self._unchecking is None:
-                self._unchecking = self._made_unchecking()
+                self._unchecking = self._made()
+                self._unchecking.check_hostname = False
             return self._unchecking
 
-    def _made_unchecking(self) -> ssl.SSLContext:
+    def _showing(self, identity: Identity, by_ourselves: bool) -> ssl.SSLContext:
+        """The context of a client certificate. Servers that ask only for some paths do so after the handshake."""
+        kept, key = self._with_identity, (identity, by_ourselves)
+        if key not in kept:
+            context = self._made()
+            context.check_hostname = not by_ourselves
+            context.post_handshake_auth = True
+            identity.load_into(context)
+            kept[key] = context
+            if len(kept) > MOST_IDENTITIES:
+                kept.popitem(last=False)
+        kept.move_to_end(key)
+        return kept[key]
+
+    def _made(self) -> ssl.SSLContext:
         try:
             context = _context(self._ca_file)
         except OSError:  # it broke just now; then with the authorities that were read, but no single certificates
             context = _context(None)
             context.load_verify_locations(cadata=b"".join(self._checking.get_ca_certs(binary_form=True)))
-        context.check_hostname = False
         return context
 
     def _look_again(self) -> None:
@@ -128,6 +173,7 @@ class Trust:
         self._seen = seen
         try:
             self._checking, self._unchecking = _context(self._ca_file), None
+            self._with_identity.clear()
         except OSError as error:
             log.error("WEBHOOK_CA_FILE cannot be read: what it held before stays trusted: %s", _reason(error))
         else:

@@ -13,10 +13,11 @@ from webapp.extensions import db
 from webapp.models import Authentication, Delivery, DeliveryState, Interface, Lead, User, WebhookState
 from webapp.services import api_keys
 from webapp.services.errors import Refused
-from webapp.services.interfaces import interface_list, interfaces, webhooks
+from webapp.services.interfaces import interface_list, interfaces
 from webapp.services.interfaces.interface_list import Health, InterfaceFilter
 from webapp.services.leads import leads
 from webapp.services.people import users
+from webapp.services.webhooks import webhooks
 
 URL = "https://crm.example.com/leads"
 

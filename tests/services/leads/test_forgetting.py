@@ -36,6 +36,8 @@ from webapp.services.interfaces import interface_mails, interfaces, privacy
 from webapp.services.interfaces.interface_mails import Words
 from webapp.services.leads import forgetting, leads
 from webapp.services.reports import reports
+from webapp.services.webhooks import editing
+from webapp.services.webhooks.editing import Plan
 
 OF_LEADS = (ReportEntry, Attempt, Mail, LeadLogEntry, Delivery, Lead)
 
@@ -256,6 +258,59 @@ def test_a_lead_that_was_not_sent_yet_is_not_anonymised(interface: Interface, st
     aged(days=400)
     forget()
     assert "Ada Lovelace" in everything_kept()
+
+
+@pytest.mark.parametrize(
+    ("second", "shadow", "is_over"),
+    [
+        (DeliveryState.DELIVERED, DeliveryState.DELIVERED, True),
+        (DeliveryState.FAILED, DeliveryState.DELIVERED, False),
+        (DeliveryState.ON_HOLD, DeliveryState.DELIVERED, False),
+        (DeliveryState.PENDING, DeliveryState.DELIVERED, False),
+        (DeliveryState.DELIVERED, DeliveryState.FAILED, True),
+        (DeliveryState.DELIVERED, DeliveryState.ON_HOLD, True),
+        (DeliveryState.DELIVERED, DeliveryState.PENDING, False),
+    ],
+)
+def test_a_lead_is_anonymised_once_all_its_webhooks_are_done_with_it(
+    interface: Interface, second: DeliveryState, shadow: DeliveryState, is_over: bool
+) -> None:
+    """A shadow only has to be idle: one that is paused or fails keeps no visitor's data."""
+    point_at(interface, "https://hooks.example.com/first")
+    with transaction():
+        editing.add(interface, Plan(url="https://hooks.example.com/second"))
+        editing.add(interface, Plan(url="https://hooks.example.com/shadow", is_shadow=True))
+    set_privacy(interface, anonymises=True)
+    lead = submit(interface)
+    with transaction():
+        states = (DeliveryState.DELIVERED, second, shadow)
+        for delivery, state in zip(lead.deliveries, states, strict=True):
+            delivery.state, delivery.tries, delivery.last_at = state, 1, utcnow() - timedelta(minutes=5)
+    forget()
+    assert (lead.anonymised_at is not None) == is_over
+    if is_over:
+        assert not any(b"ada@example.com" in delivery.payload for delivery in lead.deliveries)
+        assert lead.deliveries[2].state != DeliveryState.ON_HOLD  # or it would be sent later, empty
+
+
+def test_a_lead_of_several_webhooks_is_deleted_with_all_its_deliveries(interface: Interface) -> None:
+    """Also with those to a webhook that was removed, and not while one of them is due."""
+    point_at(interface, "https://hooks.example.com/first")
+    with transaction():
+        editing.add(interface, Plan(url="https://hooks.example.com/second"))
+        removed = editing.add(interface, Plan(url="https://hooks.example.com/removed"))
+    lead = submit(interface)
+    with transaction():
+        editing.remove(removed)
+        lead.deliveries[0].state = DeliveryState.DELIVERED
+    set_privacy(interface, days=30)
+    aged(days=31)
+    forget()
+    assert left(Delivery, Lead) == [3, 1]
+    with transaction():
+        lead.deliveries[1].state = DeliveryState.FAILED
+    forget()
+    assert left(*OF_LEADS) == [0] * len(OF_LEADS)
 
 
 def test_a_lead_with_a_mail_to_send_is_not_anonymised_yet(interface: Interface, receiver: Receiver) -> None:

@@ -14,7 +14,22 @@ import pytest
 from flask import Flask
 from flask.testing import FlaskClient
 from flask_migrate import upgrade
-from sqlalchemy import Connection, event, func, select, text, update
+from sqlalchemy import (
+    Connection,
+    String,
+    and_,
+    case,
+    cast,
+    delete,
+    event,
+    false,
+    func,
+    insert,
+    literal,
+    select,
+    text,
+    update,
+)
 
 from tests.conftest import KEYS, PASSWORD, sign_in
 from tests.support import once
@@ -25,11 +40,13 @@ from webapp.config import Config
 from webapp.db.transactions import disconnect, transaction
 from webapp.delivery.sweep import Sweep
 from webapp.extensions import db
-from webapp.models import Attempt, Delivery, DeliveryState, Interface, Lead, Mail, Status, User, Webhook
+from webapp.models import Attempt, Delivery, DeliveryState, Interface, Lane, Lead, Mail, Status, User, Webhook
 from webapp.services.interfaces import interfaces
 from webapp.services.leads import lead_counts, lead_export
 from webapp.services.leads.lead_list import Filter
 from webapp.services.people import users
+from webapp.services.webhooks import editing
+from webapp.services.webhooks.editing import Plan
 from webapp.webhooks.shown_addresses import CUT, WHOLE, AddressView
 
 pytestmark = [pytest.mark.long, pytest.mark.timeout(300)]  # the first of them seeds
@@ -206,6 +223,56 @@ def test_reading_all_leads_would_be_seen(seeded: Flask) -> None:
     with db.engine.connect() as connection:
         work = work_of(connection, "SELECT count(*) FROM leads WHERE upper(name) = 'NO SUCH NAME'", ())
     assert work > (BUFFERS if db.engine.dialect.name == "postgresql" else STEPS)
+
+
+@pytest.fixture
+def several(seeded: Flask) -> Iterator[None]:
+    """The biggest interface has two more webhooks for a while: every tenth lead failed at the second of them."""
+    with transaction():
+        big = db.session.scalars(select(Interface).where(Interface.name == NAMES["big"])).one()
+        added = [editing.add(big, Plan(url="https://crm.example.com/", name=name)) for name in ("CRM", "Slack")]
+        for webhook in added:
+            state = case((and_(webhook.name == "Slack", Lead.id % 10 == 0), "failed"), else_="delivered")
+            message_id = literal(f"msg_{webhook.name}_") + cast(Lead.id, String)
+            given = {"message_id": message_id, "webhook_id": literal(webhook.id), "state": state, "lead_id": Lead.id}
+            given |= {"account_id": Lead.account_id, "payload": literal(b"{}"), "tries": literal(1)}
+            given |= {"test": false(), "state_reason": literal("")}
+            of_big = select(*given.values()).where(Lead.interface_id == big.id, Lead.spam.is_(None))
+            db.session.execute(insert(Delivery).from_select(list(given), of_big, include_defaults=False))
+    analyse()
+    ids = [webhook.id for webhook in added]
+    db.session.rollback()
+    yield
+    with transaction():
+        for table, column in ((Delivery, Delivery.webhook_id), (Lane, Lane.webhook_id), (Webhook, Webhook.id)):
+            db.session.execute(delete(table).where(column.in_(ids)))
+    analyse()
+
+
+def analyse() -> None:
+    if db.engine.dialect.name == "postgresql":
+        with db.engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
+            connection.execute(text("VACUUM ANALYZE deliveries"))
+
+
+def test_pages_of_leads_with_several_webhooks_read_little_too(
+    several: None, alice: FlaskClient, statements: list[tuple[str, object]]
+) -> None:
+    """Four times as much at most: the other deliveries of each lead that is judged are read, too."""
+    most = 4 * (BUFFERS if db.engine.dialect.name == "postgresql" else STEPS)
+    found: dict[str, int] = {}
+    with_status = (f"/leads?status={status.slug}" for status in Status)
+    for page in ("/leads", "/leads?interface={big}", "/leads/{lead}", *with_status):
+        lead = db.session.scalars(select(Lead.public_id).where(Lead.account_id == 1).order_by(Lead.id).limit(1)).one()
+        given = {key: public_id(name) for key, name in NAMES.items() if key in page}
+        statements.clear()
+        assert alice.get(page.format(lead=lead, beginning=lead[:20], **given)).status_code == 200
+        sent = list(statements)
+        assert len(sent) <= 12
+        with db.engine.connect() as connection:
+            works = [work_of(connection, statement, parameters) for statement, parameters in sent]
+        found[page] = max(works)
+    assert {page: work for page, work in found.items() if work > most} == {}
 
 
 def test_a_sweep_does_not_walk_what_is_on_hold(seeded: Flask, statements: list[tuple[str, object]]) -> None:

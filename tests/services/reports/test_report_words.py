@@ -113,7 +113,7 @@ def failures_of(next_at: datetime | None = None, **states: int) -> Failures:
         (
             failures_of(failed=1),
             False,
-            "Automatic retries are off for this interface, so Leadhook does not retry.",
+            "Automatic retries are off for this webhook, so Leadhook does not retry.",
         ),
         (failures_of(held=2), True, "All of them are held until the webhook is repaired or resumed."),
         (failures_of(delivered=2), True, "All of them have been delivered since. There is nothing left to do."),

@@ -16,10 +16,10 @@ from tests.support.smtp import MailServer
 from webapp.db.transactions import transaction
 from webapp.extensions import db
 from webapp.models import Interface, Lane, ReportEntry, Webhook, WebhookState
-from webapp.services.interfaces import webhooks
 from webapp.services.leads import leads
 from webapp.services.mail import mails
 from webapp.services.reports import reports
+from webapp.services.webhooks import webhooks
 
 
 @pytest.fixture

@@ -9,23 +9,25 @@ from datetime import datetime
 from functools import cache
 from typing import Any, NamedTuple
 
-from sqlalchemy import select
+from sqlalchemy import and_, select
 
 from webapp.clock import now_sql, utcnow
 from webapp.db import bulk
 from webapp.db.transactions import after_commit
 from webapp.db.write_turns import GroupCommit
-from webapp.delivery import states
+from webapp.delivery import events, states
 from webapp.delivery.rings import bell
 from webapp.extensions import db
 from webapp.ids import lead_id, message_id
-from webapp.models import Account, Delivery, DeliveryState, Field, FieldType, Interface, Lead, Webhook, WebhookState
+from webapp.models import Account, Delivery, DeliveryState, Interface, Lead, Webhook, WebhookState
 from webapp.per_app import per_app
 from webapp.services.files import stored as stored_files
 from webapp.services.intake import idempotency
 from webapp.services.intake.published_forms import VERSION, PublishedForm
+from webapp.services.intake.visitor import who
 from webapp.services.interfaces import interface_mails
-from webapp.webhooks.payload import lead_payload
+from webapp.services.webhooks.shapes import Shape
+from webapp.webhooks.payload import payload_of
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -118,18 +120,6 @@ def new_lead(
     )
 
 
-def who(fields: Sequence[Field], answers: Mapping[str, Any]) -> tuple[str, str, str | None]:
-    """The name, the email and the visitor of a lead with these answers, as NewLead has them."""
-    name = " ".join(_first(fields, answers, FieldType.TEXT).split())[:500]  # a search has single spaces
-    email = _first(fields, answers, FieldType.EMAIL)[:320]
-    return name, email, email.lower() or _first(fields, answers, FieldType.PHONE)[:320] or None
-
-
-def _first(fields: Sequence[Field], answers: Mapping[str, Any], kind: FieldType) -> str:
-    """The answer to the first field of a type: what people look a lead up by."""
-    return next((answers.get(field.key) or "" for field in fields if field.type == kind), "")
-
-
 def submit(submission: Submission) -> str | None:
     """Captures a submission in a transaction of its own, or in one with others; returns as `capture` does."""
     return _group.run(submission)
@@ -141,63 +131,70 @@ def capture(submissions: Sequence[Submission]) -> list[str | None]:
     None for a lead whose nonce is stored already, or whose form changed since it was accepted. FilesGone for one whose
     files cannot be given to it.
     """
-    wanted = [submission for submission in submissions if submission.lead.spam is None]
     promised = [
-        {**delivery_columns(lead, form.interface, webhook), "public_id": lead.public_id}
-        for form, lead in wanted
-        for webhook in form.interface.webhooks
-        if webhook.url
+        {**columns, "public_id": lead.public_id}
+        for form, lead in submissions
+        for columns in deliveries(lead, form.interface, form.shapes)
     ]
     if with_key := [lead.nonce for _, lead in submissions if lead.nonce and lead.content_digest]:
         idempotency.release(with_key)
-    rows = [{**lead.columns, **_version_values(form)} for form, lead in submissions]
+    sent = {row["public_id"] for row in promised if not row["shadow"]}
+    rows = [_stored(lead, lead.public_id in sent) | _version_values(form) for form, lead in submissions]
     stored = _insert(rows, promised)
     if any(lead.files for _, lead in submissions):
         stored_files.attach({lead.public_id: lead.files for _, lead in submissions if lead.public_id in stored})
-    for webhook_id in {row["webhook_id"] for row in promised if row["public_id"] in stored and _is_pending(row)}:
+    due = (row for row in promised if row["public_id"] in stored and row["state"] == DeliveryState.PENDING)
+    for webhook_id in {row["webhook_id"] for row in due}:
         ring(webhook_id)
-    _write_mails([submission for submission in wanted if submission.lead.public_id in stored])
+    kept = [each for each in submissions if each.lead.public_id in stored]
+    _write_mails([each for each in kept if each.lead.spam is None])
+    if spam := [(form.interface, lead) for form, lead in kept if lead.spam is not None]:
+        events.note_spam(db.session.connection(), spam)
     return [lead.public_id if lead.public_id in stored else None for _, lead in submissions]
 
 
 _group: GroupCommit[Submission, str | None] = per_app("captures")
 
 
-def _is_pending(row: Mapping[str, Any]) -> bool:
-    return bool(row["state"] == DeliveryState.PENDING)
+def deliveries(
+    lead: NewLead | Lead, interface: Interface, shapes: Mapping[int, Shape], only: Webhook | None = None
+) -> list[dict[str, Any]]:
+    """The columns of a lead's new deliveries, their payloads frozen now, without `lead_id` and the time they are due:
+    one for each webhook that takes it. `shapes`: by webhook id. `only`: for this webhook, without its condition.
+    """
+    found, body = [], None
+    for webhook in interface.webhooks if only is None else [only]:
+        shape = shapes.get(webhook.id)
+        if not webhook.url or (lead.spam is not None and not (shape and shape.takes_spam)):
+            continue
+        body = body or payload_of(lead, interface)
+        shaped = shape.of_lead(body, spam=lead.spam is not None, always=only is not None) if shape else {}
+        if shaped is not None:
+            found.append({**_delivery_columns(lead, webhook, body), **shaped})
+    return found
 
 
-def payload_of(lead: NewLead | Lead, interface: Interface) -> bytes:
-    """The bytes that a webhook gets for a lead."""
-    return lead_payload(
-        event="lead.test" if lead.test else "lead.created",
-        lead_id=lead.public_id,
-        received_at=lead.received_at,
-        fields=lead.fields,
-        typed=lead.typed,
-        marks=lead.marks,
-        undeclared=lead.undeclared or {} if interface.sends_undeclared else None,
-        interface_id=interface.public_id,
-        interface_name=interface.name,
-        source=lead.source,
-        consents=lead.consents,
-    )
-
-
-def delivery_columns(lead: NewLead | Lead, interface: Interface, webhook: Webhook) -> dict[str, Any]:
-    """The columns of a lead's new delivery, its payload frozen now, without `lead_id` and the time it is due."""
+def _delivery_columns(lead: NewLead | Lead, webhook: Webhook, payload: bytes) -> dict[str, Any]:
     on_hold = webhook.state == WebhookState.PAUSED
     return {
         "message_id": message_id(),
         "account_id": lead.account_id,
         "webhook_id": webhook.id,
-        "payload": payload_of(lead, interface),
+        "payload": payload,
+        "content_type": None,
         "test": lead.test,
+        "shadow": webhook.is_shadow,
         "hops": lead.source.get("hops"),
         "state": DeliveryState.ON_HOLD if on_hold else DeliveryState.PENDING,
         "state_reason": states.PAUSED_REASON if on_hold else "",
         "tries": 0,
     }
+
+
+def _stored(lead: NewLead, is_sent: bool) -> dict[str, Any]:
+    """The columns of a lead. It may be sent nowhere although there are webhooks: none of their conditions holds."""
+    nowhere = {} if is_sent else {"no_webhook": lead.spam is None, "anonymise_after_delivery": False}
+    return {**lead.columns, **nowhere}
 
 
 # A lead is inserted only while its form has the version it was accepted by.
@@ -212,7 +209,7 @@ def _insert_leads(dialect: str, given: bulk.Values) -> Any:
     rows = (
         select(*(given[name] for name in LEAD_COLUMNS))
         .join_from(Interface, Account, Account.id == Interface.account_id)
-        .join(Webhook, Webhook.interface_id == Interface.id)
+        .join(Webhook, and_(Webhook.interface_id == Interface.id, Webhook.is_first))
         .where(Interface.id == given["interface_id"], Interface.archived_at.is_(None))
         .where(*(column.is_not_distinct_from(given[name]) for name, column in _CONDITIONS.items()))
     )
@@ -227,7 +224,8 @@ _LEADS = bulk.Bulk(
 )
 
 _DELIVERY_COLUMNS = (
-    *("message_id", "account_id", "webhook_id", "payload", "test", "hops", "state", "state_reason", "tries"),
+    *("message_id", "account_id", "webhook_id", "payload", "content_type", "test", "shadow", "hops"),
+    *("state", "state_reason", "tries"),
 )
 
 

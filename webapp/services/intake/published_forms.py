@@ -10,7 +10,7 @@ from datetime import datetime
 from typing import Any, NamedTuple
 
 import structlog
-from sqlalchemy import bindparam, select
+from sqlalchemy import and_, bindparam, select
 from sqlalchemy.orm import Session, joinedload, selectinload
 from werkzeug.exceptions import NotFound
 
@@ -21,6 +21,7 @@ from webapp.services.intake import undeclared
 from webapp.services.intake.answers import rules_of
 from webapp.services.intake.rules import Rules
 from webapp.services.interfaces import after_submit
+from webapp.services.webhooks.shapes import Shape, shapes_of
 
 log = structlog.get_logger()
 
@@ -29,20 +30,29 @@ MOST = 500  # forms a process caches, some kilobytes each
 
 class FormVersion(NamedTuple):
     """What a lead depends on. A change of what a form shows or asks sets `Interface.updated_at`. That does not cover
-    where its leads go, so the webhook's URL and state are fields here."""
+    where its leads go, so the first webhook's URL and state are fields here; all else about the webhooks raises
+    `Interface.webhooks_version`."""
 
     updated_at: datetime
     account_name: str
     webhook_id: int
     webhook_url: str | None
     webhook_state: WebhookState
+    webhooks_version: int
 
 
 # The columns of FormVersion, by its names.
 VERSION: dict[str, Any] = dict(
     zip(
         FormVersion._fields,
-        (Interface.updated_at, Account.name, Webhook.id, Webhook.url, Webhook.state),
+        (
+            Interface.updated_at,
+            Account.name,
+            Webhook.id,
+            Webhook.url,
+            Webhook.state,
+            Interface.webhooks_version,
+        ),
         strict=True,
     )
 )
@@ -50,9 +60,10 @@ VERSION: dict[str, Any] = dict(
 
 @dataclass(frozen=True)
 class PublishedForm:
-    """An interface with its account, fields and webhook, all loaded and detached: threads share it, nothing writes.
+    """An interface with its account, fields and webhooks, all loaded and detached: threads share it, nothing writes.
 
-    `names` are those that a post of this form has; `other_names` are keys by another name, see undeclared.py.
+    `names` are those that a post of this form has; `other_names` are keys by another name, see undeclared.py. `shapes`:
+    what the webhooks that have settings of their own get, by their ids.
     """
 
     interface: Interface
@@ -60,6 +71,7 @@ class PublishedForm:
     rules: Rules
     names: frozenset[str]
     other_names: Mapping[str, str]
+    shapes: Mapping[int, Shape]
 
 
 _cache: dict[str, PublishedForm] = per_app("published_forms")
@@ -67,7 +79,7 @@ _VERSION = (
     select(*VERSION.values())
     .select_from(Interface)
     .join(Account, Account.id == Interface.account_id)
-    .join(Webhook, Webhook.interface_id == Interface.id)
+    .join(Webhook, and_(Webhook.interface_id == Interface.id, Webhook.is_first))
     .where(Interface.public_id == bindparam("public_id"), Interface.archived_at.is_(None))
 )
 
@@ -105,6 +117,7 @@ def _load(public_id: str) -> PublishedForm:
         joinedload(Interface.account, innerjoin=True),
         selectinload(Interface.webhooks),
         selectinload(Interface.fields),
+        selectinload(Interface.removed_fields),
     )
     with read_autocommit() as connection, Session(connection) as session:
         interface = session.scalar(wanted.options(*parts))
@@ -116,6 +129,7 @@ def _load(public_id: str) -> PublishedForm:
         log.warning("visitors get the thank-you page instead of the page to go to", interface=public_id, reason=wrong)
         interface.redirect_url = None
     webhook = interface.webhook
-    version = FormVersion(interface.updated_at, interface.account.name, webhook.id, webhook.url, webhook.state)
+    first = webhook.id, webhook.url, webhook.state
+    version = FormVersion(interface.updated_at, interface.account.name, *first, interface.webhooks_version)
     names, others = undeclared.known_names(interface), undeclared.other_names(interface)
-    return PublishedForm(interface, version, rules_of(interface), names, others)
+    return PublishedForm(interface, version, rules_of(interface), names, others, shapes_of(interface))

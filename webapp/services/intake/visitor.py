@@ -17,7 +17,7 @@ from urllib.parse import parse_qsl, urlsplit
 from itsdangerous import BadSignature, URLSafeSerializer
 
 from webapp.config import current_config
-from webapp.models import Interface, IpAddresses
+from webapp.models import Field, FieldType, Interface, IpAddresses
 from webapp.services.intake import blocklist, packed_source
 from webapp.services.intake.answers import clean
 from webapp.webhooks.payload import CLICK_IDS, PLACES, TRACKED, UTM
@@ -237,3 +237,15 @@ def _serializer() -> URLSafeSerializer:
 @cache
 def _serializer_of(secret_key: str) -> URLSafeSerializer:
     return URLSafeSerializer(secret_key, salt="lead form")
+
+
+def who(fields: Sequence[Field], answers: Mapping[str, Any]) -> tuple[str, str, str | None]:
+    """The name, the email and the visitor of a lead with these answers, as NewLead has them."""
+    name = " ".join(_first_answer(fields, answers, FieldType.TEXT).split())[:500]  # a search has single spaces
+    email = _first_answer(fields, answers, FieldType.EMAIL)[:320]
+    return name, email, email.lower() or _first_answer(fields, answers, FieldType.PHONE)[:320] or None
+
+
+def _first_answer(fields: Sequence[Field], answers: Mapping[str, Any], kind: FieldType) -> str:
+    """The answer to the first field of a type: what people look a lead up by."""
+    return next((answers.get(field.key) or "" for field in fields if field.type == kind), "")

@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 
 from sqlalchemy import func, select
 from werkzeug.exceptions import NotFound
@@ -13,12 +14,10 @@ from webapp.countries import COUNTRIES
 from webapp.delivery import ledger, states
 from webapp.extensions import db
 from webapp.models import (
-    ApiKey,
     Authentication,
     Corners,
     Delivery,
     Interface,
-    KeyType,
     Lane,
     Lead,
     Scheme,
@@ -27,12 +26,11 @@ from webapp.models import (
 )
 from webapp.services import audit
 from webapp.services.errors import Refused, refusing
-from webapp.services.interfaces import after_submit, form_texts, interface_templates, webhooks
+from webapp.services.interfaces import after_submit, form_texts, interface_templates
 from webapp.services.interfaces.interface_templates import Template
+from webapp.services.webhooks import editing
 
 MAX_NAME = 200
-MAX_PARALLEL_REQUESTS = 16
-WRONG_NUMBER = f"Choose Automatic, or a whole number from 1 to {MAX_PARALLEL_REQUESTS}."
 
 _LANGUAGE = re.compile(r"[A-Za-z]{2,3}(-[A-Za-z0-9]{2,8}){0,3}")
 
@@ -140,27 +138,13 @@ def update_lead_generation(
     Returns how many held deliveries (without a URL or a token until now) became due. Refused, with nothing changed,
     for an unusable URL, a signature without a token, or a wrong number of parallel requests.
     """
-    webhook = interface.webhook
-    states.lock_lane(db.session.connection(), webhook.id)  # first, in the engine's order of locks
-    db.session.refresh(webhook)
-    if url and (fault := webhooks.fault(url)):
-        raise Refused(fault, "webhook_url")
-    if parallel_requests is not None and not 1 <= parallel_requests <= MAX_PARALLEL_REQUESTS:
-        raise Refused(WRONG_NUMBER, "parallel_requests")
-    before = webhook.url, webhook.authentication, webhook.shared_token_id
-    signs = authentication == Authentication.SHARED_TOKEN
-    webhook.shared_token = _live_token(interface.account_id, shared_token) if signs else None
-    if webhook.url != (url or None):
-        webhook.lane.unended_since = None  # another receiver may end its answers
-    webhook.url, webhook.authentication = url or None, authentication
-    webhook.automatic_retries, webhook.parallel_requests = automatic_retries, parallel_requests or 1
-    webhook.automatic_parallel = parallel_requests is None
+    plan = editing.first_plan(interface.webhook, url, authentication, shared_token)
+    plan = replace(plan, automatic_retries=automatic_retries, parallel_requests=parallel_requests)
+    released = editing.save(interface.webhook, plan)
     interface.notification_emails, interface.report_emails = list(notification_emails), list(report_emails)
     interface.sends_undeclared, interface.updated_at = sends_undeclared, utcnow()
     record("changed", interface, "Lead Generation")
-    db.session.flush()
-    webhooks.changed(webhook, *before)
-    return webhooks.release_held(webhook)
+    return released
 
 
 def archive(interface: Interface) -> int:
@@ -168,17 +152,20 @@ def archive(interface: Interface) -> int:
 
     Returns how many deliveries were cancelled. Does nothing for a deleted interface.
     """
-    webhook = interface.webhook
     connection = db.session.connection()
-    states.lock_lane(connection, webhook.id)
+    of_interface = select(Webhook.id).where(Webhook.interface_id == interface.id, Webhook.removed_at.is_(None))
+    ids = sorted(connection.scalars(of_interface))
+    for webhook_id in ids:
+        states.lock_lane(connection, webhook_id)
     db.session.refresh(interface)
     if interface.archived_at:
         return 0
-    webhook.state, webhook.state_reason, webhook.state_changed_at = WebhookState.ARCHIVED, "", utcnow()
+    for webhook in interface.webhooks:
+        webhook.state, webhook.state_reason, webhook.state_changed_at = WebhookState.ARCHIVED, "", utcnow()
     interface.archived_at = utcnow()
     record("deleted", interface)
     db.session.flush()
-    return states.cancel(connection, webhook.id)
+    return sum(states.cancel(connection, webhook_id) for webhook_id in ids)
 
 
 def record(action: str, interface: Interface, detail: str = "") -> None:
@@ -194,7 +181,8 @@ def record(action: str, interface: Interface, detail: str = "") -> None:
 
 def waiting(interface: Interface) -> int:
     """How many leads wait to be sent or are on hold: deleting the interface cancels these."""
-    of_webhook = select(func.count()).where(Delivery.webhook_id == interface.webhook.id, ~Delivery.test)
+    ids = [webhook.id for webhook in interface.webhooks]
+    of_webhook = select(func.count()).where(Delivery.webhook_id.in_(ids), ~Delivery.test, ~Delivery.shadow)
     parts = [of_webhook.where(part).scalar_subquery() for part in (ledger.FRESH, ledger.AGAIN, states.ON_HOLD)]
     return db.session.scalar(select(sum(parts[1:], parts[0]))) or 0
 
@@ -218,18 +206,3 @@ def test_delivery(interface: Interface, message_id: str) -> Delivery:
 def form_url(interface: Interface) -> str:
     """The public address of the interface's form."""
     return f"{current_config.public_url}/f/{interface.public_id}"
-
-
-def _live_token(account_id: int, public_id: str | None) -> ApiKey:
-    if not public_id:
-        raise Refused("A signature needs a Shared Token: choose one, or make one with New.", "shared_token")
-    query = select(ApiKey).where(
-        ApiKey.account_id == account_id,
-        ApiKey.public_id == public_id,
-        ApiKey.type == KeyType.SHARED_TOKEN,
-        ApiKey.revoked_at.is_(None),
-    )
-    token = db.session.scalar(query.with_for_update())  # no one can revoke it before this is saved
-    if token is None:
-        raise Refused("This Shared Token does not exist any more. Choose another.", "shared_token")
-    return token

@@ -11,7 +11,7 @@ from datetime import timedelta
 from typing import Any
 
 import structlog
-from sqlalchemy import ColumnElement, and_, delete, exists, or_, select, text, update
+from sqlalchemy import ColumnElement, and_, delete, exists, false, func, not_, or_, select, text, true, update
 from sqlalchemy.orm import joinedload, selectinload
 
 from webapp.clock import utcnow
@@ -33,11 +33,12 @@ from webapp.models import (
 )
 from webapp.services import audit
 from webapp.services.files import stored
-from webapp.services.intake import capture
 from webapp.services.interfaces import answer_limits, privacy
 from webapp.services.interfaces.interface_mails import AUTORESPONSE
 from webapp.services.mail import sealed
+from webapp.services.webhooks.shapes import shape_of
 from webapp.webhooks.outcome import NO_ANSWER
+from webapp.webhooks.payload import payload_of
 
 log = structlog.get_logger()
 
@@ -148,14 +149,18 @@ def _anonymise_delivered(time_is_left: Callable[[], bool]) -> bool:
 
 
 def _is_over() -> ColumnElement[bool]:
-    """SQL: the lead was delivered, failed for good a while ago, or was cancelled because its interface was deleted."""
+    """SQL: to each of its webhooks, the lead was delivered, failed for good a while ago, or was cancelled because its
+    interface was deleted or its webhook removed. A shadow only has to be idle."""
     now, state = database_clock.now(), Delivery.state
     over = or_(
         and_(state == DeliveryState.DELIVERED, Delivery.last_at < now - DELIVERED_FOR),
         and_(state == DeliveryState.FAILED, Delivery.last_at < now - FAILED_FOR),
         and_(state == DeliveryState.CANCELLED, Webhook.state_changed_at < now - RECENT),
     )
-    return exists().where(Delivery.lead_id == Lead.id, Delivery.webhook_id == Webhook.id, ~_BUSY, over)
+    idle = and_(Delivery.shadow, func.coalesce(Delivery.last_at < now - DELIVERED_FOR, true()))
+    delivery = Delivery.lead_id == Lead.id, Delivery.webhook_id == Webhook.id
+    unfinished = or_(_BUSY, and_(not_(func.coalesce(over, false())), not_(idle)))
+    return and_(exists().where(*delivery), ~exists().where(*delivery, unfinished))
 
 
 def _has_mail_to_send() -> ColumnElement[bool]:
@@ -193,9 +198,21 @@ def _anonymise_one(lead: Lead) -> None:
     lead.consents = [{**consent, "page": None} for consent in lead.consents]
     lead.anonymise_after_delivery, lead.anonymised_at = False, utcnow()
     for delivery in lead.deliveries:
-        delivery.payload = capture.payload_of(lead, lead.interface)
+        delivery.payload = _payload(lead, delivery)
+        if delivery.state == DeliveryState.ON_HOLD:  # of a shadow that is paused
+            delivery.state, delivery.state_reason = DeliveryState.CANCELLED, "The lead was anonymised."
         if delivery.last_response and delivery.last_code != NO_ANSWER:
             delivery.last_response = CUT
+
+
+def _payload(lead: Lead, delivery: Delivery) -> bytes:
+    """The payload of an anonymised lead, in the format that its webhook has now; nothing if it cannot be made."""
+    body, webhook = payload_of(lead, lead.interface), delivery.webhook
+    if not webhook.connection:
+        return body
+    shaped = shape_of(webhook, lead.interface).of_lead(body, spam=False, always=True) or {}
+    payload: bytes = shaped.get("payload", body)
+    return payload
 
 
 def _empty(value: object) -> object:

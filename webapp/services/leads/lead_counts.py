@@ -3,11 +3,13 @@
 from dataclasses import replace
 from typing import Any, NamedTuple
 
-from sqlalchemy import Select, and_, case, func, select
+from sqlalchemy import Select, and_, case, func, select, union
 
 from webapp.delivery import ledger
 from webapp.extensions import db
 from webapp.models import Delivery, DeliveryState, Lead, Status
+from webapp.models.status import WORST_FIRST
+from webapp.services.leads import worst
 from webapp.services.leads.lead_list import IS, NO_WEBHOOK, Filter, in_scope, key, narrowed, waiting
 
 MOST = 10_000  # leads are counted up to here
@@ -27,26 +29,82 @@ def counts(wanted: Filter) -> dict[Status | None, Number]:
     """How many leads match, by status; the filter's own status is ignored. None: all of them except spam.
 
     Up to 10,000 are counted. With a filter besides the status, the newest 1,000 leads are counted in one pass; if there
-    are more, all counts of that pass are lower bounds.
+    are more, all counts of that pass are lower bounds. Where leads may have several deliveries, the newest 1,000 leads
+    of each state are judged.
     """
-    return _narrow_counts(replace(wanted, status=None)) if wanted.narrow else _all_counts(wanted.account_id)
+    if wanted.narrow:
+        return _narrow_counts(replace(wanted, status=None), wanted.several)
+    return _several_counts(wanted.account_id) if wanted.several else _all_counts(wanted.account_id)
 
 
-def _narrow_counts(wanted: Filter) -> dict[Status | None, Number]:
+def _narrow_counts(wanted: Filter, several: bool) -> dict[Status | None, Number]:
     # An interface's row is of this account. Without the account an index is enough, and the few leads without a
     # delivery are read: only they can be spam.
     narrow = in_scope if wanted.interface_id is None else narrowed
     newest = narrow(select(Lead.id.label("id")), wanted).order_by(key(wanted).desc()).limit(MOST_NARROW + 1).subquery()
-    is_spam = select(IS[Status.SPAM]).where(Lead.id == newest.c.id).scalar_subquery()
-    word = case((and_(Delivery.id.is_(None), is_spam), Status.SPAM.value), else_=_OF_DELIVERY).label("word")
-    tally = select(word, func.count()).select_from(newest).outerjoin(Delivery, Delivery.lead_id == newest.c.id)
-    found = {row[0]: int(row[1]) for row in db.session.execute(tally.group_by("word"))}
+    found = _several_words(newest) if several else _words(newest)
     is_exact = sum(found.values()) <= MOST_NARROW
     numbers: dict[Status | None, Number] = {
         status: Number(min(found.get(status.value, 0), MOST_NARROW), is_exact) for status in Status
     }
     numbers[None] = Number(min(sum(found.values()) - found.get(Status.SPAM.value, 0), MOST_NARROW), is_exact)
     return numbers
+
+
+def _words(newest: Any) -> dict[str, int]:
+    """How many of these leads have each status."""
+    is_spam = select(IS[Status.SPAM]).where(Lead.id == newest.c.id).scalar_subquery()
+    word = case((and_(Delivery.id.is_(None), is_spam), Status.SPAM.value), else_=_OF_DELIVERY).label("word")
+    tally = select(word, func.count()).select_from(newest).outerjoin(Delivery, Delivery.lead_id == newest.c.id)
+    return {row[0]: int(row[1]) for row in db.session.execute(tally.group_by("word"))}
+
+
+def _several_words(leads: Any) -> dict[str, int]:
+    """As `_words`, where a lead may have several deliveries, and one in Spam may have some, too."""
+    ranked = worst.ranks(leads).subquery()
+    spam = select(IS[Status.SPAM]).where(Lead.id == ranked.c.id).scalar_subquery()
+    ranks = ((ranked.c.rank == number, status.value) for number, status in enumerate(WORST_FIRST))
+    word = case((spam, Status.SPAM.value), *ranks, else_=Status.NO_WEBHOOK.value).label("word")
+    return {row[0]: int(row[1]) for row in db.session.execute(select(word, func.count()).group_by("word"))}
+
+
+def _several_counts(account_id: int) -> dict[Status | None, Number]:
+    """All leads of an account, by status, where leads may have several deliveries.
+
+    Each lead of a status has a delivery in that state, or one that was clicked. So of each kind the newest leads are
+    found by an index, and judged by all their deliveries.
+    """
+    of_account = Delivery.account_id == account_id, Delivery.lead_id.is_not(None)
+    kinds = {state: select(Delivery.lead_id).where(*of_account, Delivery.state == state) for state in DeliveryState}
+    newest = [kind.distinct().order_by(Delivery.lead_id.desc()).limit(MOST_NARROW + 1) for kind in kinds.values()]
+    clicked = waiting(account_id, ledger.CLICKED).where(Delivery.lead_id.is_not(None)).limit(MOST_NARROW + 1)
+    parts = [part.subquery() for part in (*newest, clicked)]
+    sizes = db.session.execute(select(*(select(func.count()).select_from(part).scalar_subquery() for part in parts)))
+    *states, clicks = [size <= MOST_NARROW for size in sizes.one()]
+    is_whole = dict(zip(kinds, states, strict=True))
+    judged = union(*(select(part.c.lead_id.label("id")) for part in parts)).subquery()
+    found = _several_words(judged)
+    exact = {
+        Status.DELIVERED: is_whole[DeliveryState.DELIVERED],
+        Status.QUEUED: is_whole[DeliveryState.PENDING] and clicks,
+        Status.RETRYING: is_whole[DeliveryState.PENDING],
+        Status.FAILED: is_whole[DeliveryState.FAILED],
+        Status.HELD: is_whole[DeliveryState.ON_HOLD],
+        Status.CANCELLED: is_whole[DeliveryState.CANCELLED],
+    }
+    numbers: dict[Status | None, Number] = {
+        status: Number(min(found.get(status.value, 0), MOST_NARROW), is_exact) for status, is_exact in exact.items()
+    }
+    return {**numbers, **_without_deliveries(account_id)}
+
+
+def _without_deliveries(account_id: int) -> dict[Status | None, Number]:
+    """The counts that no delivery decides: all leads except spam, those in Spam, those without a webhook."""
+    leads = select(Lead.id).where(Lead.account_id == account_id)
+    spam = leads.where(Lead.spam.is_not(None)).order_by(Lead.id.desc())  # as in _all_counts
+    parts = [_count(part, MOST) for part in (leads.where(Lead.spam.is_(None)), spam, leads.where(NO_WEBHOOK))]
+    everything, in_spam, nowhere = (_number(count) for count in db.session.execute(select(*parts)).one())
+    return {None: everything, Status.SPAM: in_spam, Status.NO_WEBHOOK: nowhere}
 
 
 def _all_counts(account_id: int) -> dict[Status | None, Number]:

@@ -16,8 +16,10 @@ from webapp.services.intake import undeclared
 from webapp.services.intake.rules import CUT, UNPARSED
 from webapp.services.interfaces import answer_limits
 from webapp.services.interfaces.field_types import shown
+from webapp.services.leads import leads
 from webapp.services.leads.tel_links import tel_uri
-from webapp.webhooks.outcome import NO_ANSWER
+from webapp.services.webhooks import shown_requests
+from webapp.webhooks.outcome import NO_ANSWER, ErrorKind
 from webapp.webhooks.sender import USER_AGENT
 from webapp.webhooks.signing import message_headers
 
@@ -35,12 +37,34 @@ FAULTS = {
     "bad_response": "Answer not understood",
     "sent_again": "No answer, sent once more",
 }
+NOT_ACCEPTED = "refused by the Success rule"
 
 
-def attempts(delivery: Delivery | None) -> tuple[Sequence[Attempt], int]:
+class Timeline(NamedTuple):
+    """A delivery, its newest attempts and the number of all. `refusal`: why it cannot be sent again now, or None."""
+
+    delivery: Delivery
+    attempts: Sequence[Attempt]
+    total: int
+    refusal: str | None
+
+    @property
+    def id(self) -> str:
+        return self.delivery.webhook.public_id
+
+    @property
+    def signed(self) -> bool:
+        """Whether the last attempt had the signature of a Shared Token."""
+        return bool(self.attempts and self.attempts[0].signed_with_id)
+
+
+def timelines(lead: Lead) -> list[Timeline]:
+    """One for each webhook that took the lead, also for a shadow and one that was removed."""
+    return [Timeline(each, *attempts(each), leads.refusal(each)) for each in lead.deliveries]
+
+
+def attempts(delivery: Delivery) -> tuple[Sequence[Attempt], int]:
     """The newest attempts with the users who asked for them, and the number of all attempts."""
-    if delivery is None:
-        return [], 0
     of_delivery = Attempt.delivery_id == delivery.id
     newest = select(Attempt).where(of_delivery).options(joinedload(Attempt.user)).order_by(Attempt.id.desc())
     found = db.session.scalars(newest.limit(SHOWN)).all()
@@ -51,11 +75,19 @@ def attempts(delivery: Delivery | None) -> tuple[Sequence[Attempt], int]:
 
 
 def code_words(attempt: Attempt) -> str:
-    """What its code means: Service Unavailable for 503; for 999 what happened instead, such as Timed out."""
+    """What its code means: Service Unavailable for 503; for 999 what happened instead, such as Timed out. It says
+    where the webhook's Success rule sees the answer otherwise."""
     if attempt.code == NO_ANSWER:
         return FAULTS.get(attempt.error or "", "No answer")
+    if attempt.error == ErrorKind.NOT_ACCEPTED:
+        return ", ".join(filter(None, (_phrase(attempt.code), NOT_ACCEPTED)))
+    is_accepted = attempt.error is None and not 200 <= attempt.code < 300
+    return _phrase(attempt.code) + (", accepted by the Success rule" if is_accepted else "")
+
+
+def _phrase(code: int) -> str:
     try:
-        return HTTPStatus(attempt.code).phrase
+        return HTTPStatus(code).phrase
     except ValueError:
         return ""
 
@@ -69,8 +101,10 @@ def reason(attempt: Attempt) -> str:
 
 
 def request_headers(delivery: Delivery, attempt: Attempt) -> str:
-    """The headers that matter, one per line. The signature is masked: it was not kept."""
-    return "\n".join(_headers(delivery, attempt.timestamp, MASK if attempt.signed_with_id else None))
+    """The headers that matter, one per line. What proves who sends is masked: it was not kept."""
+    headers = _headers(delivery, attempt.timestamp, MASK if attempt.signed_with_id else None)
+    proofs = shown_requests.masked_headers(delivery.webhook)
+    return "\n".join(f"{name}: {value}" for name, value in {**headers, **proofs}.items())
 
 
 def response(attempt: Attempt) -> str:
@@ -78,21 +112,26 @@ def response(attempt: Attempt) -> str:
     if attempt.code == NO_ANSWER:
         return attempt.response
     headers = "".join(f"{name}: {value}\n" for name, value in attempt.response_headers)
-    return f"{attempt.code} {code_words(attempt)}\n{headers}\n{attempt.response}".rstrip()
+    return f"{attempt.code} {_phrase(attempt.code)}\n{headers}\n{attempt.response}".rstrip()
 
 
 def curl(delivery: Delivery, attempt: Attempt | None) -> str | None:
-    """A command for a POSIX shell that repeats the request, unsigned; None if the webhook has no URL.
+    """A command for a POSIX shell that repeats the request, without what proves who sends; None if the webhook has no
+    URL, or the payload could not be made.
 
     Every part is quoted by shlex: if a visitor writes `'; rm -rf ~; '` into a form, it stays a part of a JSON string.
     """
-    url = delivery.webhook.url
-    if not url:
+    url, method = delivery.webhook.url, shown_requests.method(delivery.webhook)
+    if not (url and delivery.payload):
         return None
-    headers = _headers(delivery, attempt.timestamp if attempt else None)
-    parts = [f"curl -i --globoff {shlex.quote(url)}", *(f"-H {shlex.quote(header)}" for header in headers)]
-    body = delivery.payload.decode("utf-8", "replace")  # it begins with {, so curl does not take it for a file's name
-    return " \\\n  ".join([*parts, f"--data-binary {shlex.quote(body)}"])
+    verb = "" if method == "POST" else f" -X {method}"
+    headers = _headers(delivery, attempt.timestamp if attempt else None).items()
+    parts = [f"curl -i --globoff{verb} {shlex.quote(url)}"]
+    parts += [f"-H {shlex.quote(f'{name}: {value}')}" for name, value in headers]
+    body = delivery.payload.decode("utf-8", "replace")
+    # After --data-binary curl takes what begins with @ for a file's name.
+    data = "--data-binary" if body.startswith("{") else "--data-raw"
+    return " \\\n  ".join([*parts, f"{data} {shlex.quote(body)}"])
 
 
 class ShownAnswer(NamedTuple):
@@ -165,6 +204,6 @@ def unanswered(lead: Lead) -> str | None:
     return f"The visitor got no automatic answer. {answer_limits.REASONS.get(lead.unanswered, lead.unanswered)}"
 
 
-def _headers(delivery: Delivery, timestamp: int | None, signature: str | None = None) -> list[str]:
-    headers = {"user-agent": USER_AGENT, **message_headers(delivery.message_id, timestamp, signature, delivery.hops)}
-    return [f"{name}: {value}" for name, value in headers.items()]
+def _headers(delivery: Delivery, timestamp: int | None, signature: str | None = None) -> dict[str, str]:
+    message = message_headers(delivery.message_id, timestamp, signature, delivery.hops, delivery.content_type)
+    return {"user-agent": USER_AGENT, **message}

@@ -7,15 +7,16 @@ import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any, cast
 
-from sqlalchemy import Row, Select, func, select
+from sqlalchemy import Row, Select, and_, bindparam, case, func, select
 
 from webapp.db.slow_reads import unlimited
 from webapp.db.transactions import end_transaction
 from webapp.extensions import db
-from webapp.models import Delivery, Field, Interface, Lead
+from webapp.models import Delivery, Field, Interface, Lead, Webhook
+from webapp.models.webhook import UNNAMED
 from webapp.services import audit
 from webapp.services.interfaces.field_types import SENT, shown
-from webapp.services.leads import sent_addresses
+from webapp.services.leads import sent_addresses, worst
 from webapp.services.leads.lead_list import WORD, Filter, by_delivery, key, matching
 from webapp.webhooks.payload import CLICK_IDS, UTM
 from webapp.webhooks.shown_addresses import CUT, AddressView
@@ -26,6 +27,7 @@ ANSWER = 11  # the place of a receiver's answer among the columns of `_query`
 FIRST = ("Lead", "Received (UTC)", "Interface", "Webhook Status", "Response code", "Webhook Response", "Test")
 UNANSWERED = "Answer left out"  # which limit of automatic answers was reached: mailbox, network or interface
 UNDECLARED = "Undeclared answers"  # all in one cell, as JSON
+WEBHOOKS = "Webhooks"  # only where a lead may have several: each with its status and code
 PAGE, CLIENT = ("page_url", "page_title", "referrer"), ("ip", "user_agent")
 _CAMPAIGN = tuple(f"utm_{name}" for name in UTM)
 _NO_UTM, _NO_CLICK_IDS = ("",) * len(UTM), ("",) * len(CLICK_IDS)
@@ -61,21 +63,23 @@ _E164 = re.compile(r"\+[1-9][0-9]{6,14}(?:;ext=[0-9]{1,15})?")
 
 
 def lines(wanted: Filter, addresses: AddressView = CUT) -> Iterator[str]:
-    """The file in pieces: every matching lead, newest first. No transaction is open between the pieces.
+    """The file in pieces: every matching lead once, newest first. No transaction is open between the pieces.
 
-    Answers of receivers are as a reader with this view sees them.
+    Of a lead with several webhooks, status, code and answer are those of its worst delivery. Answers of receivers are
+    as a reader with this view sees them.
     """
-    keys = _field_keys(wanted)
+    keys, several = _field_keys(wanted), wanted.several
     end_transaction()
-    yield BOM + _text([[*FIRST, *keys, *LAST, *FIRST_TOUCH, UNDECLARED, UNANSWERED]])
+    yield BOM + _text([[*FIRST, *keys, *LAST, *FIRST_TOUCH, UNDECLARED, UNANSWERED, *([WEBHOOKS] if several else [])]])
     query, older = _query(wanted), None
     while True:
         with unlimited():
             page = query if older is None else query.where(key(wanted) < older)
             batch = db.session.connection().execute(page).all()  # not as objects of the session: only columns
             rows = batch if addresses.whole else _without_addresses(batch)
+            more = _each_webhook([row.id for row in batch]) if several else {}
         end_transaction()
-        yield _text([_cells(row, keys) for row in rows])
+        yield _text([_cells(row, keys, *([more.get(row[0], "")] if several else [])) for row in rows])
         if len(batch) < BATCH:
             return
         older = batch[-1].id
@@ -120,7 +124,8 @@ def _query(wanted: Filter) -> Select[Any]:
     wide = select(*columns, Lead.unanswered, Interface.name, *answer).join(Interface, Lead.interface_id == Interface.id)
     query = matching(wide, wanted)
     if not by_delivery(wanted):
-        query = query.outerjoin(Delivery, Delivery.lead_id == Lead.id)
+        of_lead = Delivery.lead_id == Lead.id
+        query = query.outerjoin(Delivery, and_(of_lead, worst.IS_WORST) if wanted.several else of_lead)
     return query.order_by(key(wanted).desc()).limit(BATCH)
 
 
@@ -141,7 +146,20 @@ def _without_addresses(batch: Sequence[Row[Any]]) -> list[Sequence[Any]]:
     return [(*row[:ANSWER], answer) for row, answer in zip(batch, answers, strict=True)]
 
 
-def _cells(row: Sequence[Any], keys: Sequence[str]) -> list[object]:
+def _each_webhook(lead_ids: Sequence[int]) -> dict[int, str]:
+    """Of the leads with several deliveries, each webhook's name with the status and the code: `CRM: Failed 503`."""
+    # As in sent_addresses.py, the ids are part of the statement.
+    of_leads = Delivery.lead_id.in_(bindparam("ids", list(lead_ids), expanding=True, literal_execute=True))
+    word = case(*((condition, status.value) for status, condition in worst.is_in(Delivery).items()))
+    asked = select(Delivery.lead_id, Webhook.name, word, Delivery.last_code).where(of_leads, worst.COUNTS)
+    asked = asked.join(Webhook, Delivery.webhook_id == Webhook.id).order_by(Delivery.id)
+    found: dict[int, list[str]] = {}
+    for lead_id, name, status, code in db.session.connection().execute(asked):
+        found.setdefault(lead_id, []).append(f"{name or UNNAMED}: {status}{f' {code}' if code else ''}")
+    return {lead_id: "; ".join(each) for lead_id, each in found.items() if len(each) > 1}
+
+
+def _cells(row: Sequence[Any], keys: Sequence[str], *more: object) -> list[object]:
     _, public_id, received_at, test, fields, source, undeclared, unanswered, name, status, code, response = tuple(row)
     utm, click_ids, first = source.get("utm"), source.get("click_ids"), source.get("first_touch")
     return [
@@ -160,6 +178,7 @@ def _cells(row: Sequence[Any], keys: Sequence[str]) -> list[object]:
         *(_first_touch(first) if first else _NO_FIRST_TOUCH),
         json.dumps(undeclared, ensure_ascii=False) if undeclared else "",
         unanswered,
+        *more,
     ]
 
 

@@ -6,6 +6,7 @@ Pages are read by keyset of the id, so that no lead is skipped. Payloads are not
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import timedelta
+from functools import cached_property
 from typing import Any
 
 from sqlalchemy import ColumnElement, Select, and_, case, false, func, or_, select, text, union_all
@@ -17,8 +18,8 @@ from webapp.db.pages import Page, read_page
 from webapp.delivery import ledger, states
 from webapp.extensions import db
 from webapp.models import Delivery, Interface, Lead, Status, Webhook
-from webapp.models.status import delivery_rules
 from webapp.services.intake.answers import clean
+from webapp.services.leads import worst
 
 PAGE = 25
 # Shown as filters even if no lead has this status.
@@ -32,7 +33,7 @@ _BY_SLUG = {status.slug: status for status in Status}
 IS = {
     Status.SPAM: Lead.spam.is_not(None),
     Status.NO_WEBHOOK: Delivery.id.is_(None),
-    **delivery_rules(Delivery.retry_at.is_not(None), Delivery.retry_at.is_(None), Delivery.state, Delivery.tries),
+    **worst.is_in(Delivery),
 }
 WORD = case(*((condition, status.value) for status, condition in IS.items()))
 NO_WEBHOOK = text("leads.no_webhook")  # the exact text of the partial index
@@ -57,6 +58,11 @@ class Filter:
         public_id = clean(interface)[:40]
         row = _interface_id(account_id, public_id) if public_id else None
         return cls(account_id, _BY_SLUG.get(status), clean(q)[:200], public_id, since, row)
+
+    @cached_property
+    def several(self) -> bool:
+        """Whether a lead of the account may have several deliveries, of which the worst one decides."""
+        return worst.may_be_one_of_several(self.account_id)
 
     @property
     def narrow(self) -> bool:
@@ -122,15 +128,17 @@ def matching(query: Select[Any], wanted: Filter) -> Select[Any]:
     query = in_scope(query, wanted).where(IS[Status.SPAM] if is_spam else Lead.spam.is_(None))
     if wanted.status == Status.NO_WEBHOOK:
         return query.where(NO_WEBHOOK)
-    if wanted.status == Status.QUEUED:
-        return query.where(Lead.id.in_(_queued(wanted.account_id)))
     if wanted.status is None or is_spam:
         return query
+    has_status = (IS[wanted.status], worst.IS_WORST) if wanted.several else (IS[wanted.status],)
+    has_delivery = select(Delivery.id).where(Delivery.lead_id == Lead.id, *has_status).correlate(Lead).exists()
+    if wanted.status == Status.QUEUED:
+        query = query.where(Lead.id.in_(_queued(wanted.account_id)))
+        return query.where(has_delivery) if wanted.several else query
     if not by_delivery(wanted):  # reads the leads of the interface, until enough of them are found
-        has_status = select(Delivery.id).where(Delivery.lead_id == Lead.id, IS[wanted.status])
-        return query.where(has_status.correlate(Lead).exists())
+        return query.where(has_delivery)
     query = query.join(Delivery, Delivery.lead_id == Lead.id)
-    query = query.where(IS[wanted.status], Delivery.account_id == wanted.account_id)
+    query = query.where(*has_status, Delivery.account_id == wanted.account_id)
     return query.where(*_of_interface(wanted)) if wanted.interface else query
 
 

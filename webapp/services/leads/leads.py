@@ -1,10 +1,10 @@
 """Stored leads: sends them again, takes them out of Spam; sends test leads. capture.py stores leads."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import Any
 
 from sqlalchemy import ColumnElement, select, update
-from sqlalchemy.orm import joinedload, selectinload
+from sqlalchemy.orm import defer, joinedload, selectinload
 from sqlalchemy.orm.attributes import flag_modified
 from werkzeug.exceptions import NotFound
 
@@ -17,6 +17,7 @@ from webapp.services import audit
 from webapp.services.errors import Refused
 from webapp.services.intake import capture, consents
 from webapp.services.interfaces import field_types, interface_mails, interfaces
+from webapp.services.webhooks.shapes import shapes_of
 
 
 def get(account_id: int, public_id: str) -> Lead:
@@ -28,12 +29,13 @@ def get(account_id: int, public_id: str) -> Lead:
     return lead
 
 
-def send_test(interface: Interface, user_id: int) -> Delivery:
-    """Sends a lead marked as a test, with every field of the form, through the worker like any other. Sends no mail.
+def send_test(interface: Interface, user_id: int, webhook: Webhook | None = None) -> Delivery:
+    """Sends a lead marked as a test to one webhook, the first unless another is given, through the worker like any
+    other, with every field of the form. Sends no mail.
 
     Poll the delivery by its message_id: its status is Queued until its only attempt is over.
     """
-    webhook = interface.webhook
+    webhook = webhook or interface.webhook
     if not webhook.url:
         raise Refused("Save a Lead Webhook URL first: there is nowhere to send a test to.", "webhook_url")
     if webhook.state == WebhookState.PAUSED:
@@ -46,21 +48,23 @@ def send_test(interface: Interface, user_id: int) -> Delivery:
     lead = Lead(interface=interface, **capture.new_lead(interface, fields, source, consents=given, test=True).columns)
     db.session.add(lead)
     interfaces.record("tested", interface)
-    return _add_delivery(lead, retry_at=now_sql(), retried_by_id=user_id)
+    return _add_deliveries(lead, webhook, retry_at=now_sql(), retried_by_id=user_id)[0]
 
 
-def _add_delivery(lead: Lead, **more: Any) -> Delivery:
-    """Adds a lead's delivery, and rings after the commit."""
-    interface, webhook = lead.interface, lead.interface.webhook
-    delivery = Delivery(lead=lead, **capture.delivery_columns(lead, interface, webhook), **more)
-    db.session.add(delivery)
-    lead.no_webhook = False
+def _add_deliveries(lead: Lead, only: Webhook | None = None, **more: Any) -> list[Delivery]:
+    """Adds a lead's deliveries to the webhooks that take it and have none of it yet, and rings after the commit."""
+    interface, there = lead.interface, {delivery.webhook_id for delivery in lead.deliveries}
+    columns = capture.deliveries(lead, interface, shapes_of(interface), only)
+    made = [Delivery(lead=lead, **each, **more) for each in columns if each["webhook_id"] not in there]
+    db.session.add_all(made)
+    lead.no_webhook = not lead.counted
     flag_modified(lead, "no_webhook")  # written even so: delivery/unmarked.py may be marking it just now
-    if interface.anonymises and not lead.test:
+    if interface.anonymises and not lead.test and made and lead.counted:
         lead.anonymise_after_delivery = True
-    if delivery.state == DeliveryState.PENDING:
-        capture.ring(webhook.id)
-    return delivery
+    for delivery in made:
+        if delivery.state == DeliveryState.PENDING:
+            capture.ring(delivery.webhook_id)
+    return made
 
 
 def not_spam(account_id: int, public_id: str, user_id: int) -> Lead:
@@ -76,9 +80,7 @@ def not_spam(account_id: int, public_id: str, user_id: int) -> Lead:
     if db.session.scalar(free.returning(Lead.id)) is None:
         return lead
     db.session.refresh(lead)
-    lead.no_webhook = not interface.webhook.url
-    if interface.webhook.url:
-        _add_delivery(lead, due_at=now_sql())
+    _add_deliveries(lead, due_at=now_sql())
     # Its network is not counted: a person of the account has just decided that it is a real lead.
     interface_mails.write_mails([interface_mails.Mailed(lead, interface, None)])
     db.session.add(LeadLogEntry(lead_id=lead.id, action="notspam", user_id=user_id))
@@ -86,45 +88,79 @@ def not_spam(account_id: int, public_id: str, user_id: int) -> Lead:
     return lead
 
 
-def retryable(lead: Lead) -> str | None:
-    """Why Retry Webhook cannot be pressed, as a sentence; None if it can."""
+def retryable(lead: Lead, only: Collection[str] = ()) -> str | None:
+    """Why Retry Webhook cannot be pressed, as a sentence; None if it can, for one of its webhooks at least: of those
+    with the public ids `only`, if there are any."""
     if lead.spam is not None:
         return "It was taken for spam, so it was not sent."
-    webhook = lead.interface.webhook
-    delivery = lead.delivery
     if lead.interface.archived_at:
         return "Its interface was deleted."
     if lead.anonymised_at:
         return "It was anonymised, as its interface’s settings say. There is nothing left to send."
+    if not (lead.counted or only):
+        refusals = [_refusal(webhook) for webhook in lead.interface.webhooks if not webhook.is_shadow]
+    else:
+        refusals = [refusal(delivery) for delivery in to_retry(lead, only)]
+    return None if None in refusals else next(iter(refusals), "It was not sent to this webhook.")
+
+
+def to_retry(lead: Lead, only: Collection[str] = ()) -> list[Delivery]:
+    """The deliveries that Retry Webhook means: those to the webhooks with these public ids; without any, those that
+    were not delivered, or else all. Then not to shadows and removed webhooks, unless there is nothing else."""
+    if only:
+        return [delivery for delivery in lead.deliveries if delivery.webhook.public_id in only]
+    there = [each for each in lead.counted if not each.webhook.removed_at] or lead.counted
+    return [each for each in there if each.status != Status.DELIVERED] or there
+
+
+def sendable(lead: Lead, only: Collection[str] = ()) -> int:
+    """To how many webhooks Retry Webhook would send the lead now; `only` as in `retryable`."""
+    if retryable(lead, only) is not None:
+        return 0
+    if not (lead.counted or only):
+        return sum(_refusal(webhook) is None and not webhook.is_shadow for webhook in lead.interface.webhooks)
+    return sum(refusal(delivery) is None for delivery in to_retry(lead, only))
+
+
+def refusal(delivery: Delivery) -> str | None:
+    """Why this delivery cannot be sent again now, as a sentence; None if it can."""
+    if delivery.status == Status.QUEUED and not delivery.rests_until:
+        return _refusal(delivery.webhook) or "It is being sent right now."
+    return _refusal(delivery.webhook)
+
+
+def _refusal(webhook: Webhook) -> str | None:
+    if webhook.removed_at:
+        return "Its webhook was removed."
     if not webhook.url:
         return "Its interface has no Lead Webhook URL."
     if webhook.state == WebhookState.PAUSED:
         return "The webhook is paused. The lead is sent when the webhook is resumed."
-    if delivery and delivery.status == Status.QUEUED and not delivery.rests_until:
-        return "It is being sent right now."
     return None
 
 
-def retry(account_id: int, public_ids: Sequence[str], user_id: int) -> int:
+def retry(account_id: int, public_ids: Sequence[str], user_id: int, only: Collection[str] = ()) -> int:
     """Sends leads again: the same bytes and webhook-id, a new timestamp and signature, the current URL and token.
 
-    Returns how many were queued: not those that are being sent already or cannot be sent. NotFound if any is not the
-    account's. A lead that had no webhook gets its delivery now.
+    `only`: to the webhooks with these public ids; see `to_retry` for what none of them means. Returns how many leads
+    were queued: not those that are being sent already or cannot be sent. NotFound if any is not the account's. A lead
+    that had no webhook gets its deliveries now.
     """
     wanted = set(public_ids)
     scope = Lead.account_id == account_id, Lead.public_id.in_(wanted)
     _lock_lanes(*scope)
-    rows = select(Lead).where(*scope).order_by(Lead.id).options(*_with_webhook())
+    rows = select(Lead).where(*scope).order_by(Lead.id).options(*_with_webhooks())
     found = db.session.scalars(rows.execution_options(populate_existing=True)).all()
     if len(found) != len(wanted):
         raise NotFound
-    queued = [lead for lead in found if retryable(lead) is None and _click(lead, user_id)]
-    db.session.add_all(LeadLogEntry(lead_id=lead.id, action="resentwebhook", user_id=user_id) for lead in queued)
+    clicked = {lead: _click(lead, user_id, only) for lead in found if retryable(lead, only) is None}
+    queued = [lead for lead, webhooks in clicked.items() if webhooks]
+    db.session.add_all(_entry(lead, clicked[lead], user_id) for lead in queued)
     if queued:
         ids = ", ".join(lead.public_id for lead in queued)
         number = "1 lead" if len(queued) == 1 else f"{len(queued):,} leads"
         audit.record("lead.retried", account_id, number, detail=ids if len(ids) <= 500 else f"{ids[:496]} …")
-    for webhook_id in {lead.interface.webhook.id for lead in queued}:
+    for webhook_id in set().union(*clicked.values()):
         after_commit(lambda webhook_id=webhook_id: rings.ring_unless_locked(webhook_id))  # type: ignore[misc]
     return len(queued)
 
@@ -141,17 +177,32 @@ def _lock_lanes(*scope: ColumnElement[bool]) -> None:
         states.lock_lane(connection, webhook_id)
 
 
-def _with_webhook() -> tuple[Any, ...]:
-    webhook = joinedload(Lead.interface, innerjoin=True).selectinload(Interface.webhooks)
-    return webhook, selectinload(Lead.deliveries).defer(Delivery.payload)
+def _with_webhooks() -> tuple[Any, ...]:
+    webhooks = joinedload(Lead.interface, innerjoin=True).selectinload(Interface.webhooks)
+    delivery = selectinload(Lead.deliveries).options(
+        defer(Delivery.payload), joinedload(Delivery.webhook).joinedload(Webhook.lane)
+    )
+    return webhooks, delivery
 
 
-def _click(lead: Lead, user_id: int) -> bool:
-    """Sets the click if there is none, in one UPDATE, so that only one of two clicks sends; returns whether it did."""
-    delivery = lead.delivery
-    if delivery is None:
-        _add_delivery(lead, due_at=now_sql(), retried_by_id=user_id)
-        return True
+def _click(lead: Lead, user_id: int, only: Collection[str]) -> set[int]:
+    """Sets the clicks, each in one UPDATE, so that only one of two clicks sends; returns the ids of their webhooks."""
+    if not (lead.counted or only):
+        return {made.webhook_id for made in _add_deliveries(lead, due_at=now_sql(), retried_by_id=user_id)}
+    return {each.webhook_id for each in to_retry(lead, only) if refusal(each) is None and _click_one(each, user_id)}
+
+
+def _entry(lead: Lead, webhook_ids: Collection[int], user_id: int) -> LeadLogEntry:
+    """It names the webhooks, where the lead has several."""
+    entry = LeadLogEntry(lead_id=lead.id, action="resentwebhook", user_id=user_id)
+    if len(lead.deliveries) > 1:
+        db.session.flush()  # new deliveries find their webhooks after that
+        sent = (each.webhook.label for each in lead.deliveries if each.webhook_id in webhook_ids)
+        entry.detail = ", ".join(sent)[:500]
+    return entry
+
+
+def _click_one(delivery: Delivery, user_id: int) -> bool:
     free = (Delivery.id == delivery.id, Delivery.retry_at.is_(None), Delivery.state != DeliveryState.CANCELLED)
     click = update(Delivery).where(*free).values(retry_at=now_sql(), retried_by_id=user_id)
     clicked = click.returning(Delivery.id).execution_options(synchronize_session="fetch")

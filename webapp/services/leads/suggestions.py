@@ -15,9 +15,10 @@ from sqlalchemy import select
 from webapp.extensions import db
 from webapp.models import Field, FieldType, Interface, Lead
 from webapp.services.errors import Refused
-from webapp.services.intake import capture, undeclared
+from webapp.services.intake import undeclared
 from webapp.services.intake.answers import LeadForm, clean, rules_of
 from webapp.services.intake.rules import CUT, JsonNumber, Rules
+from webapp.services.intake.visitor import who
 from webapp.services.interfaces import fields, interfaces
 from webapp.services.interfaces.field_types import PRESETS
 
@@ -179,7 +180,7 @@ def _move(lead: Lead, field: Field, name: str, rules: Rules) -> bool:
 
 def _recognise(lead: Lead, interface: Interface) -> None:
     """What a new lead with these answers would be found by, where this one has nothing yet."""
-    name, email, visitor = capture.who(interface.fields, lead.fields)
+    name, email, visitor = who(interface.fields, lead.fields)
     lead.name = lead.name or name
     if email and not lead.email:
         lead.email, lead.visitor = email, visitor

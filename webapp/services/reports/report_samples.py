@@ -59,6 +59,8 @@ def sample(kind: ReportKind) -> Sample:
 def _context(kind: ReportKind) -> dict[str, Any]:
     about = {
         "interface_name": "Request a quote",
+        "webhook": "",
+        "webhook_id": "",
         "interface_id": "if_3Rb9nW7kLeQz",
         "account_name": "Brightwater Solar",
         "url": "https://hooks.brightwater.example/…",

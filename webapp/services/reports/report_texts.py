@@ -53,7 +53,7 @@ def of_failures(found: Failures, about: dict[str, Any], schedule: Sequence[float
         "lines": [_line(lead, found) for lead in found.newest],
         "more": found.count - len(found.newest),
         "next": what_next(found, schedule),
-        "list_status": _list_status(found),
+        "list_status": _list_status(found, bool(about["webhook"])),
         "window": duration(window),
     }
 
@@ -69,11 +69,14 @@ def _line(lead: ReportedLead, found: Failures) -> dict[str, Any]:
     }
 
 
-def _list_status(found: Failures) -> str | None:
-    """The status that the linked list of leads shows: failed leads if there are any, else those that are retried."""
+def _list_status(found: Failures, several: bool) -> str | None:
+    """The status that the linked list of leads shows: failed leads if there are any, else those that are retried.
+
+    Of several webhooks another one may have failed: then a lead that is retried is among the failed ones.
+    """
     if found.number(DeliveryState.FAILED):
         return "failed"
-    return "retrying" if found.number(DeliveryState.PENDING) else None
+    return "retrying" if found.number(DeliveryState.PENDING) and not several else None
 
 
 def recovered(webhook: Webhook) -> dict[str, Any]:
@@ -94,10 +97,14 @@ def paused(webhook: Webhook, reason: str) -> dict[str, Any]:
 
 
 def of_webhook(webhook: Webhook) -> dict[str, Any]:
-    """For the beginning and end of every report."""
+    """For the beginning and end of every report. `webhook` is its name where its interface has several, else empty;
+    `webhook_id` is empty for the first one, whose settings are on the Lead Generation tab."""
     interface = webhook.interface
+    several = not webhook.is_first or sum(not each.is_shadow for each in interface.webhooks) > 1
     return {
         "interface_name": interface.name,
+        "webhook": webhook.label if several else "",
+        "webhook_id": "" if webhook.is_first else webhook.public_id,
         "interface_id": interface.public_id,
         "account_name": interface.account.name,
         "url": webhook_name(webhook.url),

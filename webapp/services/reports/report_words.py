@@ -114,7 +114,7 @@ def what_next(failures: Failures, schedule: Sequence[float]) -> str:
     if retrying:
         sentences.append(_retries(failures, retrying, schedule))
     if failed and not schedule:
-        sentences.append("Automatic retries are off for this interface, so Leadhook does not retry.")
+        sentences.append("Automatic retries are off for this webhook, so Leadhook does not retry.")
     elif failed:
         sentences.append(_not_retried(failed, failures.count))
     if held:

@@ -12,13 +12,13 @@ from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 import structlog
-from sqlalchemy import ColumnElement, bindparam, exists, func, select, update
+from sqlalchemy import ColumnElement, bindparam, delete, exists, func, select, update
 from sqlalchemy.exc import DBAPIError
 
 from webapp.clock import now_sql
 from webapp.config import current_config
 from webapp.db.transactions import end_transaction, read_only, transaction
-from webapp.delivery import states
+from webapp.delivery import events, states
 from webapp.extensions import db
 from webapp.models import Interface, MailState, Report, ReportEntry, ReportKind, Role, User, Webhook, WebhookState
 from webapp.per_app import per_app
@@ -90,7 +90,7 @@ def _drafts(webhook_id: int) -> list[_Draft] | None:
 
 
 def _draft_reports(webhook: Webhook) -> list[_Draft]:
-    found = {row[0]: row for row in _unreported_kinds(webhook.id)}
+    found = {} if webhook.is_quiet else {row[0]: row for row in _unreported_kinds(webhook.id)}
     drafts = []
     for kind, entries, last in [found[kind] for kind in KINDS_WITH_ENTRIES if kind in found]:
         if kind == ReportKind.PAUSED:
@@ -119,6 +119,8 @@ def _due_webhooks() -> list[int]:
 
 def note_paused(webhook: Webhook, reason: str) -> None:
     """Reports to the account owner that a webhook was paused. `reason` is a sentence. Joins the current transaction."""
+    if webhook.is_quiet:
+        return
     _add_report(webhook, ReportKind.PAUSED, _render(ReportKind.PAUSED, report_texts.paused(webhook, reason)))
 
 
@@ -126,6 +128,10 @@ def _write(webhook_id: int, drafts: Sequence[_Draft]) -> int:
     states.lock_lane(db.session.connection(), webhook_id)
     webhook = _due(webhook_id)
     if webhook is None:
+        return 0
+    if webhook.is_quiet:  # it became a shadow after it had failed
+        db.session.execute(delete(ReportEntry).where(_unreported(webhook.id)))
+        _close(webhook)
         return 0
     now = db.session.execute(select(now_sql())).scalar_one()
     archived = webhook.state == WebhookState.ARCHIVED
@@ -208,6 +214,8 @@ def _write_report(webhook: Webhook, draft: _Draft) -> None:
 
 
 def _report_recovery(webhook: Webhook) -> None:
+    words = "The receiver takes leads again."
+    events.note_of_webhook(db.session.connection(), webhook.id, events.RECOVERED, words)
     _add_report(webhook, ReportKind.RECOVERED, _render(ReportKind.RECOVERED, report_texts.recovered(webhook)))
 
 

@@ -150,7 +150,7 @@ def _troubles() -> Iterator[Metric]:
     yield _gauge("leadhook_deliveries_failed", "Deliveries that failed for good.", _count_of(failed))
     paused = _count(Webhook, Webhook.state == WebhookState.PAUSED)
     yield _gauge("leadhook_webhooks_paused", "Webhooks that are paused.", paused)
-    words = "Webhooks that rest, because the receiver answered 429 or 503 with Retry-After."
+    words = "Webhooks that rest, because the receiver asked for it or has a rate limit."
     resting = _count_of(select(Lane.webhook_id).join(Webhook).where(ledger.RESTING, ledger.ACTIVE))
     yield _gauge("leadhook_webhooks_resting", words, resting)
 
@@ -184,7 +184,7 @@ def _queue_lengths() -> Iterator[Metric]:
 
 
 def _attempts(counts: Mapping[str, int]) -> Iterator[Metric]:
-    words = "Attempts of all workers by result: 2xx, or the kind of error."
+    words = "Attempts of all workers by result: 2xx (a Success rule may take other codes), or the kind of error."
     total = CounterMetricFamily("leadhook_attempts", words, labels=["result"])
     for name, count in counts.items():
         if not name.startswith(UP_TO) and name != MILLISECONDS:

@@ -1,23 +1,27 @@
 // A complete receiver for Leadhook webhooks. Node 18 or newer, no packages.
 //
 //     LEADHOOK_SHARED_TOKEN=whsec_… node receiver.mjs 9000
+//
+// In a framework, import `receive` from this file.
 
 import { createHmac, timingSafeEqual } from "node:crypto";
+import { realpathSync } from "node:fs";
 import { createServer } from "node:http";
+import { fileURLToPath } from "node:url";
 
 const TOLERANCE = 5 * 60; // seconds that a timestamp may be off
-const MAX_BODY = 1024 * 1024; // bytes
+export const MAX_BODY = 1024 * 1024; // bytes
 const REMEMBERED = 10_000; // webhook-ids; a database would have a unique column
 
 // A request that is not to be believed: the code and the words of the answer.
-class Refused extends Error {
+export class Refused extends Error {
   constructor(code, words) {
     super(words);
     this.code = code;
   }
 }
 
-function keyOf(token = "") {
+export function keyOf(token = "") {
   const base64 = /^whsec_([A-Za-z0-9+/]+={0,2})$/.exec(token)?.[1] ?? "";
   const key = Buffer.from(base64, "base64");
   if (key.length < 24) { // an empty key would let everyone sign
@@ -69,6 +73,14 @@ function once(id, body) {
   return "received";
 }
 
+// Takes one request; returns the words of a 200. Throws Refused. `headers` is a plain object, its names in small letters,
+// and `body` a Buffer.
+export function receive(key, headers, body) {
+  if (body.length > MAX_BODY) throw new Refused(413, "the body is too long");
+  verify(key, headers, body);
+  return once(headers["webhook-id"], body);
+}
+
 async function rawBody(request) {
   const parts = [];
   let length = 0;
@@ -80,26 +92,26 @@ async function rawBody(request) {
   return Buffer.concat(parts);
 }
 
-async function receive(request) {
-  if (request.method !== "POST") throw new Refused(405, "leads come by POST");
-  const body = await rawBody(request);
-  verify(key, request.headers, body);
-  return once(request.headers["webhook-id"], body);
+function serve(port) {
+  const key = keyOf(process.env.LEADHOOK_SHARED_TOKEN);
+  const server = createServer(async (request, response) => {
+    let code = 200;
+    let words;
+    try {
+      if (request.method !== "POST") throw new Refused(405, "leads come by POST");
+      words = receive(key, request.headers, await rawBody(request));
+    } catch (error) {
+      if (!(error instanceof Refused)) console.error(error);
+      code = error instanceof Refused ? error.code : 500;
+      words = error instanceof Refused ? error.message : "not kept, please send it again";
+    }
+    response.writeHead(code, { "content-type": "text/plain; charset=utf-8" }).end(words);
+  });
+  server.listen(port, "127.0.0.1", () => {
+    console.log(`Listening on http://127.0.0.1:${server.address().port}`);
+  });
 }
 
-const key = keyOf(process.env.LEADHOOK_SHARED_TOKEN);
-const server = createServer(async (request, response) => {
-  let code = 200;
-  let words;
-  try {
-    words = await receive(request);
-  } catch (error) {
-    if (!(error instanceof Refused)) console.error(error);
-    code = error instanceof Refused ? error.code : 500;
-    words = error instanceof Refused ? error.message : "not kept, please send it again";
-  }
-  response.writeHead(code, { "content-type": "text/plain; charset=utf-8" }).end(words);
-});
-server.listen(Number(process.argv[2] ?? 9000), "127.0.0.1", () => {
-  console.log(`Listening on http://127.0.0.1:${server.address().port}`);
-});
+// Not if another file imports this one.
+const [, started, port = "9000"] = process.argv;
+if (started && realpathSync(started) === fileURLToPath(import.meta.url)) serve(Number(port));

@@ -1,6 +1,8 @@
 """A complete receiver for Leadhook webhooks. Python 3.9 or newer, no packages.
 
 LEADHOOK_SHARED_TOKEN=whsec_… python3 receiver.py 9000
+
+In a framework, import `receive` from this file.
 """
 
 import base64
@@ -62,6 +64,28 @@ def keep(event: dict[str, Any]) -> None:
     print("Received", event["type"], lead["id"], json.dumps(lead["fields"]), flush=True)
 
 
+def once(message_id: str, body: bytes) -> str:
+    """Keeps what is new. A repeat is a success, too: we have it."""
+    with lock:
+        if message_id in seen:
+            return "already received"
+        keep(json.loads(body))
+        seen[message_id] = None  # only now: had keeping failed, the retry would be needed
+        if len(seen) > REMEMBERED:
+            seen.popitem(last=False)
+        return "received"
+
+
+def receive(key: bytes, headers: Any, body: bytes) -> str:
+    """Takes one request; returns the words of a 200. Raises Refused. `headers` are found in any case of letters."""
+    if len(body) > MAX_BODY:
+        raise Refused(413, "the body is too long")
+    names = ("webhook-id", "webhook-timestamp", "webhook-signature")
+    message_id, timestamp, signatures = (headers.get(name, "") for name in names)
+    verify(key, message_id, timestamp, signatures, body)
+    return once(message_id, body)
+
+
 class Receiver(BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
     timeout = 20  # seconds that a silent sender may take
@@ -70,27 +94,12 @@ class Receiver(BaseHTTPRequestHandler):
 
     def do_POST(self) -> None:
         try:
-            body = self.raw_body()
-            names = ("webhook-id", "webhook-timestamp", "webhook-signature")
-            message_id, timestamp, signatures = (self.headers.get(name, "") for name in names)
-            verify(self.key, message_id, timestamp, signatures, body)
-            self.answer(200, self.once(message_id, body))
+            self.answer(200, receive(self.key, self.headers, self.raw_body()))
         except Refused as refused:
             self.answer(*refused.args)
         except Exception as error:
             self.log_error("Not kept: %r", error)
             self.answer(500, "not kept, please send it again")
-
-    def once(self, message_id: str, body: bytes) -> str:
-        """Keeps what is new. A repeat is a success, too: we have it."""
-        with lock:
-            if message_id in seen:
-                return "already received"
-            keep(json.loads(body))
-            seen[message_id] = None  # only now: had keeping failed, the retry would be needed
-            if len(seen) > REMEMBERED:
-                seen.popitem(last=False)
-            return "received"
 
     def raw_body(self) -> bytes:
         length = self.headers.get("content-length", "")

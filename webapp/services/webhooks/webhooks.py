@@ -7,7 +7,7 @@ from typing import Any
 from flask import current_app
 from sqlalchemy import Connection, select, update
 
-from webapp.clock import moment, utcnow
+from webapp.clock import moment
 from webapp.config import current_config
 from webapp.db.transactions import after_commit, end_transaction
 from webapp.delivery import ledger, rests, rings, states
@@ -17,8 +17,9 @@ from webapp.models import Authentication, Lane, Webhook, WebhookState
 from webapp.services import audit
 from webapp.services.errors import Refused
 from webapp.services.reports import reports
+from webapp.services.webhooks import rendering
 from webapp.webhooks import addresses
-from webapp.webhooks.addresses import BlockedAddress, Network, check_url, is_form_of, parse_url
+from webapp.webhooks.addresses import BlockedAddress, Network, check_url, is_form_of, parse_url, sent_url
 from webapp.webhooks.failures import explain
 from webapp.webhooks.lookups import NoTurn
 
@@ -33,6 +34,11 @@ def fault(url: str) -> str | None:
     if is_form_of(current_config.public_url, url):
         return "This is the address of a form of this Leadhook: each lead would make another one, without an end."
     return None
+
+
+def as_sent(url: str | None) -> str | None:
+    """The URL as it is sent, which is how it is stored. One from before that cannot be used any more stays as it is."""
+    return url if not url or check_url(url) else sent_url(url)
 
 
 def check_reachable(url: str | None, account_id: int = 0) -> str:
@@ -74,7 +80,8 @@ def pause(webhook: Webhook, reason: str) -> None:
     if not states.pause(connection, webhook.id, reason):
         return
     db.session.refresh(webhook)
-    reports.note_paused(webhook, reason)
+    if webhook.interface_id and not webhook.is_shadow:
+        reports.note_paused(webhook, reason)
     _record("interface.paused", webhook)
 
 
@@ -84,14 +91,13 @@ def resume(webhook: Webhook) -> int:
     The count of failures restarts at zero. If the receiver has asked for a rest, that ends: one lead tries first.
     """
     connection = _locked(webhook)
-    webhook.state = WebhookState.ACTIVE
-    webhook.state_reason = ""
-    webhook.state_changed_at = utcnow()
-    begin_anew(webhook.id)
     rests.end(connection, webhook.id)
-    db.session.flush()
+    released = states.resume(connection, webhook.id)
+    db.session.refresh(webhook)
     _record("interface.resumed", webhook)
-    return _release(connection, webhook)
+    webhook_id = webhook.id
+    after_commit(lambda: rings.ring_unless_locked(webhook_id))
+    return released
 
 
 def try_now(webhook: Webhook) -> bool:
@@ -129,9 +135,12 @@ def begin_anew(*webhook_ids: int) -> None:
 
 def release_held(webhook: Webhook) -> int:
     """Makes held leads due again after their cause (no URL, a revoked token) is fixed; returns how many."""
+    connection = _locked(webhook)
+    if webhook.connection and webhook.interface_id:
+        rendering.render_again(webhook)
     if webhook.state != WebhookState.ACTIVE or not webhook.url:
         return 0
-    return _release(_locked(webhook), webhook)
+    return _release(connection, webhook)
 
 
 def _release(connection: Connection, webhook: Webhook) -> int:
@@ -142,8 +151,9 @@ def _release(connection: Connection, webhook: Webhook) -> int:
 
 
 def _record(action: str, webhook: Webhook) -> None:
-    interface = webhook.interface
-    audit.record(action, webhook.account_id, interface.name, target_id=interface.public_id)
+    about = webhook.interface or webhook
+    more = "" if webhook.is_first or not webhook.interface_id else f": {webhook.label}"
+    audit.record(action, webhook.account_id, f"{about.name}{more}", target_id=about.public_id)
 
 
 def _locked(webhook: Webhook) -> Connection:

@@ -1,0 +1,142 @@
+"""Events of an account: which are sent, what they say, and that there are none about themselves."""
+
+import json
+from typing import Any
+
+import pytest
+from sqlalchemy import select
+
+from tests.support.factories import ADA, captured, point_at, submit
+from tests.support.receiver import Receiver, free_port
+from webapp import jobs
+from webapp.db.transactions import read_only, transaction
+from webapp.extensions import db
+from webapp.models import Delivery, Interface, Lead, Webhook
+from webapp.services.errors import Refused
+from webapp.services.intake import capture, published_forms
+from webapp.services.webhooks import editing, operational, webhooks
+from webapp.services.webhooks.editing import Plan
+from webapp.services.webhooks.operational import EventPlan
+
+
+@pytest.fixture
+def operator_url(interface: Interface, receiver: Receiver) -> str:
+    """The receiver gets the events; the interface's own webhook points nowhere."""
+    with transaction():
+        operational.save(interface.account_id, EventPlan(receiver.url, None))
+    point_at(interface, f"http://127.0.0.1:{free_port()}/", automatic_retries=False)
+    return receiver.url
+
+
+def drain(webhook_id: int) -> None:
+    """Without a transaction of ours, which would lock out the drain on SQLite."""
+    db.session.rollback()
+    jobs.drain(webhook_id)
+
+
+def events_sent(interface: Interface, receiver: Receiver) -> list[dict[str, Any]]:
+    webhook = operational.get(interface.account_id)
+    assert webhook is not None
+    drain(webhook.id)
+    return [json.loads(request.body) for request in receiver.requests]
+
+
+def fail(interface: Interface) -> Lead:
+    lead = submit(interface)
+    drain(interface.webhook.id)
+    return lead
+
+
+def test_a_lead_that_is_not_tried_again_makes_an_event(
+    interface: Interface, receiver: Receiver, operator_url: str
+) -> None:
+    lead = fail(interface)
+    [event] = events_sent(interface, receiver)
+    assert event["type"] == "delivery.failed"
+    assert event["data"]["lead"] == {"id": lead.public_id}
+    assert event["data"]["interface"] == {"id": interface.public_id, "name": interface.name}
+    assert event["data"]["delivery"]["error"] == "refused"
+    assert "127.0.0.1" not in json.dumps(event)
+
+
+def test_a_lead_that_is_tried_again_makes_none(interface: Interface, receiver: Receiver, operator_url: str) -> None:
+    point_at(interface, interface.webhook.url or "", automatic_retries=True)
+    fail(interface)
+    assert events_sent(interface, receiver) == []
+
+
+def test_a_pause_makes_an_event_with_its_reason(interface: Interface, receiver: Receiver, operator_url: str) -> None:
+    with transaction():
+        webhooks.pause(db.session.get_one(Interface, interface.id).webhook, "Paused by Alice.")
+    [event] = events_sent(interface, receiver)
+    assert (event["type"], event["data"]["reason"]) == ("webhook.paused", "Paused by Alice.")
+
+
+def test_spam_makes_an_event(interface: Interface, receiver: Receiver, operator_url: str) -> None:
+    with transaction():
+        form = published_forms.get(interface.public_id)
+        lead = capture.new_lead(form.interface, ADA, {}, spam="honeypot")
+        capture.capture([capture.Submission(form, lead)])
+    [event] = events_sent(interface, receiver)
+    assert (event["type"], event["data"]["lead"]["id"]) == ("lead.spam", lead.public_id)
+
+
+def test_only_the_chosen_events_are_sent(interface: Interface, receiver: Receiver, operator_url: str) -> None:
+    with transaction():
+        operational.save(interface.account_id, EventPlan(receiver.url, None, ["webhook.paused"]))
+    fail(interface)
+    assert events_sent(interface, receiver) == []
+
+
+def test_the_events_own_failures_make_no_event_and_no_mail(interface: Interface, operator_url: str) -> None:
+    with transaction():
+        webhook = operational.save(interface.account_id, EventPlan(f"http://127.0.0.1:{free_port()}/", None))
+        webhook.automatic_retries = False
+        webhook_id = webhook.id
+    fail(interface)
+    drain(webhook_id)
+    with read_only():
+        found = db.session.scalars(select(Delivery).where(Delivery.webhook_id == webhook_id)).all()
+        assert [(each.event, each.state) for each in found] == [("delivery.failed", "failed")]
+        assert db.session.get_one(Webhook, webhook_id).report_due_at is None
+
+
+def test_a_shadow_makes_no_event_and_no_mail(interface: Interface, receiver: Receiver, operator_url: str) -> None:
+    with transaction():
+        live = db.session.get_one(Interface, interface.id)
+        live.webhook.url = receiver.url
+        shadow = editing.add(live, Plan(f"http://127.0.0.1:{free_port()}/", is_shadow=True, automatic_retries=False))
+        shadow_id = shadow.id
+    with transaction():
+        lead_id = captured(interface.public_id, ADA).id
+    first_id = interface.webhook.id
+    drain(shadow_id)
+    drain(first_id)
+    with read_only():
+        assert db.session.get_one(Webhook, shadow_id).report_due_at is None
+        lead = db.session.get_one(Lead, lead_id)
+        assert (lead.status, len(lead.deliveries), len(lead.counted)) == ("Delivered", 2, 1)
+        db.session.rollback()
+    assert [event["type"] for event in events_sent(interface, receiver)] == ["lead.created"]
+
+
+def test_no_event_is_written_for_an_account_without_a_url(interface: Interface) -> None:
+    point_at(interface, f"http://127.0.0.1:{free_port()}/", automatic_retries=False)
+    fail(interface)
+    with read_only():
+        assert db.session.scalars(select(Delivery.event)).all() == [None]
+
+
+def test_a_removed_url_cancels_what_waits(interface: Interface, receiver: Receiver, operator_url: str) -> None:
+    fail(interface)
+    with transaction():
+        webhook = operational.get(interface.account_id)
+        assert webhook is not None
+        assert operational.remove(webhook) == 1
+    assert operational.get(interface.account_id) is None
+
+
+@pytest.mark.parametrize("plan", [EventPlan("ftp://example.com", None), EventPlan("https://example.com", None, [])])
+def test_a_plan_that_cannot_be_used_is_refused(interface: Interface, plan: EventPlan) -> None:
+    with pytest.raises(Refused):
+        operational.save(interface.account_id, plan)
