@@ -15,7 +15,6 @@ from wtforms import (
     SelectChoice,
     SelectField,
     StringField,
-    TextAreaField,
     URLField,
 )
 from wtforms.validators import ValidationError
@@ -25,6 +24,7 @@ from webapp.forms.interface import AUTHENTICATION, AUTHENTICATION_CHOICES, PARAL
 from webapp.forms.rules import SingleLine, webhook_url
 from webapp.forms.webhook_parts import (
     PLAIN,
+    MaskedLinesField,
     RuleForm,
     SecretAreaField,
     add_controls,
@@ -65,7 +65,7 @@ class WebhookForm(FlaskForm):  # type: ignore[misc]
     method = SelectField("Method", choices=[SelectChoice(each, each) for each in METHODS], validate_choice=False)
     authentication = SelectField("Lead Webhook Authentication", default="none", validate_choice=False)
     shared_token = SelectField("Shared Token", validate_choice=False)
-    custom_headers = TextAreaField("Custom headers", render_kw={"rows": 3, **PLAIN})
+    custom_headers = MaskedLinesField("Custom headers", render_kw={"rows": 3, **PLAIN})
     certificate = SecretAreaField("Client certificate", render_kw={"rows": 3, **PLAIN})
     certificate_file = FileField("Or a file", render_kw={"accept": ".pem,.crt,.cer,.key,.p12,.pfx"})
     passphrase = PasswordField("Pass phrase of its key", render_kw=PLAIN)
