@@ -1,7 +1,5 @@
 """Interfaces: the list, create, edit with its tabs, test lead, pause, resume, delete."""
 
-from typing import Any
-
 from flask import Blueprint, flash, redirect, render_template, request, url_for
 from werkzeug.wrappers import Response
 
