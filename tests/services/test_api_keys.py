@@ -101,12 +101,8 @@ def test_an_interface_whose_webhooks_share_a_token_is_named_once(owner: User, in
     sign_with(interface, key)
     wanted = Wanted(Authentication.SHARED_TOKEN)
     with transaction():
-        more = [
-            editing.add(
-                interface, Plan(url=f"https://crm.example.com/{number}", shared_token=key.public_id, wanted=wanted)
-            )
-            for number in range(2)
-        ]
+        plans = [Plan(f"https://crm.example.com/{n}", shared_token=key.public_id, wanted=wanted) for n in range(2)]
+        more = [editing.add(interface, plan) for plan in plans]
     assert list(api_keys.interfaces_using(key)) == [interface]
     assert api_keys.used_by(owner.account_id) == {key.id: [interface]}
     with transaction():
