@@ -5,6 +5,8 @@ import json
 import secrets
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
 
 import click
 from flask import Flask
@@ -19,15 +21,17 @@ from webapp.services.errors import Refused
 from webapp.services.interfaces import interfaces
 from webapp.services.people import password_resets, users
 from webapp.services.signs import checks
-from webapp.services.webhooks import webhooks
+from webapp.services.webhooks import from_shell, webhooks
 from webapp.web.sign_in_limits import sign_in_limits
+from webapp.webhooks.formats.choices import FORMATS
 
 
 def init_app(app: Flask) -> None:
     """Adds the commands to `flask --app webapp`."""
-    for command in (create_owner, create_interface, create_api_key, reset_password, rotate_encryption, receive, doctor):
+    for command in (create_owner, create_interface, create_webhook, create_api_key, reset_password):
         app.cli.add_command(command)
-    app.cli.add_command(seed_leads)
+    for command in (rotate_encryption, receive, doctor, seed_leads):
+        app.cli.add_command(command)
 
 
 @contextmanager
@@ -62,6 +66,7 @@ class _Command(click.Command):
 
 
 _command = functools.partial(click.command, cls=_Command)
+FILE = click.Path(exists=True, dir_okay=False, readable=True, path_type=Path)
 
 
 @_command("create-owner")
@@ -97,6 +102,55 @@ def create_interface(name: str, webhook_url: str | None, shared_token: str | Non
     if warning:
         click.echo(warning, err=True)
     _print(answer)
+
+
+@_command("create-webhook")
+@click.option("--interface", "interface_id", required=True, help="The id of its interface: if_…")
+@click.option("--url", required=True, help="The URL leads are sent to.")
+@click.option("--name", default="", help="Its name in lists and mails.")
+@click.option("--auth", type=click.Choice(from_shell.AUTHENTICATIONS), help="How it proves who sends.")
+@click.option("--preset", default="", help="The settings of a service, such as slack, or github with --auth signature.")
+@click.option("--secret-file", type=FILE, help="Holds the secret, or a JSON object of the authentication's settings.")
+@click.option("--client-cert-file", type=FILE, help="A client certificate with its key: PEM, or PFX.")
+@click.option("--format", "format_", type=click.Choice(tuple(FORMATS)), help="The payload format.")
+@click.option("--template-file", type=FILE, help="A template of the payload.")
+@click.option("--condition", default="", help="Which leads it gets: 'country is DE and newsletter is yes'.")
+@with_appcontext
+def create_webhook(
+    interface_id: str,
+    url: str,
+    secret_file: Path | None,
+    client_cert_file: Path | None,
+    template_file: Path | None,
+    format_: str | None,
+    auth: str | None,
+    **typed: Any,
+) -> None:
+    """Adds a webhook to an interface of the operator's account. A secret that Leadhook makes is printed, this once."""
+    with _errors_as_sentences():
+        options = from_shell.Options(
+            url,
+            **typed,
+            auth=auth or "",
+            format=format_ or "",
+            secret=_text_of(secret_file),
+            template=_text_of(template_file),
+            certificate=client_cert_file.read_bytes() if client_cert_file else None,
+        )
+        warning = webhooks.check_reachable(url)
+        with transaction():
+            webhook, made = installation.create_webhook(_operator().account_id, interface_id, options)
+            answer = {"id": webhook.public_id, "interface": interface_id, "url": webhook.url}
+    if warning:
+        click.echo(warning, err=True)
+    _print({**answer, "secret": made} if made else answer)
+
+
+def _text_of(file: Path | None) -> str:
+    try:
+        return file.read_text(encoding="utf-8-sig") if file else ""
+    except UnicodeDecodeError:
+        raise Refused("The file is not text in UTF-8.") from None
 
 
 @_command("create-api-key")

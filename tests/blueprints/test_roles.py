@@ -21,12 +21,17 @@ INTERFACES = (
     "index new general preview texts close reopen lead_generation test test_outcome pause resume try_now "
     "confirm_delete delete"
 )
+WEBHOOKS = (
+    "new show try_on_leads test pause resume try_now rotate end_previous confirm_remove remove "
+    "plan_maintenance end_maintenance find_way"
+)
 FIELDS = "index new edit move confirm_remove remove bring_back add_undeclared preview"
 KEYS = "index new rotate revoke_previous confirm_revoke revoke"
 ALLOWED: dict[str, set[str]] = {
     "leads-only": {*OWN.split(), *(f"leads.{name}" for name in LEADS.split()), "files.of_lead"},
     "editor": {
         *(f"interfaces.{name}" for name in INTERFACES.split()),
+        *(f"webhooks.{name}" for name in WEBHOOKS.split()),
         *(f"fields.{name}" for name in FIELDS.split()),
         *("interface_mails.edit", "interface_mails.preview", "interface_mails.send_test", "privacy.edit"),
         "embedding.settings",

@@ -24,6 +24,8 @@ from webapp.services.people import invitations, users
 # tests/support/accounts.py a thing that has it.
 PARAMETERS = {
     "interfaces": {"public_id": "interface", "message_id": "test"},
+    "webhooks": {"public_id": "interface", "webhook_id": "webhook"},
+    "public_keys": {"webhook_id": "webhook"},
     "lead_form": {"public_id": "interface"},
     "fields": {"public_id": "interface", "field_id": "field"},
     "embedding": {"public_id": "interface"},
@@ -70,6 +72,8 @@ SENT = {
 OPERATORS = ("queue.", "rq_dashboard.")  # 404 for everyone but the operator: tests/blueprints/test_roles.py
 # Valid queries and forms: without them, a route would refuse the request before it reads any id.
 QUERIES = {"fields.new": {"type": "text"}, "fields.preview": {"type": "text"}}
+WEBHOOK = {"webhook_url": "https://example.com/", "method": "POST", "authentication": "shared"}
+WEBHOOK |= {"format": "json", "parallel_requests": "1"}
 FORMS = {
     "leads.retry_ticked": {"confirmed": "1"},
     "interfaces.lead_generation": {
@@ -77,6 +81,9 @@ FORMS = {
         "authentication": "shared",
         "parallel_requests": "1",
     },
+    "webhooks.show": WEBHOOK,
+    "webhooks.try_on_leads": WEBHOOK,
+    "webhooks.new": {"name": "CRM", "webhook_url": "https://example.com/"},
     "users.change_role": {"role": "admin"},
     "api_keys.rotate": {"overlap": "0", "force": "y"},
 }

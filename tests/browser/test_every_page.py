@@ -14,11 +14,14 @@ from tests.support.site import Site
 from tests.support.waiting import wait_until
 from webapp.db.transactions import transaction
 from webapp.extensions import db
-from webapp.models import Mail, Role, User
+from webapp.models import Authentication, Mail, Role, User
 from webapp.services import api_keys
 from webapp.services.intake import visitor
 from webapp.services.interfaces import interfaces
 from webapp.services.people import invitations, password_resets
+from webapp.services.webhooks import editing
+from webapp.services.webhooks.connections import Wanted
+from webapp.services.webhooks.editing import Plan
 
 WIDTHS = (1280, 390)
 # Axe describes only what is wrong. It would describe each element that each of its rules finds right, too.
@@ -49,6 +52,9 @@ def addresses(site_app: Flask, site: Site) -> list[str]:
             robot.spam = visitor.HONEYPOT
             undeclared = {"company": "Brightwater Solar", "topics[]": ["Solar"], "text": "Hello", "_cut": ["text"]}
             robot.undeclared = captured(interface.public_id, ADA).undeclared = undeclared
+            wanted = Wanted(Authentication.METALOCATOR, secrets={"secret": "of the receiver"}, custom_headers="A: b")
+            second = f"/webhooks/{editing.add(interface, Plan(receiver.url, 'Second', wanted=wanted)).public_id}"
+        webhooks = [f"{edit}/webhooks/new", f"{second}?preset=signature:github", f"{second}/secret"]
         leads = ["/leads", "/leads?q=nobody", "/leads?status=retrying", "/leads?status=spam"]
         leads += [f"/leads/{one.public_id}" for one in (lead, robot)]
         db.session.rollback()
@@ -58,7 +64,8 @@ def addresses(site_app: Flask, site: Site) -> list[str]:
         form = f"/f/{interface.public_id}"
         db.session.rollback()
     others = ["/interfaces", "/interfaces/new", f"{edit}/delete", "/mailbox", f"/mailbox/{mail_id}", "/no-such-page"]
-    return [*others, *tabs, *leads, *profile, form, f"{form}/thank-you", "/docs/webhooks", "/docs/error-reports"]
+    forms = [form, f"{form}/thank-you"]
+    return [*others, *tabs, *webhooks, *leads, *profile, *forms, "/docs/webhooks", "/docs/error-reports"]
 
 
 def _people(owner: User) -> list[str]:
@@ -76,6 +83,8 @@ def _people(owner: User) -> list[str]:
     return [*pages, *links, "/invitations/ended", "/forgot-password", "/profile/audit-log?kind=interface&person=99"]
 
 
+@pytest.mark.long
+@pytest.mark.timeout(300)  # sixty pages, beside two other workers
 @pytest.mark.parametrize("width", WIDTHS)
 def test_no_page_has_an_axe_violation_or_scrolls_sideways(
     chromium: Browser, site: Site, addresses: list[str], width: int

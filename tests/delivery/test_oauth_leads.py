@@ -46,10 +46,10 @@ def app(make_app: Any, authority: Authority) -> Iterator[Flask]:
         yield app
 
 
-def added(interface: Interface, url: str, **wanted: Any) -> int:
+def added(interface: Interface, url: str, plan: dict[str, Any] | None = None, **wanted: Any) -> int:
     with transaction():
         live = db.session.get_one(Interface, interface.id)
-        return editing.add(live, Plan(url, wanted=Wanted(**wanted))).id
+        return editing.add(live, Plan(url, wanted=Wanted(**wanted), **(plan or {}))).id
 
 
 def sent(webhook_id: int) -> tuple[Delivery, list[Attempt]]:
@@ -73,10 +73,11 @@ def everything_stored() -> str:
         return "".join(str(db.session.execute(text(f'SELECT * FROM "{table}"')).all()) for table in tables)
 
 
-def oauth(interface: Interface, server: TokenServer, secret: str = SECRET) -> int:
+def oauth(interface: Interface, server: TokenServer, secret: str = SECRET, plan: dict[str, Any] | None = None) -> int:
     return added(
         interface,
         server.lead_url,
+        plan,
         authentication=Authentication.OAUTH2,
         options={"token_url": server.token_url, "client_id": "lead hook", "scope": "leads"},
         secrets={"client_secret": secret},
@@ -157,3 +158,18 @@ def test_a_lead_gets_into_an_nginx_that_asks_for_a_client_certificate(
         assert webhook.certificate_until is not None
         assert abs(webhook.certificate_until - utcnow() - timedelta(days=20)) < timedelta(minutes=5)
         assert b"PRIVATE KEY" not in (webhook.secrets_encrypted or b"")
+
+
+@pytest.mark.parametrize("parallel", [1, 3])
+def test_leads_are_sent_at_the_same_time_with_one_token(
+    app: Flask, interface: Interface, token_server: TokenServer, parallel: int
+) -> None:
+    webhook_id = oauth(interface, token_server, plan={"parallel_requests": parallel})
+    for _ in range(4):
+        submit(interface)
+    sent(webhook_id)
+    with read_only():
+        states = db.session.scalars(select(Delivery.state).where(Delivery.webhook_id == webhook_id)).all()
+        said = db.session.scalars(select(Delivery.last_response).where(Delivery.webhook_id == webhook_id)).all()
+    assert (states, said) == ([DeliveryState.DELIVERED] * 4, ["thank you"] * 4)
+    assert (len(token_server.asked), len(token_server.leads)) == (1, 4)

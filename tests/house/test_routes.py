@@ -29,7 +29,7 @@ PUBLIC = {
     "loader.frame",
     "passwords.forgot",
     "passwords.reset",  # the holder of a link
-    "public_keys.show",
+    "public_keys.show",  # receivers
 }
 # What iframes hold, and the scripts around them: no cookie, no token.
 CROSS_SITE = {name for name in PUBLIC if name.startswith(("lead_form.", "loader."))}

@@ -18,9 +18,12 @@ from webapp.delivery import lanes
 from webapp.delivery.sweep import Sweep
 from webapp.encryption import decrypt
 from webapp.extensions import db
-from webapp.models import ApiKey, AuditEntry, Interface, KeyAccess, PreviousSecret, User
+from webapp.models import ApiKey, AuditEntry, Authentication, Interface, KeyAccess, PreviousSecret, User, Webhook
 from webapp.services import api_keys
 from webapp.services.errors import Refused
+from webapp.services.webhooks import connections, editing
+from webapp.services.webhooks.connections import Wanted
+from webapp.services.webhooks.editing import Plan
 
 DAY = timedelta(hours=24)
 
@@ -195,3 +198,19 @@ def test_every_secret_is_encrypted_with_the_newest_key_and_the_old_key_can_be_re
         assert decrypt(row.previous.secret_encrypted if row.previous else b"") == first
     with restarted(make_app, Fernet.generate_key().decode()).app_context(), transaction():
         assert api_keys.reencrypt_all() == {"secrets": 2, "reencrypted": 0, "unreadable": 2}
+
+
+def test_the_secrets_of_webhooks_are_encrypted_with_the_newest_key_too(
+    make_app: AppMaker, interface: Interface
+) -> None:
+    interface_id = interface.id
+    with transaction():
+        wanted = Wanted(Authentication.BEARER, secrets={"token": "abc.def"})
+        webhook_id = editing.add(interface, Plan("https://crm.example.com", wanted=wanted)).id
+    old, new = KEYS["ENCRYPTION_KEYS"], Fernet.generate_key().decode()
+    with restarted(make_app, new, old).app_context(), transaction():
+        assert api_keys.reencrypt_all() == {"secrets": 1, "reencrypted": 1, "unreadable": 0}
+    with restarted(make_app, new).app_context():
+        webhook = db.session.get_one(Webhook, webhook_id)
+        assert webhook.interface_id == interface_id
+        assert connections.secrets_of(webhook) == {"authentication": {"token": "abc.def"}}

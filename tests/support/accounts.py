@@ -14,7 +14,8 @@ from webapp.services.files.storage import file_store
 from webapp.services.interfaces import interfaces
 from webapp.services.leads import leads
 from webapp.services.people import invitations
-from webapp.services.webhooks import webhooks
+from webapp.services.webhooks import editing, webhooks
+from webapp.services.webhooks.editing import Plan
 
 
 def everything_of(owner: User) -> dict[str, str]:
@@ -30,6 +31,7 @@ def everything_of(owner: User) -> dict[str, str]:
     with transaction():
         test = leads.send_test(interface, owner.id)
         webhooks.pause(interface.webhook, "Paused by a test.")
+        webhook = editing.add(interface, Plan("http://127.0.0.1:9/", "Brightwater CRM"))
         file = File(account_id=owner.account_id, interface_id=interface.id, lead_id=lead.id, field_key="cv")
         file.name, file.size, file.media_type = "Brightwater.pdf", 1, "application/pdf"
         file.sha256, file.storage_key = "0" * 64, "of-brightwater"
@@ -40,6 +42,7 @@ def everything_of(owner: User) -> dict[str, str]:
     mail = db.session.scalar(select(Mail.id).where(Mail.kind == "lead_notification"))
     return {
         "interface": interface.public_id,
+        "webhook": webhook.public_id,
         "field": str(interface.fields[0].id),
         "test": test.message_id,
         "lead": lead.public_id,

@@ -123,6 +123,22 @@ def test_most_of_them_are_stopped() -> None:
     assert len(ended) >= 35, ended
 
 
+@pytest.mark.parametrize(
+    ("name", "words"),
+    [
+        ("three loops in one another", "more than 10,000 turns"),
+        ("doubling by replace", "too much text of this lead"),
+        ("the whole lead in a loop", "longer than 256 KB"),
+        ("very many expressions", "The expressions of this template are too long"),
+        ("a very long chain of or", "This expression is too deep"),
+        ("very many lists in one another", "At most 40 lists and objects"),
+        ("a template that is too long", "at most 20,000 characters"),
+    ],
+)
+def test_the_sentence_says_which_limit_was_met(name: str, words: str) -> None:
+    assert words in used(CASES[name])
+
+
 RUN_ALL = """
 import resource
 from pathlib import Path

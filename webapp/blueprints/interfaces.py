@@ -223,12 +223,15 @@ def delete(public_id: str) -> Response:
 
 
 def _lead_generation(interface: Interface, form: LeadGenerationForm, refusal: str | None = None) -> str:
-    context: dict[str, Any] = {
-        "schedule": current_config.retry_schedule,
-        "rest": webhooks.resting_until(interface.webhook),
-    }
-    context["healths"] = interface_list.healths(interface)
-    return _tab("lead_generation", interface, form=form, refusal=refusal, **context)
+    return _tab(
+        "lead_generation",
+        interface,
+        form=form,
+        refusal=refusal,
+        schedule=current_config.retry_schedule,
+        rest=webhooks.resting_until(interface.webhook),
+        healths=interface_list.healths(interface),
+    )
 
 
 def _general(interface: Interface, form: GeneralForm) -> str:

@@ -37,28 +37,30 @@ def rendered(rows: Sequence[Due]) -> tuple[list[Due], list[Unsendable]]:
 
 
 class ConnectorSender:
-    """Sends a webhook's messages as its settings say."""
+    """Sends a webhook's messages as its settings say, on any thread: it needs no app context."""
 
-    def __init__(self, settings: WebhookSettings, connector: Connector) -> None:
+    def __init__(self, settings: WebhookSettings, connector: Connector, sender: Sender, tokens: TokenSource) -> None:
         self._settings = settings
         self._connector = connector
+        self._sender = sender
+        self._tokens = tokens
 
-    def send(self, sender: Sender, due: Due, headers: Mapping[str, str], timestamp: int) -> Outcome:
+    def send(self, due: Due, headers: Mapping[str, str], timestamp: int) -> Outcome:
         """As `Sender.send`, judged by the webhook's Success rule. `headers` are those of the message."""
         settings, connector = self._settings, self._connector
         milliseconds = timestamp * 1000 + int(time.time() * 1000) % 1000
         message = Message(
             connector.method, settings.url or "", headers, due.payload, due.message_id, timestamp, milliseconds
         )
-        return connector.judged(self._sent(sender, connector.proven(message)), message)
+        return connector.judged(self._sent(connector.proven(message)), message)
 
-    def _sent(self, sender: Sender, message: Message) -> Outcome:
+    def _sent(self, message: Message) -> Outcome:
         webhook_id, account = self._settings.webhook_id, self._settings.account_id
         scheme, identity = self._connector.scheme, self._connector.certificate
         if isinstance(scheme, OAuth2):
-            return _tokens_of(sender).send(webhook_id, scheme, message, account, identity)
+            return self._tokens.send(webhook_id, scheme, message, account, identity)
         url, body, headers = message.url, message.body, message.headers
-        return sender.send(webhook_id, url, body, headers, account, message.method, identity)
+        return self._sender.send(webhook_id, url, body, headers, account, message.method, identity)
 
 
 _kept: dict[int, tuple[Any, Connector]] = per_app("connectors")
@@ -73,8 +75,11 @@ def _tokens_of(sender: Sender) -> TokenSource:
     return _token_sources["all"]
 
 
-def connection_of(settings: WebhookSettings) -> ConnectorSender:
-    """Reads the webhook's settings; UnusableSettings, with a sentence for people, if nothing can be sent with them."""
+def connection_of(settings: WebhookSettings, sender: Sender) -> ConnectorSender:
+    """Reads the webhook's settings; UnusableSettings, with a sentence for people, if nothing can be sent with them.
+
+    `sender`: the process's own, not a proxy for it.
+    """
     with read_autocommit() as connection:
         stored = tuple(connection.execute(_STORED.where(Webhook.id == settings.webhook_id)).one())
     kept = _kept.get(settings.webhook_id)
@@ -82,7 +87,7 @@ def connection_of(settings: WebhookSettings) -> ConnectorSender:
         if len(_kept) >= MOST:
             _kept.clear()
         kept = _kept[settings.webhook_id] = stored, _connector(*stored)
-    return ConnectorSender(settings, kept[1])
+    return ConnectorSender(settings, kept[1], sender, _tokens_of(sender))
 
 
 def _connector(authentication: str, stored: Mapping[str, Any] | None, encrypted: bytes | None) -> Connector:

@@ -112,5 +112,5 @@ def _outcomes(webhook_id: int, examined: _Examined, letters: Sequence[Letter]) -
         request = message.url, message.body, message.headers, examined.account_id, message.method, connector.certificate
         with waiting():
             outcome = sender.send(webhook_id, *request)
-        found[case] = connector.rule.judge(outcome) if connector.rule else outcome
+        found[case] = connector.judged(outcome, message)
     return found

@@ -137,7 +137,7 @@ class Sending:
         settings = self.batch.settings
         try:
             self._signs = self._signer()
-            self._connection = connecting.connection_of(settings) if settings.connected else None
+            self._connection = connecting.connection_of(settings, _sender_of_app()) if settings.connected else None
             if self._connection:
                 sendable, self.unsendable = connecting.rendered(self.batch.rows)
                 self.left = iter(sendable)
@@ -182,7 +182,7 @@ class Sending:
             headers = message_headers(due.message_id, timestamp, signature, due.hops, due.content_type)
             with around():
                 outcome = (
-                    self._connection.send(sender, due, headers, timestamp)
+                    self._connection.send(due, headers, timestamp)
                     if self._connection
                     else self._send(settings.webhook_id, settings.url or "", due.payload, headers, settings.account_id)
                 )

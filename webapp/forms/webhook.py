@@ -2,12 +2,14 @@
 
 import json
 from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime
 from typing import Any
 
 from flask_wtf import FlaskForm
 from flask_wtf.file import FileField
 from wtforms import (
     BooleanField,
+    DateTimeLocalField,
     FieldList,
     FormField,
     HiddenField,
@@ -15,26 +17,25 @@ from wtforms import (
     SelectChoice,
     SelectField,
     StringField,
-    TextAreaField,
     URLField,
 )
-from wtforms.validators import ValidationError
+from wtforms.validators import StopValidation, ValidationError
 
-from webapp.forms.interface import AUTHENTICATION, AUTHENTICATION_CHOICES, CHOICE, PARALLEL_CHOICES
+from webapp.forms import webhook_values as values
+from webapp.forms.interface import AUTHENTICATION, AUTHENTICATION_CHOICES, PARALLEL_CHOICES
 from webapp.forms.rules import SingleLine, webhook_url
 from webapp.forms.webhook_parts import (
     PLAIN,
+    MaskedLinesField,
     RuleForm,
     SecretAreaField,
     add_controls,
     formats,
     schemes,
-    stored_values,
 )
 from webapp.models import ApiKey, Authentication, Webhook
 from webapp.services.webhooks.connections import Wanted
 from webapp.services.webhooks.editing import FASTEST, WRONG_NUMBER, Plan
-from webapp.services.webhooks.presets import Filling
 from webapp.services.webhooks.shown import Facts
 from webapp.webhooks.conditions import MOST_RULES, KnownField
 from webapp.webhooks.connectors import METHODS
@@ -45,6 +46,13 @@ URL = {"autocomplete": "off", "maxlength": 2048}
 SPARE_RULES = 2  # empty rows below those of a condition
 SEARCH_CHOICES = [SelectChoice(name, words) for name, words in SEARCHES.items()]
 MATCH_CHOICES = [SelectChoice("all", "All of these hold"), SelectChoice("any", "One of these holds")]
+
+
+def a_time(form: FlaskForm, field: DateTimeLocalField) -> None:
+    """A date and a time, as browsers send them."""
+    if field.data is None:
+        field.errors = []
+        raise StopValidation("Enter a date and a time, such as 2027-01-31T22:00.")
 
 
 class NewWebhookForm(FlaskForm):  # type: ignore[misc]  # Flask-WTF has no types
@@ -58,6 +66,19 @@ class SecretForm(FlaskForm):  # type: ignore[misc]
     secret = SecretAreaField("New secret", render_kw={"rows": 2, **PLAIN})
 
 
+class MaintenanceForm(FlaskForm):  # type: ignore[misc]
+    """When leads are held, in UTC: a page without scripts does not know the time zone of its reader."""
+
+    maintenance_from = DateTimeLocalField("From (UTC)", format="%Y-%m-%dT%H:%M", validators=[a_time])
+    maintenance_until = DateTimeLocalField("Until (UTC)", format="%Y-%m-%dT%H:%M", validators=[a_time])
+
+    @property
+    def times(self) -> tuple[datetime, datetime]:
+        """Both, with their time zone."""
+        begins, ends = (self[name].data.replace(tzinfo=UTC) for name in ("maintenance_from", "maintenance_until"))
+        return begins, ends
+
+
 class WebhookForm(FlaskForm):  # type: ignore[misc]
     """All settings of a webhook. The controls of authentications and formats are added below."""
 
@@ -66,7 +87,7 @@ class WebhookForm(FlaskForm):  # type: ignore[misc]
     method = SelectField("Method", choices=[SelectChoice(each, each) for each in METHODS], validate_choice=False)
     authentication = SelectField("Lead Webhook Authentication", default="none", validate_choice=False)
     shared_token = SelectField("Shared Token", validate_choice=False)
-    custom_headers = TextAreaField("Custom headers", render_kw={"rows": 3, **PLAIN})
+    custom_headers = MaskedLinesField("Custom headers", render_kw={"rows": 3, **PLAIN})
     certificate = SecretAreaField("Client certificate", render_kw={"rows": 3, **PLAIN})
     certificate_file = FileField("Or a file", render_kw={"accept": ".pem,.crt,.cer,.key,.p12,.pfx"})
     passphrase = PasswordField("Pass phrase of its key", render_kw=PLAIN)
@@ -102,7 +123,7 @@ class WebhookForm(FlaskForm):  # type: ignore[misc]
 
         `more`: values of a preset, which take the place of saved ones.
         """
-        form: WebhookForm = cls(data={**_saved(webhook, facts), **(more or {})})
+        form: WebhookForm = cls(data={**values.saved(webhook, facts), **(more or {})})
         form.authentication.choices = [
             *AUTHENTICATION_CHOICES,
             *(SelectChoice(name, title) for name, title, _ in schemes()),
@@ -113,7 +134,7 @@ class WebhookForm(FlaskForm):  # type: ignore[misc]
             for _ in range(min(SPARE_RULES, MOST_RULES - len(form.condition))):
                 form.condition.append_entry()
         for row in form.condition:
-            row.form.field.choices = _fields(known, row.form.field.data)
+            row.form.field.choices = values.fields(known, row.form.field.data)
         return form
 
     def settings(self, kind: str) -> list[tuple[str, str, list[tuple[Setting, Any]]]]:
@@ -155,7 +176,7 @@ class WebhookForm(FlaskForm):  # type: ignore[misc]
     def faults(self) -> list[str]:
         """Every error, with the name of its control."""
         own = {name: errors for name, errors in self.errors.items() if name is not None}
-        named = [f"{self[name].label.text}: {error}" for name, errors in own.items() for error in _flat(errors)]
+        named = [f"{self[name].label.text}: {error}" for name, errors in own.items() for error in values.flat(errors)]
         return [*self.form_errors, *named]
 
     @property
@@ -184,9 +205,9 @@ class WebhookForm(FlaskForm):  # type: ignore[misc]
     @property
     def _wanted(self) -> Wanted:
         chosen = AUTHENTICATION.get(self.authentication.data) or Authentication(self.authentication.data)
-        own = {setting: _lines(control.data) for setting, control in self._of("auth", self.authentication.data)}
+        own = {setting: values.lines(control.data) for setting, control in self._of("auth", self.authentication.data)}
         stored = {
-            **{setting.name: _lines(control.data) for setting, control in self._of("format", self.format.data)},
+            **{setting.name: values.lines(control.data) for setting, control in self._of("format", self.format.data)},
             "method": self.method.data,
             "format": self.format.data,
             "preset": self.preset.data,
@@ -210,7 +231,10 @@ class WebhookForm(FlaskForm):  # type: ignore[misc]
     def _certificate(self) -> bytes | None:
         if self.remove_certificate.data:
             return b""
-        posted = self.certificate_file.data.read() if self.certificate_file.data else b""
+        posted = b""
+        if file := self.certificate_file.data:
+            file.seek(0)  # it may have been read before
+            posted = file.read()
         return posted or (self.certificate.data or "").encode() or None
 
     @property
@@ -235,85 +259,3 @@ class WebhookForm(FlaskForm):  # type: ignore[misc]
 
 add_controls(WebhookForm, "auth", schemes())
 add_controls(WebhookForm, "format", formats())
-
-
-def _saved(webhook: Webhook, facts: Facts) -> dict[str, Any]:
-    stored = webhook.connection or {}
-    authentication, format_name = webhook.authentication, stored.get("format", "json")
-    return {
-        "name": webhook.name or "",
-        "webhook_url": webhook.url or "",
-        "authentication": CHOICE.get(authentication, authentication.value),
-        "shared_token": webhook.shared_token.public_id if webhook.shared_token else None,
-        "custom_headers": facts.custom_headers,
-        "automatic_retries": webhook.automatic_retries,
-        "parallel_requests": "automatic" if webhook.is_automatic else str(webhook.parallel_requests),
-        "rate": str(webhook.rate or ""),
-        "is_shadow": webhook.is_shadow,
-        **stored_values("auth", authentication.value, stored.get("authentication", {})),
-        **stored_settings(format_name, stored),
-    }
-
-
-def filled_in(webhook: Webhook, preset: Filling) -> dict[str, Any]:
-    """The values of a preset, by the names of the controls."""
-    found: dict[str, Any] = {}
-    if preset.authentication:
-        found |= {"authentication": preset.authentication}
-        found |= stored_values("auth", preset.authentication, preset.options)
-    if preset.stored:
-        found |= stored_settings(preset.stored["format"], preset.stored)
-        kept = (webhook.connection or {}).get("condition")
-        found |= _condition_values(kept)
-    if webhook.url:
-        found["webhook_url"] = preset.url_of(webhook.url)
-    return found
-
-
-def stored_settings(format_name: str, stored: Mapping[str, Any]) -> dict[str, Any]:
-    """The values of the controls for stored settings of the payload, with the keys of services/webhooks/connections.py.
-    Presets have the same keys."""
-    success = stored.get("success") or {}
-    header, body = success.get("header") or {}, success.get("body") or {}
-    return {
-        **stored_values("format", format_name, stored),
-        "method": stored.get("method", "POST"),
-        "format": format_name,
-        "preset": stored.get("preset", ""),
-        **_condition_values(stored.get("condition")),
-        "codes": success.get("codes", ""),
-        "header_name": header.get("name", ""),
-        "header_is": header.get("is", "contains"),
-        "header": header.get("text", ""),
-        "body_is": body.get("is", "contains"),
-        "body": body.get("text", ""),
-        "give_up": success.get("give_up", ""),
-        "stops": json.dumps(success["stops"]) if success.get("stops") else "",
-    }
-
-
-def _condition_values(condition: Mapping[str, Any] | None) -> dict[str, Any]:
-    given = condition or {}
-    rules = given.get("rules", [])
-    rows = [{"field": one["field"], "comparison": one["is"], "value": one["value"]} for one in rules]
-    return {"match": given.get("match", "all"), "condition": rows}
-
-
-def _lines(typed: str | None) -> str:
-    """What was typed, with the line breaks of Unix: browsers send those of DOS."""
-    return (typed or "").replace("\r\n", "\n")
-
-
-def _flat(errors: Any) -> list[str]:
-    """Of rows of controls, errors are nested."""
-    if isinstance(errors, str):
-        return [errors]
-    return [one for each in (errors.values() if isinstance(errors, dict) else errors) for one in _flat(each)]
-
-
-def _fields(known: Mapping[str, KnownField], chosen: str | None) -> list[SelectChoice]:
-    """What a rule may name; also the field of a saved rule that was removed since."""
-    choices = [SelectChoice("", "–"), *(SelectChoice(key, field.label) for key, field in known.items())]
-    if chosen and chosen not in known:
-        choices.append(SelectChoice(chosen, f"{chosen} (removed)"))
-    return choices

@@ -22,16 +22,18 @@ from webapp.ids import BASE62
 from webapp.models import ApiKey, Interface, KeyAccess, KeyType, Lane, Mail, PreviousSecret, Webhook
 from webapp.services import audit
 from webapp.services.errors import Refused, refusing
-from webapp.webhooks.signing import generate_secret
+from webapp.webhooks.signing import decode_secret, generate_secret
 
 PREFIXES = {KeyAccess.PRIVATE: "lhk_", KeyAccess.PUBLIC: "lhp_"}
 KEY_LENGTH = 43  # characters of 62: 256 bits
 OVERLAP = timedelta(hours=24)  # after a rotation, by default
 LONGEST_OVERLAP = timedelta(days=7)
-# All that is encrypted with ENCRYPTION_KEYS: Shared Tokens, and mails with links that sign someone in.
+# All that is encrypted with ENCRYPTION_KEYS: Shared Tokens, the secrets of webhooks, and mails with links that sign
+# someone in.
 ENCRYPTED: tuple[InstrumentedAttribute[bytes | None] | InstrumentedAttribute[bytes], ...] = (
     ApiKey.secret_encrypted,
     PreviousSecret.secret_encrypted,
+    Webhook.secrets_encrypted,
     Mail.body_encrypted,
 )
 
@@ -55,9 +57,14 @@ def shared_tokens(account_id: int) -> list[ApiKey]:
     return [key for key in live(account_id) if key.type == KeyType.SHARED_TOKEN]
 
 
-def create_shared_token(account_id: int, user_id: int | None, name: str) -> tuple[ApiKey, str]:
-    """Creates a Shared Token. Returns it and its secret. Raises Refused if the name is taken or not valid."""
-    secret = generate_secret()
+def create_shared_token(account_id: int, user_id: int | None, name: str, existing: str = "") -> tuple[ApiKey, str]:
+    """Creates a Shared Token, from an existing secret if one is given. Returns it and its secret.
+
+    Refused if the name is taken or not valid, and for a secret that cannot sign.
+    """
+    secret = existing or generate_secret()
+    with refusing("existing"):
+        decode_secret(secret)
     key = ApiKey(type=KeyType.SHARED_TOKEN, secret_encrypted=encrypt(secret), hint=_hint(secret))
     return _add(key, account_id, user_id, name), secret
 

@@ -1,11 +1,17 @@
 """The installation as a whole: its operator, and what commands and the first run create in one step."""
 
+from dataclasses import replace
+
 from sqlalchemy import select
+from werkzeug.exceptions import NotFound
 
 from webapp.extensions import db
-from webapp.models import Authentication, Interface, User
+from webapp.models import Authentication, Interface, User, Webhook
 from webapp.services import api_keys
+from webapp.services.errors import Refused
 from webapp.services.interfaces import interfaces
+from webapp.services.webhooks import connections, editing, from_shell, presets, shown
+from webapp.services.webhooks.from_shell import STANDARD, Options
 
 
 def operator() -> User | None:
@@ -33,6 +39,30 @@ def create_interface(
         automatic_retries=automatic_retries,
     )
     return interface, secret
+
+
+def create_webhook(account_id: int, interface_id: str, options: Options) -> tuple[Webhook, str]:
+    """Adds a webhook to the interface with this public id. Returns it, and the secret that was made for it, or "".
+
+    Refused for the same reasons as the services it calls, and for an unknown interface.
+    """
+    try:
+        interface = interfaces.get(account_id, interface_id)
+    except NotFound:
+        raise Refused(f"There is no interface {interface_id[:40]}.") from None
+    plan, secret = from_shell.plan(options), ""
+    if options.auth == STANDARD:
+        name = options.name or f"{interface.name[:80]}: webhook {len(interface.webhooks) + 1}"
+        token, secret = api_keys.create_shared_token(account_id, None, name, options.secret.strip())
+        plan = replace(plan, shared_token=token.public_id)
+    presets.check(options.preset, plan)
+    if not secret:
+        wanted, secret = connections.with_new_secret(plan.wanted, None)
+        plan = replace(plan, wanted=wanted)
+    webhook = editing.add(interface, plan)
+    editing.record("added", webhook)
+    shows = secret and not (options.secret or shown.facts(webhook).public_keys)
+    return webhook, secret if shows else ""
 
 
 def _token(account_id: int, name: str) -> tuple[str, str | None]:

@@ -272,6 +272,7 @@ LOCKED = pem(Ed25519PrivateKey.generate(), BestAvailableEncryption(b"pass phrase
             "cannot be read",
         ),
     ],
+    ids=lambda value: type(value).__name__,  # some are made anew by each process
 )
 def test_a_secret_that_is_no_key_is_refused(options, secret, reason):
     error = refusal("signature", options, {"secret": secret})

@@ -33,7 +33,7 @@ class Made:
 
 
 @dataclass(frozen=True)
-class Tried:
+class TriedLead:
     """A lead with the settings of the form (`now`) and with the saved ones (`before`); how the bodies differ."""
 
     lead: Lead
@@ -44,10 +44,10 @@ class Tried:
     @property
     def words(self) -> str:
         """What changes for this lead."""
-        if self.now == self.before:
-            return "same as today"
         if self.now.body is None and self.before.body is None:
             return "not sent today either"
+        if self.now == self.before:
+            return "same as today"
         if self.before.body is None:
             return "not sent today"
         return "sent today" if self.now.body is None else "another body than today"
@@ -58,7 +58,7 @@ class Trial:
     """`request`: how the leads would be sent, with masks for secrets; its body is that of the first that is sent."""
 
     request: Message | None
-    leads: Sequence[Tried]
+    leads: Sequence[TriedLead]
 
     @property
     def sent(self) -> int:
@@ -73,7 +73,7 @@ def on_last_leads(webhook: Webhook, plan: Plan, limit: int = LEADS) -> Trial:
     shape = shapes.made(settled.connection or {}, [field.key for field in interface.fields])
     before = shapes.shape_of(webhook, interface)
     newest = select(Lead).where(Lead.interface_id == interface.id, ~Lead.test).order_by(Lead.id.desc())
-    found: list[Tried] = []
+    found: list[TriedLead] = []
     for lead in db.session.scalars(newest.limit(limit)):
         if time.monotonic() > deadline:
             break
@@ -82,10 +82,10 @@ def on_last_leads(webhook: Webhook, plan: Plan, limit: int = LEADS) -> Trial:
     return Trial(_request(plan, settled, found), found)
 
 
-def _tried(lead: Lead, now: Made, before: Made) -> Tried:
+def _tried(lead: Lead, now: Made, before: Made) -> TriedLead:
     if now == before or None in (now.body, before.body):
-        return Tried(lead, now, before)
-    return Tried(lead, now, before, _difference(before.body or "", now.body or ""))
+        return TriedLead(lead, now, before)
+    return TriedLead(lead, now, before, _difference(before.body or "", now.body or ""))
 
 
 def _made(shape: Shape, lead: Lead, body: bytes) -> Made:
@@ -119,7 +119,7 @@ def _difference(before: str, now: str) -> Sequence[str]:
     return lines[2:]
 
 
-def _request(plan: Plan, settled: Settled, leads: Sequence[Tried]) -> Message | None:
+def _request(plan: Plan, settled: Settled, leads: Sequence[TriedLead]) -> Message | None:
     first = next((tried for tried in leads if tried.now.body is not None), None)
     if first is None or not plan.url:
         return None

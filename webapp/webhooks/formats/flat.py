@@ -41,8 +41,7 @@ def flattened(document: Mapping[str, Any]) -> dict[str, Any]:
     answers = _beside(first.keys() | last.keys(), "field_", lead["fields"])
     taken = first.keys() | last.keys() | answers.keys()
     more = {f"undeclared_{name}": value for name, value in (lead.get("undeclared") or {}).items()}
-    undeclared = _beside(taken, "undeclared_", more)
-    return {**first, **answers, **last, **undeclared}
+    return {**first, **answers, **last, **_beside(taken, "undeclared_", more)}
 
 
 def _touch(touch: Mapping[str, Any]) -> dict[str, Any]:
