@@ -21,7 +21,10 @@ INTERFACES = (
     "index new general preview texts close reopen lead_generation test test_outcome pause resume try_now "
     "confirm_delete delete"
 )
-WEBHOOKS = "new show try_on_leads test pause resume try_now rotate end_previous confirm_remove remove"
+WEBHOOKS = (
+    "new show try_on_leads test pause resume try_now rotate end_previous confirm_remove remove "
+    "plan_maintenance end_maintenance find_way"
+)
 FIELDS = "index new edit move confirm_remove remove bring_back add_undeclared preview"
 KEYS = "index new rotate revoke_previous confirm_revoke revoke"
 ALLOWED: dict[str, set[str]] = {
