@@ -38,6 +38,7 @@ ALLOWED: dict[str, set[str]] = {
     },
     "admin": {f"api_keys.{name}" for name in KEYS.split()}
     | {"users.index", "users.change_role", "users.confirm_remove", "users.remove", "audit_log.index"}
+    | {"events.edit", "events.test", "events.resume", "events.remove"}
     | {"invitations.new", "invitations.send_again", "invitations.withdraw"}
     | {"mailbox.index", "mailbox.show", "mailbox.html"},
     "owner": {"users.transfer"},
