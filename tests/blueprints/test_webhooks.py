@@ -4,6 +4,8 @@ import json
 import re
 from datetime import timedelta
 from html import unescape
+from io import BytesIO
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -12,6 +14,7 @@ from flask.testing import FlaskClient
 from sqlalchemy import select
 
 from tests.conftest import AppMaker, sign_in
+from tests.support.counterparts import issued, self_made_authority
 from tests.support.factories import ADA, point_at, submit
 from tests.support.filled_forms import form_of
 from tests.support.receiver import Receiver, answering
@@ -228,6 +231,7 @@ WRONG: list[tuple[dict[str, Any], str, str]] = [
 ]
 
 
+@pytest.mark.once
 def test_what_cannot_be_used_is_refused_at_its_control_and_nothing_is_saved(
     signed_in: FlaskClient, webhook: Webhook
 ) -> None:
@@ -239,6 +243,7 @@ def test_what_cannot_be_used_is_refused_at_its_control_and_nothing_is_saved(
         assert (webhook.connection, webhook.secrets_encrypted, webhook.url, webhook.rate) == (*before, None), changes
 
 
+@pytest.mark.once
 def test_a_try_of_what_cannot_be_used_says_so_and_where(signed_in: FlaskClient, webhook: Webhook) -> None:
     for changes, control, sentence in WRONG:
         if control not in ("webhook_url", "shared_token", "name"):  # no try needs these
@@ -262,6 +267,7 @@ def test_the_first_webhook_is_no_shadow_and_stays(signed_in: FlaskClient, interf
 # Presets --------------------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.once
 def test_each_preset_fills_the_form_and_can_be_saved(signed_in: FlaskClient, webhook: Webhook) -> None:
     for name in [value for _, choices in presets.offered() for value, _ in choices]:
         preset = presets.named(name)
@@ -445,3 +451,29 @@ def test_headers_that_were_typed_are_not_shown_again_after_a_mistake(signed_in: 
     answer = save(signed_in, webhook, custom_headers="X-Key: a-secret-value\nX-Old: •••", method="DELETE")
     assert "a-secret-value" not in answer.text
     assert form_of(answer.text, "settings")["custom_headers"] == "X-Key:\nX-Old: •••"
+
+
+def test_a_client_certificate_is_uploaded_shown_by_its_name_kept_and_removed(
+    signed_in: FlaskClient, webhook: Webhook, tmp_path: Path
+) -> None:
+    certificate, key = issued(tmp_path, "leadhook", self_made_authority(tmp_path, "authority"))
+    pem = key.read_bytes() + certificate.read_bytes()
+    upload = {"certificate_file": (BytesIO(pem), "client.pem")}
+    assert save(signed_in, webhook, **upload).status_code == 303
+    stored = connections.secrets_of(webhook)["certificate"]
+    until = webhook.certificate_until
+    page = signed_in.get(path(webhook)).text
+    assert "PRIVATE KEY" not in page
+    assert "Certificate of" in page
+    assert until
+    assert f'datetime="{until.isoformat()}"' in page
+    assert save(signed_in, webhook, rate="3").status_code == 303
+    assert connections.secrets_of(webhook)["certificate"] == stored
+    assert save(signed_in, webhook, certificate=pem.decode().replace("\n", "\r\n")).status_code == 303
+    assert connections.secrets_of(webhook)["certificate"] == stored
+    without_key = pem[pem.index(b"-----BEGIN CERTIFICATE") :]
+    answer = save(signed_in, webhook, certificate_file=(BytesIO(without_key), "client.pem"))
+    assert answer.status_code == 422
+    assert "key" in error_at(answer.text, "certificate")
+    assert save(signed_in, webhook, remove_certificate="y").status_code == 303
+    assert (webhook.secrets_encrypted, webhook.certificate_until) == (None, None)

@@ -22,6 +22,7 @@ from webapp.services.webhooks import (
     rotating,
     shapes,
     shown,
+    shown_requests,
     token_ways,
     trying,
     webhook_log,
@@ -30,6 +31,7 @@ from webapp.services.webhooks import (
 from webapp.services.webhooks.editing import Plan
 from webapp.web import htmx
 from webapp.web.security import account_id, signed_in
+from webapp.webhooks import shown_addresses
 
 blueprint = Blueprint("webhooks", __name__)
 
@@ -62,10 +64,11 @@ def show(webhook_id: str) -> Response | str | tuple[str, int]:
     if not form.validate_on_submit():
         return _page(webhook, form), 422 if form.is_submitted() else 200
     try:
-        presets.check(form.preset.data or "", form.plan)
+        plan = form.plan
+        presets.check(form.preset.data or "", plan)
         warning = webhooks.check_reachable(form.webhook_url.data, webhook.account_id)
         with transaction():
-            plan, secret = editing.with_new_secret(webhook, form.plan)
+            plan, secret = editing.with_new_secret(webhook, plan)
             released = editing.save(webhook, plan)
             editing.record("changed", webhook)
     except Refused as refusal:
@@ -253,6 +256,8 @@ def _page(webhook: Webhook, form: WebhookForm, refusal: str | None = None, **mor
         preset=presets.named(request.args.get("preset", "")),
         schedule=current_config.retry_schedule,
         refusal=refusal,
+        seen_as=shown_addresses.cut(webhook.url or ""),
+        sent_as=shown_requests.shown_url(webhook, webhook.url or ""),
         window=maintenance_windows.of(webhook),
         **{"maintenance": MaintenanceForm(formdata=None), **more},
     )

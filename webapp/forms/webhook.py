@@ -189,7 +189,7 @@ class WebhookForm(FlaskForm):  # type: ignore[misc]
 
     @property
     def plan(self) -> Plan:
-        """What the form says, for services/webhooks/editing.py."""
+        """What the form says, for services/webhooks/editing.py. Ask once: it reads the posted file."""
         automatic = self.parallel_requests.data == "automatic"
         return Plan(
             self.webhook_url.data or None,
