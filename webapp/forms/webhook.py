@@ -231,7 +231,10 @@ class WebhookForm(FlaskForm):  # type: ignore[misc]
     def _certificate(self) -> bytes | None:
         if self.remove_certificate.data:
             return b""
-        posted = self.certificate_file.data.read() if self.certificate_file.data else b""
+        posted = b""
+        if file := self.certificate_file.data:
+            file.seek(0)  # it may have been read before
+            posted = file.read()
         return posted or (self.certificate.data or "").encode() or None
 
     @property
