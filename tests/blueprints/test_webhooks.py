@@ -18,12 +18,15 @@ from tests.support.counterparts import issued, self_made_authority
 from tests.support.factories import ADA, point_at, submit
 from tests.support.filled_forms import form_of
 from tests.support.receiver import Receiver, answering
+from tests.support.tree import ROOT
 from tests.support.webhook_pages import CRM, HTMX, TOKEN, add, error_at, filled, path, save
 from webapp.clock import utcnow
 from webapp.config import current_config
 from webapp.extensions import db
 from webapp.models import AuditEntry, Authentication, Delivery, Interface, Webhook, WebhookState
 from webapp.services.webhooks import connections, presets
+from webapp.webhooks.authentications.schemes import SCHEMES
+from webapp.webhooks.formats.choices import FORMATS
 
 
 @pytest.fixture
@@ -262,6 +265,15 @@ def test_the_first_webhook_is_no_shadow_and_stays(signed_in: FlaskClient, interf
     assert refused.status_code == 422
     assert "The first webhook of an interface stays" in refused.text
     assert db.session.get_one(Webhook, first.id).removed_at is None
+
+
+@pytest.mark.once
+def test_the_settings_of_what_is_not_chosen_are_hidden_by_the_stylesheet() -> None:
+    css = (ROOT / "webapp" / "static" / "app.css").read_text()
+    for name in ("shared", *SCHEMES):
+        assert f"form:not(:has(#authentication [value={name}]:checked)) .when-auth-{name}" in css
+    for name in (name for name, each in FORMATS.items() if each.settings):
+        assert f"form:not(:has(#format [value={name}]:checked)) .when-format-{name}" in css
 
 
 # Presets --------------------------------------------------------------------------------------------------------------
