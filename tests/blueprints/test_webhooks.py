@@ -412,9 +412,18 @@ def test_secrets_that_cannot_be_decrypted_are_told_on_the_page(
 ) -> None:
     save(signed_in, webhook, authentication="bearer", auth__bearer__token=TOKEN)
     other = make_app(ENCRYPTION_KEYS=Fernet.generate_key().decode())
-    page = sign_in(other, "alice@example.com").get(path(webhook))
+    client = sign_in(other, "alice@example.com")
+    page = client.get(path(webhook))
     assert page.status_code == 200
     assert "ENCRYPTION_KEYS lacks their key" in page.text
+    answer = save(client, webhook, authentication="bearer")
+    assert answer.status_code == 422
+    assert "missing" in error_at(answer.text, "auth-bearer-token")
+    answer = save(client, webhook, authentication="bearer", auth__bearer__token="another-token")
+    assert answer.status_code == 303, re.findall(r"note tone-bad.*?</div>|field-error.*?</p>", answer.text, re.DOTALL)
+    with other.app_context():
+        renewed = connections.secrets_of(db.session.get_one(Webhook, webhook.id))
+    assert renewed == {"authentication": {"token": "another-token"}}
 
 
 # Maintenance, and the token server -----------------------------------------------------------------------------------
