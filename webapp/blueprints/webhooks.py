@@ -3,7 +3,7 @@
 from flask import Blueprint, flash, redirect, render_template, request, url_for
 from werkzeug.wrappers import Response
 
-from webapp.blueprints import test_outcomes
+from webapp.blueprints import test_outcomes, webhook_panels
 from webapp.config import current_config
 from webapp.db.transactions import transaction
 from webapp.extensions import db
@@ -258,6 +258,7 @@ def _page(webhook: Webhook, form: WebhookForm, refusal: str | None = None, **mor
         refusal=refusal,
         seen_as=shown_addresses.cut(webhook.url or ""),
         sent_as=shown_requests.shown_url(webhook, webhook.url or ""),
+        panels=webhook_panels.of(webhook),
         window=maintenance_windows.of(webhook),
         **{"maintenance": MaintenanceForm(formdata=None), **more},
     )
