@@ -22,6 +22,7 @@ from tests.support.tree import ROOT
 from tests.support.webhook_pages import CRM, HTMX, TOKEN, add, error_at, filled, path, save
 from webapp.clock import utcnow
 from webapp.config import current_config
+from webapp.db.transactions import read_only
 from webapp.extensions import db
 from webapp.models import AuditEntry, Authentication, Delivery, Interface, Webhook, WebhookState
 from webapp.services.webhooks import connections, presets
