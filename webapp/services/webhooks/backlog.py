@@ -96,7 +96,7 @@ def _came_a_second(webhook: Webhook, now: datetime) -> float:
 
 def _measure(webhook: Webhook, leads: Any, at: Any, after: datetime) -> tuple[int, datetime | None]:
     """How many of the leads went to the webhook since then, and when the first of these did."""
-    query = select(func.count(), func.min(at)).join(Delivery, Delivery.lead_id == leads.c.id)
+    query = select(func.count(), func.min(at)).select_from(leads).join(Delivery, Delivery.lead_id == leads.c.id)
     row = db.session.execute(query.where(Delivery.webhook_id == webhook.id, at > after)).one()
     return row[0], row[1]
 
