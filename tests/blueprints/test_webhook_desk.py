@@ -233,7 +233,7 @@ def test_switching_over_asks_first_and_then_does_it(
     for page in (path(shadow), there):
         text = plain(signed_in.get(page).text)
         assert "“ New <b>CRM</b> ” becomes the first webhook of this form" in text
-        assert "1 lead that waits at “ Lead Webhook ” is still sent there." in text
+        assert "1 lead that waits at “ Lead Webhook ” is still sent there, without mails about it." in text
     answer = signed_in.post(there, follow_redirects=True)
     assert "“New <b>CRM</b>” is the first webhook now. “Lead Webhook” is its shadow." in unescape(answer.text)
     db.session.expire_all()
