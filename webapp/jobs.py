@@ -1,11 +1,12 @@
 """All functions that a worker may run. Arguments are ids only; each is safe to run twice and late."""
 
-from webapp.db.transactions import end_transaction, read_only
+from webapp.db.transactions import end_transaction, read_only, transaction
 from webapp.delivery import examining, lanes, threaded_worker
 from webapp.services.leads import examining as examined_leads
 from webapp.services.leads import forgetting
 from webapp.services.mail import mails
 from webapp.services.reports import reports
+from webapp.services.webhooks import certificate_warnings
 
 
 def drain(webhook_id: int) -> None:
@@ -20,7 +21,10 @@ def send_mail() -> None:
 
 
 def forget() -> None:
-    """Deletes and anonymises leads, according to their interfaces' privacy settings."""
+    """Deletes and anonymises leads, according to their interfaces' privacy settings. Before that, tells owners of
+    client certificates that end soon: this job runs once a minute if there is something for it to do."""
+    with transaction():
+        certificate_warnings.write_due()
     forgetting.forget(stopping=threaded_worker.is_stopping)
 
 

@@ -20,7 +20,18 @@ from tests.bench import machine, report
 from tests.bench.leadhook import DurablePostgres
 from tests.bench.machine import CannotMeasure, say
 from tests.bench.measure import QUICK, Row, Sizes
-from tests.bench.scenarios import capture, connections, form, hanging, isolation, latency, memory, scale, throughput
+from tests.bench.scenarios import (
+    capture,
+    connections,
+    form,
+    hanging,
+    isolation,
+    latency,
+    memory,
+    scale,
+    throughput,
+    webhooks,
+)
 from tests.support.postgres import Postgres
 
 SCENARIOS = {
@@ -33,6 +44,7 @@ SCENARIOS = {
     "form": form.run,
     "scale": scale.run,
     "memory": memory.run,
+    "webhooks": webhooks.run,
 }
 DATABASES = ("sqlite", "postgresql")
 BUSY = 0.2  # processors that others may use before a warning is due

@@ -12,7 +12,7 @@ from webapp.extensions import db
 from webapp.models import ApiKey, Authentication, Interface, Role, User
 from webapp.services import api_keys
 from webapp.services.interfaces import interfaces
-from webapp.webhooks.signing import decode_secret
+from webapp.webhooks.signing import decode_secret, generate_secret
 
 SECRET = re.compile(r'<code id="secret">([^<]+)</code>')
 
@@ -235,3 +235,16 @@ def test_an_api_key_has_no_key_as_text(signed_in: FlaskClient) -> None:
     page = signed_in.post("/profile/api-keys/new", data={"name": "Sync", "type": "api", "access": "private"}).text
     assert SECRET.search(page)
     assert "Key as text" not in page
+
+
+def test_a_secret_that_receivers_have_already_is_imported_and_never_shown(signed_in: FlaskClient) -> None:
+    secret, form = generate_secret(), {"type": "shared", "name": "From before", "access": "private"}
+    for wrong in ("short", "whsec_", "whsec_c2hvcnQ=", "whsec_not base64", secret.removeprefix("whsec_")):
+        answer = signed_in.post("/profile/api-keys/new", data={**form, "existing": wrong})
+        assert answer.status_code == 422
+        assert 'id="existing-error"' in answer.text
+    answer = signed_in.post("/profile/api-keys/new", data={**form, "existing": f" {secret}\n"}, follow_redirects=True)
+    assert "“From before” is imported." in answer.text
+    assert secret not in answer.text
+    [token] = db.session.query(ApiKey)
+    assert decrypt(token.secret_encrypted or b"") == secret

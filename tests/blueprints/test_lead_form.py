@@ -364,7 +364,7 @@ def test_a_crash_is_answered_in_the_shape_of_the_form_and_stores_nothing(
         raise RuntimeError("no room")
 
     monkeypatch.setattr("webapp.services.leads.leads.after_commit", crash)
-    monkeypatch.setattr("webapp.services.intake.capture._first", crash)
+    monkeypatch.setattr("webapp.services.intake.visitor._first_answer", crash)
     answer = client.post(address, json=ADA)
     assert answer.status_code == 500
     assert "Traceback" not in answer.text
@@ -383,7 +383,7 @@ def test_after_a_crash_only_the_allowed_sites_may_read_the_response(
     def crash(*args: object, **kwargs: object) -> None:
         raise RuntimeError("no room")
 
-    monkeypatch.setattr("webapp.services.intake.capture._first", crash)
+    monkeypatch.setattr("webapp.services.intake.visitor._first_answer", crash)
     answer = client.post(address, data=ADA, headers=headers)
     assert answer.status_code == 500
     assert answer.headers["Access-Control-Allow-Origin"] == headers["Origin"]

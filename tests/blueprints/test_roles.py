@@ -21,7 +21,11 @@ INTERFACES = (
     "index new general preview texts close reopen lead_generation test test_outcome pause resume try_now "
     "confirm_delete delete"
 )
-WEBHOOKS = "new show try_on_leads test pause resume try_now rotate end_previous confirm_remove remove"
+WEBHOOKS = (
+    "new show try_on_leads test pause resume try_now rotate end_previous confirm_remove remove "
+    "plan_maintenance end_maintenance find_way"
+)
+WEBHOOK_DESK = "examination examine confirm_switch_over switch_over"
 FIELDS = "index new edit move confirm_remove remove bring_back add_undeclared preview"
 KEYS = "index new rotate revoke_previous confirm_revoke revoke"
 ALLOWED: dict[str, set[str]] = {
@@ -29,12 +33,14 @@ ALLOWED: dict[str, set[str]] = {
     "editor": {
         *(f"interfaces.{name}" for name in INTERFACES.split()),
         *(f"webhooks.{name}" for name in WEBHOOKS.split()),
+        *(f"webhook_desk.{name}" for name in WEBHOOK_DESK.split()),
         *(f"fields.{name}" for name in FIELDS.split()),
         *("interface_mails.edit", "interface_mails.preview", "interface_mails.send_test", "privacy.edit"),
         "embedding.settings",
     },
     "admin": {f"api_keys.{name}" for name in KEYS.split()}
     | {"users.index", "users.change_role", "users.confirm_remove", "users.remove", "audit_log.index"}
+    | {"events.edit", "events.test", "events.resume", "events.remove"}
     | {"invitations.new", "invitations.send_again", "invitations.withdraw"}
     | {"mailbox.index", "mailbox.show", "mailbox.html"},
     "owner": {"users.transfer"},

@@ -25,6 +25,7 @@ from webapp.services.people import invitations, users
 PARAMETERS = {
     "interfaces": {"public_id": "interface", "message_id": "test"},
     "webhooks": {"public_id": "interface", "webhook_id": "webhook"},
+    "webhook_desk": {"webhook_id": "webhook"},
     "public_keys": {"webhook_id": "webhook"},
     "lead_form": {"public_id": "interface"},
     "fields": {"public_id": "interface", "field_id": "field"},

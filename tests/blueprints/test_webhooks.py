@@ -2,7 +2,10 @@
 
 import json
 import re
+from datetime import timedelta
 from html import unescape
+from io import BytesIO
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -11,13 +14,19 @@ from flask.testing import FlaskClient
 from sqlalchemy import select
 
 from tests.conftest import AppMaker, sign_in
+from tests.support.counterparts import issued, self_made_authority
 from tests.support.factories import ADA, point_at, submit
 from tests.support.filled_forms import form_of
+from tests.support.receiver import Receiver, answering
+from tests.support.tree import ROOT
 from tests.support.webhook_pages import CRM, HTMX, TOKEN, add, error_at, filled, path, save
+from webapp.clock import utcnow
 from webapp.config import current_config
 from webapp.extensions import db
 from webapp.models import AuditEntry, Authentication, Delivery, Interface, Webhook, WebhookState
 from webapp.services.webhooks import connections, presets
+from webapp.webhooks.authentications.schemes import SCHEMES
+from webapp.webhooks.formats.choices import FORMATS
 
 
 @pytest.fixture
@@ -225,6 +234,7 @@ WRONG: list[tuple[dict[str, Any], str, str]] = [
 ]
 
 
+@pytest.mark.once
 def test_what_cannot_be_used_is_refused_at_its_control_and_nothing_is_saved(
     signed_in: FlaskClient, webhook: Webhook
 ) -> None:
@@ -236,6 +246,7 @@ def test_what_cannot_be_used_is_refused_at_its_control_and_nothing_is_saved(
         assert (webhook.connection, webhook.secrets_encrypted, webhook.url, webhook.rate) == (*before, None), changes
 
 
+@pytest.mark.once
 def test_a_try_of_what_cannot_be_used_says_so_and_where(signed_in: FlaskClient, webhook: Webhook) -> None:
     for changes, control, sentence in WRONG:
         if control not in ("webhook_url", "shared_token", "name"):  # no try needs these
@@ -256,9 +267,19 @@ def test_the_first_webhook_is_no_shadow_and_stays(signed_in: FlaskClient, interf
     assert db.session.get_one(Webhook, first.id).removed_at is None
 
 
+@pytest.mark.once
+def test_the_settings_of_what_is_not_chosen_are_hidden_by_the_stylesheet() -> None:
+    css = (ROOT / "webapp" / "static" / "app.css").read_text()
+    for name in ("shared", *SCHEMES):
+        assert f"form:not(:has(#authentication [value={name}]:checked)) .when-auth-{name}" in css
+    for name in (name for name, each in FORMATS.items() if each.settings):
+        assert f"form:not(:has(#format [value={name}]:checked)) .when-format-{name}" in css
+
+
 # Presets --------------------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.once
 def test_each_preset_fills_the_form_and_can_be_saved(signed_in: FlaskClient, webhook: Webhook) -> None:
     for name in [value for _, choices in presets.offered() for value, _ in choices]:
         preset = presets.named(name)
@@ -394,3 +415,77 @@ def test_secrets_that_cannot_be_decrypted_are_told_on_the_page(
     page = sign_in(other, "alice@example.com").get(path(webhook))
     assert page.status_code == 200
     assert "ENCRYPTION_KEYS lacks their key" in page.text
+
+
+# Maintenance, and the token server -----------------------------------------------------------------------------------
+
+
+def test_a_maintenance_window_is_planned_and_ended(signed_in: FlaskClient, webhook: Webhook) -> None:
+    begins, ends = utcnow() + timedelta(hours=1), utcnow() + timedelta(hours=3)
+    window = {"maintenance_from": f"{begins:%Y-%m-%dT%H:%M}", "maintenance_until": f"{ends:%Y-%m-%dT%H:%M}"}
+    for wrong, control in (
+        ({}, "maintenance_from"),
+        ({**window, "maintenance_until": "tomorrow"}, "maintenance_until"),
+        ({**window, "maintenance_until": "2020-01-01T00:00"}, "maintenance_until"),
+        ({**window, "maintenance_until": f"{ends + timedelta(days=30):%Y-%m-%dT%H:%M}"}, "maintenance_until"),
+    ):
+        answer = signed_in.post(path(webhook, "/maintenance"), data=wrong)
+        assert answer.status_code == 422
+        assert error_at(answer.text, control)
+    page = signed_in.post(path(webhook, "/maintenance"), data=window, follow_redirects=True).text
+    assert f"From {begins:%d %b %Y, %H:%M}" in page or f"{begins:%H:%M}" in page
+    assert "Cancel it" in page
+    page = signed_in.post(path(webhook, "/maintenance/end"), follow_redirects=True).text
+    assert "Plan one" in page
+    db.session.expire_all()
+    assert webhook.maintenance_until is None
+
+
+def test_the_way_that_a_token_server_wants_is_found_and_saved(
+    signed_in: FlaskClient, webhook: Webhook, receiver: Receiver
+) -> None:
+    assert signed_in.post(path(webhook, "/find-way")).status_code == 422
+    own = {"token_url": f"{receiver.url}/token", "client_id": "a b", "client_secret": TOKEN}
+    save(signed_in, webhook, authentication="oauth2", **{f"auth__oauth2__{name}": value for name, value in own.items()})
+    refused = answering(401, b'{"error": "invalid_client"}', [("content-type", "application/json")])
+    given = b'{"access_token": "t", "token_type": "bearer", "expires_in": 60}'
+    receiver.queue(refused, refused, answering(200, given, [("content-type", "application/json")]))
+    page = signed_in.post(path(webhook, "/find-way")).text
+    assert "This way works, and is saved" in page
+    db.session.expire_all()
+    assert (webhook.connection or {})["authentication"]["credentials"] == "body"
+    assert TOKEN not in page
+    receiver.answer(401, b'{"error": "invalid_client"}')
+    assert "No way works" in signed_in.post(path(webhook, "/find-way")).text
+
+
+def test_headers_that_were_typed_are_not_shown_again_after_a_mistake(signed_in: FlaskClient, webhook: Webhook) -> None:
+    answer = save(signed_in, webhook, custom_headers="X-Key: a-secret-value\nX-Old: •••", method="DELETE")
+    assert "a-secret-value" not in answer.text
+    assert form_of(answer.text, "settings")["custom_headers"] == "X-Key:\nX-Old: •••"
+
+
+def test_a_client_certificate_is_uploaded_shown_by_its_name_kept_and_removed(
+    signed_in: FlaskClient, webhook: Webhook, tmp_path: Path
+) -> None:
+    certificate, key = issued(tmp_path, "leadhook", self_made_authority(tmp_path, "authority"))
+    pem = key.read_bytes() + certificate.read_bytes()
+    upload = {"certificate_file": (BytesIO(pem), "client.pem")}
+    assert save(signed_in, webhook, **upload).status_code == 303
+    stored = connections.secrets_of(webhook)["certificate"]
+    until = webhook.certificate_until
+    page = signed_in.get(path(webhook)).text
+    assert "PRIVATE KEY" not in page
+    assert "Certificate of" in page
+    assert until
+    assert f'datetime="{until.isoformat()}"' in page
+    assert save(signed_in, webhook, rate="3").status_code == 303
+    assert connections.secrets_of(webhook)["certificate"] == stored
+    assert save(signed_in, webhook, certificate=pem.decode().replace("\n", "\r\n")).status_code == 303
+    assert connections.secrets_of(webhook)["certificate"] == stored
+    without_key = pem[pem.index(b"-----BEGIN CERTIFICATE") :]
+    answer = save(signed_in, webhook, certificate_file=(BytesIO(without_key), "client.pem"))
+    assert answer.status_code == 422
+    assert "key" in error_at(answer.text, "certificate")
+    assert save(signed_in, webhook, remove_certificate="y").status_code == 303
+    assert (webhook.secrets_encrypted, webhook.certificate_until) == (None, None)

@@ -83,6 +83,8 @@ def _people(owner: User) -> list[str]:
     return [*pages, *links, "/invitations/ended", "/forgot-password", "/profile/audit-log?kind=interface&person=99"]
 
 
+@pytest.mark.long
+@pytest.mark.timeout(300)  # sixty pages, beside two other workers
 @pytest.mark.parametrize("width", WIDTHS)
 def test_no_page_has_an_axe_violation_or_scrolls_sideways(
     chromium: Browser, site: Site, addresses: list[str], width: int

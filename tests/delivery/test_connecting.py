@@ -138,8 +138,8 @@ def test_a_success_rule_decides_what_a_success_is(interface: Interface, receiver
 @pytest.mark.parametrize(
     ("wanted", "setting"),
     [
-        ({"authentication": Authentication.BEARER}, "token"),
-        ({"stored": {"format": "template", "template": '{"a": "{{ fields.nmae }}"}'}}, "template"),
+        ({"authentication": Authentication.BEARER}, "auth-bearer-token"),
+        ({"stored": {"format": "template", "template": '{"a": "{{ fields.nmae }}"}'}}, "format-template-template"),
         ({"stored": {"format": "xml"}}, "format"),
         ({"stored": {"method": "GET"}}, "method"),
         ({"stored": {"condition": {"rules": [{"field": "shoe", "is": "is", "value": "44"}]}}}, "condition"),

@@ -1,6 +1,7 @@
 """Events of an account: which are sent, what they say, and that there are none about themselves."""
 
 import json
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -140,3 +141,15 @@ def test_a_removed_url_cancels_what_waits(interface: Interface, receiver: Receiv
 def test_a_plan_that_cannot_be_used_is_refused(interface: Interface, plan: EventPlan) -> None:
     with pytest.raises(Refused):
         operational.save(interface.account_id, plan)
+
+
+def test_an_event_has_the_shape_that_the_docs_show(interface: Interface, receiver: Receiver, operator_url: str) -> None:
+    fail(interface)
+    [event] = events_sent(interface, receiver)
+    page = (Path(__file__).parents[2] / "docs" / "events.md").read_text()
+    shown = json.loads(page.split("```json\n")[1].split("```")[0])
+    assert _shape(event) == _shape(shown)
+
+
+def _shape(value: Any) -> Any:
+    return {key: _shape(part) for key, part in value.items()} if isinstance(value, dict) else type(value)

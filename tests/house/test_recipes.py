@@ -4,7 +4,6 @@ Also checks that every path, module and function named in the recipes and in doc
 """
 
 import ast
-import hmac
 import importlib
 import json
 import os
@@ -12,28 +11,35 @@ import re
 import shutil
 import subprocess
 import sys
+import time
 import traceback
 from collections.abc import Callable, Iterator
 from functools import cache
+from html import unescape
 from pathlib import Path
 from typing import Any, NamedTuple
+from xml.etree import ElementTree
 
 import pytest
 from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
 from flask import Flask
 from flask_migrate import downgrade, upgrade
+from joserfc import jwt
+from joserfc.jwk import OctKey
 from sqlalchemy.exc import IntegrityError
 
 from tests.conftest import KEYS, PASSWORD, Browser, valkey_is_up
-from tests.house import test_figures, test_jobs, test_layers
+from tests.house import test_choices, test_figures, test_jobs, test_layers
 from tests.house.test_walk import FROM_POST_TO_ROW, FROM_ROW_TO_RECEIVER
-from tests.support.factories import ADA, delivery_of, point_at, sign, submit
+from tests.support import webhook_pages
+from tests.support.factories import ADA, delivery_of, point_at, submit
 from tests.support.people import as_user, join
 from tests.support.postgres import Postgres
 from tests.support.receiver import Receiver
 from tests.support.tree import ROOT, TREE, Tree
 from tests.support.valkey import Valkey
+from tests.support.webhook_pages import error_at, save, stored_secrets
 from webapp import create_app
 from webapp.clock import moment
 from webapp.config import Config
@@ -42,10 +48,12 @@ from webapp.delivery import lanes
 from webapp.delivery.rings import MAIL, queues
 from webapp.delivery.sweep import Sweep
 from webapp.extensions import db
-from webapp.models import Base, DeliveryState, FieldType, Interface, Lead, PasswordReset, Role, Status, User
+from webapp.models import Base, DeliveryState, FieldType, Interface, Lead, PasswordReset, Role, Status, User, Webhook
 from webapp.services.interfaces import fields, interfaces
 from webapp.services.people import users
-from webapp.webhooks.signing import decode_secret
+from webapp.services.webhooks import from_shell
+from webapp.services.webhooks.from_shell import Options
+from webapp.webhooks import examinations
 
 FOLDER = ROOT / "docs" / "recipes"
 HOW_IT_WORKS = ROOT / "docs" / "how-it-works.md"
@@ -415,37 +423,70 @@ def a_migration(app: Flask, owner: User, interface: Interface) -> None:
 
 
 def an_authentication_scheme(app: Flask, owner: User, interface: Interface) -> None:
+    from webapp.models import Authentication
+
     with Receiver() as receiver:
-        point_at(interface, receiver.url)
-        token, secret = sign(interface)
-        settings = {"webhook_url": receiver.url, "authentication": "hub", "parallel_requests": "1"}
-        path = f"/interfaces/{interface.public_id}/edit/lead-generation"
-        client, webhook_id = as_user(app, owner), interface.webhook.id
-        assert client.post(path, data={**settings, "shared_token": token.public_id}).status_code == 303
-        lead = submit(interface)
-        db.session.rollback()
-        lanes.drain(webhook_id)
+        webhook, client = webhook_pages.add(interface, receiver.url), as_user(app, owner)
+        settings = {"webhook_url": receiver.url, "authentication": "jwt", "auth__jwt__audience": "crm"}
+        short = save(client, webhook, **settings, auth__jwt__secret="short-of-32-bytes")
+        assert short.status_code == 422
+        assert "needs 32 bytes" in error_at(short.text, "auth-jwt-secret")
+        assert "short-of-32-bytes" not in short.text
+        made = save(client, webhook, **settings)
+        secret = stored_secrets(webhook)["secret"]
+        assert secret in made.text
+        assert secret not in client.get(webhook_pages.path(webhook)).text
+        lead, moment_before = submit(interface), int(time.time())
+        drained(webhook)
         [request] = receiver.wait_for(1)
-    signature = hmac.digest(decode_secret(secret), request.body, "sha256").hex()
-    assert request.headers["x-hub-signature-256"] == f"sha256={signature}"
-    assert "webhook-signature" not in request.headers
-    assert delivery_of(lead).state == DeliveryState.DELIVERED
+        scheme, _, sent = request.headers["authorization"].partition(" ")
+        token = jwt.decode(sent, OctKey.import_key(secret), algorithms=["HS256"])
+        assert (scheme, token.claims["iss"], token.claims["aud"]) == ("Bearer", "leadhook", "crm")
+        assert moment_before <= token.claims["iat"] == token.claims["exp"] - 300
+        assert delivery_of(lead).state == DeliveryState.DELIVERED
+        assert sent not in client.get(f"/leads/{lead.public_id}").text
+        again = client.post(webhook_pages.path(webhook, "/secret"), data={"secret": ""})
+        assert again.status_code == 200
+        assert stored_secrets(webhook)["secret"] not in (secret, "")
+    assert from_shell.plan(Options(receiver.url, auth="jwt", secret=secret)).wanted.authentication == Authentication(
+        "jwt"
+    )
+    assert [*test_choices.what_is_not_stored(), *test_choices.what_is_not_hidden()] == []
+    db.session.rollback()
     with pytest.raises(IntegrityError), db.engine.begin() as connection:
         connection.execute(db.text("UPDATE webhooks SET authentication = 'wrong'"))
 
 
 def a_payload_format(app: Flask, owner: User, interface: Interface) -> None:
-    from webapp.models import PayloadFormat
-
-    address, client = f"/f/{interface.public_id}", app.test_client()
-    for chosen in ("nested", "flat"):  # the form is in the cache when the setting changes
-        point_at(interface, "https://crm.example.com/", body_format=PayloadFormat(chosen))
-        assert client.post(address, json=ADA).status_code == 201
+    message = "Tom & <b>Ann</b>\nsay \u201chi\u201d \U0001f600 \x08 \ud83d"
+    with Receiver() as receiver:
+        webhook, client = webhook_pages.add(interface, receiver.url), as_user(app, owner)
+        settings = {"webhook_url": receiver.url, "format": "xml"}
+        wrong = save(client, webhook, **settings, format__xml__root="my lead")
+        assert wrong.status_code == 422
+        assert error_at(wrong.text, "format-xml-root").startswith("Outer element: use letters")
+        assert save(client, webhook, **settings, format__xml__root="contact").status_code == 303
+        submit(interface, {**ADA, "message": message})
+        page = client.post(webhook_pages.path(webhook, "/try"), data=webhook_pages.filled(webhook, **settings)).text
+        assert '\n<value name="message">Tom &amp; &lt;b&gt;Ann' in unescape(page)
+        assert save(client, webhook, **settings).status_code == 303  # what was made stays as it is
+        drained(webhook)
+        [request] = receiver.wait_for(1)
+    assert request.headers["content-type"] == "application/xml"
+    root = ElementTree.fromstring(request.body)
+    sent = {str(each.get("name")): each.text or "" for each in root}
     lead = newest_lead()
-    sent = json.loads(delivery_of(lead).payload)
-    assert (sent.pop("lead_id"), sent.pop("test")) == (lead.public_id, False)
-    assert sent.pop("received_at").endswith("Z")
-    assert sent == dict(lead.fields)
+    assert (root.tag, sent["lead_id"], sent["email"]) == ("contact", lead.public_id, ADA["email"])
+    assert sent["message"] == message.replace("\x08", "\ufffd").replace("\ud83d", "\ufffd")
+    assert [each.tag for each in ElementTree.fromstring(examinations.changed(request.body))] == ["value"] * len(sent)
+    assert from_shell.plan(Options(receiver.url, format="xml")).wanted.stored == {"format": "xml"}
+    assert [*test_choices.what_is_not_stored(), *test_choices.what_is_not_hidden()] == []
+
+
+def drained(webhook: Webhook) -> None:
+    webhook_id = webhook.id
+    db.session.rollback()
+    lanes.drain(webhook_id)
 
 
 SCENARIOS = [a_time_field, a_job, a_page, a_migration, an_authentication_scheme, a_payload_format]

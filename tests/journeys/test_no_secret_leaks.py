@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from contextlib import suppress
 from html import unescape
 from pathlib import Path
+from secrets import token_urlsafe
 
 import pytest
 import requests
@@ -15,7 +16,7 @@ from redis import Redis
 from sqlalchemy import inspect, select, text
 
 from tests.conftest import KEYS, PASSWORD, AppMaker
-from tests.support.receiver import Receiver
+from tests.support.receiver import Receiver, answering
 from tests.support.site import Site, running_site
 from tests.support.smtp import MailServer
 from tests.support.waiting import wait_until
@@ -87,34 +88,6 @@ def dump(home: Path) -> Iterator[tuple[str, bytes]]:
         db.session.rollback()
     for path in home.glob("leadhook.sqlite3*"):
         yield path.name, path.read_bytes()
-
-
-def of_webhooks(person: Person, interface: str, receiver: Receiver) -> dict[str, str]:
-    """Adds a webhook for each place where a secret is sent, and one that signs; returns their secrets."""
-    secrets = {
-        name: token_urlsafe(30) for name in ("Bearer token", "Basic password", "key in a query", "key in a header")
-    }
-    secrets["value of a custom header"] = token_urlsafe(30)
-    kinds = {
-        "bearer": {"auth-bearer-token": secrets["Bearer token"]},
-        "basic": {"auth-basic-user": "ann", "auth-basic-password": secrets["Basic password"]},
-        "query": {"auth-query-name": "api_key", "auth-query-value": secrets["key in a query"]},
-        "header": {"auth-header-name": "X-Key", "auth-header-value": secrets["key in a header"]},
-    }
-    settings = {"method": "POST", "format": "flat", "parallel_requests": "1", "match": "all"}
-    settings |= {"custom_headers": f"X-Custom: {secrets['value of a custom header']}"}
-    for kind, own in kinds.items():
-        page = person.post(f"/interfaces/{interface}/webhooks/new", name=kind, webhook_url=receiver.url)
-        path = page.url.removeprefix(person.site.url)
-        sent = {"name": kind, "webhook_url": receiver.url, "authentication": kind, **settings, **own}
-        assert "Saved." in person.post(path, **sent).text
-        person.post(f"{path}/try", at=path, **sent)
-        person.post(f"{path}/tests", at=path)
-        assert person.post(path, **{**sent, "webhook_url": "nothing"}).status_code == 422
-        person.webhooks.append(path)
-    path = person.webhooks[0]
-    person.post(path, **{**sent, "authentication": "metalocator"})
-    return secrets
 
 
 def valkey_dump(url: str) -> Iterator[tuple[str, bytes]]:
@@ -233,6 +206,8 @@ def journey(
     person.post(f"/profile/api-keys/{token_id}/revoke-previous", at=f"/profile/api-keys/{token_id}/rotate")
     person.post(f"/interfaces/{edit.split('/')[2]}/pause", at=f"{edit}/lead-generation")
     person._kept(person.session.post(person.site.url + form, ADA, timeout=30))
+    with Receiver() as others:
+        of_webhooks = with_webhooks(person, others)
     person.site.stop_worker()
     person.post(f"/interfaces/{edit.split('/')[2]}/resume", at=f"{edit}/lead-generation")
     drained_with_the_wrong_keys(make_app, edit.split("/")[2], **environ)
@@ -243,7 +218,48 @@ def journey(
     person.post("/logout", at="/profile")
     secrets = {"Shared Token": token, "API Key": key, "public key": public_key, "rotated Shared Token": rotated}
     secrets |= {"password": PASSWORD, "new password": NEW_PASSWORD, "wrong password": WRONG_PASSWORD}
+    secrets |= of_webhooks
     return {**secrets, "SECRET_KEY": KEYS["SECRET_KEY"], "ENCRYPTION_KEYS": KEYS["ENCRYPTION_KEYS"]}
+
+
+def with_webhooks(person: Person, others: Receiver) -> dict[str, str]:
+    """Adds a webhook for each way in which a secret is sent, tries, tests and delivers; returns the secrets.
+
+    The receiver repeats in its answers what it was sent, as some do.
+    """
+    edit = person.post("/interfaces/new", name="Several receivers").url.removeprefix(person.site.url)
+    names = ("Bearer token", "password", "key in a query", "key in a header", "custom header", "client secret")
+    secrets = {f"webhook's {name}": token_urlsafe(30) for name in names}
+    token, password, in_query, in_header, custom, signing = secrets.values()
+    kinds = {
+        "bearer": {"auth-bearer-token": token},
+        "basic": {"auth-basic-user": "ann", "auth-basic-password": password},
+        "query": {"auth-query-name": "api_key", "auth-query-value": in_query},
+        "header": {"auth-header-name": "X-Key", "auth-header-value": in_header},
+        "metalocator": {"auth-metalocator-secret": signing},
+    }
+    for number, (kind, own) in enumerate(kinds.items(), start=1):
+        new = person.post(f"{edit.removesuffix('/edit')}/webhooks/new", name=kind, webhook_url=others.url)
+        path = new.url.removeprefix(person.site.url)
+        sent = {"name": kind, "webhook_url": others.url, "method": "POST", "authentication": kind, "format": "flat"}
+        sent |= {"match": "all", "parallel_requests": "1", "custom_headers": f"X-Custom: {custom}", **own}
+        assert person.post(path, **{**sent, "webhook_url": "nothing"}).status_code == 422
+        repeated = [custom] if kind == "metalocator" else [custom, *own.values()]
+        others.queue(answering(500, " ".join(repeated).encode()))
+        assert "Saved." in person.post(path, **sent).text
+        assert person.post(f"{path}/try", at=path, **sent).status_code == 200
+        person.post(f"{path}/tests", at=path)
+        others.wait_for(number)
+        person.get(f"{path}/secret")
+        person.get(f"{path}/remove")
+    person._kept(person.session.post(f"{person.site.url}/f/{edit.split('/')[2]}", ADA, timeout=30))
+    others.wait_for(2 * len(kinds))
+    for lead in set(re.findall(r"/leads/(lead_\w+)", person.get("/leads").text)):
+        person.get(f"/leads/{lead}")
+    person.post(f"{path}/secret", secret=signing[::-1])
+    command = f"{others.requests[2].path}{[request.headers for request in others.requests]}"
+    assert all(secret in command or name.endswith(("password", "client secret")) for name, secret in secrets.items())
+    return {**secrets, "webhook's rotated secret": signing[::-1]}
 
 
 def look_around(person: Person, leads: list[str], edit: str) -> None:

@@ -8,6 +8,7 @@ import json
 import os
 import sqlite3
 import subprocess
+import time
 import urllib.request
 from collections.abc import Iterator
 from contextlib import closing, suppress
@@ -27,9 +28,9 @@ from tests.support.waiting import wait_until
 from webapp.delivery import lanes
 from webapp.extensions import db
 from webapp.models import Interface, Lead
+from webapp.webhooks import signing
 from webapp.webhooks.outcome import Outcome
 from webapp.webhooks.sender import Limits, Sender
-from webapp.webhooks.signing import key_as_text
 
 VERSION = "2.40.7"
 WORKFLOW = ROOT / "docs" / "receivers" / "n8n-workflow.json"
@@ -122,7 +123,8 @@ def test_the_key_as_text_verifies_thirty_real_bodies_a_rotation_and_no_forgery(
 ) -> None:
     key, token = sign(interface)
     n8n.take(
-        "credentials", {"id": KEY, "name": "Leadhook", "type": "crypto", "data": {"hmacSecret": key_as_text(token)}}
+        "credentials",
+        {"id": KEY, "name": "Leadhook", "type": "crypto", "data": {"hmacSecret": signing.key_as_text(token)}},
     )
     n8n.call("import:workflow", f"--input={WORKFLOW}")
     n8n.publish(json.loads(WORKFLOW.read_text())["id"])
@@ -154,6 +156,15 @@ def test_the_key_as_text_verifies_thirty_real_bodies_a_rotation_and_no_forgery(
         assert lead.public_id in ran
         assert json.dumps(message, ensure_ascii=False)[1:-1] in ran
 
+    body, now = (
+        b'{"type":"lead.test","data":{"lead":{"id":"lead_1","fields":{"message":"\xf0\x9f\x91\x8b"}}}}',
+        int(time.time()),
+    )
+    for seconds, code in ((0, 200), (-310, 401), (310, 401)):
+        at = str(now + seconds)
+        signed = {"webhook_timestamp": at, "webhook_signature": signing.sign([token], "msg_1", now + seconds, body)}
+        assert n8n.send("leadhook", body, content_type="application/json", **signed).code == code
+
     assert "whsec_" in signed_in.post(f"/profile/api-keys/{key.public_id}/rotate", data={"overlap": "24"}).text
     assert delivered([submit(interface)]) == [(200, "received")], "the second signature"
     ends = signed_in.post(f"/profile/api-keys/{key.public_id}/rotate", data={"overlap": "0", "force": "y"})
@@ -181,6 +192,7 @@ def node_of(name: str, kind: str, version: float, parameters: dict[str, Any]) ->
 
 FIELDS = node_of("Then", "n8n-nodes-base.set", 3.4, {"mode": "raw", "jsonOutput": '{"stored": true}', "options": {}})
 FAILS = node_of("Then", "n8n-nodes-base.stopAndError", 1, {"errorMessage": "the CRM is down"})
+ANSWER = node_of("Answer", "n8n-nodes-base.respondToWebhook", 1.1, {"respondWith": "text", "responseBody": "received"})
 AUTH = {"authentication": "headerAuth"}
 # Path, how its webhook is set, what it does then, and the code, and a part of the body that Leadhook sees.
 SEEN: list[tuple[str, dict[str, Any], dict[str, Any], int, str]] = [
@@ -196,6 +208,7 @@ SEEN: list[tuple[str, dict[str, Any], dict[str, Any], int, str]] = [
         "No Respond to Webhook node found in the workflow",
     ),
     ("no-robots", webhook("no-robots", "lastNode", options={"ignoreBots": True}), FIELDS, 200, '{"stored":true}'),
+    ("work-fails", webhook("work-fails", "responseNode"), FAILS, 500, '{"message":"Error in workflow"}'),
     ("header-auth", webhook("header-auth", "lastNode", **AUTH), FIELDS, 403, "Authorization data is wrong!"),
 ]
 
@@ -210,8 +223,12 @@ def test_what_n8n_answers_is_what_the_recipe_says(n8n: N8n) -> None:
         if path == "header-auth":
             first["credentials"] = {"httpHeaderAuth": {"id": "leadhookAuth0001", "name": "A"}}
         wires = {"Webhook": {"main": [[{"node": "Then", "type": "main", "index": 0}]]}}
+        nodes = [first, then]
+        if path == "work-fails":
+            nodes.append(ANSWER)
+            wires["Then"] = {"main": [[{"node": "Answer", "type": "main", "index": 0}]]}
         workflow = {"id": f"leadhookSeen{number:04}", "name": path, "active": False, "settings": {}}
-        workflows.append(workflow | {"nodes": [first, then], "connections": wires})
+        workflows.append(workflow | {"nodes": nodes, "connections": wires})
     n8n.take("workflow", *workflows)
     for workflow in workflows:
         n8n.publish(str(workflow["id"]))

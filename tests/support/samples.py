@@ -28,11 +28,13 @@ NODE_PACKAGES = ROOT / ".venv" / "node" / "node_modules"  # scripts/test.sh inst
 
 
 class Kind(NamedTuple):
-    """How a sample is started, in a folder with links to all of them, its path, and the code of a refusal."""
+    """How a sample is started, in a folder with links to all of them; its path, the code of a refusal, and what it
+    prints when it is ready, if it listens before."""
 
     command: Sequence[str]
     path: str = "/hook"
     refuses_with: int = 401
+    when_ready: str = ""
 
 
 RECIPES = ROOT / "docs" / "receivers"
@@ -66,6 +68,7 @@ KINDS = {
             "node-red-flow.json",
         ],
         "/leadhook",
+        when_ready="Started flows",
     ),
     "webhook": Kind(
         ["webhook", "-template", "-hooks", "webhook-daemon-hooks.json", "-ip", "127.0.0.1", "-port", "{port}"],
@@ -116,6 +119,7 @@ class Sample:
                 stderr=subprocess.STDOUT,
             )
         wait_until(self.listens, f"{name} to listen", timeout=60)
+        wait_until(lambda: kind.when_ready in self.output.read_text(), f"{name} to be ready", timeout=60)
         self.sender = Sender(Limits(allowed_networks=(ip_network("127.0.0.0/8"),)))
 
     def listens(self) -> bool:

@@ -28,10 +28,11 @@ def init_app(app: Flask) -> None:
         public_keys,
         queue,
         users,
+        webhook_desk,
         webhooks,
     )
 
     people = (auth, passwords, profile, api_keys, events, users, invitations, audit_log)
-    tabs = (interfaces, webhooks, fields, interface_mails, privacy, embedding)
+    tabs = (interfaces, webhooks, webhook_desk, fields, interface_mails, privacy, embedding)
     for module in (*people, *tabs, leads, files, lead_form, loader, mailbox, docs, public_keys, queue, health):
         app.register_blueprint(module.blueprint)

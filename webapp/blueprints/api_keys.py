@@ -29,22 +29,26 @@ def index() -> str:
 
 
 @blueprint.route("/new", methods=["GET", "POST"])
-def new() -> str | tuple[str, int]:
+def new() -> str | tuple[str, int] | Response:
     """Answers a post with the secret, without a redirect: so it is not stored anywhere, and a reload cannot show it."""
     form = ApiKeyForm()
     if not form.validate_on_submit():
         return render_template("api_keys/new.html", form=form), 422 if form.is_submitted() else 200
     user = signed_in()
+    existing = (form.existing.data or "").strip() if form.type.data == "shared" else ""
     try:
         with transaction():
             if form.type.data == "shared":
-                key, secret = api_keys.create_shared_token(user.account_id, user.id, form.name.data)
+                key, secret = api_keys.create_shared_token(user.account_id, user.id, form.name.data, existing)
             else:
                 access = KeyAccess(form.access.data)
                 key, secret = api_keys.create_api_key(user.account_id, user.id, form.name.data, access)
     except Refused as refusal:
         add_refusal(form, refusal)
         return render_template("api_keys/new.html", form=form), 422
+    if existing:
+        flash(f"“{key.name}” is imported. Choose it in an interface.", "ok")
+        return redirect(url_for("api_keys.index"), 303)
     return _shown_once(key, secret)
 
 

@@ -4,7 +4,7 @@ from flask import Blueprint, flash, redirect, render_template, request, url_for
 from werkzeug.wrappers import Response
 
 from webapp import text
-from webapp.blueprints import test_outcomes
+from webapp.blueprints import test_outcomes, webhook_panels
 from webapp.config import current_config
 from webapp.db.transactions import transaction
 from webapp.extensions import db
@@ -230,6 +230,7 @@ def _lead_generation(interface: Interface, form: LeadGenerationForm, refusal: st
         refusal=refusal,
         schedule=current_config.retry_schedule,
         rest=webhooks.resting_until(interface.webhook),
+        panels=webhook_panels.of(interface.webhook),
         healths=interface_list.healths(interface),
     )
 

@@ -3,22 +3,35 @@
 from flask import Blueprint, flash, redirect, render_template, request, url_for
 from werkzeug.wrappers import Response
 
-from webapp.blueprints import test_outcomes
+from webapp.blueprints import test_outcomes, webhook_panels
 from webapp.config import current_config
 from webapp.db.transactions import transaction
 from webapp.extensions import db
 from webapp.forms.rules import add_refusal
-from webapp.forms.webhook import NewWebhookForm, SecretForm, WebhookForm
+from webapp.forms.webhook import MaintenanceForm, NewWebhookForm, SecretForm, WebhookForm
 from webapp.forms.webhook_values import filled_in
 from webapp.models import Webhook, WebhookState
 from webapp.services import api_keys
 from webapp.services.errors import Refused
 from webapp.services.interfaces import interface_list, interfaces
 from webapp.services.leads import leads
-from webapp.services.webhooks import editing, presets, rotating, shapes, shown, trying, webhook_log, webhooks
+from webapp.services.webhooks import (
+    editing,
+    maintenance_windows,
+    presets,
+    rotating,
+    shapes,
+    shown,
+    shown_requests,
+    token_ways,
+    trying,
+    webhook_log,
+    webhooks,
+)
 from webapp.services.webhooks.editing import Plan
 from webapp.web import htmx
 from webapp.web.security import account_id, signed_in
+from webapp.webhooks import shown_addresses
 
 blueprint = Blueprint("webhooks", __name__)
 
@@ -51,10 +64,11 @@ def show(webhook_id: str) -> Response | str | tuple[str, int]:
     if not form.validate_on_submit():
         return _page(webhook, form), 422 if form.is_submitted() else 200
     try:
-        presets.check(form.preset.data or "", form.plan)
+        plan = form.plan
+        presets.check(form.preset.data or "", plan)
         warning = webhooks.check_reachable(form.webhook_url.data, webhook.account_id)
         with transaction():
-            plan, secret = editing.with_new_secret(webhook, form.plan)
+            plan, secret = editing.with_new_secret(webhook, plan)
             released = editing.save(webhook, plan)
             editing.record("changed", webhook)
     except Refused as refusal:
@@ -133,6 +147,44 @@ def try_now(webhook_id: str) -> Response:
     return _to(webhook)
 
 
+@blueprint.post("/webhooks/<webhook_id>/maintenance")
+def plan_maintenance(webhook_id: str) -> Response | tuple[str, int]:
+    webhook, form = editing.get(account_id(), webhook_id), MaintenanceForm()
+    if not form.validate():
+        return _page(webhook, _form(webhook), maintenance=form), 422
+    try:
+        with transaction():
+            maintenance_windows.plan(webhook, *form.times)
+    except Refused as refusal:
+        add_refusal(form, refusal)
+        return _page(webhook, _form(webhook), maintenance=form), 422
+    flash("The maintenance window is planned. Leads are held meanwhile, and sent after it.", "ok")
+    return _to(webhook)
+
+
+@blueprint.post("/webhooks/<webhook_id>/maintenance/end")
+def end_maintenance(webhook_id: str) -> Response:
+    webhook = editing.get(account_id(), webhook_id)
+    with transaction():
+        maintenance_windows.cancel(webhook)
+    flash("The maintenance window is over. Leads that were held are sent in a moment.", "ok")
+    return _to(webhook)
+
+
+@blueprint.post("/webhooks/<webhook_id>/find-way")
+def find_way(webhook_id: str) -> Response | tuple[str, int]:
+    """Asks the token server of OAuth how it wants the credentials, and keeps the way that works."""
+    webhook = editing.get(account_id(), webhook_id)
+    try:
+        ways = token_ways.find(webhook)
+    except Refused as refusal:
+        return _page(webhook, _form(webhook), way_refusal=str(refusal)), 422
+    with transaction():
+        if ways.works and token_ways.keep(webhook, ways.works):
+            editing.record("changed", webhook, "How the client ID and secret are sent")
+    return _page(webhook, _form(webhook), ways=ways, tried_ways=token_ways.in_words(ways)), 200
+
+
 @blueprint.route("/webhooks/<webhook_id>/secret", methods=["GET", "POST"])
 def rotate(webhook_id: str) -> str | tuple[str, int]:
     """Makes a new secret, and answers with it without a redirect: so it is stored nowhere, and shown only once."""
@@ -204,7 +256,11 @@ def _page(webhook: Webhook, form: WebhookForm, refusal: str | None = None, **mor
         preset=presets.named(request.args.get("preset", "")),
         schedule=current_config.retry_schedule,
         refusal=refusal,
-        **more,
+        seen_as=shown_addresses.cut(webhook.url or ""),
+        sent_as=shown_requests.shown_url(webhook, webhook.url or ""),
+        panels=webhook_panels.of(webhook),
+        window=maintenance_windows.of(webhook),
+        **{"maintenance": MaintenanceForm(formdata=None), **more},
     )
 
 

@@ -68,8 +68,9 @@ def resume(connection: Connection, webhook_id: int) -> int:
     The count of failures restarts at zero. The lane's row must be locked.
     """
     active = {"state": WebhookState.ACTIVE, "state_reason": "", "state_changed_at": utcnow()}
-    no_window = {"maintenance_from": null(), "maintenance_until": null()}
-    connection.execute(update(Webhook).where(Webhook.id == webhook_id).values({**active, **no_window}))
+    planned = case((Webhook.maintenance_from.is_not(None), Webhook.maintenance_until))  # not one that has begun
+    ends = update(Webhook).where(Webhook.id == webhook_id).values({**active, "maintenance_until": planned})
+    connection.execute(ends)
     connection.execute(update(Lane).where(Lane.webhook_id == webhook_id).values(failures=0, failing_since=None))
     forms_changed(connection, webhook_id)
     return release(connection, webhook_id)

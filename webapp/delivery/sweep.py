@@ -17,7 +17,7 @@ from sqlalchemy.exc import IntegrityError
 
 from webapp.clock import moment, now_sql
 from webapp.db.transactions import read_only
-from webapp.delivery import ledger, maintenance, rings, states, unmarked
+from webapp.delivery import certificates, ledger, maintenance, rings, states, unmarked
 from webapp.delivery.rings import NAMES, queues
 from webapp.extensions import db
 from webapp.models import (
@@ -167,8 +167,9 @@ def _may_forget(connection: Connection) -> bool:
     blanks = exists().where(text("leads.blank_due")).select_from(Lead)  # the exact text of the partial index
     counts = select(AutoresponseCount.interface_id).exists()
     loose = exists().where(File.lead_id.is_(None)).select_from(File)  # they wait for a lead, or to be deleted
-    links = _has_links(_now(connection))
-    found = connection.execute(select(or_(keeps, blanks, counts, loose, links))).scalar_one()
+    now = _now(connection)
+    certificate = exists().where(certificates.to_tell(now)).select_from(Webhook)
+    found = connection.execute(select(or_(keeps, blanks, counts, loose, _has_links(now), certificate))).scalar_one()
     return bool(found) or unmarked.exist(connection)
 
 

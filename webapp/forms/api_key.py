@@ -1,7 +1,7 @@
 """The forms of the API Keys page: create a key, and give a Shared Token a new secret."""
 
 from flask_wtf import FlaskForm
-from wtforms import BooleanField, RadioField, SelectChoice, SelectField, StringField
+from wtforms import BooleanField, PasswordField, RadioField, SelectChoice, SelectField, StringField
 from wtforms.validators import ValidationError
 
 from webapp.forms.rules import SingleLine
@@ -19,6 +19,7 @@ class ApiKeyForm(FlaskForm):  # type: ignore[misc]  # Flask-WTF has no types
     type = RadioField("Type", choices=TYPES, default="shared", validate_choice=False)
     access = SelectField("Access", choices=ACCESS, default=KeyAccess.PRIVATE.value, validate_choice=False)
     name = StringField("Name", [SingleLine("The name", 100)], render_kw={"autocomplete": "off"})
+    existing = PasswordField("Existing secret", render_kw={"autocomplete": "off", "spellcheck": "false"})
 
     def validate_type(self, field: RadioField) -> None:
         if field.data not in {choice.value for choice in TYPES}:

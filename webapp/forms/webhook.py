@@ -2,12 +2,14 @@
 
 import json
 from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime
 from typing import Any
 
 from flask_wtf import FlaskForm
 from flask_wtf.file import FileField
 from wtforms import (
     BooleanField,
+    DateTimeLocalField,
     FieldList,
     FormField,
     HiddenField,
@@ -15,16 +17,16 @@ from wtforms import (
     SelectChoice,
     SelectField,
     StringField,
-    TextAreaField,
     URLField,
 )
-from wtforms.validators import ValidationError
+from wtforms.validators import StopValidation, ValidationError
 
 from webapp.forms import webhook_values as values
 from webapp.forms.interface import AUTHENTICATION, AUTHENTICATION_CHOICES, PARALLEL_CHOICES
 from webapp.forms.rules import SingleLine, webhook_url
 from webapp.forms.webhook_parts import (
     PLAIN,
+    MaskedLinesField,
     RuleForm,
     SecretAreaField,
     add_controls,
@@ -46,6 +48,13 @@ SEARCH_CHOICES = [SelectChoice(name, words) for name, words in SEARCHES.items()]
 MATCH_CHOICES = [SelectChoice("all", "All of these hold"), SelectChoice("any", "One of these holds")]
 
 
+def a_time(form: FlaskForm, field: DateTimeLocalField) -> None:
+    """A date and a time, as browsers send them."""
+    if field.data is None:
+        field.errors = []
+        raise StopValidation("Enter a date and a time, such as 2027-01-31T22:00.")
+
+
 class NewWebhookForm(FlaskForm):  # type: ignore[misc]  # Flask-WTF has no types
     name = StringField("Name", [SingleLine("The name", 100)], render_kw={"autocomplete": "off"})
     webhook_url = URLField("Lead Webhook URL", [webhook_url], render_kw=URL)
@@ -57,6 +66,19 @@ class SecretForm(FlaskForm):  # type: ignore[misc]
     secret = SecretAreaField("New secret", render_kw={"rows": 2, **PLAIN})
 
 
+class MaintenanceForm(FlaskForm):  # type: ignore[misc]
+    """When leads are held, in UTC: a page without scripts does not know the time zone of its reader."""
+
+    maintenance_from = DateTimeLocalField("From (UTC)", format="%Y-%m-%dT%H:%M", validators=[a_time])
+    maintenance_until = DateTimeLocalField("Until (UTC)", format="%Y-%m-%dT%H:%M", validators=[a_time])
+
+    @property
+    def times(self) -> tuple[datetime, datetime]:
+        """Both, with their time zone."""
+        begins, ends = (self[name].data.replace(tzinfo=UTC) for name in ("maintenance_from", "maintenance_until"))
+        return begins, ends
+
+
 class WebhookForm(FlaskForm):  # type: ignore[misc]
     """All settings of a webhook. The controls of authentications and formats are added below."""
 
@@ -65,7 +87,7 @@ class WebhookForm(FlaskForm):  # type: ignore[misc]
     method = SelectField("Method", choices=[SelectChoice(each, each) for each in METHODS], validate_choice=False)
     authentication = SelectField("Lead Webhook Authentication", default="none", validate_choice=False)
     shared_token = SelectField("Shared Token", validate_choice=False)
-    custom_headers = TextAreaField("Custom headers", render_kw={"rows": 3, **PLAIN})
+    custom_headers = MaskedLinesField("Custom headers", render_kw={"rows": 3, **PLAIN})
     certificate = SecretAreaField("Client certificate", render_kw={"rows": 3, **PLAIN})
     certificate_file = FileField("Or a file", render_kw={"accept": ".pem,.crt,.cer,.key,.p12,.pfx"})
     passphrase = PasswordField("Pass phrase of its key", render_kw=PLAIN)
@@ -167,7 +189,7 @@ class WebhookForm(FlaskForm):  # type: ignore[misc]
 
     @property
     def plan(self) -> Plan:
-        """What the form says, for services/webhooks/editing.py."""
+        """What the form says, for services/webhooks/editing.py. Ask once: it reads the posted file."""
         automatic = self.parallel_requests.data == "automatic"
         return Plan(
             self.webhook_url.data or None,
@@ -209,7 +231,10 @@ class WebhookForm(FlaskForm):  # type: ignore[misc]
     def _certificate(self) -> bytes | None:
         if self.remove_certificate.data:
             return b""
-        posted = self.certificate_file.data.read() if self.certificate_file.data else b""
+        posted = b""
+        if file := self.certificate_file.data:
+            file.seek(0)  # it may have been read before
+            posted = file.read()
         return posted or (self.certificate.data or "").encode() or None
 
     @property

@@ -10,6 +10,7 @@ from webapp.webhooks.authentications.schemes import SCHEMES
 from webapp.webhooks.conditions import WORDS
 from webapp.webhooks.formats.choices import FORMATS
 from webapp.webhooks.settings import Setting
+from webapp.webhooks.shown_addresses import MASK
 
 PLAIN = {"autocomplete": "off", "spellcheck": "false"}
 ROWS = {"headers": 3, "content": 2, "template": 16}
@@ -20,6 +21,16 @@ class SecretAreaField(TextAreaField):  # type: ignore[misc]  # WTForms has no ty
 
     def _value(self) -> str:
         return ""
+
+
+class MaskedLinesField(TextAreaField):  # type: ignore[misc]
+    """Lines of `Name: value` whose values are secrets. What was typed is not shown again: without its value, a line is
+    refused, so that no one takes it for saved."""
+
+    def _value(self) -> str:
+        lines = [line.partition(":") for line in (self.data or "").splitlines()]
+        shown = [f"{name}{colon} {MASK}" if value.strip() == MASK else f"{name}{colon}" for name, colon, value in lines]
+        return "\n".join(shown)
 
 
 class RuleForm(Form):  # type: ignore[misc]

@@ -98,13 +98,13 @@ class Interface(Base):
     )
     webhooks: Mapped[list[Webhook]] = relationship(
         primaryjoin="and_(Interface.id == Webhook.interface_id, Webhook.removed_at.is_(None))",
-        order_by=Webhook.id,
+        order_by=(Webhook.is_first.desc(), Webhook.id),
         back_populates="interface",
     )
 
     @property
     def webhook(self) -> Webhook:
-        """Its first webhook, created together with it. It is never removed."""
+        """Its first webhook: created together with it, or a shadow that took its place. It is never removed."""
         return self.webhooks[0]
 
 

@@ -72,6 +72,7 @@ class Webhook(Base):
     connection: Mapped[dict[str, Any] | None] = mapped_column(JSON(none_as_null=True))
     secrets_encrypted: Mapped[bytes | None]  # JSON, the secrets of `connection` by their names
     certificate_until: Mapped[datetime | None]  # the end of its client certificate
+    certificate_warned_at: Mapped[datetime | None]  # when the account's owner got a mail about that end
     is_shadow: Mapped[bool] = mapped_column(default=False, server_default=false())  # tried beside the others
     maintenance_from: Mapped[float | None]  # epoch seconds: leads are held from then on, and released at the end
     maintenance_until: Mapped[float | None]
@@ -95,6 +96,11 @@ class Webhook(Base):
     def label(self) -> str:
         """Its name for people. The first one needs none."""
         return self.name or UNNAMED
+
+    @property
+    def is_verified(self) -> bool:
+        """Whether its receiver was seen to verify signatures, with this URL and this secret."""
+        return bool(self.url and self.examination and self.examination.get("verified"))
 
     @property
     def is_quiet(self) -> bool:

@@ -59,6 +59,7 @@ WORDS = {
     "webhook.removed": "Removed a webhook",
     "webhook.maintenance_planned": "Planned a maintenance window",
     "webhook.maintenance_ended": "Ended a maintenance window",
+    "webhook.switched_over": "Switched over to a shadow webhook",
     "webhook.examined": "Examined a receiver",
     "webhook.events": "Changed where events go",
     "lead.retried": "Retried webhooks",

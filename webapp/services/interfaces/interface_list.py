@@ -17,7 +17,7 @@ from webapp.db.pages import Page, read_page
 from webapp.delivery import ledger, states
 from webapp.extensions import db
 from webapp.models import Authentication, Delivery, DeliveryState, Interface, Lane, Lead, Webhook, WebhookState
-from webapp.services.webhooks import more
+from webapp.services.webhooks import backlog, more
 from webapp.webhooks.authentications.schemes import SIGNED
 
 PAGE = 25
@@ -73,6 +73,7 @@ _LAST_LEAD = (
 class Row:
     """An interface on the page, with its webhook of the worst health; `days` counts its leads on each of the last seven
     UTC days, today last. `more` counts its other webhooks, `held` the deliveries on hold of all; shadows do not count.
+    `behind`: for one of them many leads wait.
     """
 
     interface: Interface
@@ -83,6 +84,7 @@ class Row:
     days: Sequence[int]
     held: int
     more: int = 0
+    behind: bool = False
 
     @property
     def leads(self) -> int:
@@ -183,6 +185,7 @@ def _rows(account_id: int, found: Sequence[Any], several: bool) -> list[Row]:
     if several:
         webhooks = _counted(webhooks)
     held = _held([webhook_id for ids in webhooks.values() for webhook_id in ids]) if found else {}
+    late = backlog.behind([webhook_id for ids in webhooks.values() for webhook_id in ids]) if found else set()
     return [
         Row(
             interface,
@@ -193,6 +196,7 @@ def _rows(account_id: int, found: Sequence[Any], several: bool) -> list[Row]:
             days.get(interface.id, [0] * DAYS),
             sum(held.get(webhook_id, 0) for webhook_id in webhooks[interface.id]),
             len(webhooks[interface.id]) - 1,
+            not late.isdisjoint(webhooks[interface.id]),
         )
         for interface, webhook, lane, health, last_lead_at in found
     ]

@@ -1,7 +1,9 @@
 """*Examine my receiver*: begins it, and makes its test leads."""
 
+from collections.abc import Sequence
+from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import Any
+from typing import Any, NamedTuple
 
 from webapp.clock import utcnow
 from webapp.db.transactions import after_commit
@@ -15,13 +17,13 @@ from webapp.services.intake import capture, consents
 from webapp.services.interfaces import field_types, interfaces
 from webapp.services.webhooks import editing
 from webapp.services.webhooks.shapes import shape_of
-from webapp.webhooks.examinations import WARNING
+from webapp.webhooks.examinations import TITLES, WARNING, Case
 from webapp.webhooks.payload import payload_of
 
 LETTERS = 7
 PATIENCE = timedelta(minutes=4)  # the longest examination: eight deadlines; after this it was lost
 
-__all__ = ["WARNING", "begin", "can_be_examined", "is_running", "letters_of"]
+__all__ = ["WARNING", "Seen", "begin", "can_be_examined", "is_running", "letters_of", "seen"]
 
 
 def can_be_examined(webhook: Webhook) -> bool:
@@ -49,6 +51,44 @@ def is_running(webhook: Webhook) -> bool:
     """Whether a verdict is expected."""
     since = (webhook.examination or {}).get("since")
     return since is not None and utcnow() - datetime.fromisoformat(since) < PATIENCE
+
+
+class ShownFinding(NamedTuple):
+    """What one of the eight answers says. `result`: Right, Wrong or Not clear; `code` None: the lead was not sent."""
+
+    title: str
+    result: str
+    code: int | None
+    words: str
+
+
+@dataclass(frozen=True)
+class Seen:
+    """What pages show. `runs`: a verdict is expected. `lost`: it was, but no worker gave one."""
+
+    runs: bool
+    lost: bool
+    verified: bool
+    headline: str
+    at: datetime | None
+    findings: Sequence[ShownFinding]
+
+
+def seen(webhook: Webhook) -> Seen | None:
+    """The verdict, or that one is expected. None if its receiver was not examined since its URL or secret changed."""
+    found = webhook.examination
+    if found is None or not can_be_examined(webhook):
+        return None
+    if "since" in found:
+        runs = is_running(webhook)
+        return Seen(runs, not runs, verified=False, headline="", at=None, findings=())
+    results = {True: "Right", False: "Wrong", None: "Not clear"}
+    findings = [
+        ShownFinding(TITLES[Case(each["case"])], results[each["is_good"]], each["code"], each["words"])
+        for each in found["findings"]
+    ]
+    at = datetime.fromisoformat(found["at"]) if found.get("at") else None
+    return Seen(False, False, bool(found["verified"]), found["headline"], at, findings)
 
 
 def letters_of(webhook_id: int) -> list[Letter]:

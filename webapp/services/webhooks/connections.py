@@ -137,6 +137,8 @@ def as_it_is(webhook: Webhook) -> Wanted:
 
 def apply(webhook: Webhook, settled: Settled) -> None:
     """Puts the settings into the webhook's columns. Call webhooks.changed after it."""
+    if settled.certificate_until != webhook.certificate_until:
+        webhook.certificate_warned_at = None  # of the certificate before
     webhook.authentication, webhook.connection = settled.authentication, settled.connection
     webhook.secrets_encrypted, webhook.certificate_until = settled.secrets_encrypted, settled.certificate_until
 

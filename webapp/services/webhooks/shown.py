@@ -7,10 +7,12 @@ from typing import Any
 from cryptography import x509
 from sqlalchemy import select
 
+from webapp.clock import utcnow
 from webapp.extensions import db
 from webapp.models import Attempt, Authentication, Delivery, Webhook, WebhookState
 from webapp.services.errors import Refused
 from webapp.services.webhooks import connections
+from webapp.webhooks import client_certificates
 from webapp.webhooks.authentications import masks, signature, v1a
 from webapp.webhooks.authentications.custom_headers import CustomHeaders
 from webapp.webhooks.authentications.keys import PREVIOUS
@@ -30,7 +32,8 @@ class Facts:
     """`secrets`: the names of the stored secrets of its authentication. `custom_headers`: lines, each value masked.
 
     `public_keys`: what a receiver needs, by the form's name. `certificate`: the subject of its client certificate.
-    `has_previous`: the secret from before the last rotation also signs. `fault`: why the secrets cannot be read.
+    `certificate_warning`: that it ends soon, or has ended. `has_previous`: the secret from before the last rotation
+    also signs. `fault`: why the secrets cannot be read.
     """
 
     secrets: frozenset[str] = frozenset()
@@ -38,6 +41,7 @@ class Facts:
     public_keys: Mapping[str, str] = field(default_factory=dict)
     certificate: str = ""
     has_previous: bool = False
+    certificate_warning: str = ""
     fault: str = ""
 
 
@@ -53,6 +57,7 @@ def facts(webhook: Webhook) -> Facts:
         _public_keys(webhook, own),
         _subject(secrets.get("certificate", "")),
         PREVIOUS in own,
+        client_certificates.warning(webhook.certificate_until, utcnow()) or "" if webhook.certificate_until else "",
     )
 
 

@@ -18,6 +18,7 @@ from dataclasses import dataclass, replace
 from threading import Lock
 from time import monotonic
 
+from webapp.webhooks.authentications.echoes import without_echo
 from webapp.webhooks.authentications.message import Message
 from webapp.webhooks.authentications.oauth2 import OAuth2
 from webapp.webhooks.authentications.token_answers import AccessToken, NoToken, read_answer
@@ -25,7 +26,6 @@ from webapp.webhooks.identities import ClientCertificate
 from webapp.webhooks.lookups import NoTurn
 from webapp.webhooks.outcome import Outcome
 from webapp.webhooks.sender import Sender
-from webapp.webhooks.shown_addresses import MASK
 
 REFUSED = (401, 403)  # django-oauth-toolkit answers 403 for a token that has expired
 ASKED_AGAIN_AFTER = 60.0  # seconds
@@ -130,7 +130,7 @@ class TokenSource:
         outcome = sender.send(
             asking.webhook_id, sent.url, sent.body, sent.headers, asking.account, sent.method, asking.identity
         )
-        return _without(outcome, token.value)
+        return without_echo(outcome, (token.value,))  # a receiver may repeat what it got
 
     def _kept(self, webhook_id: int, scheme: OAuth2) -> _Kept:
         key = (webhook_id, scheme.fingerprint)
@@ -184,15 +184,3 @@ def _best(kept: _Kept, scheme: OAuth2, now: float, asked: bool) -> Held:
 def _after(earlier: Outcome, later: Outcome) -> Outcome:
     """The later outcome, with the earlier one before it."""
     return replace(later, first=_after(earlier, later.first) if later.first else earlier)
-
-
-def _without(outcome: Outcome, token: str) -> Outcome:
-    """A receiver may repeat what it got: then its answer is masked."""
-    forms = (token, token.replace("/", "\\/"))
-    if not any(form in text for form in forms for text in (outcome.body, *(value for _, value in outcome.headers))):
-        return outcome
-    body, headers = outcome.body, outcome.headers
-    for form in forms:
-        body = body.replace(form, MASK)
-        headers = tuple((name, value.replace(form, MASK)) for name, value in headers)
-    return replace(outcome, body=body, headers=headers)

@@ -1,0 +1,160 @@
+"""Interfaces with three webhooks beside interfaces with one: what a lead costs the capture, what a delivery costs."""
+
+import os
+import statistics
+import time
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+from sqlalchemy import text
+
+from tests.bench import visitors
+from tests.bench.backlog import insert
+from tests.bench.leadhook import Hook, Installation, installed
+from tests.bench.machine import cpu_seconds, say
+from tests.bench.measure import Row, Sizes, rounded
+from tests.bench.nginx import Nginx, running_nginx
+from tests.bench.scenarios.connections import BESIDE
+from tests.bench.scenarios.throughput import WARM_UP, Rate
+from tests.support.postgres import Postgres
+from webapp.db.transactions import transaction
+from webapp.extensions import db
+from webapp.models import Authentication, Lane, Webhook
+from webapp.services.intake import published_forms
+
+CAPTURE_TARGET, DELIVERY_TARGET = 1.25, 0.95
+EACH = 3  # webhooks of an interface
+INTERFACES = 10
+TURNS = 3  # measurements of a round, in turns
+# The same leads again, to the other webhooks of their interfaces.
+_MORE = text(
+    "INSERT INTO deliveries"
+    " (message_id, account_id, lead_id, webhook_id, payload, test, state, state_reason, tries, due_at)"
+    " SELECT d.message_id || '_' || w.id, d.account_id, d.lead_id, w.id, d.payload, d.test, d.state, '', 0, d.due_at"
+    " FROM deliveries d JOIN webhooks f ON f.id = d.webhook_id"
+    " JOIN webhooks w ON w.interface_id = f.interface_id AND NOT w.is_first"
+    " WHERE d.id >= :start AND d.id < :stop"
+)
+
+
+def run(sizes: Sizes, database: str, postgres: Postgres | None, directory: Path) -> Iterator[Row]:
+    """With BENCH_BESIDE the workers of another checkout deliver in turns with ours, over the same database."""
+    with running_nginx(directory / f"nginx-{database}") as nginx, installed(database, postgres) as installation:
+        one, several = installation.hooks(EACH * INTERFACES, nginx.plain), installation.hooks(INTERFACES, nginx.plain)
+        lanes = _give_more(installation, several, nginx.plain)
+        yield _capture(sizes, database, installation, one[0], several[0])
+        yield from _deliveries(sizes, database, installation, nginx, {"one": one, "several": several}, lanes)
+
+
+def _give_more(installation: Installation, hooks: Sequence[Hook], url: str) -> list[int]:
+    """More webhooks for these interfaces, as the first ones are; the ids of all their webhooks."""
+    with transaction():
+        made = [
+            Webhook(
+                account_id=installation.account_id,
+                interface_id=hook.interface_id,
+                is_first=False,
+                url=url,
+                authentication=Authentication.SHARED_TOKEN,
+                shared_token_id=installation.token_id,
+                lane=Lane(),
+            )
+            for hook in hooks
+            for _ in range(EACH - 1)
+        ]
+        db.session.add_all(made)
+        db.session.execute(text("UPDATE interfaces SET webhooks_version = webhooks_version + 1"))
+        db.session.flush()
+        ids = [webhook.id for webhook in made]
+    db.session.remove()
+    assert len(published_forms.get(hooks[0].form).interface.webhooks) == EACH
+    return [*(hook.webhook_id for hook in hooks), *ids]
+
+
+def _capture(sizes: Sizes, database: str, installation: Installation, one: Hook, several: Hook) -> Row:
+    """Milliseconds that an accepted form takes, with as many visitors as the web takes; no worker runs."""
+    found: dict[str, list[float]] = {"one": [], "several": []}
+    for number in range(sizes.rounds):
+        with installation.web() as url:
+            forms = {"one": f"{url}/f/{one.form}", "several": f"{url}/f/{several.form}"}
+            taken: dict[str, list[float]] = {name: [] for name in forms}
+            for form in forms.values():
+                visitors.visit(form, 1.0)  # to warm up
+            for turn in range(TURNS):
+                for name in sorted(forms, reverse=bool(turn % 2)):
+                    installation.settle()
+                    seen = visitors.visit(forms[name], sizes.capture_seconds)
+                    assert not seen["refused"], seen["refused"]
+                    taken[name].append(float(seen["seconds"] / seen["accepted"] * 1000))
+        for name, values in taken.items():
+            found[name].append(statistics.median(values))
+        words = f"{found['several'][-1]:.2f} ms, for one {found['one'][-1]:.2f} ms"
+        say(f"  {database}, round {number + 1}: a lead captured for {EACH} webhooks {words}")
+    beside = "for 1 webhook", found["one"], CAPTURE_TARGET
+    title = f"A lead captured for {EACH} webhooks"
+    return Row("webhooks-capture", title, database, "ms", found["several"], *beside, at_least=False)
+
+
+def _deliveries(
+    sizes: Sizes,
+    database: str,
+    installation: Installation,
+    nginx: Nginx,
+    hooks: dict[str, list[Hook]],
+    lanes: list[int],
+) -> Iterator[Row]:
+    """As many deliveries over as many webhooks, of leads that have one delivery each, or three."""
+    other = os.environ.get(BESIDE)
+    ways = {"several": "worker.py", "one": "worker.py"} | ({"before": str(Path(other) / "worker.py")} if other else {})
+    found: dict[str, list[Rate]] = {name: [] for name in ways}
+    leads = sizes.backlog // EACH
+    for number in range(sizes.rounds):
+        for name, program in ways.items():
+            mine = hooks["one"] if name == "one" else hooks["several"]
+            rung = [hook.webhook_id for hook in mine] if name == "one" else lanes
+            each = 1 if name == "one" else EACH
+            found[name].append(_rate(installation, nginx, mine, rung, leads * EACH // each, each, program))
+            rate = found[name][-1]
+            say(f"  {database}, round {number + 1}: {name} {rate.per_second:,.0f}/s, {rate.cpu_us:,.0f} µs each")
+    ours = [rate.per_second for rate in found["several"]]
+    more = {"cpu_us": {name: rounded([rate.cpu_us for rate in rates]) for name, rates in found.items()}}
+    title = f"Backlog of leads with {EACH} webhooks, deliveries"
+    rows = {"one": ("leads with 1 webhook", None), "before": ("the same, by the build before", DELIVERY_TARGET)}
+    for name, (beside, target) in rows.items():
+        if name in found:
+            theirs = [rate.per_second for rate in found[name]]
+            yield Row(f"webhooks-{name}", title, database, "/s", ours, beside, theirs, target, more=more)
+
+
+def _rate(
+    installation: Installation, nginx: Nginx, hooks: list[Hook], rung: list[int], leads: int, each: int, program: str
+) -> Rate:
+    """As `throughput.leadhook_rate`, for leads with `each` deliveries."""
+    lanes = [Hook(0, webhook_id, "") for webhook_id in rung]
+    installation.settle()
+    with installation.workers(program=program) as workers:
+        _promise(installation, hooks, WARM_UP, each)
+        installation.ring(lanes)
+        installation.wait_until_delivered(timeout=30)
+        before = nginx.received()
+        ids, began = _promise(installation, hooks, leads, each)
+        used = cpu_seconds(workers.pid)
+        installation.ring(lanes)
+        took = installation.wait_until_delivered(timeout=120) - began
+        used = cpu_seconds(workers.pid) - used
+    assert nginx.received() - before == len(ids)
+    installation.check(ids)
+    return Rate(len(ids) / took, used / len(ids) * 1e6)
+
+
+def _promise(installation: Installation, hooks: list[Hook], leads: int, each: int) -> tuple[range, float]:
+    """As `Installation.backlog`, with `each` deliveries of a lead."""
+    pairs = [(hook.interface_id, hook.webhook_id) for hook in hooks]
+    with db.engine.begin() as connection:
+        first = insert(connection, installation.account_id, pairs, leads)
+        if each > 1:
+            connection.execute(_MORE, {"start": first, "stop": first + leads})
+        if connection.dialect.name == "postgresql":
+            connection.execute(text("ANALYZE leads, deliveries"))
+        at = time.monotonic()
+    return range(first, first + leads * each), at
