@@ -3,7 +3,6 @@
 from typing import Any
 
 from flask import Blueprint, flash, redirect, render_template, url_for
-from werkzeug.exceptions import NotFound
 from werkzeug.wrappers import Response
 
 from webapp.blueprints import webhook_panels
@@ -37,15 +36,14 @@ def examine(webhook_id: str) -> Response | tuple[str, int]:
 
 
 @blueprint.get("/webhooks/<webhook_id>/switch-over")
-def confirm_switch_over(webhook_id: str) -> str | tuple[str, int]:
+def confirm_switch_over(webhook_id: str) -> str:
     """The dialog's text as a page, for browsers without JavaScript."""
-    webhook = _shadow(webhook_id)
-    return _switch_over(webhook)
+    return _switch_over(editing.get(account_id(), webhook_id))
 
 
 @blueprint.post("/webhooks/<webhook_id>/switch-over")
 def switch_over(webhook_id: str) -> Response | tuple[str, int]:
-    webhook = _shadow(webhook_id)
+    webhook = editing.get(account_id(), webhook_id)
     try:
         with transaction():
             before = shadowing.switch_over(webhook)
@@ -59,13 +57,6 @@ def switch_over(webhook_id: str) -> Response | tuple[str, int]:
 def _examination(webhook: Webhook, **more: Any) -> str:
     template = "webhooks/_examination.html" if htmx.asked() else "webhooks/examination.html"
     return render_template(template, webhook=webhook, panels=webhook_panels.of(webhook), **more)
-
-
-def _shadow(webhook_id: str) -> Webhook:
-    webhook = editing.get(account_id(), webhook_id)
-    if not webhook.is_shadow:
-        raise NotFound
-    return webhook
 
 
 def _switch_over(webhook: Webhook, **more: Any) -> str:

@@ -74,7 +74,7 @@ def switch_over(shadow: Webhook) -> Webhook:
     db.session.refresh(first)
     db.session.refresh(shadow)
     if not shadow.is_shadow or not first.is_first or shadow.removed_at:
-        raise Refused("This webhook is not a shadow any more. Load its page again.")
+        raise Refused("This webhook is not a shadow: there is nothing to switch.")
     if shadow.state != WebhookState.ACTIVE:
         raise Refused("The shadow is paused. Resume it first.")
     shadow.is_first, shadow.is_shadow = True, False
