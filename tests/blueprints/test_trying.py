@@ -13,6 +13,7 @@ from tests.support.webhook_pages import TOKEN, add, filled, path, tried
 from webapp.db.transactions import transaction
 from webapp.extensions import db
 from webapp.models import AuditEntry, Delivery, Interface, Webhook
+from webapp.services.webhooks import trying
 
 
 @pytest.fixture
@@ -89,3 +90,14 @@ def test_without_javascript_a_try_is_a_page_with_what_was_typed(signed_in: Flask
     assert "<html" in page
     assert "There is no lead yet to try them on." in page
     assert form_of(page, "settings")["format-template-template"] == template
+
+
+def test_a_try_that_takes_long_stops_and_says_so(
+    signed_in: FlaskClient, webhook: Webhook, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    submit(webhook.interface)
+    assert "were not tried" not in tried(signed_in, webhook)
+    submit(webhook.interface)
+    monkeypatch.setattr(trying, "SECONDS", -1.0)
+    said = tried(signed_in, webhook)
+    assert "1 of 1 lead would be sent there. The older ones were not tried: this template takes long." in said

@@ -52,7 +52,11 @@ def test_a_secret_that_leadhook_makes_is_shown_once(signed_in: FlaskClient, webh
 def test_two_signatures_overlap_until_a_person_ends_the_old_one(signed_in: FlaskClient, webhook: Webhook) -> None:
     overlap = {"authentication": "signature", "auth__signature__overlap": "comma"}
     first = shown_secret(save(signed_in, webhook, **overlap).text)
+    with transaction():
+        db.session.get_one(Webhook, webhook.id).examination = {"verdict": "of the secret before"}
     page = signed_in.post(path(webhook, "/secret")).text
+    db.session.expire_all()
+    assert webhook.examination is None
     assert "The old secret also signs" in page
     second = shown_secret(page)
     assert stored_secrets(webhook) == {"secret": second, "previous": first}

@@ -22,6 +22,7 @@ from tests.support.tree import ROOT
 from tests.support.webhook_pages import CRM, HTMX, TOKEN, add, error_at, filled, path, save
 from webapp.clock import utcnow
 from webapp.config import current_config
+from webapp.db.transactions import read_only
 from webapp.extensions import db
 from webapp.models import AuditEntry, Authentication, Delivery, Interface, Webhook, WebhookState
 from webapp.services.webhooks import connections, presets
@@ -412,9 +413,21 @@ def test_secrets_that_cannot_be_decrypted_are_told_on_the_page(
 ) -> None:
     save(signed_in, webhook, authentication="bearer", auth__bearer__token=TOKEN)
     other = make_app(ENCRYPTION_KEYS=Fernet.generate_key().decode())
-    page = sign_in(other, "alice@example.com").get(path(webhook))
+    client = sign_in(other, "alice@example.com")
+    page = client.get(path(webhook))
     assert page.status_code == 200
     assert "ENCRYPTION_KEYS lacks their key" in page.text
+    answer = save(client, webhook, authentication="bearer")
+    assert answer.status_code == 422
+    assert "missing" in error_at(answer.text, "auth-bearer-token")
+    answer = save(client, webhook, authentication="bearer", auth__bearer__token="another-token")
+    assert answer.status_code == 303, re.findall(r"note tone-bad.*?</div>|field-error.*?</p>", answer.text, re.DOTALL)
+    webhook_id = webhook.id
+    db.session.rollback()
+    with other.app_context(), read_only():
+        renewed = connections.secrets_of(db.session.get_one(Webhook, webhook_id))
+        db.session.rollback()
+    assert renewed == {"authentication": {"token": "another-token"}}
 
 
 # Maintenance, and the token server -----------------------------------------------------------------------------------

@@ -327,6 +327,19 @@ WORDS = (
     *("report", "report entry", "window", "group commit", "leader", "token of a lane", "token of a form", "nonce"),
     *("turn of a drain", "turn of a writer", "payload, frozen", "per-app object", "published form", "form version"),
     *("submission", "judge", "capture", "attempt", "outcome", "move", "record", "unsendable", "job", "queue", "rest"),
+    *(
+        "connection",
+        "connector",
+        "shape",
+        "format",
+        "scheme",
+        "condition",
+        "success rule",
+        "preset",
+        "template",
+        "trial",
+    ),
+    *("event", "maintenance window", "examination", "rate", "shadow webhook", "worst status", "ordinary webhook"),
 )
 
 

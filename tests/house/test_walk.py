@@ -12,6 +12,7 @@ from flask.testing import FlaskClient
 from redis import Redis
 
 import webapp
+import webapp.jobs  # a worker has it before the first job: what runs in its import is no part of the walk
 from tests.support.factories import ADA, point_at, sign
 from tests.support.receiver import Receiver
 from tests.support.waiting import wait_until

@@ -2,33 +2,41 @@
 
 from collections.abc import Iterator
 
-from tests.model import jobs
+from tests.model import changes, jobs
 from tests.model.protocol import (
+    ACTIVE,
+    ARCHIVED,
+    BEGINS,
     DEAD,
+    ENDS,
     FIRST,
     HOOK,
     LANE,
+    PAUSED,
     RESTS,
     RETRIES,
     RUN_OUT,
     Actor,
     Delivery,
     Errand,
+    Hook,
     Rules,
     State,
     Worse,
     any_due,
     at_rest,
+    cancelled,
     committed,
     held,
-    is_due,
     is_worth_a_ring,
     locked,
+    on_hold,
+    released,
     visible,
     wrote,
 )
 
-INSIDE = frozenset({"insert", "change", "commit"})
+INSIDE = frozenset({"insert", "insert, on hold", "lock", "change", "commit"})
 
 
 def _put(state: State, index: int, errand: Errand) -> State:
@@ -40,6 +48,8 @@ def errand(state: State, rules: Rules, index: int) -> Iterator[State]:
     one = state.errands[index]
     if one.at == "begin" and index and state.errands[index - 1] == one:
         return  # alike: the one before it goes first
+    if one.kind == ENDS and any(other.kind == BEGINS and other.at != "done" for other in state.errands):
+        return  # its time comes later
     for following in _ERRANDS[one.at](state, rules, index, one):
         if not rules.postgresql and following.errands[index].at in INSIDE:
             yield from errand(following, rules, index)
@@ -49,51 +59,67 @@ def errand(state: State, rules: Rules, index: int) -> Iterator[State]:
 
 def _begin(state: State, rules: Rules, index: int, errand: Errand) -> Iterator[State]:
     if errand.kind != "capture":
-        if not locked(state, LANE, ("errands", index)):  # every change of many deliveries locks the lane's row first
+        if early := changes.read_early(state, rules, errand):
+            yield _put(state, index, early)
+        elif not locked(state, LANE, ("errands", index)):  # every change of many deliveries locks the lane's row first
             yield _put(state, index, errand._replace(at="change", writes=((LANE, None),)))
     elif rules.worse is Worse.RINGS_EARLY:
         yield _put(state, index, errand._replace(at="ring"))
     elif rules.worse is Worse.READS_LANE_EARLY:
         yield _put(state, index, errand._replace(at="insert, held" if held(state) else "insert, free"))
-    else:  # the form of a deleted interface answers 404
-        yield _put(state, index, errand._replace(at="done" if state.archived else "insert"))
+    else:
+        yield from _accept(state, rules, index, errand)
+
+
+def _accept(state: State, rules: Rules, index: int, errand: Errand) -> Iterator[State]:
+    """A form is read by its version, so as its webhook is now; that of a deleted interface answers 404. Where a change
+    leaves the version as it is, the process has the form from before."""
+    form = changes.form(state, rules)
+    if form != state.hook.state:
+        state = state._replace(broken="a capture goes by a webhook as it was before")
+    at = {ACTIVE: "insert", PAUSED: "insert, on hold", ARCHIVED: "done"}[form]
+    yield _put(state, index, errand._replace(at=at))
+
+
+def _lock(state: State, rules: Rules, index: int, errand: Errand) -> Iterator[State]:
+    if not locked(state, LANE, ("errands", index)):
+        yield _put(state, index, errand._replace(at="change", writes=((LANE, None),)))
 
 
 def _insert(state: State, rules: Rules, index: int, errand: Errand) -> Iterator[State]:
     """INSERT and COMMIT: the lead is there for everybody."""
     at = {"insert": "look", "insert, free": "ring"}.get(errand.at, "done")
     rows = list(state.deliveries)
-    rows[rows.index(Delivery())] = Delivery("pending")
-    yield _put(state._replace(deliveries=tuple(rows)), index, errand._replace(at=at))
+    on_its_way = "held" if errand.at == "insert, on hold" else "pending"
+    rows[rows.index(Delivery())] = Delivery(on_its_way)
+    changing = any(key == HOOK for one in (*state.errands, *state.jobs) for key, _ in one.writes)
+    slipped = state.slipped or changing or (state.hook.state == ACTIVE) != (on_its_way == "pending")
+    yield _put(state._replace(deliveries=tuple(rows), slipped=slipped), index, errand._replace(at=at))
 
 
 def _change(state: State, rules: Rules, index: int, errand: Errand) -> Iterator[State]:
-    """Under the lock: a click where there is none, or the end of all that waits."""
+    """Under the lock: a click where there is none, or a change of the webhook."""
     actor: Actor = ("errands", index)
-    rows = visible(state, actor)
-    writes = errand.writes
-    if errand.kind == "archive":
-        writes = wrote(writes, HOOK, True)
-        for lead, row in enumerate(rows):
-            state_after = "cancelled" if row.state == "pending" else row.state
-            if row.state and (row.click or row.state != state_after):
-                writes = wrote(writes, lead, row._replace(state=state_after, click=0, due=False))
-    else:
-        lead = int(errand.kind.split()[1])
-        row = rows[lead]
-        queued = row.click if rules.worse is not Worse.CLICK_REPLACES else 0
-        queued = queued or (row.state == "pending" and row.tries == 0)
-        if queued or state.archived or row.state in ("", "cancelled"):
-            yield _put(state, index, errand._replace(at="done", writes=()))
-            return
-        if row.click and not state.sent[lead][RETRIES + row.click - 1]:
-            state = state._replace(broken="a click is lost")
-        writes = wrote(writes, lead, row._replace(click=errand.number))
+    if not errand.kind.startswith("click"):
+        changed = changes.change(state, rules, errand, visible(state, actor))
+        if not any(locked(state, key, actor) for key, _ in changed.writes):  # only where the lane is not locked
+            after = changes.noted(state, errand, changed)
+            yield _put(after, index, errand._replace(at="commit", writes=(*errand.writes, *changed.writes)))
+        return
+    row = visible(state, actor)[lead := int(errand.kind.split()[1])]
+    queued = row.click if rules.worse is not Worse.CLICK_REPLACES else 0
+    queued = queued or (row.state == "pending" and row.tries == 0)
+    if queued or state.hook.state != ACTIVE or row.state in ("", "cancelled"):
+        yield _put(state, index, errand._replace(at="done", writes=()))
+        return
+    if row.click and not state.sent[lead][RETRIES + row.click - 1]:
+        state = state._replace(broken="a click is lost")
+    writes = wrote(errand.writes, lead, row._replace(click=errand.number))
     yield _put(state, index, errand._replace(at="commit", writes=writes))
 
 
 def _commit(state: State, rules: Rules, index: int, errand: Errand) -> Iterator[State]:
-    at = "done" if errand.kind == "archive" else "look"
+    at = "look" if errand.kind.startswith(("click", "resume", "save")) else "done"
     yield _put(committed(state, errand.writes), index, errand._replace(at=at, writes=()))
 
 
@@ -120,9 +146,11 @@ def _rung(rules: Rules) -> str:
 _ERRANDS = {
     "begin": _begin,
     "insert": _insert,
+    "insert, on hold": _insert,
     "insert, held": _insert,
     "insert, free": _insert,
     "insert, late": _insert,
+    "lock": _lock,
     "change": _change,
     "commit": _commit,
     "look": _look,
@@ -137,13 +165,9 @@ def sweep(state: State, rules: Rules) -> Iterator[State]:
     if not rules.sweeping:
         return
     if state.sweep == "":
-        stray = state.archived and any(map(is_due, state.deliveries))
-        if stray and not locked(state, LANE, ("sweep", 0)):
-            cancelled = [
-                row._replace(state="cancelled", click=0, due=False) if is_due(row) else row for row in state.deliveries
-            ]
-            yield state._replace(deliveries=tuple(cancelled))
-        elif any_due(state, rules) and not held(state):
+        if strays(state, rules):
+            return  # those first
+        if any_due(state, rules) and not held(state):
             if at_rest(state):
                 yield state._replace(sweep="count")
             elif state.left.sweeps:
@@ -157,6 +181,23 @@ def sweep(state: State, rules: Rules) -> Iterator[State]:
         yield state._replace(sweep="enqueue", marker=True)
     else:
         yield state._replace(sweep="", waiting=state.waiting + 1)
+
+
+def strays(state: State, rules: Rules) -> list[tuple[int, Delivery]]:
+    """What is in a state that its webhook's state does not allow, as it must be: _correct of webapp/delivery/sweep.py.
+    That happens where it was captured or recorded while the webhook changed."""
+    if state.hook == Hook() and not any(row.state == "held" for row in state.deliveries):
+        return []
+    corrections = {ACTIVE: released(state.deliveries), PAUSED: on_hold(state.deliveries)}
+    return corrections.get(state.hook.state) or (
+        cancelled(state.deliveries, rules) if state.hook.state == ARCHIVED else []
+    )
+
+
+def correct(state: State, rules: Rules) -> Iterator[State]:
+    """The sweep's first step, where there is something to correct."""
+    if rules.sweeping and not state.sweep and (wrong := strays(state, rules)) and not locked(state, LANE, ("sweep", 0)):
+        yield committed(state, tuple(wrong))
 
 
 def time(state: State, rules: Rules) -> Iterator[tuple[tuple[str, int], State]]:

@@ -5,7 +5,21 @@ from itertools import pairwise
 from typing import NamedTuple
 
 from tests.model import events, jobs
-from tests.model.protocol import NO_FAULTS, NO_REST, RETRIES, Rules, State, alike, at_rest, is_due, repeats
+from tests.model.protocol import (
+    ACTIVE,
+    NO_FAULTS,
+    NO_REST,
+    PAUSED,
+    PERSON,
+    RETRIES,
+    Delivery,
+    Rules,
+    State,
+    alike,
+    at_rest,
+    is_due,
+    repeats,
+)
 
 
 class Broken(NamedTuple):
@@ -36,6 +50,8 @@ def moves(state: State, rules: Rules) -> Iterator[tuple[Label, State]]:
     for index in range(len(state.errands)):
         for following in events.errand(state, rules, index):
             yield ("errand", index), following
+    for following in events.correct(state, rules):
+        yield ("correct", 0), following
     for following in events.sweep(state, rules):
         yield ("sweep", 0), following
     yield from events.time(state, rules)
@@ -43,7 +59,8 @@ def moves(state: State, rules: Rules) -> Iterator[tuple[Label, State]]:
 
 def settled(state: State) -> bool:
     """Whether everything is over: nothing is due, or will be."""
-    return at_rest(state) and not any(row.click or row.state == "pending" for row in state.deliveries)
+    waits = {"pending"} if (state.hook.state, state.hook.by) == (PAUSED, PERSON) else {"pending", "held"}
+    return at_rest(state) and not any(row.click or row.state in waits for row in state.deliveries)
 
 
 def promise_broken(state: State, rules: Rules) -> str:
@@ -54,13 +71,28 @@ def promise_broken(state: State, rules: Rules) -> str:
         return "more is sent twice than one batch a lost hold" if state.may_repeat else "something is sent twice"
     if state.waiting > rules.most_waiting:
         return "jobs of one lane pile up"
-    left, given = state.left, rules.faults
-    if not rules.sweeping and (left.kills, left.redis) == (given.kills, given.redis) and at_rest(state):
+    left, given, is_over = state.left, rules.faults, at_rest(state)
+    if not rules.sweeping and (left.kills, left.redis) == (given.kills, given.redis) and is_over:
         over = state.lane.rest == NO_REST  # what waits for the end of a rest is the sweep's to ring
         rung = [row for row in state.deliveries if row.click or (over and is_due(row) and not row.due)]
-        if rung and not state.archived:
+        if rung and state.hook.state == ACTIVE:
             return "something is due and nobody rings"
+    for row, sent in zip(state.deliveries, state.sent, strict=True):
+        if broken := _row_broken(row, is_over and not any(sent[RETRIES:])):
+            return broken
     return _repeat_broken(state, rules) if given.ends else ""
+
+
+def _row_broken(row: Delivery, is_over: bool) -> str:
+    """The promise about events and payloads that this delivery breaks. `is_over`: nothing moves, and it was never sent
+    by a click, of which no event tells."""
+    if row.events > 1:
+        return "an event is written twice"
+    if row.events and row.state in ("pending", "held", "cancelled"):
+        return "an event tells of a failure that is not on record"
+    if is_over and row.state == "failed" and row.tries == RETRIES and not row.events:
+        return "an event is lost"
+    return "what has a payload waits for one" if is_over and row.state == "blank" and row.payload else ""
 
 
 def _repeat_broken(state: State, rules: Rules) -> str:

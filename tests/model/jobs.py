@@ -4,19 +4,26 @@ from collections.abc import Iterator
 from itertools import product
 
 from tests.model.protocol import (
+    ACTIVE,
+    ARCHIVED,
     ASKING,
     ASKS,
+    ENDING,
     FIRST,
+    HOOK,
     LANE,
     LAST,
     LET_GO,
     NO_REST,
     NOBODY,
+    PERSON,
     REFUSED,
     RESTS,
     RETRIES,
     RUNNING,
+    STOPS,
     TAKEN,
+    UNSENT,
     Delivery,
     Job,
     Lane,
@@ -30,6 +37,8 @@ from tests.model.protocol import (
     is_due,
     is_worth_a_ring,
     locked,
+    on_hold,
+    paused,
     visible,
     wrote,
 )
@@ -96,7 +105,7 @@ def _clear_late(state: State, rules: Rules, index: int, job: Job) -> Iterator[St
 
 
 def _due(state: State, rules: Rules, index: int, limit: int) -> tuple[Row, ...]:
-    if state.archived:
+    if state.hook.state != ACTIVE and (rules.worse is not Worse.PAUSE_IGNORED or state.hook.state == ARCHIVED):
         return ()
     limit = rules.leads if rules.worse is Worse.ENDLESS_BATCH else limit
     rest = _rest(state, state.jobs[index])
@@ -122,7 +131,29 @@ def _select(state: State, rules: Rules, index: int, job: Job) -> Iterator[State]
         yield put(state, index, Job("early look" if rules.worse is Worse.LOOKS_EARLY else "give back"))
     else:
         late = rules.worse is Worse.MARKER_CLEARED_LATE
-        yield put(state, index, Job("clear late" if late else "send", batch=rows, careful=job.careful))
+        broken = state.broken or _read_in_spite(state, rows)
+        after = replied(rules, Job("clear late" if late else "send", batch=rows, careful=job.careful))
+        yield put(state._replace(broken=broken), index, after)
+
+
+def replied(rules: Rules, job: Job) -> Job:
+    """What has no payload is not sent: connecting.rendered of webapp/delivery/connecting.py."""
+    blank = tuple(row for row in job.batch if not row.seen.payload)
+    if not blank or rules.worse is Worse.SENDS_BLANK:
+        return job
+    batch = (*blank, *(row for row in job.batch if row.seen.payload))
+    at = "fence" if len(blank) == len(batch) else job.at
+    return job._replace(at=at, batch=batch, answers=(UNSENT,) * len(blank), requests=(1,) * len(blank))
+
+
+def _read_in_spite(state: State, rows: tuple[Row, ...]) -> str:
+    """The promise of a pause that this batch breaks: it is read while the webhook is paused, or passes a lead by that
+    was on hold before."""
+    if state.hook.state != ACTIVE:
+        return "a batch is read while the webhook is paused"
+    first = min((row.lead for row in rows if not row.seen.click and not row.seen.tries), default=0)
+    passed = any(row.state == "held" for row in state.deliveries[:first])
+    return "a lead is sent before one that was on hold" if passed and not state.slipped else ""
 
 
 def _give_back(state: State, rules: Rules, index: int, job: Job) -> Iterator[State]:
@@ -143,7 +174,14 @@ def _send(state: State, rules: Rules, index: int, job: Job) -> Iterator[State]:
     counts = list(state.sent[row.lead])
     counts[number] += 1
     sent = (*state.sent[: row.lead], tuple(counts), *state.sent[row.lead + 1 :])
-    broken = state.broken or _sent_in_spite(state, index, job, row)
+    broken = state.broken or _sent_in_spite(state, index, job, row) or _other_body(state, row)
+    if state.bodies[row.lead] != row.seen.payload:
+        bodies = (*state.bodies[: row.lead], row.seen.payload, *state.bodies[row.lead + 1 :])
+        state = state._replace(bodies=bodies)
+    if state.left.halts:
+        left = state.left._replace(halts=state.left.halts - 1)
+        stops = job._replace(at="fence", answers=(*job.answers, STOPS), requests=(*job.requests, 1))
+        yield put(state._replace(sent=sent, broken=broken, left=left), index, stops)
     if state.left.asks:
         left = state.left._replace(asks=state.left.asks - 1)
         answer = ASKS if state.left.asks == 1 else LAST  # both, where there are two
@@ -158,6 +196,13 @@ def _send(state: State, rules: Rules, index: int, job: Job) -> Iterator[State]:
         yield put(done, index, after._replace(at="fence"))  # the last one, or the turn is over
         if len(answers) < len(job.batch):
             yield put(done, index, after)
+
+
+def _other_body(state: State, row: Row) -> str:
+    """The promise of frozen bytes that this send breaks."""
+    if not row.seen.payload:
+        return "an empty body is sent"
+    return "a retry sends other bytes" if state.bodies[row.lead] not in (0, row.seen.payload) else ""
 
 
 def _requests(state: State, rules: Rules) -> range:
@@ -189,6 +234,8 @@ def _fence(state: State, rules: Rules, index: int, job: Job) -> Iterator[State]:
     if rules.worse is Worse.NO_FENCE:
         yield put(state, index, job._replace(at="write"))
     elif not ours:
+        if rules.worse is Worse.EVENT_UNFENCED:
+            state = _told(state, job)
         yield put(recorded(state, rules, job), index, Job(_look_after(job)))
     elif rules.worse is Worse.FENCE_IN_UPDATE:
         yield put(state, index, job._replace(at="write"))  # with what it saw when it began
@@ -214,18 +261,55 @@ def _write(state: State, rules: Rules, index: int, job: Job) -> Iterator[State]:
             return
         now = visible(state, actor)[row.lead]
         after = moved(now, row.seen, answer, rules, number)
+        if _fails(row.seen, answer, after, rules) and (not job.again or rules.worse is Worse.EVENT_AGAIN):
+            after = after._replace(events=now.events + (rules.worse is not Worse.EVENT_LATER))
         writes = wrote(writes, row.lead, after)
         broken = broken or _wrong(state, row, now, after)
     fenced = any(key == LANE for key, _ in job.writes)
     job = job._replace(writes=writes)
+    if STOPS in job.answers:
+        if locked(state, HOOK, actor) or any(locked(state, lead, actor) for lead in range(rules.leads)):
+            return
+        job, state = _stopped(state, rules, job)
     # A batch that was not full is seldom followed by another, and one that ended early is not.
-    goes_on = len(job.batch) == rules.batch and not ASKING & {*job.answers}
+    goes_on = len(job.batch) == rules.batch and not ENDING & {*job.answers} and rules.worse is not Worse.EVENT_LATER
     for at in (("select next", "let go") if goes_on else ("let go",)) if fenced else ("renew",):
         yield put(state._replace(broken=broken), index, job._replace(at=at))
 
 
+def _stopped(state: State, rules: Rules, job: Job) -> tuple[Job, State]:
+    """Pauses the webhook in the transaction of the record: pausing.pause_reason."""
+    hook = paused(state.hook, PERSON, rules)
+    mine = dict(job.writes)
+    writes = wrote(job.writes, HOOK, hook) if hook != state.hook else job.writes
+    for lead, row in on_hold(tuple(mine.get(lead, row) for lead, row in enumerate(state.deliveries))):
+        writes = wrote(writes, lead, row)
+    return job._replace(writes=writes), state._replace(stopped=state.hook.state != ARCHIVED)
+
+
+def _fails(seen: Delivery, answer: int, after: Delivery, rules: Rules) -> bool:
+    """Whether an event tells of this: the delivery is not tried again. That of a removed webhook was told when it was
+    cancelled."""
+    states = ("failed", "cancelled") if rules.worse is Worse.EVENT_OF_CANCELLED else ("failed",)
+    return not seen.click and answer in (REFUSED, ASKS, STOPS) and after.state in states
+
+
+def _told(state: State, job: Job) -> State:
+    """The state with an event about each failure of this batch, as what was read of it says."""
+    rows = list(state.deliveries)
+    for row, answer in zip(job.batch, job.answers, strict=False):
+        if not row.seen.click and (answer == STOPS or (answer in (REFUSED, ASKS) and row.seen.tries + 1 >= RETRIES)):
+            rows[row.lead] = rows[row.lead]._replace(events=rows[row.lead].events + 1)
+    return state._replace(deliveries=tuple(rows))
+
+
 def moved(now: Delivery, seen: Delivery, answer: int, rules: Rules, requests: int) -> Delivery:
     """A delivery after a try: moves.move and the UPDATE of webapp/delivery/record.py."""
+    if answer == UNSENT:
+        if now.payload and rules.worse is not Worse.HOLDS_RENDERED:
+            return now
+        kept = now.state in ("cancelled", "delivered")
+        return now._replace(state=now.state if kept else "blank", due=False, click=0)
     step = requests if rules.worse is Worse.SECOND_IS_A_STEP else 1
     tries = seen.tries if seen.click else seen.tries + step
     if answer in (TAKEN, LAST):
@@ -233,11 +317,11 @@ def moved(now: Delivery, seen: Delivery, answer: int, rules: Rules, requests: in
     elif seen.click:
         state, due = (seen.state, now.due) if seen.state == "pending" else ("failed", False)
     else:
-        state, due = ("pending" if tries < RETRIES else "failed"), False
+        state, due = ("pending" if tries < RETRIES and answer != STOPS else "failed"), False
     if now.state == "cancelled" and rules.worse is not Worse.REVIVES:
         state, due = now.state, False
     answered = rules.worse is Worse.CLEARS_ANY_CLICK or now.click == seen.click
-    return Delivery(state, tries, due, 0 if answered else now.click, now.results + 1)
+    return now._replace(state=state, tries=tries, due=due, click=0 if answered else now.click, results=now.results + 1)
 
 
 def _wrong(state: State, row: Row, now: Delivery, after: Delivery) -> str:
@@ -245,6 +329,8 @@ def _wrong(state: State, row: Row, now: Delivery, after: Delivery) -> str:
         return "a newer state is overwritten"
     if now.state == "cancelled" != after.state:
         return "a cancelled delivery is revived"
+    if row.seen.payload == now.payload == 0:
+        return ""
     if now.click and not after.click and not state.sent[row.lead][RETRIES + now.click - 1]:
         return "a click is lost"
     return ""
@@ -277,20 +363,28 @@ def _let_go(state: State, rules: Rules, index: int, job: Job) -> Iterator[State]
 
 def _commit(state: State, rules: Rules, index: int, job: Job) -> Iterator[State]:
     after = recorded(committed(state, job.writes), rules, job)
+    if rules.worse is Worse.EVENT_LATER:
+        yield put(after, index, Job("tell", batch=job.batch, answers=job.answers))
+        return
     if ASKING & {*job.answers} and any(key == LANE for key, _ in job.writes):
         after = after._replace(asked=True)
     over = {"commit, due": "ring", "commit, not due": ""}
     look = _look_after(job)
     at = "send" if job.following else "early look" if rules.worse is Worse.LOOKS_EARLY else over.get(job.at, look)
-    yield put(after, index, Job(at, batch=job.following))
+    yield put(after, index, replied(rules, Job(at, batch=job.following)))
     if state.left.unsure:
         again = tuple(row._replace(seen=row.seen._replace(results=row.seen.results + 1)) for row in job.batch)
         left = state.left._replace(unsure=state.left.unsure - 1)
-        yield put(after._replace(left=left), index, Job("fence", batch=again, answers=job.answers))
+        yield put(after._replace(left=left), index, Job("fence", batch=again, answers=job.answers, again=True))
+
+
+def _tell(state: State, rules: Rules, index: int, job: Job) -> Iterator[State]:
+    if not any(locked(state, row.lead, ("jobs", index)) for row in job.batch):
+        yield put(_told(state, job), index, Job(_look_after(job)))
 
 
 def _look_after(job: Job) -> str:
-    return "look, ended" if ASKING & {*job.answers} else "look"
+    return "look, ended" if ENDING & {*job.answers} else "look"
 
 
 def _early_look(state: State, rules: Rules, index: int, job: Job) -> Iterator[State]:
@@ -338,6 +432,7 @@ STEPS = {
     "commit": _commit,
     "commit, due": _commit,
     "commit, not due": _commit,
+    "tell": _tell,
     "early look": _early_look,
     "free": _free,
     "free, ring": _free,

@@ -15,9 +15,14 @@ NOBODY, DEAD = -1, -2  # tokens of a lane; from 0 on: the slot whose job holds i
 LET_GO, RUNNING, RUN_OUT = 0, 1, 2  # leases
 LANE, HOOK = -1, -2  # keys of rows that can be written; from 0 on: the delivery of that lead
 RETRIES = 2  # automatic tries of a delivery, the first among them
-REFUSED, TAKEN, ASKS, LAST = 0, 1, 2, 3  # answers of the receiver
+REFUSED, TAKEN, ASKS, LAST, STOPS = 0, 1, 2, 3, 4  # answers of the receiver
+UNSENT = 5  # no answer: the delivery has no payload
 ASKING = {ASKS, LAST}  # both ask for a rest; LAST takes the lead, and says that nothing remains of a rate limit
+ENDING = {*ASKING, STOPS}  # after these, no other row of the batch is sent; STOPS pauses the webhook, too
 NO_REST, RESTS, FIRST = 0, 1, 2  # of a lane; FIRST: the rest is over, and one lead tries first
+ACTIVE, PAUSED, ARCHIVED = "active", "paused", "archived"  # of a webhook; a removed one is archived, too
+WINDOW, PERSON = "window", "person"  # who paused it; a person must end a pause that an answer caused
+NO_WINDOW, PLANNED, BEGUN = "", "planned", "begun"  # maintenance
 
 
 class Worse(StrEnum):
@@ -55,6 +60,24 @@ class Worse(StrEnum):
     SECOND_UNRECORDED = "a second request is not recorded"
     SENT_THREE_TIMES = "a request is sent once more twice"
     SECOND_IS_A_STEP = "a second request counts as a step of the schedule"
+    PAUSE_IGNORED = "a batch is read as if the webhook were not paused"
+    PAUSE_LOST = "a person's pause does nothing while a window is under way"
+    END_WITHOUT_LOCK = "a window's end does not lock the lane"
+    END_FREES_ALL = "a window's end does not ask who paused the webhook"
+    CANCEL_WITHOUT_LOCK = "a window is cancelled without the lane's lock"
+    RELEASES_LATER = "a window's end lets the sweep release what is held"
+    RESUME_TRUSTS = "a resume trusts what was read before its lock"
+    RESUME_UNVERSIONED = "a resume does not change the form's version"
+    REMOVE_UNVERSIONED = "a removal does not change the form's version"
+    REMOVE_FORGETS_HELD = "a removal cancels only what is due"
+    RENDERS_ALL = "a save makes the payload of everything that waits"
+    RENDER_READS_EARLY = "a save reads what has no payload before its lock"
+    SENDS_BLANK = "a batch sends what has no payload"
+    HOLDS_RENDERED = "a record holds what got its payload meanwhile"
+    EVENT_UNFENCED = "an event is written though the lane was lost"
+    EVENT_LATER = "an event is written after the commit of its record"
+    EVENT_AGAIN = "a record that is made again writes its event again"
+    EVENT_OF_CANCELLED = "an event tells of a cancelled delivery"
 
 
 class Delivery(NamedTuple):
@@ -65,6 +88,16 @@ class Delivery(NamedTuple):
     due: bool = False  # whether the time of the next automatic try has come
     click: int = 0  # `retry_at`: the number of the click that waits
     results: int = 0
+    payload: int = 1  # 0: none; each save that makes one makes another
+    events: int = 0  # about its failure
+
+
+class Hook(NamedTuple):
+    """A webhook's row."""
+
+    state: str = ACTIVE
+    by: str = ""  # who paused it
+    window: str = NO_WINDOW
 
 
 class Lane(NamedTuple):
@@ -91,6 +124,7 @@ class Job(NamedTuple):
     following: tuple[Row, ...] = ()  # selected, not committed yet
     careful: bool = False  # the holder before died: one row a batch until one is recorded
     writes: tuple[tuple[int, Any], ...] = ()
+    again: bool = False  # whether it records a second time what was committed
 
     @property
     def seconds(self) -> int:
@@ -99,12 +133,14 @@ class Job(NamedTuple):
 
 
 class Errand(NamedTuple):
-    """A request to the web: a capture, a click on a lead, or the deletion of the interface."""
+    """A request to the web: a capture, a click on a lead, the deletion of the interface (or the removal of one webhook,
+    which is the same), a change of the webhook; or the begin or the end of a window, which the sweep sees to."""
 
     kind: str
-    number: int = 0  # of the click
+    number: int = 0  # of the click, or of the save
     at: str = "begin"
     writes: tuple[tuple[int, Any], ...] = ()
+    read: tuple[Any, ...] = ()  # before its lock
 
 
 class Faults(NamedTuple):
@@ -116,6 +152,7 @@ class Faults(NamedTuple):
     unsure: int = 0  # a record that was committed, but the answer to its COMMIT is lost: it is made again
     stops: int = 0  # SIGTERM: a job begins and passes its lane on
     asks: int = 0  # no fault: the receiver asks for a rest
+    halts: int = 0  # no fault: the receiver answers that it wants no more leads
     ends: int = 0  # a kept connection ends without an answer to a request: the same try sends it once more
     sweeps: int = 0  # no fault: sweeps that begin while something else moves; when nothing does, there is always one
 
@@ -126,7 +163,7 @@ NO_FAULTS = Faults()
 class State(NamedTuple):
     deliveries: tuple[Delivery, ...]
     lane: Lane
-    archived: bool
+    hook: Hook
     marker: bool
     waiting: int  # jobs in the queue
     jobs: tuple[Job, ...]
@@ -140,6 +177,9 @@ class State(NamedTuple):
     broken: str  # the promise that the last step broke, in words
     owed: int = 0  # second requests that are not on record yet; a crash may lose those of its batch
     seconds: int = 0  # second requests on record
+    stopped: bool = False  # a person or an answer paused the webhook, and no person resumed it
+    slipped: bool = False  # a capture that read the webhook before a change of it was committed after it
+    bodies: tuple[int, ...] = ()  # of each lead, the payload that was sent; 0: none yet
 
 
 @dataclass(frozen=True)
@@ -151,6 +191,7 @@ class Rules:
     captured: tuple[Delivery, ...] = ()  # those that are there at the beginning
     clicks: tuple[int, ...] = ()  # the leads that are clicked, by somebody each
     archive: bool = False
+    people: tuple[str, ...] = ()  # what else is done to the webhook, each by somebody else
     slots: int = 2
     batch: int = 2
     faults: Faults = NO_FAULTS
@@ -165,20 +206,26 @@ class Rules:
         return State(
             deliveries=self.captured + (Delivery(),) * len(captures),
             lane=Lane(),
-            archived=False,
+            hook=Hook(window=PLANNED if BEGINS in self.people else NO_WINDOW),
             marker=False,
             waiting=0,
             jobs=(Job(),) * self.slots,
-            errands=(*captures, *clicks, *([Errand("archive")] if self.archive else [])),
+            errands=(*captures, *clicks, *([Errand("archive")] if self.archive else []), *self._done_to_it()),
             sweep="",
             left=self.faults,
             sent=((0,) * (RETRIES + len(self.clicks)),) * self.leads,
             may_repeat=0,
             asked=False,
             broken="",
+            bodies=(0,) * self.leads,
         )
 
+    def _done_to_it(self) -> list[Errand]:
+        saves = iter(range(2, 9))  # the payload that each would make
+        return [Errand(kind, next(saves) if kind == "save" else 0) for kind in self.people]
 
+
+BEGINS, ENDS = "window begins", "window ends"
 Actor = tuple[str, int]  # "jobs" or "errands", and which of them; anybody else has no transaction
 
 
@@ -221,7 +268,7 @@ def committed(state: State, writes: tuple[tuple[int, Any], ...]) -> State:
         if key == LANE:
             state = state._replace(lane=value)
         elif key == HOOK:
-            state = state._replace(archived=value)
+            state = state._replace(hook=value)
         else:
             rows[key] = value
     return state._replace(deliveries=tuple(rows))
@@ -238,13 +285,48 @@ def any_due(state: State, rules: "Rules | None" = None) -> bool:
     rest, rows = state.lane.rest, state.deliveries
     if rules and rules.worse is Worse.REST_BINDS_CLICKS and rest == RESTS:
         return False
-    return not state.archived and any(is_due(row, rest) for row in rows)
+    return state.hook.state == ACTIVE and any(is_due(row, rest) for row in rows)
 
 
 def is_worth_a_ring(state: State, rules: "Rules") -> bool:
     """Whether the lane does not rest, or a click waits, which goes through the rest."""
     clicked = any(row.click for row in state.deliveries) and rules.worse is not Worse.REST_RINGS_NO_CLICK
     return state.lane.rest != RESTS or (clicked and rules.worse is not Worse.REST_BINDS_CLICKS)
+
+
+def on_hold(rows: tuple[Delivery, ...]) -> list[tuple[int, Delivery]]:
+    """What a pause changes: states.hold of webapp/delivery/states.py."""
+    return [
+        (lead, row._replace(state="held" if row.state == "pending" else row.state, click=0, due=False))
+        for lead, row in enumerate(rows)
+        if row.state == "pending" or row.click
+    ]
+
+
+def released(rows: tuple[Delivery, ...]) -> list[tuple[int, Delivery]]:
+    """What a release makes due again; what has no payload waits for one."""
+    return [
+        (lead, row._replace(state="pending", due=row.tries > 0)) for lead, row in enumerate(rows) if row.state == "held"
+    ]
+
+
+def cancelled(rows: tuple[Delivery, ...], rules: "Rules") -> list[tuple[int, Delivery]]:
+    """What an end of the webhook changes."""
+    waiting = {"pending"} if rules.worse is Worse.REMOVE_FORGETS_HELD else {"pending", "held", "blank"}
+    return [
+        (lead, row._replace(state="cancelled" if row.state in waiting else row.state, click=0, due=False))
+        for lead, row in enumerate(rows)
+        if row.state in waiting or row.click
+    ]
+
+
+def paused(hook: Hook, by: str, rules: "Rules") -> Hook:
+    """The webhook after a pause; a person's or an answer's takes a window's over, which is over then."""
+    if hook.state == ACTIVE:
+        return hook._replace(state=PAUSED, by=by)
+    if hook.state == PAUSED and hook.by == WINDOW and rules.worse is not Worse.PAUSE_LOST:
+        return hook._replace(by=by, window=NO_WINDOW)
+    return hook
 
 
 def held(state: State) -> bool:

@@ -15,6 +15,7 @@ from tests.conftest import ON_POSTGRESQL, AppMaker
 from tests.model import events, stage
 from tests.model.explorer import Label, moves
 from tests.model.protocol import (
+    ARCHIVED,
     FIRST,
     LET_GO,
     NO_REST,
@@ -42,7 +43,7 @@ from webapp.webhooks.outcome import ErrorKind
 
 DRAINED = (FAST, SLOW)  # the model knows one queue
 
-FAILED = Delivery("failed", tries=2, results=2)
+FAILED = Delivery("failed", tries=2, results=2, events=1)
 AGAIN = Delivery("pending", tries=1, due=True, results=1)
 FAULTS = Faults(kills=1, stalls=1, redis=1, stops=1, ends=1, sweeps=1)
 RULES = {
@@ -170,7 +171,7 @@ class Walk:
         at = after.errands[index].at
         if index not in self.errands:
             kind = self.before.errands[index].kind
-            if kind == "capture" and self.before.archived:
+            if kind == "capture" and self.before.hook.state == ARCHIVED:
                 return  # its form answers 404
             self.errands[index] = stage.Player(self.app, lambda: self.request(kind))
         player = self.errands[index]

@@ -5,7 +5,7 @@ from dataclasses import replace
 import pytest
 
 from tests.model.explorer import explore
-from tests.model.protocol import Delivery, Faults, Rules, Worse
+from tests.model.protocol import BEGINS, ENDS, Delivery, Faults, Rules, Worse
 from tests.model.test_protocol import FAILED
 
 NOBODY_RINGS = "something is due and nobody rings"
@@ -22,6 +22,16 @@ MANY_FIRST = "more than one lead tries first"
 UNRECORDED = "a request is not on record"
 THRICE = "a try sends more than two requests"
 LEFT_OUT = "a step of the schedule is left out"
+READ_PAUSED = "a batch is read while the webhook is paused"
+UNDONE = "a window ends what a person or an answer paused"
+OVERTAKEN = "a lead is sent before one that was on hold"
+AGAIN_ACTIVE = "a removed webhook sends again"
+OLD_FORM = "a capture goes by a webhook as it was before"
+OTHER_BYTES = "a retry sends other bytes"
+NO_BYTES = "an empty body is sent"
+EVENT_TWICE = "an event is written twice"
+EVENT_UNTRUE = "an event tells of a failure that is not on record"
+EVENT_LOST = "an event is lost"
 
 STALLED = Rules(failing=False, faults=Faults(stalls=1))
 ENDING = Rules(leads=1, faults=Faults(ends=2))
@@ -29,6 +39,10 @@ QUEUED = Rules(slots=0, leads=4, most_waiting=2)
 RESTING = Rules(failing=False, slots=1, faults=Faults(asks=1))
 RESTING_CLICKED = replace(RESTING, captured=(FAILED,), clicks=(0,))
 AGAIN = Delivery("pending", tries=1, due=True, results=1)
+
+BLANK = Delivery("blank", payload=0)
+PAUSED_AND_RESUMED = Rules(leads=1, people=("pause", "resume"), sweeping=True, failing=False, slots=1)
+WINDOW = Rules(leads=1, people=(BEGINS, ENDS), sweeping=True, failing=False, slots=1)
 
 BROKEN = [
     (Worse.LOOKS_EARLY, Rules(), NOBODY_RINGS),
@@ -63,12 +77,30 @@ BROKEN = [
     (Worse.SECOND_UNRECORDED, ENDING, UNRECORDED),
     (Worse.SENT_THREE_TIMES, ENDING, THRICE),
     (Worse.SECOND_IS_A_STEP, ENDING, LEFT_OUT),
+    (Worse.PAUSE_IGNORED, Rules(leads=2, people=("pause",)), READ_PAUSED),
+    (Worse.PAUSE_LOST, replace(WINDOW, people=(BEGINS, ENDS, "pause")), UNDONE),
+    (Worse.END_FREES_ALL, replace(WINDOW, people=(BEGINS, ENDS, "pause")), UNDONE),
+    (Worse.RELEASES_LATER, replace(WINDOW, leads=2), OVERTAKEN),
+    (Worse.RESUME_UNVERSIONED, PAUSED_AND_RESUMED, OLD_FORM),
+    (Worse.REMOVE_UNVERSIONED, Rules(leads=1, archive=True), OLD_FORM),
+    (Worse.REMOVE_FORGETS_HELD, replace(PAUSED_AND_RESUMED, people=("pause",), archive=True), NEVER_DELIVERED),
+    (Worse.RENDERS_ALL, Rules(leads=1, people=("save",), sweeping=True), OTHER_BYTES),
+    (Worse.SENDS_BLANK, Rules(leads=1, captured=(BLANK,), clicks=(0,)), NO_BYTES),
+    (Worse.HOLDS_RENDERED, Rules(leads=1, captured=(BLANK,), clicks=(0,), people=("save",)), LOST),
+    (Worse.EVENT_UNFENCED, Rules(leads=1, sweeping=True, faults=Faults(stalls=1, sweeps=1)), EVENT_UNTRUE),
+    (Worse.EVENT_LATER, Rules(leads=1, captured=(AGAIN,), sweeping=True, faults=Faults(kills=1)), EVENT_LOST),
+    (Worse.EVENT_AGAIN, Rules(captured=(AGAIN,), batch=1, sweeping=True, faults=Faults(unsure=1)), EVENT_TWICE),
+    (Worse.EVENT_OF_CANCELLED, Rules(leads=1, archive=True, sweeping=True, faults=Faults(halts=1)), EVENT_UNTRUE),
 ]
 # On SQLite no other transaction comes between, so that these are as good there.
 BROKEN_ON_POSTGRESQL = [
     (Worse.LOOKS_WITHIN, Rules(), NOBODY_RINGS),
     (Worse.LOOK_COUNTS_REFUSED, Rules(leads=1, archive=True), SPINS),
     (Worse.FENCE_IN_UPDATE, STALLED, OVERWRITTEN),
+    (Worse.END_WITHOUT_LOCK, replace(WINDOW, people=(BEGINS, ENDS, "pause")), UNDONE),
+    (Worse.CANCEL_WITHOUT_LOCK, replace(WINDOW, people=(BEGINS, ENDS, "cancel")), NEVER_DELIVERED),
+    (Worse.RESUME_TRUSTS, Rules(leads=1, people=("pause", "resume"), archive=True), AGAIN_ACTIVE),
+    (Worse.RENDER_READS_EARLY, Rules(leads=1, captured=(BLANK,), people=("save", "save"), sweeping=True), OTHER_BYTES),
 ]
 
 

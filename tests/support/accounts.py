@@ -31,7 +31,7 @@ def everything_of(owner: User) -> dict[str, str]:
     with transaction():
         test = leads.send_test(interface, owner.id)
         webhooks.pause(interface.webhook, "Paused by a test.")
-        webhook = editing.add(interface, Plan("http://127.0.0.1:9/", "Brightwater CRM"))
+        webhook = editing.add(interface, Plan("http://127.0.0.1:9/", "Brightwater CRM", is_shadow=True))
         file = File(account_id=owner.account_id, interface_id=interface.id, lead_id=lead.id, field_key="cv")
         file.name, file.size, file.media_type = "Brightwater.pdf", 1, "application/pdf"
         file.sha256, file.storage_key = "0" * 64, "of-brightwater"

@@ -109,11 +109,15 @@ def _deliveries(
     found: dict[str, list[Rate]] = {name: [] for name in ways}
     leads = sizes.backlog // EACH
     for number in range(sizes.rounds):
-        for name, program in ways.items():
-            mine = hooks["one"] if name == "one" else hooks["several"]
-            rung = [hook.webhook_id for hook in mine] if name == "one" else lanes
-            each = 1 if name == "one" else EACH
-            found[name].append(_rate(installation, nginx, mine, rung, leads * EACH // each, each, program))
+        rates: dict[str, list[Rate]] = {name: [] for name in ways}
+        for turn in range(TURNS):
+            for name in sorted(ways, reverse=bool(turn % 2)):  # each goes first and last
+                mine = hooks["one"] if name == "one" else hooks["several"]
+                rung = [hook.webhook_id for hook in mine] if name == "one" else lanes
+                each = 1 if name == "one" else EACH
+                rates[name].append(_rate(installation, nginx, mine, rung, leads * EACH // each, each, ways[name]))
+        for name, measured in rates.items():
+            found[name].append(Rate(*(statistics.median(values) for values in zip(*measured, strict=True))))
             rate = found[name][-1]
             say(f"  {database}, round {number + 1}: {name} {rate.per_second:,.0f}/s, {rate.cpu_us:,.0f} µs each")
     ours = [rate.per_second for rate in found["several"]]

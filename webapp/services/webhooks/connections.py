@@ -113,7 +113,7 @@ def with_new_secret(wanted: Wanted, before: Webhook | None) -> tuple[Wanted, str
 
 def _fits(name: str, wanted: Wanted, before: Webhook) -> bool:
     """Whether the stored secret can be used with these options: a text is no private key."""
-    stored = secrets_of(before).get("authentication", {})
+    stored = readable(before).get("authentication", {})
     try:
         SCHEMES[wanted.authentication].of(wanted.options, stored)
     except WrongSetting as wrong:
@@ -164,6 +164,14 @@ def secrets_of(webhook: Webhook) -> dict[str, Any]:
     return found
 
 
+def readable(webhook: Webhook) -> dict[str, Any]:
+    """The stored secrets; none if their encryption key is gone: a person enters them again, as the page says."""
+    try:
+        return secrets_of(webhook)
+    except Refused:
+        return {}
+
+
 def _names(authentication: str, secret: bool | None = False) -> list[str]:
     """The names of a scheme's settings; `secret` None: of all of them."""
     scheme = SCHEMES.get(authentication)
@@ -172,7 +180,7 @@ def _names(authentication: str, secret: bool | None = False) -> list[str]:
 
 
 def _secrets(wanted: Wanted, before: Webhook | None) -> tuple[dict[str, Any], datetime | None]:
-    old = secrets_of(before) if before else {}
+    old = readable(before) if before else {}
     until = before.certificate_until if before else None
     is_same = before is not None and before.authentication == wanted.authentication
     kept = old.get("authentication", {}) if is_same else {}

@@ -89,10 +89,10 @@ def save(webhook: Webhook, plan: Plan) -> int:
     webhook.automatic_retries, webhook.rate = plan.automatic_retries, plan.rate
     webhook.parallel_requests, webhook.automatic_parallel = plan.parallel_requests or 1, plan.parallel_requests is None
     webhook.is_shadow = plan.is_shadow
-    secrets = webhook.secrets_encrypted and connections.secrets_of(webhook)
+    secrets = connections.readable(webhook)
     connections.apply(webhook, settled)
     changed = (webhook.url, webhook.authentication, webhook.shared_token and webhook.shared_token.id) != before
-    if changed or settled.secrets != (secrets or {}):
+    if changed or settled.secrets != secrets:
         webhook.examination = None  # what was seen is not about this receiver, or not about this secret
     db.session.flush()
     states.forms_changed(connection, webhook.id)

@@ -35,6 +35,7 @@ def rotate(webhook: Webhook, given: str = "") -> str:
         connections.replace_secrets(webhook, {**secrets, "authentication": own})
     except Refused as refusal:
         raise Refused(str(refusal), "secret") from None
+    webhook.examination = None  # what was seen is not about this secret
     webhooks.begin_anew(webhook.id)
     editing.record("rotated", webhook)
     return value

@@ -55,10 +55,14 @@ class TriedLead:
 
 @dataclass(frozen=True)
 class Trial:
-    """`request`: how the leads would be sent, with masks for secrets; its body is that of the first that is sent."""
+    """`request`: how the leads would be sent, with masks for secrets; its body is that of the first that is sent.
+
+    `is_cut`: the older leads were not tried, because the template takes long.
+    """
 
     request: Message | None
     leads: Sequence[TriedLead]
+    is_cut: bool = False
 
     @property
     def sent(self) -> int:
@@ -74,12 +78,13 @@ def on_last_leads(webhook: Webhook, plan: Plan, limit: int = LEADS) -> Trial:
     before = shapes.shape_of(webhook, interface)
     newest = select(Lead).where(Lead.interface_id == interface.id, ~Lead.test).order_by(Lead.id.desc())
     found: list[TriedLead] = []
+    is_cut = False
     for lead in db.session.scalars(newest.limit(limit)):
-        if time.monotonic() > deadline:
+        if is_cut := bool(found) and time.monotonic() > deadline:
             break
         body = payload_of(lead, interface)
         found.append(_tried(lead, _made(shape, lead, body), _made(before, lead, body)))
-    return Trial(_request(plan, settled, found), found)
+    return Trial(_request(plan, settled, found), found, is_cut)
 
 
 def _tried(lead: Lead, now: Made, before: Made) -> TriedLead:
