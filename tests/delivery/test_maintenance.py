@@ -94,6 +94,27 @@ def test_a_webhook_that_a_person_paused_before_stays_paused_after_it(interface: 
     assert (live.state, live.state_reason) == (WebhookState.PAUSED, "Paused by Alice.")
 
 
+def test_while_a_window_lasts_no_other_is_planned(interface: Interface, receiver: Receiver) -> None:
+    """At its begin, the webhook would be paused already: it would stay so."""
+    point_at(interface, receiver.url)
+    planned(interface, -1, 30)
+    swept()
+    with pytest.raises(Refused, match="A window lasts right now"):
+        planned(interface, 60, 90)
+
+
+def test_a_planned_window_survives_that_a_person_resumes_before_it(interface: Interface, receiver: Receiver) -> None:
+    point_at(interface, receiver.url)
+    with transaction():
+        webhooks.pause(webhook_of(interface), "Paused by Alice.")
+    planned(interface, 60, 90)
+    with transaction():
+        webhooks.resume(webhook_of(interface))
+    live = webhook_of(interface)
+    assert live.maintenance_from is not None
+    assert live.maintenance_until == live.maintenance_from + 30 * 60
+
+
 def test_a_window_that_is_cancelled_is_over_at_the_next_sweep(interface: Interface, receiver: Receiver) -> None:
     point_at(interface, receiver.url)
     planned(interface, -1, 30)
