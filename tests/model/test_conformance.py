@@ -74,7 +74,8 @@ RULES = {
     "rests": Rules(leads=3, captured=(FAILED,), clicks=(0,), faults=FAULTS._replace(asks=2), sweeping=True),
 }
 LONGEST = 120  # steps of a way
-DRAWN, WAYS = 300, 4  # ways of a scenario: tried out in the model, and walked
+DRAWN, WAYS = 300, 4  # ways of a scenario: tried out in the model, and walked; fewer where people change the webhook
+DRAWN_OF_PEOPLE, WAYS_OF_PEOPLE = 150, 3
 Way = list[tuple[Label, State]]
 
 
@@ -100,18 +101,8 @@ def met(rules: Rules, steps: Way) -> set[object]:
             rows = [(row.seen.click, *before.deliveries[row.lead][:4], after.deliveries[row.lead]) for row in job.batch]
             ours = before.lane.token == index
             twice = job.at == "send" and then.requests[-1:] == (2,)
-            found.add(
-                (
-                    before.hook.state,
-                    job.at,
-                    then.at,
-                    job.careful,
-                    ours,
-                    twice,
-                    before.lane.lease,
-                    *(rows if job.at == "fence" else ()),
-                )
-            )
+            tried = *(rows if job.at == "fence" else ()), twice, before.hook.state
+            found.add((job.at, then.at, job.careful, ours, before.lane.lease, *tried))
         else:
             system = before.lane.lease, before.marker, before.waiting, before.sweep, before.hook
             found.add((who, *system, before.errands[-1]))
@@ -122,11 +113,12 @@ def met(rules: Rules, steps: Way) -> set[object]:
 def chosen(rules: Rules) -> list[Way]:
     """Of many ways, the few that together meet the most."""
     chance = random.Random(20)
-    ways = [way(rules, chance) for _ in range(DRAWN)]
+    drawn, walked = (DRAWN_OF_PEOPLE, WAYS_OF_PEOPLE) if rules.people else (DRAWN, WAYS)
+    ways = [way(rules, chance) for _ in range(drawn)]
     meets = [met(rules, steps) for steps in ways]
     picked: list[Way] = []
-    for _ in range(WAYS):
-        best = max(range(DRAWN), key=lambda number: len(meets[number]))
+    for _ in range(walked):
+        best = max(range(drawn), key=lambda number: len(meets[number]))
         picked.append(ways[best])
         new = meets[best]
         meets = [others - new for others in meets]
