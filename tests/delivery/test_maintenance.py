@@ -95,7 +95,6 @@ def test_a_webhook_that_a_person_paused_before_stays_paused_after_it(interface: 
     assert (live.state, live.state_reason) == (WebhookState.PAUSED, "Paused by Alice.")
 
 
-<<<<<<< HEAD
 def test_while_a_window_lasts_no_other_is_planned(interface: Interface, receiver: Receiver) -> None:
     """At its begin, the webhook would be paused already: it would stay so."""
     point_at(interface, receiver.url)
@@ -115,7 +114,8 @@ def test_a_planned_window_survives_that_a_person_resumes_before_it(interface: In
     live = webhook_of(interface)
     assert live.maintenance_from is not None
     assert live.maintenance_until == live.maintenance_from + 30 * 60
-=======
+
+
 def test_a_person_who_pauses_during_it_keeps_the_webhook_paused_after_it(
     interface: Interface, receiver: Receiver
 ) -> None:
@@ -150,7 +150,6 @@ def test_an_answer_that_pauses_keeps_the_webhook_paused_after_it(interface: Inte
     swept()
     live = webhook_of(interface)
     assert (live.state, live.state_reason[:38]) == (WebhookState.PAUSED, "The receiver answered 410 Gone: it wan")
->>>>>>> model
 
 
 def test_a_window_that_is_cancelled_is_over_at_the_next_sweep(interface: Interface, receiver: Receiver) -> None:
