@@ -75,7 +75,7 @@ RULES = {
 }
 LONGEST = 120  # steps of a way
 DRAWN, WAYS = 300, 4  # ways of a scenario: tried out in the model, and walked; fewer where people change the webhook
-DRAWN_OF_PEOPLE, WAYS_OF_PEOPLE = 150, 3
+DRAWN_OF_PEOPLE, WAYS_OF_PEOPLE = 100, 2
 Way = list[tuple[Label, State]]
 
 

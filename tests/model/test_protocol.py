@@ -67,7 +67,7 @@ SWEPT = {
     "a maintenance window": Rules(batch=1, slots=1, people=(BEGINS, ENDS), failing=False),
     "a window, a pause and a resume": Rules(leads=1, people=(BEGINS, ENDS, "pause", "resume"), slots=1),
     "a window that is cancelled": Rules(leads=1, people=(BEGINS, ENDS, "cancel"), faults=Faults(kills=1)),
-    "a window and a removal": Rules(leads=1, people=(BEGINS, ENDS), archive=True, faults=Faults(sweeps=1)),
+    "a window and a removal": Rules(leads=1, people=(BEGINS, ENDS), archive=True),
     "a window and an answer that pauses": Rules(leads=1, people=(BEGINS, ENDS), faults=Faults(halts=1, stalls=1)),
     "a window and a save": Rules(captured=(BLANK,), people=(BEGINS, ENDS, "save"), slots=1, failing=False),
     "a deletion and a killed process": Rules(leads=1, archive=True, faults=Faults(kills=1, redis=1, sweeps=1)),
