@@ -64,7 +64,7 @@ SWEPT = {
     "a click and a killed process": Rules(leads=1, captured=(FAILED,), clicks=(0, 0), faults=Faults(kills=1, sweeps=1)),
     "a rest and a killed process": Rules(failing=False, faults=Faults(asks=1, kills=1, sweeps=1)),
     "a kept connection that ends and a killed process": Rules(leads=1, faults=Faults(kills=1, ends=2, sweeps=1)),
-    "a maintenance window": Rules(batch=1, slots=1, people=(BEGINS, ENDS), failing=False, faults=Faults(sweeps=1)),
+    "a maintenance window": Rules(batch=1, slots=1, people=(BEGINS, ENDS), failing=False),
     "a window, a pause and a resume": Rules(leads=1, people=(BEGINS, ENDS, "pause", "resume"), slots=1),
     "a window that is cancelled": Rules(leads=1, people=(BEGINS, ENDS, "cancel"), faults=Faults(kills=1)),
     "a window and a removal": Rules(leads=1, people=(BEGINS, ENDS), archive=True, faults=Faults(sweeps=1)),

@@ -136,7 +136,7 @@ def begin_anew(*webhook_ids: int) -> None:
 def release_held(webhook: Webhook) -> int:
     """Makes held leads due again after their cause (no URL, a revoked token) is fixed; returns how many."""
     connection = _locked(webhook)
-    if webhook.connection and webhook.interface_id:
+    if webhook.interface_id:
         rendering.render_again(webhook)
     if webhook.state != WebhookState.ACTIVE or not webhook.url:
         return 0
