@@ -6,6 +6,7 @@ An ordinary webhook needs none of this.
 import json
 import time
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 from sqlalchemy import select
@@ -65,7 +66,7 @@ class ConnectorSender:
 
 _kept: dict[int, tuple[Any, Connector]] = per_app("connectors")
 _token_sources: dict[str, TokenSource] = per_app("token_sources")
-_STORED = select(Webhook.authentication, Webhook.connection, Webhook.secrets_encrypted)
+_STORED = select(Webhook.authentication, Webhook.connection, Webhook.secrets_encrypted, Webhook.url)
 
 
 def _tokens_of(sender: Sender) -> TokenSource:
@@ -81,7 +82,11 @@ def connection_of(settings: WebhookSettings, sender: Sender) -> ConnectorSender:
     `sender`: the process's own, not a proxy for it.
     """
     with read_autocommit() as connection:
-        stored = tuple(connection.execute(_STORED.where(Webhook.id == settings.webhook_id)).one())
+        *stored, url = connection.execute(_STORED.where(Webhook.id == settings.webhook_id)).one()
+    if not url:
+        raise UnusableSettings("The webhook has no URL any more.")
+    # The batch was read before: a URL that was saved since is the one that these secrets are for.
+    settings = replace(settings, url=url)
     kept = _kept.get(settings.webhook_id)
     if kept is None or kept[0] != stored:
         if len(_kept) >= MOST:

@@ -89,8 +89,23 @@ def examine(webhook_id: int, letters: Sequence[Letter]) -> None:
         words = str(error) or "The secret cannot be decrypted: ENCRYPTION_KEYS lacks its key."
         found = {"verified": False, "headline": f"The receiver could not be examined. {words}", "findings": []}
     with db.engine.begin() as connection:
+        now = connection.execute(asked.where(Webhook.id == webhook_id)).one_or_none()
+        if now is None or _about(now) != _about(row):
+            return  # another URL or secret was saved meanwhile, and nothing was seen about that
         same = Webhook.id == webhook_id, Webhook.url == row[1], Webhook.authentication == row[2]
         connection.execute(update(Webhook).where(*same).values(examination={**found, "at": utcnow().isoformat()}))
+
+
+def _about(row: Any) -> tuple[Any, ...]:
+    """What a verdict is about: the URL, and what proves who sends."""
+    return row[1], row[2], *(_plain(encrypted) for encrypted in row[4:])
+
+
+def _plain(encrypted: bytes | None) -> str | None:
+    try:
+        return decrypt(encrypted) if encrypted else None
+    except CannotDecrypt:
+        return None
 
 
 def _outcomes(webhook_id: int, examined: _Examined, letters: Sequence[Letter]) -> Mapping[examinations.Case, Outcome]:

@@ -30,6 +30,14 @@ def apply(connection: Connection, webhook_id: int) -> None:
     _end(connection, webhook_id)
 
 
+def end_with_pause(connection: Connection, webhook_id: int, reason: str) -> None:
+    """Ends a window that has begun, if there is one, with its webhook paused: a person wants it so. The lane's row must
+    be locked."""
+    lasts = Webhook.maintenance_from.is_(None) & Webhook.maintenance_until.is_not(None)
+    own = update(Webhook).where(Webhook.id == webhook_id, Webhook.state == WebhookState.PAUSED, lasts)
+    connection.execute(own.values({**_NONE, "state_reason": reason[:500]}))
+
+
 def _begin(connection: Connection, webhook_id: int) -> None:
     of_it = Webhook.id == webhook_id
     asked = select(Webhook.maintenance_until, Webhook.state).where(

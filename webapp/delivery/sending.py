@@ -138,7 +138,7 @@ class Sending:
         try:
             self._signs = self._signer()
             self._connection = connecting.connection_of(settings, _sender_of_app()) if settings.connected else None
-            if self._connection or not all(due.payload for due in self.batch.rows):
+            if not all(due.payload for due in self.batch.rows):
                 sendable, self.unsendable = connecting.rendered(self.batch.rows)
                 self.left = iter(sendable)
         except (_CannotSign, connecting.UnusableSettings) as error:

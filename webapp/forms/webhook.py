@@ -169,7 +169,7 @@ class WebhookForm(FlaskForm):  # type: ignore[misc]
     def validate_stops(self, field: HiddenField) -> None:
         try:
             json.loads(field.data or "[]")
-        except ValueError:
+        except (ValueError, RecursionError):
             raise ValidationError("The answers that stop the tries cannot be read. Load the page again.") from None
 
     @property
@@ -184,7 +184,7 @@ class WebhookForm(FlaskForm):  # type: ignore[misc]
         """For the template: the answers that stop the tries, in words."""
         try:
             return [stop.in_words() for stop in SuccessRule.of({"stops": json.loads(self.stops.data or "[]")}).stops]
-        except ValueError:  # WrongSetting is one, too; the form says so
+        except (ValueError, RecursionError):  # WrongSetting is one, too; the form says so
             return []
 
     @property

@@ -97,7 +97,7 @@ def letters_of(webhook_id: int) -> list[Letter]:
     webhook = db.session.get(Webhook, webhook_id)
     if webhook is None or webhook.removed_at or not can_be_examined(webhook):
         return []
-    interface, shape = webhook.interface, shape_of(webhook, webhook.interface)
+    interface, shape = webhook.interface, shape_of(webhook)
     return [_letter(_lead(interface), interface, shape) for _ in range(LETTERS)]
 
 

@@ -210,7 +210,7 @@ def _payload(lead: Lead, delivery: Delivery) -> bytes:
     body, webhook = payload_of(lead, lead.interface), delivery.webhook
     if not webhook.connection:
         return body
-    shaped = shape_of(webhook, lead.interface).of_lead(body, spam=False, always=True) or {}
+    shaped = shape_of(webhook).of_lead(body, spam=False, always=True) or {}
     payload: bytes = shaped.get("payload", body)
     return payload
 

@@ -83,8 +83,8 @@ def settle(interface: Interface | None, wanted: Wanted, before: Webhook | None =
         del stored["format"]
     try:
         Connector.of(wanted.authentication, stored, secrets)
-        if interface is not None:
-            shapes.check(stored, interface)
+        if interface is not None and not (before and shapes.is_as_before(stored, before.connection or {})):
+            shapes.check(stored, interface)  # what is saved already may name fields that were removed since
     except WrongSetting as wrong:
         raise Refused(str(wrong), control(wanted.authentication, stored.get("format", ""), wrong.setting)) from None
     needed = bool(stored or secrets) or wanted.authentication not in ORDINARY

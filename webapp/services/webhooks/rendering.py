@@ -21,7 +21,7 @@ def render_again(webhook: Webhook) -> int:
     """
     missing = select(Delivery).where(Delivery.webhook_id == webhook.id, ON_HOLD, Delivery.payload == b"")
     waiting = db.session.scalars(missing.order_by(Delivery.id).limit(MOST)).all()
-    shape = shape_of(webhook, webhook.interface) if waiting else Shape()
+    shape = shape_of(webhook) if waiting else Shape()
     made = 0
     for delivery in waiting:
         body = payload_of(delivery.lead, webhook.interface)

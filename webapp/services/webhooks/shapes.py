@@ -11,6 +11,7 @@ from webapp.webhooks.formats.choices import FORMATS, Renderer
 from webapp.webhooks.formats.work import CannotRender
 from webapp.webhooks.settings import WrongSetting
 
+KEYS = ("condition", "format", "template", "encode", "source", "extensions")
 UNRENDERED = b""  # the payload of a delivery that is held until it can be rendered
 
 
@@ -47,13 +48,16 @@ class Shape:
 
 def shapes_of(interface: Interface) -> dict[int, Shape]:
     """By id, the shapes of the interface's webhooks that have one."""
-    return {webhook.id: shape_of(webhook, interface) for webhook in interface.webhooks if webhook.connection}
+    return {webhook.id: shape_of(webhook) for webhook in interface.webhooks if webhook.connection}
 
 
-def shape_of(webhook: Webhook, interface: Interface) -> Shape:
-    """The shape of one webhook, empty if it has only other settings. Never raises: see `Shape.fault`."""
+def shape_of(webhook: Webhook) -> Shape:
+    """The shape of one webhook, empty if it has only other settings. Never raises: see `Shape.fault`.
+
+    Fields that it names may have been removed since: that stops no delivery.
+    """
     try:
-        return made(webhook.connection or {}, _keys(interface))
+        return made(webhook.connection or {})
     except WrongSetting as wrong:
         return Shape(fault=str(wrong))
 
@@ -65,15 +69,20 @@ def check(stored: Mapping[str, Any], interface: Interface) -> None:
     made(stored, [field.key for field in interface.fields])
 
 
+def is_as_before(stored: Mapping[str, Any], before: Mapping[str, Any]) -> bool:
+    """Whether two settings have the same condition and payload."""
+    return all(stored.get(key) == before.get(key) for key in KEYS)
+
+
 def known(interface: Interface) -> dict[str, KnownField]:
     """What the conditions of an interface may name, by key."""
     return known_fields((field.key, field.label, field.type) for field in interface.fields)
 
 
-def made(stored: Mapping[str, Any], keys: Sequence[str]) -> Shape:
+def made(stored: Mapping[str, Any], keys: Sequence[str] | None = None) -> Shape:
     """The shape of these settings, with the keys of services/webhooks/connections.py; WrongSetting where they fail.
 
-    `keys`: of the fields that a template may name.
+    `keys`: of the fields that a template may name; None: of any, and one that a lead does not have is empty.
     """
     condition, name = stored.get("condition"), stored.get("format", "json")
     if name not in FORMATS:
@@ -82,11 +91,6 @@ def made(stored: Mapping[str, Any], keys: Sequence[str]) -> Shape:
         Condition.of(condition) if condition else None,
         FORMATS[name].of(stored, keys) if name != "json" else None,
     )
-
-
-def _keys(interface: Interface) -> list[str]:
-    """Of removed fields, too: their removal stops no delivery."""
-    return [field.key for field in (*interface.fields, *interface.removed_fields)]
 
 
 def _held(reason: str) -> dict[str, Any]:

@@ -74,8 +74,8 @@ def on_last_leads(webhook: Webhook, plan: Plan, limit: int = LEADS) -> Trial:
     """The newest leads of its interface, without tests. Refused, as when saving, for settings that cannot be used."""
     interface, deadline = webhook.interface, time.monotonic() + SECONDS
     settled = connections.settle(interface, plan.wanted, webhook)
-    shape = shapes.made(settled.connection or {}, [field.key for field in interface.fields])
-    before = shapes.shape_of(webhook, interface)
+    shape = shapes.made(settled.connection or {})  # checked by then
+    before = shapes.shape_of(webhook)
     newest = select(Lead).where(Lead.interface_id == interface.id, ~Lead.test).order_by(Lead.id.desc())
     found: list[TriedLead] = []
     is_cut = False

@@ -10,7 +10,7 @@ from sqlalchemy import Connection, select, update
 from webapp.clock import moment
 from webapp.config import current_config
 from webapp.db.transactions import after_commit, end_transaction
-from webapp.delivery import ledger, rests, rings, states
+from webapp.delivery import ledger, maintenance, rests, rings, states
 from webapp.delivery.shared_names import SharedNames
 from webapp.extensions import db
 from webapp.models import Authentication, Lane, Webhook, WebhookState
@@ -78,6 +78,7 @@ def pause(webhook: Webhook, reason: str) -> None:
     """Stops sending: waiting and new deliveries are held until `resume`. Mails the reason to the account owner."""
     connection = _locked(webhook)
     if not states.pause(connection, webhook.id, reason):
+        maintenance.end_with_pause(connection, webhook.id, reason)
         return
     db.session.refresh(webhook)
     if webhook.interface_id and not webhook.is_shadow:
@@ -136,7 +137,7 @@ def begin_anew(*webhook_ids: int) -> None:
 def release_held(webhook: Webhook) -> int:
     """Makes held leads due again after their cause (no URL, a revoked token) is fixed; returns how many."""
     connection = _locked(webhook)
-    if webhook.interface_id:
+    if webhook.interface_id:  # also where the template is gone by now
         rendering.render_again(webhook)
     if webhook.state != WebhookState.ACTIVE or not webhook.url:
         return 0

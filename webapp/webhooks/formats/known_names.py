@@ -21,9 +21,9 @@ VALUE: Shape = "value"  # an answer or another value: it has no parts with names
 PAIR: Shape = dict.fromkeys(("key", "name", "value"), VALUE)
 
 
-def names_of(fields: Iterable[str]) -> dict[str, Shape]:
-    """The names by shape, for a form with these keys of fields."""
-    answers = _values(*fields)
+def names_of(fields: Iterable[str] | None) -> dict[str, Shape]:
+    """The names by shape, for a form with these keys of fields; None: any field may be named."""
+    answers: Shape = ANYTHING if fields is None else _values(*fields)
     touch = {**_values(*PLACES), "utm": _values(*UTM), "click_ids": _values(*CLICK_IDS)}
     of_lead = {"fields": answers, "typed": answers, "marks": answers, "undeclared": ANYTHING}
     data: dict[str, Shape] = {

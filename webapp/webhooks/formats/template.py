@@ -35,11 +35,13 @@ class PayloadTemplate:
     )
 
     @classmethod
-    def of(cls, source: str, fields: Iterable[str], encode: str = "json") -> Self:
-        """For a form with these keys of fields. WrongTemplate, with line, column and path, for what cannot be used."""
+    def of(cls, source: str, fields: Iterable[str] | None, encode: str = "json") -> Self:
+        """For a form with these keys of fields; None: any may be named, and one that a lead does not have is empty.
+        WrongTemplate, with line, column and path, for what cannot be used."""
         if encode not in CONTENT_TYPES:
             raise WrongSetting("A template is sent as JSON or as a form.", "encode")
-        return cls(_node(source, tuple(fields), encode == "form"), "form" if encode == "form" else "json")
+        keys = None if fields is None else tuple(fields)
+        return cls(_node(source, keys, encode == "form"), "form" if encode == "form" else "json")
 
     @property
     def content_type(self) -> str:
@@ -58,7 +60,7 @@ class PayloadTemplate:
 
 
 @lru_cache(maxsize=64)
-def _node(source: str, fields: tuple[str, ...], is_form: bool) -> Node:
+def _node(source: str, fields: tuple[str, ...] | None, is_form: bool) -> Node:
     tree = parsed(source)
     node = TreeBuilder(source).built(tree, names_of(fields))
     if node.may_be_left_out:
