@@ -126,7 +126,7 @@ def test_a_signature_like_that_of_github_is_verified_by_the_daemon_itself(
         assert delivered(key) == (200, "")
         kept = (tmp_path / "leads-github.log").read_text()
         assert json.loads(kept)["data"]["lead"]["fields"]["message"] == "👋🏽 שלום"
-        assert delivered("another key") == (500, "Error occurred while evaluating hook rules.")
+        assert delivered("another key") == (401, "Hook rules were not satisfied.")
         assert (tmp_path / "leads-github.log").read_text() == kept
 
 
