@@ -45,6 +45,11 @@ def attempt_id_after(first: str) -> str:
     return f"att_{_ulid_of(number + 1)}"
 
 
+def message_id_after(attempt: str) -> str:
+    """The `webhook-id` of the event about an attempt, always the same."""
+    return f"msg_{attempt.removeprefix('att_')}"
+
+
 def interface_id() -> str:
     """An interface's public id; short, because people paste it in snippets."""
     return f"if_{_token(12)}"

@@ -54,7 +54,10 @@ def addresses(site_app: Flask, site: Site) -> list[str]:
             robot.undeclared = captured(interface.public_id, ADA).undeclared = undeclared
             wanted = Wanted(Authentication.METALOCATOR, secrets={"secret": "of the receiver"}, custom_headers="A: b")
             second = f"/webhooks/{editing.add(interface, Plan(receiver.url, 'Second', wanted=wanted)).public_id}"
-        webhooks = [f"{edit}/webhooks/new", f"{second}?preset=signature:github", f"{second}/secret"]
+            shadow = f"/webhooks/{editing.add(interface, Plan(receiver.url, 'Shadow', is_shadow=True)).public_id}"
+        submit(interface)
+        webhooks = [f"{second}/examination", shadow, f"{shadow}/switch-over"]
+        webhooks += [f"{edit}/webhooks/new", f"{second}?preset=signature:github", f"{second}/secret"]
         leads = ["/leads", "/leads?q=nobody", "/leads?status=retrying", "/leads?status=spam"]
         leads += [f"/leads/{one.public_id}" for one in (lead, robot)]
         db.session.rollback()

@@ -27,10 +27,10 @@ from webapp.services.interfaces import (
     interface_mails,
     interface_templates,
     interfaces,
-    webhooks,
 )
 from webapp.services.interfaces.interface_mails import Words
 from webapp.services.people import invitations, password_resets, users
+from webapp.services.webhooks import webhooks
 
 # Each would call xss() or leave an element marked `xss`, in one of the places that text can stand in: an element, an
 # attribute in either quotes or none, a URL, a <textarea>, <title>, <script>, <style> or comment, JSON, a template.

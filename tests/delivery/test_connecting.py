@@ -5,16 +5,18 @@ from collections.abc import Mapping
 from typing import Any
 
 import pytest
-from sqlalchemy import select
+from sqlalchemy import select, update
 
 from tests.support.factories import ADA, point_at, sign, submit
 from tests.support.receiver import Receiver
+from tests.support.under_way import UnderWay
 from webapp import jobs
 from webapp.db.transactions import read_only, transaction
 from webapp.extensions import db
-from webapp.models import Authentication, Delivery, DeliveryState, Interface, Lead, Webhook
+from webapp.models import Authentication, Delivery, DeliveryState, Interface, Lead, User, Webhook
 from webapp.services.errors import Refused
-from webapp.services.webhooks import editing
+from webapp.services.leads import leads
+from webapp.services.webhooks import editing, webhooks
 from webapp.services.webhooks.connections import Wanted
 from webapp.services.webhooks.editing import Plan
 from webapp.webhooks import signing
@@ -113,6 +115,62 @@ def test_a_lead_whose_payload_cannot_be_made_is_held_and_sent_once_the_template_
     assert sent(webhook_id).state == DeliveryState.DELIVERED
     [request] = receiver.requests
     assert json.loads(request.body) == {"text": lead.name}
+
+
+NUMBER = {"format": "template", "template": '{"text": "{{ fields.message | number }}"}'}
+
+
+def saved(webhook_id: int, url: str, **stored: Any) -> int:
+    with transaction():
+        return editing.save(db.session.get_one(Webhook, webhook_id), Plan(url, wanted=Wanted(stored=stored)))
+
+
+def test_a_lead_whose_payload_could_not_be_made_gets_leadhooks_json_once_the_template_is_taken_away(
+    interface: Interface, receiver: Receiver
+) -> None:
+    webhook_id = added(interface, receiver.url, stored=NUMBER)
+    lead = submit(interface)
+    assert saved(webhook_id, receiver.url) == 1
+    assert sent(webhook_id).state == DeliveryState.DELIVERED
+    [request] = receiver.requests
+    assert json.loads(request.body)["data"]["lead"]["id"] == lead.public_id
+
+
+def test_a_lead_whose_payload_still_cannot_be_made_stays_on_hold_with_the_reason(
+    interface: Interface, receiver: Receiver
+) -> None:
+    webhook_id = added(interface, receiver.url, stored=NUMBER)
+    submit(interface)
+    assert saved(webhook_id, receiver.url, **{**NUMBER, "method": "PUT"}) == 0
+    with transaction():
+        webhooks.pause(db.session.get_one(Webhook, webhook_id), "Paused by Alice.")
+        assert webhooks.resume(db.session.get_one(Webhook, webhook_id)) == 0
+    held = sent(webhook_id)
+    assert (held.state, held.state_reason[:27]) == (DeliveryState.ON_HOLD, "The payload could not be ma")
+    assert receiver.requests == []
+
+
+def test_no_empty_body_is_sent_even_by_a_webhook_without_settings_of_its_own(
+    interface: Interface, receiver: Receiver
+) -> None:
+    point_at(interface, receiver.url)
+    lead = submit(interface)
+    with transaction():
+        db.session.execute(update(Delivery).where(Delivery.lead_id == lead.id).values(payload=b""))
+    assert sent(interface.webhook.id).state == DeliveryState.ON_HOLD
+    assert receiver.requests == []
+
+
+def test_a_payload_that_is_made_while_its_batch_is_under_way_is_sent(interface: Interface, receiver: Receiver) -> None:
+    webhook_id = added(interface, receiver.url, stored=NUMBER)
+    lead = submit(interface)
+    with transaction():
+        leads.retry(interface.account_id, [lead.public_id], db.session.scalars(select(User.id)).one())
+    under_way = UnderWay(webhook_id)
+    saved(webhook_id, receiver.url)
+    under_way.record()
+    assert sent(webhook_id).state == DeliveryState.DELIVERED
+    assert [json.loads(request.body)["data"]["lead"]["id"] for request in receiver.requests] == [lead.public_id]
 
 
 def test_a_payload_that_was_made_stays_as_it_is_when_the_template_is_changed(

@@ -5,14 +5,15 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from sqlalchemy import select
+from sqlalchemy import select, update
 
 from tests.support.factories import ADA, captured, point_at, submit
 from tests.support.receiver import Receiver, free_port
+from tests.support.under_way import UnderWay
 from webapp import jobs
 from webapp.db.transactions import read_only, transaction
 from webapp.extensions import db
-from webapp.models import Delivery, Interface, Lead, Webhook
+from webapp.models import Delivery, Interface, Lane, Lead, Webhook
 from webapp.services.errors import Refused
 from webapp.services.intake import capture, published_forms
 from webapp.services.webhooks import editing, operational, webhooks
@@ -153,3 +154,45 @@ def test_an_event_has_the_shape_that_the_docs_show(interface: Interface, receive
 
 def _shape(value: Any) -> Any:
     return {key: _shape(part) for key, part in value.items()} if isinstance(value, dict) else type(value)
+
+
+def events_written() -> int:
+    with read_only():
+        return len(db.session.scalars(select(Delivery.id).where(Delivery.event == "delivery.failed")).all())
+
+
+def test_a_record_that_is_made_again_writes_no_second_event(interface: Interface, operator_url: str) -> None:
+    """As after a COMMIT whose answer was lost, with the lane still locked."""
+    for _ in range(3):
+        submit(interface)
+    under_way = UnderWay(interface.webhook.id)
+    under_way.record(keeps=True)
+    assert events_written() == 3
+    under_way.record(keeps=True)
+    assert events_written() == 3
+
+
+def test_a_record_that_lost_its_lane_writes_no_event(interface: Interface, operator_url: str) -> None:
+    submit(interface)
+    late = UnderWay(interface.webhook.id)
+    with transaction():
+        db.session.execute(update(Lane).values(lease_until=0.0))
+    drain(interface.webhook.id)
+    assert events_written() == 1
+    late.record()
+    assert events_written() == 1
+
+
+def test_a_delivery_that_was_cancelled_while_it_was_sent_makes_no_event(
+    interface: Interface, receiver: Receiver, operator_url: str
+) -> None:
+    with transaction():
+        live = db.session.get_one(Interface, interface.id)
+        plan = Plan(f"http://127.0.0.1:{free_port()}/", automatic_retries=False)
+        webhook_id = editing.add(live, plan).id
+    submit(interface)
+    under_way = UnderWay(webhook_id)
+    with transaction():
+        assert editing.remove(db.session.get_one(Webhook, webhook_id)) == 1
+    under_way.record()
+    assert events_written() == 0

@@ -7,6 +7,7 @@ import pytest
 
 from tests.support.factories import ADA, point_at, submit
 from tests.support.receiver import Receiver
+from tests.support.under_way import UnderWay
 from webapp import jobs
 from webapp.clock import now_sql
 from webapp.db.transactions import transaction
@@ -92,6 +93,63 @@ def test_a_webhook_that_a_person_paused_before_stays_paused_after_it(interface: 
     swept()
     live = webhook_of(interface)
     assert (live.state, live.state_reason) == (WebhookState.PAUSED, "Paused by Alice.")
+
+
+def test_while_a_window_lasts_no_other_is_planned(interface: Interface, receiver: Receiver) -> None:
+    """At its begin, the webhook would be paused already: it would stay so."""
+    point_at(interface, receiver.url)
+    planned(interface, -1, 30)
+    swept()
+    with pytest.raises(Refused, match="A window lasts right now"):
+        planned(interface, 60, 90)
+
+
+def test_a_planned_window_survives_that_a_person_resumes_before_it(interface: Interface, receiver: Receiver) -> None:
+    point_at(interface, receiver.url)
+    with transaction():
+        webhooks.pause(webhook_of(interface), "Paused by Alice.")
+    planned(interface, 60, 90)
+    with transaction():
+        webhooks.resume(webhook_of(interface))
+    live = webhook_of(interface)
+    assert live.maintenance_from is not None
+    assert live.maintenance_until == live.maintenance_from + 30 * 60
+
+
+def test_a_person_who_pauses_during_it_keeps_the_webhook_paused_after_it(
+    interface: Interface, receiver: Receiver
+) -> None:
+    point_at(interface, receiver.url)
+    planned(interface, -1, 30)
+    swept()
+    with transaction():  # the page was loaded before the window began
+        webhooks.pause(webhook_of(interface), "Paused by Alice.")
+    live = webhook_of(interface)
+    assert (live.state_reason, live.maintenance_until) == ("Paused by Alice.", None)
+    submit(interface)
+    swept()
+    assert webhook_of(interface).state == WebhookState.PAUSED
+    with transaction():
+        webhooks.resume(webhook_of(interface))
+    webhook_id = interface.webhook.id
+    db.session.rollback()
+    jobs.drain(webhook_id)
+    assert len(receiver.requests) == 1
+
+
+def test_an_answer_that_pauses_keeps_the_webhook_paused_after_it(interface: Interface, receiver: Receiver) -> None:
+    """A batch was under way when the window began, and 410 Gone is its answer."""
+    point_at(interface, receiver.url)
+    receiver.answer(status=410)
+    submit(interface)
+    under_way = UnderWay(interface.webhook.id)
+    planned(interface, -1, 30)
+    swept()
+    under_way.record()
+    assert webhook_of(interface).maintenance_until is None
+    swept()
+    live = webhook_of(interface)
+    assert (live.state, live.state_reason[:38]) == (WebhookState.PAUSED, "The receiver answered 410 Gone: it wan")
 
 
 def test_a_window_that_is_cancelled_is_over_at_the_next_sweep(interface: Interface, receiver: Receiver) -> None:

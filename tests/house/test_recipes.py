@@ -458,6 +458,9 @@ def an_authentication_scheme(app: Flask, owner: User, interface: Interface) -> N
         assert moment_before <= token.claims["iat"] == token.claims["exp"] - 300
         assert delivery_of(lead).state == DeliveryState.DELIVERED
         assert sent not in client.get(f"/leads/{lead.public_id}").text
+        tried = client.post(webhook_pages.path(webhook, "/try"), data=webhook_pages.filled(webhook, **settings)).text
+        assert re.search(r"authorization:(<[^>]*>|\s)*•••", tried)
+        assert sent.partition(".")[0] not in tried
         again = client.post(webhook_pages.path(webhook, "/secret"), data={"secret": ""})
         assert again.status_code == 200
         assert stored_secrets(webhook)["secret"] not in (secret, "")

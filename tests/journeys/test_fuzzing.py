@@ -224,6 +224,7 @@ def paths(form: str) -> dict[str, st.SearchStrategy[str]]:
         "docs.error_reports": st.just("/docs/error-reports"),
         "docs.webhooks": st.just("/docs/webhooks"),
         "files.download": (st.sampled_from(["sample", "file_01k.x"]) | odd_text).map("/files/".__add__),
+        "public_keys.show": samples.map("/.well-known/leadhook/{}.json".format),
         "health.alive": st.just("/healthz"),
         "health.metrics": st.just("/metrics"),
         "health.ready": st.just("/readyz"),

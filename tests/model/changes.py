@@ -138,6 +138,7 @@ def _cancel(hook: Hook, rows: Rows, rules: Rules, _: Errand) -> tuple[Hook, list
 
 _CHANGES: dict[str, Callable[[Hook, Rows, Rules, Errand], tuple[Hook, list[tuple[int, Delivery]]]]] = {
     "archive": _archive,
+    "remove": _archive,
     "pause": _pause,
     "resume": _resume,
     "save": _save,

@@ -100,6 +100,9 @@ def _insert(state: State, rules: Rules, index: int, errand: Errand) -> Iterator[
 def _change(state: State, rules: Rules, index: int, errand: Errand) -> Iterator[State]:
     """Under the lock: a click where there is none, or a change of the webhook."""
     actor: Actor = ("errands", index)
+    if errand.kind == "resume" and state.hook.state != PAUSED and not errand.read:
+        yield _put(state, index, errand._replace(at="done", writes=()))
+        return
     if not errand.kind.startswith("click"):
         changed = changes.change(state, rules, errand, visible(state, actor))
         if not any(locked(state, key, actor) for key, _ in changed.writes):  # only where the lane is not locked
@@ -119,8 +122,10 @@ def _change(state: State, rules: Rules, index: int, errand: Errand) -> Iterator[
 
 
 def _commit(state: State, rules: Rules, index: int, errand: Errand) -> Iterator[State]:
-    at = "look" if errand.kind.startswith(("click", "resume", "save")) else "done"
-    yield _put(committed(state, errand.writes), index, errand._replace(at=at, writes=()))
+    after = committed(state, errand.writes)
+    rings = errand.kind.startswith(("click", "resume")) or (errand.kind == "save" and after.hook.state == ACTIVE)
+    at = "look" if rings else "done"
+    yield _put(after, index, errand._replace(at=at, writes=()))
 
 
 def _look(state: State, rules: Rules, index: int, errand: Errand) -> Iterator[State]:

@@ -1,5 +1,6 @@
 """Looks at every state that can be reached, breadth first, and says by what way a promise is broken."""
 
+import gc
 from collections.abc import Iterator
 from itertools import pairwise
 from typing import NamedTuple
@@ -120,7 +121,13 @@ class Explorer:
 
     def run(self) -> Explored:
         """Everything there is, up to the first broken promise. Then whether anything ends stuck, or never ends."""
-        broken = self._search()
+        collects = gc.isenabled()
+        gc.disable()  # states refer to no states, so looking for circles among them only takes time
+        try:
+            broken = self._search()
+        finally:
+            if collects:
+                gc.enable()
         if broken is None and self.rules.sweeping and self.rules.slots:
             broken = self._stuck()
         if broken is None and self.rules.faults._replace(asks=0) == NO_FAULTS and not self.rules.sweeping:

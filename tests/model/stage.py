@@ -15,12 +15,13 @@ from webapp.delivery.sweep import Sweep
 from webapp.webhooks.outcome import NO_ANSWER, ErrorKind, Outcome
 
 PATIENCE = 60  # seconds until a thread that reaches no gate is a failure
-# By the model's answers: REFUSED, TAKEN, ASKS, LAST.
+# By the model's answers: REFUSED, TAKEN, ASKS, LAST, STOPS.
 OUTCOMES = (
     Outcome(500, "", False, (), ErrorKind.HTTP_5XX, 1, None),
     Outcome(200, "", False, (), None, 1, None),
     Outcome(429, "", False, (), ErrorKind.HTTP_4XX, 1, 600.0),
     Outcome(200, "", False, (), None, 1, 600.0),
+    Outcome(410, "", False, (), ErrorKind.HTTP_4XX, 1, None),
 )
 UNANSWERED = Outcome(NO_ANSWER, "", False, (), ErrorKind.SENT_AGAIN, 1, None)
 

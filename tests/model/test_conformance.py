@@ -1,24 +1,30 @@
 """The real code does what the model does: random ways through the model are walked with it, and it must agree.
 
 The model is one of SQLite here, where a transaction is one step, so that threads need stop only between transactions.
-Agreed must be: which step comes next for whom, what every delivery, the lane, the marker and the queue hold, how often
-the receiver was called, and how many second requests are on record.
+Agreed must be: which step comes next for whom, what every delivery, the webhook, the lane, the marker and the queue
+hold, how often the receiver was called, how many second requests are on record, and how many events tell of a failure.
 """
 
 import random
+from collections.abc import Callable
 
 import pytest
 from flask import Flask
-from sqlalchemy import func, select, update
+from sqlalchemy import case, func, select, update
 
 from tests.conftest import ON_POSTGRESQL, AppMaker
 from tests.model import events, stage
 from tests.model.explorer import Label, moves
 from tests.model.protocol import (
     ARCHIVED,
+    BEGINS,
+    BEGUN,
+    ENDS,
     FIRST,
     LET_GO,
     NO_REST,
+    NO_WINDOW,
+    PLANNED,
     RESTS,
     RUN_OUT,
     RUNNING,
@@ -30,20 +36,26 @@ from tests.model.protocol import (
 )
 from tests.support.factories import point_at, submit
 from webapp.clock import now_sql
-from webapp.db.transactions import transaction
-from webapp.delivery import ledger, rings
+from webapp.db.transactions import read_only, transaction
+from webapp.delivery import events as events_of
+from webapp.delivery import ledger, maintenance, rings, states, sweep
 from webapp.delivery.rings import FAST, SLOW, queues
 from webapp.delivery.sweep import Sweep
 from webapp.extensions import db
-from webapp.models import Attempt, Interface, Lane, Lead, User
+from webapp.models import Attempt, Interface, Lane, Lead, User, Webhook, WebhookState
 from webapp.models import Delivery as DeliveryRow
 from webapp.services.interfaces import interfaces
 from webapp.services.leads import leads
+from webapp.services.webhooks import editing, maintenance_windows, operational, webhooks
+from webapp.services.webhooks.editing import Plan
+from webapp.services.webhooks.operational import EventPlan
 from webapp.webhooks.outcome import ErrorKind
 
+URL = "http://127.0.0.1:9/"
 DRAINED = (FAST, SLOW)  # the model knows one queue
 
 FAILED = Delivery("failed", tries=2, results=2, events=1)
+BLANK = Delivery("blank", payload=0)
 AGAIN = Delivery("pending", tries=1, due=True, results=1)
 FAULTS = Faults(kills=1, stalls=1, redis=1, stops=1, ends=1, sweeps=1)
 RULES = {
@@ -51,10 +63,19 @@ RULES = {
     "clicks": Rules(leads=2, captured=(FAILED,), clicks=(0, 0), faults=FAULTS, sweeping=True),
     "a click on what is tried again": Rules(leads=1, captured=(AGAIN,), clicks=(0,), faults=FAULTS, sweeping=True),
     "a deletion": Rules(leads=2, archive=True, faults=FAULTS, sweeping=True),
+    "a removal": Rules(leads=2, people=("pause", "resume", "remove"), faults=FAULTS, sweeping=True),
+    "a window": Rules(leads=3, people=(BEGINS, ENDS, "pause", "resume", "cancel"), faults=FAULTS, sweeping=True),
+    "an answer that pauses": Rules(
+        leads=2, people=(BEGINS, ENDS, "resume"), faults=FAULTS._replace(halts=1), sweeping=True
+    ),
+    "saves": Rules(
+        leads=3, captured=(BLANK, BLANK), clicks=(0,), people=("pause", "save", "resume", "save"), sweeping=True
+    ),
     "rests": Rules(leads=3, captured=(FAILED,), clicks=(0,), faults=FAULTS._replace(asks=2), sweeping=True),
 }
 LONGEST = 120  # steps of a way
-DRAWN, WAYS = 300, 4  # ways of a scenario: tried out in the model, and walked
+DRAWN, WAYS = 300, 4  # ways of a scenario: tried out in the model, and walked; fewer where people change the webhook
+DRAWN_OF_PEOPLE, WAYS_OF_PEOPLE = 100, 2
 Way = list[tuple[Label, State]]
 
 
@@ -80,11 +101,11 @@ def met(rules: Rules, steps: Way) -> set[object]:
             rows = [(row.seen.click, *before.deliveries[row.lead][:4], after.deliveries[row.lead]) for row in job.batch]
             ours = before.lane.token == index
             twice = job.at == "send" and then.requests[-1:] == (2,)
-            found.add(
-                (job.at, then.at, job.careful, ours, twice, before.lane.lease, *(rows if job.at == "fence" else ()))
-            )
+            tried = *(rows if job.at == "fence" else ()), twice, before.hook.state
+            found.add((job.at, then.at, job.careful, ours, before.lane.lease, *tried))
         else:
-            found.add((who, before.lane.lease, before.marker, before.waiting, before.sweep, before.errands[-1]))
+            system = before.lane.lease, before.marker, before.waiting, before.sweep, before.hook
+            found.add((who, *system, before.errands[-1]))
         before = after
     return found
 
@@ -92,11 +113,12 @@ def met(rules: Rules, steps: Way) -> set[object]:
 def chosen(rules: Rules) -> list[Way]:
     """Of many ways, the few that together meet the most."""
     chance = random.Random(20)
-    ways = [way(rules, chance) for _ in range(DRAWN)]
+    drawn, walked = (DRAWN_OF_PEOPLE, WAYS_OF_PEOPLE) if rules.people else (DRAWN, WAYS)
+    ways = [way(rules, chance) for _ in range(drawn)]
     meets = [met(rules, steps) for steps in ways]
     picked: list[Way] = []
-    for _ in range(WAYS):
-        best = max(range(DRAWN), key=lambda number: len(meets[number]))
+    for _ in range(walked):
+        best = max(range(drawn), key=lambda number: len(meets[number]))
         picked.append(ways[best])
         new = meets[best]
         meets = [others - new for others in meets]
@@ -114,12 +136,18 @@ class Walk:
         with transaction():
             self.user_id, self.account_id = owner.id, owner.account_id
             interface = interfaces.create(self.account_id, "Contact sales")
-            self.interface_id, self.webhook_id = interface.id, interface.webhook.id
-        point_at(interface, "http://127.0.0.1:9/")
+            more = [editing.add(interface, Plan(URL))] if "remove" in rules.people else []  # the first one stays
+            self.interface_id, self.webhook_id = interface.id, [interface.webhook, *more][-1].id
+        if not more:
+            point_at(interface, URL)
+        if rules.people:
+            self.change(update(Webhook).where(Webhook.id == self.webhook_id).values(_window(rules)))
         of_webhook = update(DeliveryRow).where(DeliveryRow.webhook_id == self.webhook_id)
         for row in rules.captured:
             submit(interface)
-            self.change(of_webhook.values(state=row.state, tries=row.tries))
+            newest = of_webhook.where(DeliveryRow.state == "pending", DeliveryRow.tries == 0)
+            self.change(newest.values(_columns(row)))
+        self.told_before = self.told()
         queues.redis.flushall()
         db.session.rollback()
         self.jobs: dict[int, stage.Player] = {}
@@ -138,6 +166,7 @@ class Walk:
                 if player.gate:
                     player.kill()
             self.change(update(DeliveryRow).values(state="cancelled", retry_at=None))
+            self.change(update(Webhook).values(maintenance_from=None, maintenance_until=None))
 
     def _begin(self, _: int, after: State) -> None:
         [index] = [i for i, job in enumerate(after.jobs) if job != self.before.jobs[i]]
@@ -171,6 +200,9 @@ class Walk:
         at = after.errands[index].at
         if index not in self.errands:
             kind = self.before.errands[index].kind
+            if kind in (BEGINS, ENDS):
+                self._window(kind)
+                return
             if kind == "capture" and self.before.hook.state == ARCHIVED:
                 return  # its form answers 404
             self.errands[index] = stage.Player(self.app, lambda: self.request(kind))
@@ -187,9 +219,25 @@ class Walk:
             if kind == "archive":
                 interfaces.archive(interface)
                 return
+            if kind in _CHANGES:
+                _CHANGES[kind](db.session.get_one(Webhook, self.webhook_id))
+                return
             of_interface = select(Lead.public_id).where(Lead.interface_id == self.interface_id).order_by(Lead.id)
             number = int(kind.split()[1])
             leads.retry(self.account_id, db.session.scalars(of_interface).all()[number : number + 1], self.user_id)
+
+    def _window(self, kind: str) -> None:
+        """Its time has come, and the sweep sees to it: one transaction."""
+        column = "maintenance_from" if kind == BEGINS else "maintenance_until"
+        there = Webhook.maintenance_from.is_not(None) if kind == BEGINS else states.IN_WINDOW
+        self.change(update(Webhook).where(Webhook.id == self.webhook_id, there).values({column: now_sql() - 1}))
+        with db.engine.begin() as connection:
+            maintenance.apply(connection, self.webhook_id)
+
+    def _correct(self, _: int, __: State) -> None:
+        with db.engine.begin() as connection:
+            assert self.webhook_id in sweep._webhooks_to_correct(connection), f"step {self.number}"
+            sweep._correct(connection, self.webhook_id)
 
     def _sweep(self, _: int, after: State) -> None:
         if self.sweep is None or not self.sweep.gate:
@@ -243,15 +291,20 @@ class Walk:
         now = now_sql()
         of_webhook = DeliveryRow.webhook_id == self.webhook_id
         columns = DeliveryRow.state, DeliveryRow.tries, DeliveryRow.retry_at.is_not(None), DeliveryRow.due_at <= now
+        columns += (DeliveryRow.payload != b"",)
+        window = case((states.IN_WINDOW, BEGUN), (Webhook.maintenance_until.is_not(None), PLANNED), else_=NO_WINDOW)
+        hooks = select(Webhook.state, window).where(Webhook.id == self.webhook_id)
         with db.engine.connect() as connection:
             rows = connection.execute(select(*columns).where(of_webhook).order_by(DeliveryRow.id)).all()
             held = Lane.lease_until == 0, Lane.lease_until > now, Lane.token.is_not(None)
             held += Lane.tries_first, ledger.RESTING
             lane = connection.execute(select(*held).where(Lane.webhook_id == self.webhook_id)).one()
             again = select(func.count()).select_from(Attempt).join(DeliveryRow).where(of_webhook)
+            hook = tuple(map(str, connection.execute(hooks).one()))
             seconds = connection.execute(again.where(Attempt.error == ErrorKind.SENT_AGAIN)).scalar_one()
         deliveries = [
-            (str(s), tries, bool(click), bool(tries and s == "pending" and due)) for s, tries, click, due in rows
+            (str(s), tries, bool(click), bool(tries and s == "pending" and due), bool(body))
+            for s, tries, click, due, body in rows
         ]
         let_go, running, token, first, rests = lane
         rest = RESTS if rests else FIRST if first else NO_REST
@@ -259,14 +312,57 @@ class Walk:
         marker = bool(queues.redis.exists(rings._marker(str(self.webhook_id))))
         jobs = [job_id for name in DRAINED for job_id in queues.get(name).get_job_ids()]
         waiting = sum(job_id.startswith(f"{self.webhook_id}-") for job_id in jobs)
-        return deliveries, hold, marker, waiting, self.receiver.sends, seconds
+        return deliveries, hook, hold, marker, waiting, self.receiver.sends, seconds, self.told() - self.told_before
+
+    def told(self) -> int:
+        """Events about failures, of all there were."""
+        with read_only(), db.engine.connect() as connection:
+            of_failures = select(func.count()).where(DeliveryRow.event == events_of.FAILED)
+            return connection.execute(of_failures).scalar_one()
 
 
 def modelled(state: State, rules: Rules) -> object:
-    deliveries = [(row.state, row.tries, row.click > 0, row.due) for row in state.deliveries if row.state]
+    real = {"blank": "held"}
+    deliveries = [
+        (real.get(row.state, row.state), row.tries, row.click > 0, row.due, row.payload > 0)
+        for row in state.deliveries
+        if row.state
+    ]
+    told = sum(row.events for row in state.deliveries) - sum(row.events for row in rules.captured)
+    hook = state.hook.state, state.hook.window if state.hook.state != ARCHIVED else NO_WINDOW
     lane = (state.lane.token != -1, state.lane.lease, state.lane.rest)
     sends = sum(map(sum, state.sent)) + rules.faults.ends - state.left.ends
-    return deliveries, lane, state.marker, state.waiting, sends, state.seconds
+    return deliveries, hook, lane, state.marker, state.waiting, sends, state.seconds, told
+
+
+def _columns(row: Delivery) -> dict[str, object]:
+    if row.state != "blank":
+        return {"state": row.state, "tries": row.tries}
+    return {"state": "held", "state_reason": "The payload could not be made.", "payload": b""}
+
+
+def _window(rules: Rules) -> dict[str, object]:
+    """A planned window, if these rules have one."""
+    later = [now_sql() + 3600.0, now_sql() + 7200.0] if BEGINS in rules.people else [None, None]
+    return dict(zip(("maintenance_from", "maintenance_until"), later, strict=True))
+
+
+def _save(webhook: Webhook) -> None:
+    editing.save(webhook, Plan(webhook.url))
+
+
+def _resume(webhook: Webhook) -> None:
+    if webhook.state == WebhookState.PAUSED:  # its page asks
+        webhooks.resume(webhook)
+
+
+_CHANGES: dict[str, Callable[[Webhook], object]] = {
+    "pause": lambda webhook: webhooks.pause(webhook, "Paused by Alice."),
+    "resume": _resume,
+    "save": _save,
+    "remove": editing.remove,
+    "cancel": maintenance_windows.cancel,
+}
 
 
 @pytest.mark.skipif(ON_POSTGRESQL, reason="this model is of SQLite")
@@ -286,4 +382,7 @@ def _owner() -> User:
     from webapp.services.people import users
 
     with transaction():
-        return users.create_owner("alice@example.com", "correct horse battery", "Brightwater Solar")
+        owner = users.create_owner("alice@example.com", "correct horse battery", "Brightwater Solar")
+        # Paused, so that what is written for it is counted, and never due.
+        webhooks.pause(operational.save(owner.account_id, EventPlan(URL, None)), "Paused by Alice.")
+        return owner

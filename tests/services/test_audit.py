@@ -109,8 +109,8 @@ def test_an_action_without_words_is_refused(owner: User) -> None:
 def test_every_action_that_has_words_is_recorded_somewhere() -> None:
     code = "\n".join(path.read_text() for path in python_files("webapp") if path.name != "audit.py")
     recorded = set(re.findall(r'"((?:key|lead|user|session|interface|webhook)\.\w+)"', code))
-    for about in ("interface", "webhook"):
-        recorded |= {f"{about}.{action}" for action in re.findall(rf'\brecord\("(\w+)", {about}', code)}
+    for kind, about in (("interface", "interface"), ("webhook", "webhook|shadow")):
+        recorded |= {f"{kind}.{action}" for action in re.findall(rf'\brecord\("(\w+)", (?:{about})', code)}
     assert set(audit.WORDS) <= recorded
 
 

@@ -380,7 +380,8 @@ def reading(answer: bytes, cuts: list[int]) -> object:
         response = read_response(lambda: next(pieces, b""), 64)
     except (BadResponse, ConnectionResetError) as error:
         return type(error)
-    return response._replace(reusable=False)  # depends on whether bytes after the response were already received
+    # These depend on whether bytes after the response were already received.
+    return response._replace(reusable=False, out_of_step=False)
 
 
 FRAGMENTS = st.sampled_from(

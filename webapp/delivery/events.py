@@ -12,7 +12,7 @@ from sqlalchemy import Connection, select
 from webapp.clock import now_sql
 from webapp.db import bulk
 from webapp.delivery.ledger import ENDS_IN_FAILURE, Move, Sent
-from webapp.ids import message_id
+from webapp.ids import message_id, message_id_after
 from webapp.models import Delivery, DeliveryState, Interface, Lead, Webhook, WebhookState
 from webapp.webhooks.payload import event_payload
 
@@ -21,18 +21,23 @@ ALL = (FAILED, PAUSED, RECOVERED, SPAM)
 HELD_REASON = "The webhook is paused."
 
 
-def note(connection: Connection, account_id: int, event: str, found: Iterable[Mapping[str, Any]]) -> None:
-    """Writes one event for each of `found`, its data, in the current transaction, if the account wants this event."""
+def note(
+    connection: Connection, account_id: int, event: str, found: Iterable[Mapping[str, Any]], ids: Iterable[str] = ()
+) -> None:
+    """Writes one event for each of `found`, its data, in the current transaction, if the account wants this event.
+
+    `ids`: the message ids of the events, in the same order. One that is there already is not written again.
+    """
     asked = select(Webhook.id, Webhook.url, Webhook.state, Webhook.connection).where(
         Webhook.account_id == account_id, ~Webhook.is_first, Webhook.interface_id.is_(None)
     )
     webhook = connection.execute(asked.where(Webhook.removed_at.is_(None))).first()
     if webhook is None or not webhook.url or event not in (webhook.connection or {}).get("events", ALL):
         return
-    on_hold = webhook.state == WebhookState.PAUSED
+    on_hold, given = webhook.state == WebhookState.PAUSED, iter(ids)
     for data in found:
         columns = {
-            "message_id": message_id(),
+            "message_id": next(given, "") or message_id(),
             "account_id": account_id,
             "webhook_id": webhook.id,
             "event": event,
@@ -43,7 +48,7 @@ def note(connection: Connection, account_id: int, event: str, found: Iterable[Ma
             "state_reason": HELD_REASON if on_hold else "",
             "due_at": now_sql(),
         }
-        connection.execute(bulk.insert(connection.dialect.name, Delivery).values(columns))
+        connection.execute(bulk.insert(connection.dialect.name, Delivery).values(columns).on_conflict_do_nothing())
 
 
 def note_of_webhook(connection: Connection, webhook_id: int, event: str, reason: str) -> None:
@@ -55,13 +60,18 @@ def note_of_webhook(connection: Connection, webhook_id: int, event: str, reason:
 
 
 def note_failures(connection: Connection, account_id: int, moves: Sequence[tuple[Sent, Move]]) -> None:
-    """An event about each delivery that will not be tried again."""
+    """An event about each delivery that will not be tried again, unless it was cancelled meanwhile. Call it after the
+    record, in its transaction.
+
+    A record whose commit succeeded, but without an answer, is made again. So the event's id is that of its attempt.
+    """
     final = {sent.due.id: sent for sent, goes in moves if goes.state in ENDS_IN_FAILURE and sent.due.retry_at is None}
     asked = select(*_ABOUT, Delivery.id, Delivery.message_id, Lead.public_id.label("lead")).select_from(Delivery)
     asked = asked.join(Webhook, Webhook.id == Delivery.webhook_id).join(Lead, Lead.id == Delivery.lead_id)
-    rows = connection.execute(asked.join(Interface, Interface.id == Lead.interface_id).where(Delivery.id.in_(final)))
-    found = [(row, final[row.id]) for row in rows]
-    note(connection, account_id, FAILED, [{**_about(row), **_failure(row, sent)} for row, sent in found])
+    asked = asked.join(Interface, Interface.id == Lead.interface_id).where(Delivery.state != DeliveryState.CANCELLED)
+    found = [(row, final[row.id]) for row in connection.execute(asked.where(Delivery.id.in_(final)))]
+    ids = [message_id_after(sent.attempt_id) for _, sent in found]
+    note(connection, account_id, FAILED, [{**_about(row), **_failure(row, sent)} for row, sent in found], ids)
 
 
 def note_spam(connection: Connection, found: Iterable[tuple[Interface, Any]]) -> None:

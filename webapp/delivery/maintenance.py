@@ -39,13 +39,18 @@ def end_with_pause(connection: Connection, webhook_id: int, reason: str) -> None
 
 
 def _begin(connection: Connection, webhook_id: int) -> None:
-    of_it = Webhook.id == webhook_id, _BEGINS
-    until = connection.scalar(select(Webhook.maintenance_until).where(*of_it))
-    if until is None:
+    of_it = Webhook.id == webhook_id
+    asked = select(Webhook.maintenance_until, Webhook.state).where(
+        of_it, _BEGINS, Webhook.maintenance_until.is_not(None)
+    )
+    row = connection.execute(asked).one_or_none()
+    if row is None:
         return
-    connection.execute(update(Webhook).where(*of_it).values(maintenance_from=null()))
-    if not states.pause(connection, webhook_id, f"{REASON} until {moment(until):%d %b, %H:%M} UTC."):
-        connection.execute(update(Webhook).where(Webhook.id == webhook_id).values(_NONE))  # a person paused it before
+    if row.state != WebhookState.ACTIVE:  # it was paused before, and stays so
+        connection.execute(update(Webhook).where(of_it).values(_NONE))
+        return
+    states.pause(connection, webhook_id, f"{REASON} until {moment(row.maintenance_until):%d %b, %H:%M} UTC.")
+    connection.execute(update(Webhook).where(of_it).values(maintenance_from=null()))
 
 
 def _end(connection: Connection, webhook_id: int) -> None:

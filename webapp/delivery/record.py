@@ -271,9 +271,11 @@ def token_used(connection: Connection, settings: WebhookSettings, at: datetime) 
 
 def unsendable(connection: Connection, rows: Sequence[Unsendable]) -> None:
     """Puts deliveries that cannot be sent on hold, with the reason, which also answers a manual retry. A test fails
-    instead: on hold, it would be sent later as if it were a lead."""
+    instead: on hold, it would be sent later as if it were a lead. One without a payload that got it since stays due."""
     for due, reason in rows:
         delivery = update(Delivery).where(Delivery.id == due.id)
+        if not due.payload:
+            delivery = delivery.where(Delivery.payload == due.payload)
         kept = or_(Delivery.state == DeliveryState.CANCELLED, literal(due.state == DeliveryState.DELIVERED))
         held = DeliveryState.FAILED if due.test else DeliveryState.ON_HOLD
         connection.execute(

@@ -13,6 +13,7 @@ from webapp.models import Delivery, DeliveryState, Interface, Lane, ReportEntry,
 PENDING = or_(FRESH, AGAIN)
 ON_HOLD = text("deliveries.state = 'held'")
 PAUSED_REASON = "The webhook is paused."
+IN_WINDOW = Webhook.maintenance_from.is_(None) & Webhook.maintenance_until.is_not(None)  # maintenance that has begun
 
 
 _LOCK = update(Lane).where(Lane.webhook_id == bindparam("lane")).values(webhook_id=bindparam("lane"))
@@ -24,18 +25,21 @@ def lock_lane(connection: Connection, webhook_id: int) -> None:
 
 
 def pause(connection: Connection, webhook_id: int, reason: str) -> bool:
-    """Pauses an active webhook and puts its due deliveries on hold, manual retries included; whether it was active.
+    """Pauses an active webhook and puts its due deliveries on hold, manual retries included; whether it did.
 
+    It does so, too, for one that a maintenance window has paused: the window is over, so its end resumes nothing.
     The lane's row must be locked.
     """
-    active = update(Webhook).where(Webhook.id == webhook_id, Webhook.state == WebhookState.ACTIVE)
-    paused = active.values(state=WebhookState.PAUSED, state_reason=reason[:500], state_changed_at=utcnow())
-    was_active = connection.execute(paused).rowcount == 1
-    if was_active:
+    of_it = update(Webhook).where(Webhook.id == webhook_id)
+    columns = {"state": WebhookState.PAUSED, "state_reason": reason[:500], "state_changed_at": utcnow()}
+    active = of_it.where(Webhook.state == WebhookState.ACTIVE).values(columns)
+    in_window = of_it.where(Webhook.state == WebhookState.PAUSED, IN_WINDOW).values(maintenance_until=null(), **columns)
+    pauses = any(connection.execute(statement).rowcount for statement in (in_window, active))
+    if pauses:
         forms_changed(connection, webhook_id)
         events.note_of_webhook(connection, webhook_id, events.PAUSED, reason)
     hold(connection, webhook_id)
-    return was_active
+    return pauses
 
 
 def forms_changed(connection: Connection, webhook_id: int) -> None:
@@ -65,20 +69,23 @@ def hold(connection: Connection, webhook_id: int) -> int:
 def resume(connection: Connection, webhook_id: int) -> int:
     """Makes a paused webhook active again, and releases its deliveries on hold, oldest first; returns how many.
 
-    The count of failures restarts at zero. The lane's row must be locked.
+    The count of failures restarts at zero. A maintenance window that has begun is over. Nothing changes for a webhook
+    that was removed. The lane's row must be locked.
     """
     active = {"state": WebhookState.ACTIVE, "state_reason": "", "state_changed_at": utcnow()}
     planned = case((Webhook.maintenance_from.is_not(None), Webhook.maintenance_until))  # not one that has begun
-    ends = update(Webhook).where(Webhook.id == webhook_id).values({**active, "maintenance_until": planned})
-    connection.execute(ends)
+    resumed = update(Webhook).where(Webhook.id == webhook_id, Webhook.state != WebhookState.ARCHIVED)
+    if not connection.execute(resumed.values({**active, "maintenance_until": planned})).rowcount:
+        return 0
     connection.execute(update(Lane).where(Lane.webhook_id == webhook_id).values(failures=0, failing_since=None))
     forms_changed(connection, webhook_id)
     return release(connection, webhook_id)
 
 
 def release(connection: Connection, webhook_id: int) -> int:
-    """Makes deliveries on hold due again, oldest first; returns how many."""
-    of_webhook = update(Delivery).where(Delivery.webhook_id == webhook_id, ON_HOLD)
+    """Makes deliveries on hold due again, oldest first; returns how many. Without a payload one stays on hold, with
+    the reason."""
+    of_webhook = update(Delivery).where(Delivery.webhook_id == webhook_id, ON_HOLD, Delivery.payload != b"")
     return connection.execute(
         of_webhook.values(state=DeliveryState.PENDING, state_reason="", due_at=now_sql())
     ).rowcount

@@ -79,7 +79,8 @@ def account_id() -> int:
 
 def init_app(app: Flask) -> None:
     login.session_protection = None  # it would sign out a phone that changes networks; the cookie is HttpOnly
-    app.before_request(_encode_query)
+    # First of all: busy.py comes before this module, and reads the query too.
+    app.before_request_funcs.setdefault(None, []).insert(0, _encode_query)
     app.before_request(_refuse_nul)
     app.before_request(_refuse_too_much)
     app.before_request(_refuse_json)

@@ -12,7 +12,7 @@ from webapp.db.transactions import read_autocommit, transaction
 from webapp.delivery import sweep
 from webapp.extensions import db
 from webapp.models import Authentication, Interface, Mail, Webhook, WebhookState
-from webapp.services.webhooks import connections, editing
+from webapp.services.webhooks import connections
 from webapp.services.webhooks.connections import Settled
 
 
@@ -80,8 +80,7 @@ def test_no_mail_is_written_about_what_sends_nothing_that_counts(interface: Inte
         if case == "shadow":
             webhook.is_shadow = True
         elif case == "removed":
-            webhook.is_first = False
-            editing.remove(webhook)
+            webhook.removed_at = utcnow()
         elif case == "archived":
             webhook.state = WebhookState.ARCHIVED
         else:

@@ -71,10 +71,12 @@ def with_new_secret(webhook: Webhook, plan: Plan) -> tuple[Plan, str]:
 
 def save(webhook: Webhook, plan: Plan) -> int:
     """Saves a webhook's settings; returns how many held deliveries became due. Refused, with nothing changed, for
-    settings that cannot be used."""
+    settings that cannot be used. NotFound for a webhook that was removed meanwhile."""
     connection = db.session.connection()
     states.lock_lane(connection, webhook.id)  # first, in the engine's order of locks
     db.session.refresh(webhook)
+    if webhook.removed_at:
+        raise NotFound
     _check(webhook, plan)
     url = webhooks.as_sent(catalogue.completed(plan.url, plan.wanted.stored.get("preset")))
     before = webhooks.as_sent(webhook.url), webhook.authentication, webhook.shared_token_id
@@ -113,11 +115,11 @@ def remove(webhook: Webhook) -> int:
 
     Refused for an interface's first one.
     """
-    if webhook.is_first:
-        raise Refused("The first webhook of an interface stays. Empty its URL to send no leads there.")
     connection = db.session.connection()
     states.lock_lane(connection, webhook.id)
-    db.session.refresh(webhook)
+    db.session.refresh(webhook)  # it may have become the first one just now
+    if webhook.is_first:
+        raise Refused("The first webhook of an interface stays. Empty its URL to send no leads there.")
     if webhook.removed_at:
         return 0
     webhook.removed_at = webhook.state_changed_at = utcnow()

@@ -33,7 +33,7 @@ class PlainFormat:
 
 @dataclass(frozen=True, slots=True)
 class PayloadFormat:
-    """`of` takes the stored options and the keys that may be named, None for any; WrongSetting for unusable ones."""
+    """`of` takes the stored options and the keys that may be named, None for any; WrongSetting if it cannot be used."""
 
     title: str
     of: Callable[[Mapping[str, Any], Iterable[str] | None], Renderer]
