@@ -107,6 +107,7 @@ def test_an_earlier_version_sends_no_lead_without_its_proof_and_none_that_is_emp
     with db.engine.connect() as connection:
         webhook = connection.execute(text("SELECT authentication, shared_token_id FROM webhooks")).one()
         states = connection.scalars(text("SELECT state FROM deliveries ORDER BY id")).all()
+    upgrade()
     assert (tuple(webhook), list(states)) == (("shared_token", None), ["pending", "pending", "cancelled"])
 
 
