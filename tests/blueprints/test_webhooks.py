@@ -226,6 +226,7 @@ WRONG: list[tuple[dict[str, Any], str, str]] = [
     ({"body": "x" * 201}, "body", "200 characters"),
     ({"body": "ok", "body_is": "rhymes"}, "body", "must contain"),
     ({"stops": "not json"}, "stops", "cannot be read"),
+    ({"stops": "[" * 5000}, "stops", "cannot be read"),
     ({"stops": '[{"code": 410, "then": "dance"}]'}, "stops", "pause"),
     ({"parallel_requests": "17"}, "parallel_requests", "from 1 to 16"),
     ({"rate": "0"}, "rate", "whole number"),

@@ -11,7 +11,7 @@ from flask_migrate import downgrade, upgrade
 from sqlalchemy import func, inspect, select, text
 
 from tests.conftest import ON_POSTGRESQL, AppMaker
-from tests.support.factories import ADA, point_at
+from tests.support.factories import ADA, point_at, submit
 from tests.support.waiting import wait_until
 from webapp.db.transactions import disconnect, transaction
 from webapp.extensions import db
@@ -19,6 +19,9 @@ from webapp.migrations import batches
 from webapp.models import Interface, Lead
 from webapp.services.leads import lead_counts
 from webapp.services.leads.lead_list import Filter, Status
+from webapp.services.webhooks import editing
+from webapp.services.webhooks.connections import Wanted
+from webapp.services.webhooks.editing import Plan
 
 
 def leads_without_webhook() -> int:
@@ -89,6 +92,23 @@ def test_webhooks_from_before_keep_the_order_of_their_leads(app: Flask, five: In
     db.session.expire_all()
     assert (five.webhook.parallel_requests, five.webhook.is_automatic) == (1, False)
     db.session.rollback()
+
+
+def test_an_earlier_version_sends_no_lead_without_its_proof_and_none_that_is_empty(five: Interface) -> None:
+    """Custom headers and certificates prove who sends, too."""
+    with transaction():
+        live = db.session.get_one(Interface, five.id)
+        stored = {"format": "template", "template": '{"text": "{{ fields.message | number }}"}'}
+        wanted = Wanted(stored=stored, custom_headers="X-Key: abc")
+        editing.save(live.webhook, Plan("https://crm.example/hook", wanted=wanted))
+    submit(five, {**ADA, "message": "no number"})
+    db.session.rollback()
+    downgrade(revision="0014")
+    with db.engine.connect() as connection:
+        webhook = connection.execute(text("SELECT authentication, shared_token_id FROM webhooks")).one()
+        states = connection.scalars(text("SELECT state FROM deliveries ORDER BY id")).all()
+    upgrade()
+    assert (tuple(webhook), list(states)) == (("shared_token", None), ["pending", "pending", "cancelled"])
 
 
 def visitors() -> list[str | None]:

@@ -7,6 +7,7 @@ from sqlalchemy import func, select
 
 from tests.support.examined import Examined
 from tests.support.factories import point_at, sign
+from tests.support.receiver import Receiver
 from webapp import jobs
 from webapp.db.transactions import transaction
 from webapp.extensions import db
@@ -95,6 +96,19 @@ def test_other_signatures_are_examined_too(
     found = db.session.get_one(Webhook, webhook_id, populate_existing=True).examination
     assert found is not None
     assert "does not verify" in found["headline"]
+
+
+def test_the_rate_of_the_webhook_is_kept(interface: Interface, receiver: Receiver) -> None:
+    with transaction():
+        wanted, _ = connections.with_new_secret(Wanted(Authentication.METALOCATOR), None)
+        live = db.session.get_one(Interface, interface.id)
+        webhook_id = editing.add(live, Plan(receiver.url, rate=20, wanted=wanted)).id
+    with transaction():
+        examining.begin(db.session.get_one(Webhook, webhook_id))
+    jobs.examine(webhook_id)
+    times = [request.at for request in receiver.requests]
+    assert len(times) >= 7
+    assert times[-1] - times[0] >= (len(times) - 1) / 20 - 0.05
 
 
 @pytest.mark.parametrize("state", ["unsigned", "paused", "running"])

@@ -174,3 +174,17 @@ def test_a_window_that_is_over_before_any_sweep_saw_it_holds_nothing(interface: 
 def test_a_window_that_cannot_be_is_refused(interface: Interface, begins: int, ends: int) -> None:
     with pytest.raises(Refused):
         planned(interface, begins, ends)
+
+
+def test_a_person_who_pauses_it_meanwhile_ends_the_window_and_it_stays_paused(
+    interface: Interface, receiver: Receiver
+) -> None:
+    point_at(interface, receiver.url)
+    planned(interface, -1, 30)
+    swept()
+    with transaction():
+        webhooks.pause(webhook_of(interface), "Paused by Alice.")
+    live = webhook_of(interface)
+    assert (live.state, live.state_reason, live.maintenance_until) == (WebhookState.PAUSED, "Paused by Alice.", None)
+    swept()
+    assert webhook_of(interface).state == WebhookState.PAUSED

@@ -14,6 +14,7 @@ from webapp.clock import utcnow
 from webapp.db.transactions import read_autocommit
 from webapp.delivery.sending import sender
 from webapp.delivery.slots import waiting
+from webapp.delivery.spacing import Spacing
 from webapp.encryption import CannotDecrypt, decrypt
 from webapp.extensions import db
 from webapp.models import ApiKey, Authentication, Webhook
@@ -47,6 +48,7 @@ class _Examined(NamedTuple):
     connection: Mapping[str, Any]
     secrets: Mapping[str, Any]
     token: str | None
+    rate: int | None
 
     @property
     def secret(self) -> tuple[str, str]:
@@ -76,14 +78,15 @@ def examine(webhook_id: int, letters: Sequence[Letter]) -> None:
     """Sends the test leads one after the other, and stores the verdict. It takes up to eight deadlines."""
     with read_autocommit() as connection:
         columns = Webhook.account_id, Webhook.url, Webhook.authentication, Webhook.connection, Webhook.secrets_encrypted
-        asked = select(*columns, ApiKey.secret_encrypted).outerjoin(ApiKey, ApiKey.id == Webhook.shared_token_id)
+        asked = select(*columns, ApiKey.secret_encrypted, Webhook.rate)
+        asked = asked.outerjoin(ApiKey, ApiKey.id == Webhook.shared_token_id)
         row = connection.execute(asked.where(Webhook.id == webhook_id)).one_or_none()
     if row is None or not row[1] or row[2] not in SIGNED:
         return
     try:
         secrets = json.loads(decrypt(row[4])) if row[4] else {}
         token = decrypt(row[5]) if row[5] else None
-        examined = _Examined(row[0], row[1], row[2], row[3] or {}, secrets, token)
+        examined = _Examined(row[0], row[1], row[2], row[3] or {}, secrets, token, row[6])
         found = examinations.verdict(_outcomes(webhook_id, examined, letters)).stored()
     except (CannotDecrypt, WrongSetting, ValueError, NoTurn) as error:
         words = str(error) or "The secret cannot be decrypted: ENCRYPTION_KEYS lacks its key."
@@ -98,7 +101,7 @@ def examine(webhook_id: int, letters: Sequence[Letter]) -> None:
 
 def _about(row: Any) -> tuple[Any, ...]:
     """What a verdict is about: the URL, and what proves who sends."""
-    return row[1], row[2], *(_plain(encrypted) for encrypted in row[4:])
+    return row[1], row[2], *(_plain(encrypted) for encrypted in row[4:6])
 
 
 def _plain(encrypted: bytes | None) -> str | None:
@@ -123,8 +126,11 @@ def _outcomes(webhook_id: int, examined: _Examined, letters: Sequence[Letter]) -
     pairs = [(letter.message_id, letter.payload) for letter in letters]
     connector = examined.connector([secret])
     found = {}
+    spacing = Spacing(examined.rate, lambda: True) if examined.rate else None
     for case, message in examinations.messages(signed, [secret], others, pairs, int(time.time())).items():
         request = message.url, message.body, message.headers, examined.account_id, message.method, connector.certificate
+        if spacing:
+            spacing.may_begin(waiting)
         with waiting():
             outcome = sender.send(webhook_id, *request)
         found[case] = connector.judged(outcome, message)

@@ -54,9 +54,12 @@ def downgrade() -> None:
         f"DELETE FROM deliveries WHERE id IN ({theirs})",
         f"DELETE FROM lanes WHERE webhook_id IN ({more})",
         "DELETE FROM webhooks WHERE NOT is_first",
-        # Held rather than sent without authentication.
+        # Held rather than sent without authentication: custom headers and certificates are one, too.
         "UPDATE webhooks SET authentication = 'shared_token', shared_token_id = NULL "
-        "WHERE authentication NOT IN ('none', 'shared_token')",
+        "WHERE authentication NOT IN ('none', 'shared_token') OR secrets_encrypted IS NOT NULL",
+        # An earlier version would send nothing as their payload.
+        "UPDATE deliveries SET state = 'cancelled', state_reason = 'The payload could not be made.' "
+        "WHERE state = 'held' AND length(payload) = 0",
     ):
         op.execute(statement)
     _nullable("webhooks", "interface_id", False)
