@@ -15,6 +15,7 @@ from webapp.db.transactions import read_only, transaction
 from webapp.extensions import db
 from webapp.models import Authentication, Delivery, DeliveryState, Interface, Lead, User, Webhook
 from webapp.services.errors import Refused
+from webapp.services.intake import capture, published_forms
 from webapp.services.leads import leads
 from webapp.services.webhooks import editing, webhooks
 from webapp.services.webhooks.connections import Wanted
@@ -247,3 +248,20 @@ def test_a_removed_webhook_cancels_what_waits_and_gets_no_leads(interface: Inter
 def test_the_first_webhook_cannot_be_removed(interface: Interface) -> None:
     with pytest.raises(Refused, match="stays"), transaction():
         editing.remove(db.session.get_one(Interface, interface.id).webhook)
+
+
+def test_spam_that_a_condition_lets_through_is_sent_and_can_be_sent_again(
+    interface: Interface, receiver: Receiver
+) -> None:
+    rule = {"field": "spam", "is": "is", "value": "yes"}
+    webhook_id = added(interface, receiver.url, stored={"condition": {"match": "all", "rules": [rule]}})
+    assert submit(interface).deliveries == []
+    with transaction():
+        form = published_forms.get(interface.public_id)
+        spam = capture.new_lead(form.interface, ADA, {}, spam="honeypot")
+        capture.capture([capture.Submission(form, spam)])
+    assert sent(webhook_id).state == DeliveryState.DELIVERED
+    with transaction():
+        assert leads.retry(interface.account_id, [spam.public_id], user_id=1) == 1
+    assert sent(webhook_id).state == DeliveryState.DELIVERED
+    assert len(receiver.requests) == 2

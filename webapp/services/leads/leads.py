@@ -91,7 +91,7 @@ def not_spam(account_id: int, public_id: str, user_id: int) -> Lead:
 def retryable(lead: Lead, only: Collection[str] = ()) -> str | None:
     """Why Retry Webhook cannot be pressed, as a sentence; None if it can, for one of its webhooks at least: of those
     with the public ids `only`, if there are any."""
-    if lead.spam is not None:
+    if lead.spam is not None and not lead.deliveries:  # a condition that names spam may have let it through
         return "It was taken for spam, so it was not sent."
     if lead.interface.archived_at:
         return "Its interface was deleted."
