@@ -23,7 +23,7 @@ def interface() -> Interface:
 
 @pytest.fixture
 def receivers(interface: Interface) -> Iterator[Examined]:
-    with Examined(sign(interface)[1]) as receivers:
+    with Examined(sign(interface, "Examined")[1]) as receivers:
         point_at(interface, receivers.url("right"))
         yield receivers
 

@@ -26,10 +26,10 @@ def point_at(interface: Interface, url: str, **settings: object) -> None:
             setattr(webhook, name, value)
 
 
-def sign(interface: Interface) -> tuple[ApiKey, str]:
+def sign(interface: Interface, name: str = "CRM production") -> tuple[ApiKey, str]:
     """Gives an interface a Shared Token. Returns the token and its secret."""
     with transaction():
-        token, secret = api_keys.create_shared_token(interface.account_id, None, "CRM production")
+        token, secret = api_keys.create_shared_token(interface.account_id, None, name)
     point_at(interface, interface.webhook.url or "", authentication=Authentication.SHARED_TOKEN, shared_token=token)
     return token, secret
 
