@@ -18,7 +18,7 @@ from webapp.webhooks.payload import event_payload
 
 FAILED, PAUSED, RECOVERED, SPAM = "delivery.failed", "webhook.paused", "webhook.recovered", "lead.spam"
 ALL = (FAILED, PAUSED, RECOVERED, SPAM)
-HELD_REASON = "The webhook is paused."
+PAUSED_REASON = "The webhook is paused."
 
 
 def note(
@@ -45,7 +45,7 @@ def note(
             "test": False,
             "tries": 0,
             "state": DeliveryState.ON_HOLD if on_hold else DeliveryState.PENDING,
-            "state_reason": HELD_REASON if on_hold else "",
+            "state_reason": PAUSED_REASON if on_hold else "",
             "due_at": now_sql(),
         }
         connection.execute(bulk.insert(connection.dialect.name, Delivery).values(columns).on_conflict_do_nothing())

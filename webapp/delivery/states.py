@@ -12,7 +12,7 @@ from webapp.models import Delivery, DeliveryState, Interface, Lane, ReportEntry,
 # The exact text of the partial indexes, as in ledger.py: SQLite uses such an index only for the same text.
 PENDING = or_(FRESH, AGAIN)
 ON_HOLD = text("deliveries.state = 'held'")
-PAUSED_REASON = "The webhook is paused."
+PAUSED_REASON = events.PAUSED_REASON  # the sweep releases by these words, events too
 IN_WINDOW = Webhook.maintenance_from.is_(None) & Webhook.maintenance_until.is_not(None)  # maintenance that has begun
 
 

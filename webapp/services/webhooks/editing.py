@@ -1,6 +1,5 @@
 """Adds, changes and removes the webhooks of an interface. The first one is made with its interface and stays."""
 
-from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 
 from sqlalchemy import func, select
@@ -156,11 +155,6 @@ def live_token(account_id: int, public_id: str | None) -> ApiKey:
     if token is None:
         raise Refused("This Shared Token does not exist any more. Choose another.", "shared_token")
     return token
-
-
-def of_interface(interface: Interface) -> Sequence[Webhook]:
-    """Its webhooks, the first one first."""
-    return interface.webhooks
 
 
 def _check(webhook: Webhook, plan: Plan) -> None:

@@ -3,15 +3,15 @@
 from collections.abc import Mapping
 from typing import Any
 
-from sqlalchemy import select, text, update
+from sqlalchemy import select, update
 
+from webapp.delivery import states
 from webapp.extensions import db
 from webapp.models import Delivery, Webhook
 from webapp.services.webhooks.shapes import Shape, shape_of
 from webapp.webhooks.payload import payload_of
 
 MOST = 1000  # of one webhook at a time; the next save makes the rest
-ON_HOLD = text("deliveries.state = 'held'")
 
 
 def render_again(webhook: Webhook) -> int:
@@ -19,7 +19,7 @@ def render_again(webhook: Webhook) -> int:
 
     The others keep the new reason. The lane must be locked.
     """
-    missing = select(Delivery).where(Delivery.webhook_id == webhook.id, ON_HOLD, Delivery.payload == b"")
+    missing = select(Delivery).where(Delivery.webhook_id == webhook.id, states.ON_HOLD, Delivery.payload == b"")
     waiting = db.session.scalars(missing.order_by(Delivery.id).limit(MOST)).all()
     shape = shape_of(webhook) if waiting else Shape()
     made = 0
