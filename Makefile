@@ -12,6 +12,7 @@ run: ## start everything on this machine; Ctrl-C stops it
 
 test: ## run everything CI runs: lint, types, templates, all tests on SQLite and PostgreSQL
 	@sh scripts/install.sh requirements.txt requirements-test.txt
+	@FOLDER=mcp1 sh scripts/install.sh requirements-mcp1.txt
 	@sh scripts/test.sh
 
 quick: ## before each commit, under a minute: lint, types, and the quickest tests, on SQLite
@@ -30,7 +31,7 @@ format: ## format the code
 	.venv/bin/ruff check --fix .
 	.venv/bin/ruff format .
 
-bench: ## benchmark it against peers and limits, 75 minutes; ARGS=--quick is shorter, see docs/benchmarks.md
+bench: ## benchmark it against peers and limits, 100 minutes; ARGS=--quick is shorter, see docs/benchmarks.md
 	@sh scripts/install.sh requirements.txt requirements-bench.txt
 	@.venv/bin/python -m tests.bench $(ARGS)
 
@@ -47,7 +48,8 @@ receivers: ## run vendors' own software against Leadhook, such as n8n and librar
 	@.venv/bin/python -m tests.receivers.presets
 	@.venv/bin/python -m tests.receivers.oauth
 	@.venv/bin/python -m tests.receivers.samples
-	@.venv/bin/pytest -s tests/receivers/libraries.py tests/receivers/n8n.py
+	@.venv/bin/pytest -s tests/receivers/libraries.py tests/receivers/n8n.py tests/receivers/mcp.py \
+		tests/receivers/zapier.py tests/receivers/n8n_trigger.py
 
 # Pins for every Python from 3.11 up and every platform, with the hashes of all files; no package index is named.
 LOCK = .venv-lock/bin/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --upgrade \
@@ -58,5 +60,6 @@ lock: ## pin the newest packages that pyproject.toml allows
 	@.venv-lock/bin/python -m pip install --quiet --upgrade uv
 	@$(LOCK) pyproject.toml --output-file requirements.txt
 	@$(LOCK) --group pyproject.toml:test --constraint requirements.txt --output-file requirements-test.txt
+	@$(LOCK) --group pyproject.toml:mcp1 --no-deps --output-file requirements-mcp1.txt
 	@$(LOCK) --group pyproject.toml:bench --constraint requirements.txt --constraint requirements-test.txt \
 		--output-file requirements-bench.txt

@@ -61,6 +61,6 @@ def post_worker_init(worker):  # type: ignore[no-untyped-def]
     """
     with worker.wsgi.app_context():
         bell.start(worker.wsgi)
-    if worker.age == 1:  # the first one speaks for all
+    if worker.age == 1 and not getattr(worker.app, "is_checked", False):  # the first one speaks for all
         threading.Thread(target=_warn, args=(worker.wsgi,), daemon=True).start()
     gc.freeze()

@@ -1,19 +1,21 @@
 """python worker.py [--processes N] [--slots M] [--queues a,b]: runs the RQ workers and the sweep.
 
-It forks one process per queue (N for `fast`) and one for the sweep, and starts them again when they die. It opens no
-connection and starts no thread itself, so that it can fork at any time and all processes share the memory of what it
-imported. They end when it ends. On SIGTERM or Ctrl-C, running sends finish and are recorded, within the webhook
+It builds and rehearses once what its processes work with, then forks one process per queue (N for `fast`), and starts
+them again when they die. The process for `mail` also sweeps. Another one says what is wrong with the installation, and
+ends. worker.py keeps no connection and starts no thread itself, so that it can fork at any time and all processes share
+the memory. They end when it ends. On SIGTERM or Ctrl-C, running sends finish and are recorded, within the webhook
 deadline plus five seconds.
 """
 
 import argparse
 import contextlib
-import gc
 import os
 import signal
 import sys
 import threading
-import time
+from collections.abc import Iterable, Sequence
+from functools import partial
+from pathlib import Path
 
 import structlog
 from flask import Flask
@@ -21,11 +23,13 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from webapp import create_app, private_home
 from webapp.config import Config, ConfigError
-from webapp.delivery import threaded_worker
+from webapp.db.transactions import disconnect
+from webapp.delivery import sweep, threaded_worker
 from webapp.delivery.rehearsal import rehearse
-from webapp.delivery.rings import FAST, MAIL, NAMES, SLOW
-from webapp.delivery.sweep import EVERY, Sweep
+from webapp.delivery.rings import FAST, MAIL, NAMES, SLOW, queues
 from webapp.log import Trouble
+from webapp.run.forks import share_memory
+from webapp.run.supervisor import Part, Stopped, Supervisor
 from webapp.servers import open_files
 from webapp.services.reports import reports
 from webapp.services.signs import health, start
@@ -36,8 +40,8 @@ log = structlog.get_logger()
 # threads; each needs a connection only while it takes a lane, reads or records.
 CONNECTIONS, CONNECTIONS_OF_SWEEP = (10, 10), (1, 1)
 OPEN_FILES = 4096  # a process may look up 256 names at once, with up to six sockets each
-RESTART_PAUSE = 1.0  # seconds before a process that died is started again
-SWEEP = "sweep"
+SWEEP, CHECKS = "sweep", "checks"
+GIVE_UP = 1.0  # seconds that an ending process waits for its sweep
 
 
 def main() -> int:
@@ -45,12 +49,13 @@ def main() -> int:
     try:
         config = Config.load()
         private_home.close(config)
-        open_files.allow(OPEN_FILES)
     except ConfigError as error:
         print(error, file=sys.stderr)  # noqa: T201 - for the person at the terminal
         return 1
-    slots = arguments.slots or config.worker_slots
-    return WorkerProcesses(config, arguments.processes or config.worker_processes, slots, arguments.queues).run()
+    wanted = roles(arguments.queues, arguments.processes or config.worker_processes)
+    processes = WorkerProcesses(config, arguments.slots or config.worker_slots, wanted)
+    share_memory()
+    return processes.run()
 
 
 def _arguments() -> argparse.Namespace:
@@ -74,121 +79,124 @@ def _queues(text: str) -> tuple[str, ...]:
     return names
 
 
-class WorkerProcesses:
-    """Keeps the child processes running. `running`: the role of each by pid, a queue's name or SWEEP."""
+class WorkerProcesses(Supervisor):
+    """Keeps a process running for each of `roles`: a queue's name, or SWEEP. `apps`: what each role works with."""
 
-    def __init__(self, config: Config, processes: int, slots: int, queues: tuple[str, ...]) -> None:
-        self.config = config
+    def __init__(self, config: Config, slots: int, roles: Sequence[str]) -> None:
+        super().__init__(os.environ, Path.cwd(), say=log.info)
+        self.deadline = config.deadline
         self.slots = slots
-        self.wanted = [queue for queue in queues for _ in range(processes if queue == FAST else 1)] + [SWEEP]
-        self.running: dict[int, str] = {}
-        self.stopping = False
-        self.lifeline = os.pipe()  # its write end closes when this process ends in any way: the children notice
+        self.apps = _apps(config, roles)
+        self.roles = roles
 
     def run(self) -> int:
-        for number in (signal.SIGTERM, signal.SIGINT):
-            signal.signal(number, self._request_stop)
-        create_app(self.config, worker=True)  # imports what the app of each child needs, once for all of them
-        for role in self.wanted:
-            self._start(role)
-        log.info("workers started", queues=",".join(self.wanted), slots=self.slots)
-        while not self.stopping:
-            for role, code in self._ended():
-                log.warning("a worker process died and is started again", role=role, code=code)
-                time.sleep(RESTART_PAUSE)
-                if not self.stopping:
-                    self._start(role)
-            time.sleep(0.1)
-        return self._stop()
-
-    def _request_stop(self, *_: object) -> None:
-        self.stopping = True
-
-    def _start(self, role: str) -> None:
-        sys.stderr.flush()
-        pid = os.fork()
-        if pid:
-            self.running[pid] = role
-            return
-        code = 1
+        """Works until SIGTERM or Ctrl-C; returns 0 if all processes then ended in time and without an error, else 1."""
+        open_files.allow(OPEN_FILES)
         try:
-            os.close(self.lifeline[1])
-            code = self._work(role)
-        except Exception as error:  # logged here, because _exit below prints nothing
-            log.error("a worker process failed", role=role, exc_info=error)
-        finally:
-            sys.stderr.flush()
-            # Does not wait for threads: a send past its deadline must not delay the exit. Once the lease of its lane is
-            # over, the lead is sent again.
-            os._exit(code)
+            self.listen()
+            for role in self.roles:
+                work = partial(_work, self.apps[role], role, self.slots)
+                self.start(Part(role, [], work=work, title=f"worker.py {role}"))
+            checks = partial(_check, self.apps[self.roles[-1]])
+            self.start(Part(CHECKS, [], work=checks, title=f"worker.py {CHECKS}", once=True))
+            log.info("workers started", queues=",".join(self.roles), slots=self.slots)
+            while True:
+                self.tend()
+        except Stopped:
+            return self._end()
 
-    def _work(self, role: str) -> int:
-        """The work of a child, until SIGTERM or until the parent process is gone; returns the exit code."""
-        for number in (signal.SIGTERM, signal.SIGINT):
-            signal.signal(number, threaded_worker.stop)
-        if self.stopping:  # the signal came between the fork and the lines above
-            return 0
-        threading.Thread(target=self._end_with_parent, daemon=True).start()
-        connections = CONNECTIONS if role != SWEEP else CONNECTIONS_OF_SWEEP
-        app = create_app(self.config, worker=True, plans_once=role != MAIL, connections=connections)
-        with app.app_context():
-            if role in (FAST, SLOW):
-                rehearse()
-            elif role == MAIL:
-                reports.rehearse()
-            # The objects made so far live as long as the process. When the garbage collector looked through them, all
-            # threads waited twice as long for it.
-            gc.freeze()
-            if role != SWEEP:
-                return 0 if threaded_worker.serve(app, role, self.slots) else 1
-            _sweep(app)
-        return 0
+    def tell(self, part: Part, code: int) -> None:
+        log.warning("a worker process died and is started again", role=part.name, code=code)
 
-    def _end_with_parent(self) -> None:
-        os.read(self.lifeline[0], 1)  # returns when the parent is gone: no process writes
-        os.kill(os.getpid(), signal.SIGTERM)
-
-    def _ended(self) -> list[tuple[str, int]]:
-        """The children that ended since the last call: role and exit code."""
-        ended = []
-        while self.running:
-            pid, status = os.waitpid(-1, os.WNOHANG)
-            if pid == 0:
-                break
-            ended.append((self.running.pop(pid), os.waitstatus_to_exitcode(status)))
-        return ended
-
-    def _stop(self) -> int:
-        """Ends the children; returns 0 if all of them ended in time and without an error, else 1."""
-        for pid in self.running:
-            os.kill(pid, signal.SIGTERM)
-        ends_at = time.monotonic() + self.config.deadline + 5
-        codes = [0]
-        while self.running and time.monotonic() < ends_at:
-            codes += [code for _, code in self._ended()]
-            time.sleep(0.02)
-        for pid, role in self.running.items():
+    def _end(self) -> int:
+        living = [part for part in self.parts if part.process and part.process.poll() is None]
+        self.stop({part.name for part in self.parts}, self.deadline + 5)
+        ended = [(part.name, part.process.returncode) for part in living if part.process]
+        for role in (role for role, code in ended if code == -signal.SIGKILL):
             log.warning("a worker process did not end in time and is killed", role=role)
-            os.kill(pid, signal.SIGKILL)
-        return 1 if any(codes) or self.running else 0
+        fine = 0, -signal.SIGTERM  # the second: it was asked to end before it had begun
+        return 1 if any(code not in fine for _, code in ended) else 0
 
 
-def _warn(app: Flask) -> None:
+def roles(queues: Sequence[str], processes: int) -> list[str]:
+    """The role of each process that serves these queues. The one for `mail` also sweeps; without it, another does."""
+    found = [queue for queue in queues for _ in range(processes if queue == FAST else 1)]
+    return found if MAIL in queues else [*found, SWEEP]
+
+
+def _apps(config: Config, roles: Iterable[str]) -> dict[str, Flask]:
+    """An app for each role, made and rehearsed before the forks, without an open connection."""
+    found: dict[str, Flask] = {}
+    for role in dict.fromkeys(roles):
+        kind = FAST if role == SLOW else role  # the two do the same
+        found[role] = found[kind] if kind in found else _app(config, role)
+    return found
+
+
+def _app(config: Config, role: str) -> Flask:
+    connections = CONNECTIONS if role != SWEEP else CONNECTIONS_OF_SWEEP
+    app = create_app(config, worker=True, plans_once=role != MAIL, connections=connections)
+    with app.app_context():
+        if role in (FAST, SLOW):
+            rehearse()
+        if role == MAIL:
+            reports.rehearse()
+        if role in (MAIL, SWEEP):
+            sweep.rehearse()
+        disconnect()
+        queues.disconnect()
+    return app
+
+
+def _check(app: Flask) -> int:
+    """Says what is wrong with the installation, in a process of its own, because it looks at every file of visitors and
+    needs memory that nothing needs later."""
     with app.app_context():
         start.warn()
+    return 0
+
+
+def _work(app: Flask, role: str, slots: int) -> int:
+    """The work of a child, until SIGTERM; returns the exit code."""
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, threaded_worker.stop)
+    try:
+        with app.app_context():
+            if role == SWEEP:
+                _sweep(app)
+                return 0
+            sweeper = threading.Thread(target=_sweep_beside, args=(app,), name="sweep", daemon=True)
+            if role == MAIL:
+                sweeper.start()
+            in_time = threaded_worker.serve(app, role, slots)
+            if role == MAIL:
+                sweeper.join(GIVE_UP)  # it gives up its lease
+            return 0 if in_time else 1
+    except Exception as error:
+        log.error("a worker process failed", role=role, exc_info=error)
+        return 1
+
+
+def _sweep_beside(app: Flask) -> None:
+    """Sweeps on a thread of the process for `mail`. If that fails, the process ends and is started again."""
+    try:
+        with app.app_context():
+            _sweep(app)
+    except Exception as error:
+        log.error("the sweep failed, and its process ends", exc_info=error)
+        os.kill(os.getpid(), signal.SIGTERM)
 
 
 def _sweep(app: Flask) -> None:
-    threading.Thread(target=_warn, args=(app,), daemon=True).start()  # it looks at every file of visitors
-    sweep, trouble = Sweep(), Trouble("a sweep failed", "sweeps work again")
-    while not threaded_worker.stopped_within(EVERY):
+    sweeper, trouble = sweep.Sweep(), Trouble("a sweep failed", "sweeps work again")
+    while not threaded_worker.stopped_within(sweep.EVERY):
         try:
-            sweep.once()
+            sweeper.once()
             trouble.over()
         except SQLAlchemyError as error:
             trouble.report(health.reason(error))
     with contextlib.suppress(SQLAlchemyError):  # without a database the lease ends a few seconds later anyway
-        sweep.resign()
+        sweeper.resign()
 
 
 if __name__ == "__main__":

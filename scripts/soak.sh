@@ -54,8 +54,10 @@ if [ -n "$left_out" ]; then
   [ "${CI:-}" != true ] || { echo "In CI no test may be left out." >&2 && exit 1; }
 fi
 
-SOAK=1 .venv/bin/pytest tests/soak
+export FUZZ_SECONDS=600
+SOAK=1 .venv/bin/pytest tests/soak tests/model/test_rounds.py tests/blueprints/api/test_fuzzing.py
 if command -v postgres >/dev/null || ls /usr/lib/postgresql/*/bin/postgres >/dev/null 2>&1; then
-  SOAK=1 LEADHOOK_TEST_DATABASE=postgresql .venv/bin/pytest tests/soak/test_previous_version.py tests/soak/test_every_request.py
+  SOAK=1 LEADHOOK_TEST_DATABASE=postgresql .venv/bin/pytest tests/soak/test_previous_version.py tests/soak/test_every_request.py \
+    tests/blueprints/api/test_fuzzing.py
 fi
 .venv/bin/python -m tests.fault "$@"

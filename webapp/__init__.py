@@ -13,8 +13,10 @@ from flask import Flask
 from werkzeug.middleware.proxy_fix import ProxyFix
 
 from webapp import blueprints, cli, extensions, log, private_home
+from webapp.blueprints.api import short_leads
+from webapp.blueprints.short_way import ShortWay
 from webapp.config import Config
-from webapp.db import engines, transactions
+from webapp.db import bulk, engines, transactions
 from webapp.db.slow_reads import Room, Turns
 from webapp.db.write_turns import GroupCommit
 from webapp.delivery.rings import Bell, Queues
@@ -23,7 +25,10 @@ from webapp.services.files.storage import FileStore
 from webapp.services.intake import capture
 from webapp.services.signs.counters import PostCounters
 from webapp.services.signs.readiness import Probe
+from webapp.services.webhooks.feed_horizon import Horizon
+from webapp.services.webhooks.feed_watch import FeedWatch
 from webapp.web import busy, error_pages, filters, htmx, roles, security, sessions, unread_bodies
+from webapp.web.api.rates import ApiLimit
 from webapp.web.limits import ClientAddress, FormLimit
 from webapp.web.sign_in_limits import SignInLimits
 
@@ -40,18 +45,23 @@ def create_app(
     *,
     worker: bool = False,
     plans_once: bool = False,
+    short_way: bool = True,
     connections: tuple[int, int] = (16, 4),
 ) -> Flask:
     """The WSGI application, or the app of a `worker` process.
 
-    `plans_once`: PostgreSQL plans each statement once per connection. `connections`: how many database connections a
-    process may hold for transactions (as many as gunicorn.conf.py has threads), and how many for autocommit statements.
+    `plans_once`: PostgreSQL plans each statement once per connection. `short_way`: whether everyday requests for forms
+    are answered without Flask. `connections`: how many database connections a process may hold for transactions (as
+    many as gunicorn.conf.py has threads), and how many for autocommit statements.
     """
     config = config or Config.load()
     private_home.close(config)
     app = Flask("webapp", root_path=str(Path(__file__).parent), instance_path=str(config.home))
     app.config.from_mapping(_flask_config(config, worker, plans_once, connections))
     app.extensions["leadhook_config"] = config
+    app.wsgi_app = busy.RefusesEarly(app)  # type: ignore[method-assign]
+    if short_way:
+        app.wsgi_app = ShortWay(app, short_leads.WAYS)  # type: ignore[method-assign]
     app.wsgi_app = ClientAddress(app.wsgi_app)  # type: ignore[method-assign]
     if config.trusted_proxies:
         hops = config.trusted_proxies
@@ -79,12 +89,18 @@ def _parts(app: Flask, config: Config) -> dict[str, object]:
         return {
             "leadhook_queues": Queues(config.redis_url),
             "leadhook_bell": Bell(),
-            "leadhook_captures": GroupCommit(capture.capture, transactions.transaction, begin),
+            "leadhook_captures": GroupCommit(capture.capture, bulk.plain_transaction, bulk.plain),
+            "leadhook_other_captures": GroupCommit(capture.capture, transactions.transaction, begin),
+            "leadhook_feed_horizon": Horizon(),
+            "leadhook_feed_watch": FeedWatch(),
             "leadhook_published_forms": {},
+            "leadhook_callers": {},
             "leadhook_connectors": {},
+            "leadhook_signers": {},
             "leadhook_token_sources": {},
             "leadhook_file_store": FileStore(config),
             "leadhook_form_limit": FormLimit(config.form_rate_limit),
+            "leadhook_api_limit": ApiLimit(config.api_rate_limit),
             "leadhook_sign_in_limits": SignInLimits(),
             "leadhook_reports": Lock(),
             "leadhook_post_counters": PostCounters(),

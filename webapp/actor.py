@@ -5,7 +5,7 @@ from contextlib import contextmanager
 from contextvars import ContextVar
 from typing import NamedTuple
 
-from flask import has_request_context, request
+from flask import g, has_request_context, request
 from flask_login import current_user
 
 
@@ -25,11 +25,13 @@ _outside: ContextVar[Actor] = ContextVar("leadhook_actor", default=LEADHOOK)
 
 
 def current() -> Actor:
-    """In a request the signed-in user and the client's address (TRUSTED_PROXIES applies); otherwise the actor that
-    `acting` set."""
+    """In a request the API Key or the signed-in user, and the client's address (TRUSTED_PROXIES applies); otherwise the
+    actor that `acting` set."""
     if not has_request_context():
         return _outside.get()
     address = (request.remote_addr or "")[:64] or None
+    if key := g.get("api_key"):
+        return Actor(None, f"API Key “{key}”", address)
     if not current_user.is_authenticated:
         return Actor(None, NOT_SIGNED_IN, address)
     return Actor(current_user.id, current_user.label, address)

@@ -1,71 +1,45 @@
 """Operator commands. JSON is printed as one line, last on stdout. Refused input exits 1 with one sentence."""
 
-import functools
-import json
+import os
 import secrets
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Sequence
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
 import click
 from flask import Flask
 from flask.cli import with_appcontext
-from sqlalchemy.exc import OperationalError, ProgrammingError
 
-from webapp.actor import OPERATOR, acting
+from webapp.config import current_config
 from webapp.db.transactions import transaction
-from webapp.models import KeyAccess, User
+from webapp.models import KeyAccess, Scope
+from webapp.run import leads_commands
+from webapp.run.command_line import command as _command
+from webapp.run.command_line import errors_as_sentences as _errors_as_sentences
+from webapp.run.command_line import operator as _operator
+from webapp.run.command_line import print_json as _print
 from webapp.services import api_keys, installation
 from webapp.services.errors import Refused
 from webapp.services.interfaces import interfaces
+from webapp.services.key_access import Grant
 from webapp.services.people import password_resets, users
 from webapp.services.signs import checks
 from webapp.services.webhooks import from_shell, webhooks
 from webapp.web.sign_in_limits import sign_in_limits
 from webapp.webhooks.formats.choices import FORMATS
 
+SCOPES = click.Choice([scope.value for scope in Scope])
+
 
 def init_app(app: Flask) -> None:
     """Adds the commands to `flask --app webapp`."""
     for command in (create_owner, create_interface, create_webhook, create_api_key, reset_password):
         app.cli.add_command(command)
-    for command in (rotate_encryption, receive, doctor, seed_leads):
+    for command in (rotate_encryption, receive, doctor, seed_leads, leads_commands.leads):
         app.cli.add_command(command)
 
 
-@contextmanager
-def _errors_as_sentences() -> Iterator[None]:
-    """Turns the expected errors into one sentence on stderr and exit code 1."""
-    try:
-        with acting(OPERATOR):
-            yield
-    except Refused as refusal:
-        raise click.ClickException(str(refusal)) from None
-    except (OperationalError, ProgrammingError) as error:
-        if "no such table" in str(error.orig) or "does not exist" in str(error.orig):
-            raise click.ClickException("The database has no tables yet. Run `flask --app webapp db upgrade`.") from None
-        raise click.ClickException(f"The database does not answer: {error.orig}") from None
-
-
-def _operator() -> User:
-    operator = installation.operator()
-    if operator is None:
-        raise Refused("There is no owner yet. Create one with `flask --app webapp create-owner`.")
-    return operator
-
-
-class _Command(click.Command):
-    """A command that refuses wrong options like other wrong input: exit code 1, one sentence."""
-
-    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
-        try:
-            return super().parse_args(ctx, args)
-        except click.UsageError as error:
-            raise click.ClickException(error.format_message()) from None
-
-
-_command = functools.partial(click.command, cls=_Command)
 FILE = click.Path(exists=True, dir_okay=False, readable=True, path_type=Path)
 
 
@@ -156,12 +130,17 @@ def _text_of(file: Path | None) -> str:
 @_command("create-api-key")
 @click.option("--name", required=True, help="Its name on the API Keys page.")
 @click.option("--public", is_flag=True, help="A key for browsers: it can only submit leads.")
+@click.option("--scope", "scopes", multiple=True, type=SCOPES, help="What it may do. Default: all. Repeatable.")
+@click.option("--expires-in-days", "days", type=int, help="It ends after so many days. Default: never.")
+@click.option("--interface", "only", multiple=True, help="The id of one that it reaches. Default: all. Repeatable.")
 @with_appcontext
-def create_api_key(name: str, public: bool) -> None:
+def create_api_key(name: str, public: bool, scopes: Sequence[str], days: int | None, only: Sequence[str]) -> None:
     """Creates an API Key in the operator's account and prints it, only this once."""
     access = KeyAccess.PUBLIC if public else KeyAccess.PRIVATE
+    lasts = None if days is None else timedelta(days=min(max(days, 0), 10**6))
+    grant = Grant([Scope(each) for each in scopes] or None, lasts, only or None)
     with _errors_as_sentences(), transaction():
-        key, secret = api_keys.create_api_key(_operator().account_id, None, name, access)
+        key, secret = api_keys.create_api_key(_operator().account_id, None, name, access, grant)
         answer = {"id": key.public_id, "name": key.name, "key": secret}
     _print(answer)
 
@@ -235,14 +214,22 @@ def seed_leads(count: int, number: int, failed: float) -> None:
     "--status", default=200, type=click.IntRange(200, 599), show_default=True, help="The code to answer with."
 )
 @click.option("--delay", default=0.0, type=click.FloatRange(0, 3600), help="Seconds to wait before answering.")
+@click.option("--forward", help="Follow a feed instead, and post what comes to this address.")
+@click.option("--from", "source", help="With --forward: the Leadhook to follow. Default: PUBLIC_URL.")
+@click.option("--key-file", type=FILE, help="With --forward: holds the API Key. Default: LEADHOOK_API_KEY.")
+@click.option("--webhook", help="With --forward: the id of the webhook, where the key reaches several.")
+@click.option("--after", help="With --forward: the cursor to go on after. Default: what comes from now on.")
 @with_appcontext
-def receive(port: int, shared_token: str | None, status: int, delay: float) -> None:
-    """A receiver to test webhooks with: prints and verifies what arrives."""
-    from webapp.run import receiver
+def receive(port: int, shared_token: str | None, status: int, delay: float, **following: Any) -> None:
+    """A receiver to test webhooks with: prints and verifies what arrives, or forwards it."""
+    from webapp.run import forwarding, receiver
 
+    url, source, key_file = following["forward"], following["source"], following["key_file"]
     with _errors_as_sentences():
-        receiver.run(port, shared_token, status, delay)
-
-
-def _print(answer: Mapping[str, object]) -> None:
-    click.echo(json.dumps(answer, ensure_ascii=False))
+        if url is None:
+            receiver.run(port, shared_token, status, delay)
+        else:
+            key = _text_of(key_file) or os.environ.get("LEADHOOK_API_KEY", "")
+            forwarding.run(
+                url, source or current_config.public_url, key.strip(), following["webhook"], following["after"]
+            )

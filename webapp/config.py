@@ -73,6 +73,7 @@ class Config:
     retry_schedule: tuple[float, ...]
     report_window: tuple[float, ...]
     form_rate_limit: str
+    api_rate_limit: str
     form_minimum_time: float
     autoresponses_per_hour: int
     autoresponses_per_network: int  # a day
@@ -140,6 +141,7 @@ class _Reader:
             retry_schedule=self.read("RETRY_SCHEDULE", RETRY_SCHEDULE, values.seconds_list),
             report_window=self.read("REPORT_WINDOW", REPORT_WINDOW, values.seconds_list),
             form_rate_limit=self.read("FORM_RATE_LIMIT", "30 per minute", values.rate_limit, keep_empty=True),
+            api_rate_limit=self.read("API_RATE_LIMIT", "600 per minute", values.rate_limit, keep_empty=True),
             form_minimum_time=self.read("FORM_MINIMUM_TIME", "0.3", values.seconds_or_none),
             autoresponses_per_hour=self.read("AUTORESPONSES_PER_HOUR", "200", values.at_least_one),
             autoresponses_per_network=self.read("AUTORESPONSES_PER_NETWORK", "10", values.at_least_one),

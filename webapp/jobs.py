@@ -1,7 +1,7 @@
 """All functions that a worker may run. Arguments are ids only; each is safe to run twice and late."""
 
 from webapp.db.transactions import end_transaction, read_only, transaction
-from webapp.delivery import examining, lanes, threaded_worker
+from webapp.delivery import examining, lanes, serving, threaded_worker
 from webapp.services.leads import examining as examined_leads
 from webapp.services.leads import forgetting
 from webapp.services.mail import mails
@@ -11,7 +11,12 @@ from webapp.services.webhooks import certificate_warnings
 
 def drain(webhook_id: int) -> None:
     """Sends what is due for one webhook."""
-    lanes.drain(webhook_id, stopping=threaded_worker.is_stopping)
+    lanes.drain(webhook_id, stopping=threaded_worker.is_stopping, returns=True)
+
+
+def serve() -> None:
+    """Serves all lanes that captures rang, for some seconds."""
+    serving.serve(stopping=threaded_worker.is_stopping)
 
 
 def send_mail() -> None:

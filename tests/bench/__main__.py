@@ -1,10 +1,11 @@
-"""python -m tests.bench [--scenarios a,b] [--databases sqlite,postgresql] [--quick]: measures, and tells what it found.
+"""python -m tests.bench [--scenarios a,b] [--databases sqlite,postgresql] [--rounds N] [--quick]: measures, and tells.
 
 The table goes to stdout, progress to stderr, each row as one line of JSON to bench/results.jsonl. What was measured on
 both databases, and not quickly, also goes into docs/benchmarks.md, a table and a plot for each scenario.
 """
 
 import argparse
+import importlib
 import shutil
 import signal
 import sys
@@ -16,37 +17,32 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
-from tests.bench import machine, report
-from tests.bench.leadhook import DurablePostgres
+from tests.bench import beside, builds, machine, report
 from tests.bench.machine import CannotMeasure, say
 from tests.bench.measure import QUICK, Row, Sizes
-from tests.bench.scenarios import (
-    capture,
-    connections,
-    form,
-    hanging,
-    isolation,
-    latency,
-    memory,
-    scale,
-    throughput,
-    webhooks,
-)
+from tests.bench.postgres import DurablePostgres
 from tests.support.postgres import Postgres
 
-SCENARIOS = {
-    "throughput": throughput.run,
-    "connections": connections.run,
-    "latency": latency.run,
-    "isolation": isolation.run,
-    "hanging": hanging.run,
-    "capture": capture.run,
-    "form": form.run,
-    "scale": scale.run,
-    "memory": memory.run,
-    "webhooks": webhooks.run,
-}
+# Modules of tests.bench.scenarios, each imported when its turn comes: memory that this process shares with an
+# installation would make that look smaller.
+SCENARIOS = (
+    "footprint",
+    "end_to_end",
+    "throughput",
+    "connections",
+    "latency",
+    "isolation",
+    "isolation_of_three",
+    "hanging",
+    "capture",
+    "form",
+    "scale",
+    "memory",
+    "webhooks",
+)
+WHOLE = ("footprint", "end_to_end")  # these compare builds themselves
 DATABASES = ("sqlite", "postgresql")
+FEWEST = 3  # rounds of a run that may be quoted
 BUSY = 0.2  # processors that others may use before a warning is due
 
 
@@ -72,9 +68,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def _arguments(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m tests.bench", description="Measures Leadhook beside its peers.")
-    parser.add_argument("--scenarios", type=_choice(tuple(SCENARIOS)), default=tuple(SCENARIOS))
+    parser.add_argument("--scenarios", type=_choice(SCENARIOS), default=SCENARIOS)
     parser.add_argument("--databases", type=_choice(DATABASES), default=DATABASES)
     parser.add_argument("--quick", action="store_true", help="a few minutes, to see that it works: not for quoting")
+    parser.add_argument(
+        "--rounds", type=int, help="of each measurement; by default three, or five of whole installations"
+    )
     return parser.parse_args(arguments)
 
 
@@ -89,7 +88,7 @@ def _choice(names: tuple[str, ...]):  # type: ignore[no-untyped-def]
 
 def _measured(given: argparse.Namespace, facts: Mapping[str, Any]) -> tuple[dict[str, list[Row]], list[str]]:
     """The rows of each scenario, and which failed: the others are measured all the same, and told at once."""
-    sizes = QUICK if given.quick else Sizes()
+    sizes = (QUICK if given.quick else Sizes()).with_rounds(given.rounds)
     found: dict[str, list[Row]] = {name: [] for name in given.scenarios}
     failed: list[str] = []
     with ExitStack() as stack:
@@ -101,25 +100,41 @@ def _measured(given: argparse.Namespace, facts: Mapping[str, Any]) -> tuple[dict
         for name in given.scenarios:
             for database in given.databases:
                 say(f"{name} on {database}")
+                server = postgres if database == "postgresql" else None
                 try:
-                    found[name] += _one(name, sizes, database, postgres if database == "postgresql" else None)
+                    if builds.beside() and name not in WHOLE:
+                        found[name] += beside.rows(name, database, sizes.rounds, given.quick)
+                    else:
+                        found[name] += _one(name, sizes, database, server)
                 except Exception:  # the next one is worth measuring
                     traceback.print_exc()
                     failed.append(f"{name} on {database}")
             report.append(found[name], facts, quick=given.quick)
-            whole = {row.database for row in found[name]} == set(DATABASES)
-            if whole and not given.quick and not any(one.startswith(name) for one in failed):
-                report.publish(name, found[name], facts)
+    if not given.quick and (given.rounds or FEWEST) >= FEWEST:
+        _publish({name: rows for name, rows in found.items() if not any(one.startswith(name) for one in failed)}, facts)
     for name in failed:
         say(f"Failed: {name}")
     return found, failed
+
+
+def _publish(found: Mapping[str, list[Row]], facts: Mapping[str, Any]) -> None:
+    """Writes what was measured on both databases into the document."""
+    if builds.beside():
+        compared = [row for name, rows in found.items() if name not in WHOLE for row in rows]
+        found = {name: rows for name, rows in found.items() if name in WHOLE} | {"beside": compared}
+    else:  # the tables of whole installations stand there for their ratios
+        found = {name: rows for name, rows in found.items() if name not in WHOLE}
+    for name, rows in found.items():
+        if {row.database for row in rows} == set(DATABASES):
+            report.publish(name, rows, facts)
 
 
 def _one(name: str, sizes: Sizes, database: str, postgres: Postgres | None) -> list[Row]:
     directory = Path(tempfile.mkdtemp(prefix="leadhook-bench-"))
     directory.chmod(0o755)  # nginx answers as another user
     try:
-        return list(SCENARIOS[name](sizes, database, postgres, directory))
+        scenario = importlib.import_module(f"tests.bench.scenarios.{name}")
+        return list(scenario.run(sizes, database, postgres, directory))
     finally:
         shutil.rmtree(directory, ignore_errors=True)
 

@@ -1,4 +1,4 @@
-"""The rows of a backlog, as captures leave them, and the lead that everything here sends."""
+"""The rows of a backlog, as captures leave them."""
 
 import json
 import time
@@ -7,25 +7,10 @@ from typing import Any
 
 from sqlalchemy import Connection, text
 
+from tests.bench.lead import ANSWERS, BROWSER, TRACKED
 from webapp.clock import utcnow
 from webapp.services.intake import visitor
 from webapp.webhooks.payload import lead_payload
-
-ANSWERS = {
-    "name": "Ada Lovelace",
-    "email": "ada.lovelace@example.com",
-    "phone": "+442079460958",
-    "message": "Please call me back about the solar roof for our new office. Mornings suit me best.",
-}
-TRACKED = {
-    "page_url": "https://www.example.com/contact?utm_source=newsletter&utm_campaign=spring",
-    "page_title": "Contact us",
-    "referrer": "https://www.example.com/solar",
-    "utm_source": "newsletter",
-    "utm_medium": "email",
-    "utm_campaign": "spring",
-}
-BROWSER = "Mozilla/5.0 (X11; Linux x86_64; rv:140.0) Gecko/20100101 Firefox/140.0"
 
 _NUMBERS = {
     "sqlite": "WITH RECURSIVE n(i) AS (SELECT 0 UNION ALL SELECT i + 1 FROM n WHERE i + 1 < :count) SELECT i FROM n",

@@ -35,11 +35,16 @@ class Arrival(NamedTuple):
     signature: str
     body: str
 
+    @property
+    def lead_id(self) -> str:
+        return str(json.loads(self.body)["data"]["lead"]["id"])
+
 
 class Server(asyncio.Protocol):
     """One connection. State of all of them stands on the class: a process serves one scenario."""
 
     arrivals: ClassVar[list[Arrival]] = []
+    received: ClassVar[int] = 0  # requests at /measure
     waiting: ClassVar[set["Server"]] = set()
     some: ClassVar[Iterator[int]] = count()
     drops: ClassVar[list[str]] = []  # the webhook-ids of the requests at /drop
@@ -69,6 +74,7 @@ class Server(asyncio.Protocol):
         if path == "measure":
             names = ("webhook-timestamp", "webhook-signature")
             given = [headers.get(name, "") for name in names]
+            Server.received += 1
             self.arrivals.append(Arrival(headers.get("webhook-id", ""), time.monotonic(), *given, body.decode()))
             self._answer(200)
         elif path == "fail":
@@ -104,6 +110,8 @@ class Server(asyncio.Protocol):
             found = json.dumps(self.arrivals).encode()
             self.arrivals.clear()
             return found
+        if path == "received":
+            return str(self.received).encode()
         if path == "dropped":
             found = json.dumps(self.drops).encode()
             self.drops.clear()
@@ -141,6 +149,10 @@ class Endpoints:
     def dropped(self) -> list[str]:
         """The webhook-ids of the requests at /drop since this was asked last."""
         return [str(name) for name in json.loads(self._ask("dropped"))]
+
+    def received(self) -> int:
+        """How many requests came to /measure so far."""
+        return int(self._ask("received"))
 
     def waiting(self) -> int:
         """How many requests are being kept waiting."""

@@ -20,9 +20,10 @@ from redis import Redis
 from rq.worker import BaseWorker, Worker
 from sqlalchemy import exists, func, select, text, update
 
-from tests.bench.backlog import ANSWERS, BROWSER, TRACKED, insert
+from tests.bench.backlog import insert
+from tests.bench.lead import ANSWERS, BROWSER, TRACKED
 from tests.bench.machine import Child, running
-from tests.support.postgres import Postgres, _as_postgres, binary
+from tests.support.postgres import Postgres
 from tests.support.receiver import free_port
 from tests.support.valkey import running_valkey
 from tests.support.waiting import wait_until
@@ -56,17 +57,6 @@ class Captured(NamedTuple):
     lead_id: str  # public
     at: float
     delivery_id: int | None  # where it was looked up
-
-
-class DurablePostgres(Postgres):
-    """PostgreSQL as its package sets it: with fsync, unlike the tests'."""
-
-    def start(self) -> None:
-        settings = ("-c", "listen_addresses=", "-c", f"unix_socket_directories={self.directory}")
-        command = _as_postgres([binary("postgres"), "-D", str(self.data), *settings, "-c", "max_connections=200"])
-        log = self.directory / "log"
-        self.process = Child(command, os.environ, log).process
-        wait_until(self.answers, "PostgreSQL to answer", timeout=60)
 
 
 @dataclass
@@ -108,8 +98,11 @@ class Installation:
                 made.append((interface, webhook))
         found = [Hook(interface.id, webhook.id, interface.public_id) for interface, webhook in made]
         db.session.remove()
-        self._forms |= {hook.form: published_forms.get(hook.form) for hook in found}
+        self.read_forms(found)
         return found
+
+    def read_forms(self, hooks: Sequence[Hook]) -> None:
+        self._forms |= {hook.form: published_forms.get(hook.form) for hook in hooks}
 
     def capture(self, hook: Hook, look_up: bool = False) -> Captured:
         """Captures a lead as a submitted form does; `look_up`: asks for its delivery, too, before the commit."""

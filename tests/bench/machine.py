@@ -2,6 +2,7 @@
 
 import os
 import platform
+import re
 import shutil
 import statistics
 import subprocess
@@ -26,19 +27,30 @@ class CannotMeasure(Exception):
 def facts() -> dict[str, Any]:
     """What the figures depend on; nothing that names the machine."""
     return {
-        "commit": _commit(),
+        "commit": commit_of(ROOT),
         "cpus": os.cpu_count(),
         "cpu": _cpu_model(),
         "memory_gb": round(os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**30, 1),
         "system": f"{platform.system()} {platform.release().split('-')[0]}",
         "python": platform.python_version(),
         "fsync_ms": _fsync_ms(),
+        "nginx": _version([nginx() or "nginx", "-v"]),
+        "postgresql": _version([_postgres() or "postgres", "--version"]),
     }
 
 
-def _commit() -> str:
+def _version(command: Sequence[str]) -> str | None:
+    try:
+        ended = subprocess.run(command, capture_output=True, text=True)
+    except OSError:
+        return None
+    numbers = re.search(r"\d+(\.\d+)+", ended.stdout + ended.stderr)
+    return numbers[0] if numbers else None
+
+
+def commit_of(tree: Path) -> str:
     """What is measured."""
-    described = ["git", "-C", str(ROOT), "describe", "--always", "--dirty", "--exclude=*"]
+    described = ["git", "-C", str(tree), "describe", "--always", "--dirty", "--exclude=*"]
     found = subprocess.run(described, capture_output=True, text=True)
     return found.stdout.strip() or "an unknown commit"
 
@@ -59,6 +71,14 @@ def _fsync_ms() -> float:
             os.fsync(file.fileno())
             times.append(time.perf_counter() - started)
     return round(statistics.median(times) * 1000, 2)
+
+
+def steady_loop_ms() -> float:
+    """The processor time of a fixed piece of Python: how fast this machine is just now."""
+    began, total = time.process_time(), 0
+    for number in range(300_000):
+        total += number % 7
+    return (time.process_time() - began) * 1000
 
 
 def busy() -> float:
@@ -111,12 +131,14 @@ def need(databases: Sequence[str]) -> None:
 
 
 def _have(name: str) -> bool:
-    if name == "nginx":
-        return nginx() is not None
+    return (nginx() if name == "nginx" else _postgres()) is not None
+
+
+def _postgres() -> str | None:
     try:
-        return bool(binary(name))
+        return binary("postgres")
     except RuntimeError:
-        return False
+        return None
 
 
 def nginx() -> str | None:
@@ -132,10 +154,19 @@ def say(text: str) -> None:
 class Child:
     """A process of ours, its words in a log that is shown when it fails."""
 
-    def __init__(self, command: Sequence[str], environ: Mapping[str, str], log: Path) -> None:
+    def __init__(
+        self,
+        command: Sequence[str],
+        environ: Mapping[str, str],
+        log: Path,
+        cwd: Path = ROOT,
+        new_session: bool = False,
+    ) -> None:
         self.log = log
         with log.open("ab") as output:
-            self.process = subprocess.Popen(command, cwd=ROOT, env=dict(environ), stdout=output, stderr=output)
+            self.process = subprocess.Popen(
+                command, cwd=cwd, env=dict(environ), stdout=output, stderr=output, start_new_session=new_session
+            )
         self.pid = self.process.pid
 
     def check(self) -> None:

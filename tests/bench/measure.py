@@ -2,7 +2,7 @@
 
 import statistics
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 
@@ -16,7 +16,8 @@ def percentile(values: Sequence[float], percent: float) -> float:
 class Row:
     """One line of the table: ours beside theirs, a value for each round; the ratio is taken round by round.
 
-    Without `theirs` the figure itself is judged. `target` None: for information. `at_least`: more is better.
+    Without `theirs` the figure itself is judged. Without `ours` it could not be measured. `target` None: for
+    information. `at_least`: more is better.
     """
 
     name: str
@@ -28,24 +29,26 @@ class Row:
     theirs: Sequence[float] = ()
     target: float | None = None
     at_least: bool = True
+    absolute: bool = False  # the target is for our figure, not for the ratio
     more: dict[str, Any] = field(default_factory=dict)  # whatever else was seen, for results.jsonl
 
     @property
-    def judged(self) -> list[float]:
-        """What the target is held against, a value for each round."""
-        return (
-            [mine / other for mine, other in zip(self.ours, self.theirs, strict=True)] if self.theirs else [*self.ours]
-        )
+    def ratios(self) -> list[float]:
+        """Ours to theirs, a value for each round."""
+        return [mine / other for mine, other in zip(self.ours, self.theirs, strict=True)] if self.theirs else []
 
     @property
-    def median(self) -> float:
-        return statistics.median(self.judged)
+    def is_absolute(self) -> bool:
+        return self.absolute or not self.theirs
 
     @property
     def met(self) -> bool | None:
-        if self.target is None:
+        """Whether the median of the rounds meets the target; None where there is no target or no figure."""
+        judged = self.ours if self.is_absolute else self.ratios
+        if self.target is None or not judged:
             return None
-        return self.median >= self.target if self.at_least else self.median <= self.target
+        median = statistics.median(judged)
+        return median >= self.target if self.at_least else median <= self.target
 
     def as_json(self) -> dict[str, Any]:
         return {
@@ -56,8 +59,8 @@ class Row:
             "leadhook": rounded(self.ours),
             "beside": self.beside or None,
             "theirs": rounded(self.theirs),
-            "ratio": round(self.median, 3) if self.theirs else None,
-            "ratios": rounded(self.judged) if self.theirs else [],
+            "ratio": round(statistics.median(self.ratios), 3) if self.theirs else None,
+            "ratios": rounded(self.ratios),
             "target": self.target,
             "at_least": self.at_least,
             "met": self.met,
@@ -90,6 +93,16 @@ class Sizes:
     beside_backlog: int = 60_000
     few: int = 1_000
     many: int = 1_000_000
+    whole_rounds: int = 5  # of the rows about a whole installation
+    whole_posts: int = 3_000
+    whole_hooks: int = 200
+    whole_views: int = 2_000
+    whole_latency_seconds: float = 10.0
+    idle_seconds: float = 60.0
+    bare_clone: bool = True
+
+    def with_rounds(self, number: int | None) -> "Sizes":
+        return replace(self, rounds=number, hanging_rounds=number, whole_rounds=number) if number else self
 
 
 QUICK = Sizes(
@@ -107,4 +120,11 @@ QUICK = Sizes(
     beside_seconds=4.0,
     beside_backlog=20_000,
     many=100_000,
+    whole_rounds=1,
+    whole_posts=600,
+    whole_hooks=50,
+    whole_views=500,
+    whole_latency_seconds=3.0,
+    idle_seconds=10.0,
+    bare_clone=False,
 )

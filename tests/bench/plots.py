@@ -16,6 +16,9 @@ STYLE = (
     "@media(prefers-color-scheme:dark){text{fill:#e5e7eb}.note{fill:#9ca3af}.ours{fill:#2dd4bf}.theirs{fill:#64748b}"
     ".noise{stroke:#f9fafb}}"
 )
+# Events a second, 3,000 posts over 16 connections to 10 endpoints; see docs/benchmarks.md.
+PEERS = {"Outpost 1.2.0": 670.0, "Svix server 1.100": 590.0, "Leadhook 01d8307": 200.0}
+POSTED = ", post → received over 16 connections"
 NAMES = {"sqlite": "SQLite", "postgresql": "PostgreSQL"}
 
 
@@ -36,6 +39,10 @@ def of(scenario: str, rows: Sequence[Row]) -> str | None:
         return bars("From commit to receipt", "less is better; ms, logarithmic", _latency(rows), logarithmic=True)
     if scenario == "isolation":
         return bars("p99 of healthy webhooks beside others", "less is better; ms", _isolation(rows))
+    if scenario == "end_to_end":
+        return bars("From the post of a form to its receiver", "more is better; events a second", _end_to_end(rows))
+    if scenario == "footprint":
+        return bars("Memory of a whole installation", "less is better; MiB (PSS)", _footprint(rows))
     if scenario == "capture":
         return bars("Forms accepted a second", "more is better; /s", _capture(rows))
     return None
@@ -96,6 +103,30 @@ def _isolation(rows: Sequence[Row]) -> list[Group]:
         found += [Bar(row.title.removeprefix("Healthy p99 "), row.ours, True) for row in those]
         groups.append((title, found))
     return groups
+
+
+def _end_to_end(rows: Sequence[Row]) -> list[Group]:
+    groups = []
+    for database, title in NAMES.items():
+        those = [row for row in rows if row.database == database and row.title.endswith(POSTED)]
+        groups.append((title, [bar for row in those for bar in _both(row, row.title.removesuffix(POSTED))]))
+    peers = [Bar(label, [value], False) for label, value in PEERS.items()]
+    return [*groups, ("10 webhooks in another run, of 2026-11-27, PostgreSQL", peers)]
+
+
+def _footprint(rows: Sequence[Row]) -> list[Group]:
+    groups = []
+    for database, title in NAMES.items():
+        those = [row for row in rows if row.database == database and row.unit == "MiB"]
+        words = {row.name: "hanging" if row.name.startswith("memory-hanging") else "idle" for row in those}
+        groups.append((title, [bar for row in those for bar in _both(row, words[row.name])]))
+    return groups
+
+
+def _both(row: Row, words: str) -> list[Bar]:
+    """Ours and theirs, without theirs if nothing stands beside it."""
+    theirs = [Bar(f"{row.beside}, {words}", row.theirs, False)] if row.theirs else []
+    return [Bar(f"Leadhook, {words}", row.ours, True), *theirs]
 
 
 def _capture(rows: Sequence[Row]) -> list[Group]:

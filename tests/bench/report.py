@@ -25,13 +25,13 @@ def table(rows: Sequence[Row]) -> str:
 
 def _cells(row: Row) -> tuple[str, ...]:
     theirs = f"{number(statistics.median(row.theirs))} {row.unit}" if row.theirs else ""
-    judged = row.judged
-    ratio = f"{number(row.median)} ({number(min(judged))}–{number(max(judged))})" if row.theirs else ""
+    ratios = row.ratios
+    ratio = f"{number(statistics.median(ratios))} ({number(min(ratios))}–{number(max(ratios))})" if ratios else ""
     target = "" if row.target is None else f"{'≥' if row.at_least else '≤'} {row.target:g}"
-    if target and not row.theirs:
+    if target and row.is_absolute:
         target += f" {row.unit}"
     met = {True: "met", False: "MISSED", None: ""}[row.met]
-    ours = f"{number(statistics.median(row.ours))} {row.unit}"
+    ours = f"{number(statistics.median(row.ours))} {row.unit}" if row.ours else "not measured"
     return (row.title, NAMES[row.database], ours, row.beside, theirs, ratio, target, met)
 
 
@@ -56,7 +56,8 @@ def publish(scenario: str, rows: Sequence[Row], facts: Mapping[str, Any]) -> Non
     day = datetime.now(UTC).date().isoformat()
     words = (
         f"Measured {day} at {facts['commit']} on {facts['cpus']} processors ({facts['cpu']}), {facts['memory_gb']} GB, "
-        f"{facts['system']}, Python {facts['python']}; an fsync took {facts['fsync_ms']} ms."
+        f"{facts['system']}, Python {facts['python']}, PostgreSQL {facts['postgresql']}, nginx {facts['nginx']}; "
+        f"an fsync took {facts['fsync_ms']} ms, others used {facts['others_busy_cpus']} processors."
     )
     lines = [words, "", "| " + " | ".join(HEADINGS) + " |", "|" + "---|" * len(HEADINGS)]
     lines += ["| " + " | ".join(_cells(row)) + " |" for row in rows]

@@ -1,5 +1,7 @@
 """Visitors: one asyncio process that posts forms over kept-alive connections, each from an address of its own.
 
+`--key`: to the REST API, as a program with this API Key, which names the form in the address: /api/v1/leads?<form>.
+
 `--rate 0`: as fast as they are answered (so many connections, each posting again once answered). Otherwise so many a
 second at random times, the time counted from when a post was due, so that a server that stalls is not spared the posts
 that came meanwhile.
@@ -17,15 +19,15 @@ from collections.abc import Sequence
 from typing import Any
 from urllib.parse import urlencode, urlsplit
 
-from tests.bench.backlog import ANSWERS, BROWSER, TRACKED
+from tests.bench.lead import ANSWERS, BROWSER, TRACKED
 from tests.bench.machine import ROOT, CannotMeasure, python
 
 ACCEPTED = frozenset({200, 201, 303})
 
 
-def visit(url: str, seconds: float, connections: int = 16, rate: float = 0) -> dict[str, Any]:
+def visit(url: str, seconds: float, connections: int = 16, rate: float = 0, key: str = "") -> dict[str, Any]:
     """Posts for a while: {"accepted": number, "refused": {status: number}, "seconds": s, "ms": [each]}."""
-    arguments = ["--seconds", str(seconds), "--connections", str(connections), "--rate", str(rate)]
+    arguments = ["--seconds", str(seconds), "--connections", str(connections), "--rate", str(rate), "--key", key]
     command = python("tests.bench.visitors", url, *arguments)
     ended = subprocess.run(command, cwd=ROOT, env=os.environ, capture_output=True, text=True, timeout=seconds + 90)
     if ended.returncode:
@@ -68,15 +70,17 @@ class Connection(asyncio.Protocol):
 class Visitors:
     """All of them; `idle` are the connections that wait for the next post."""
 
-    def __init__(self, url: str, connections: int, rate: float) -> None:
+    def __init__(self, url: str, connections: int, rate: float, key: str) -> None:
         parts = urlsplit(url)
         self.address = (parts.hostname or "", parts.port or 80)
         self.connections, self.rate = connections, rate
-        self.body = urlencode(ANSWERS | TRACKED).encode()
+        self.body = _lead(parts.query).encode() if key else urlencode(ANSWERS | TRACKED).encode()
+        kind = "json" if key else "x-www-form-urlencoded"
         fields = [
             f"POST {parts.path} HTTP/1.1\r\nhost: {parts.netloc}\r\nuser-agent: {BROWSER}",
-            "accept: text/html,application/xhtml+xml\r\naccept-language: en",
-            f"content-type: application/x-www-form-urlencoded\r\ncontent-length: {len(self.body)}",
+            "accept: application/json" if key else "accept: text/html,application/xhtml+xml\r\naccept-language: en",
+            *([f"authorization: Bearer {key}"] if key else []),
+            f"content-type: application/{kind}\r\ncontent-length: {len(self.body)}",
             "x-forwarded-for: ",
         ]
         self.head = "\r\n".join(fields)
@@ -157,14 +161,23 @@ class Visitors:
                 self.due.append(began + at)
 
 
+def _lead(form: str) -> str:
+    """The same lead, as a program sends it that knows of its visitor what a browser says."""
+    plain = {name: value for name, value in TRACKED.items() if not name.startswith("utm_")}
+    utm = {name.removeprefix("utm_"): value for name, value in TRACKED.items() if name not in plain}
+    source = {**plain, "utm": utm, "ip": "203.0.113.7", "user_agent": BROWSER}
+    return json.dumps({"interface": form, "fields": ANSWERS, "source": source})
+
+
 def main(arguments: Sequence[str] | None = None) -> None:
     parser = argparse.ArgumentParser()
     parser.add_argument("url")
     parser.add_argument("--seconds", type=float)
     parser.add_argument("--connections", type=int)
     parser.add_argument("--rate", type=float)
+    parser.add_argument("--key", default="")
     given = parser.parse_args(arguments)
-    print(json.dumps(asyncio.run(Visitors(given.url, given.connections, given.rate).run(given.seconds))))
+    print(json.dumps(asyncio.run(Visitors(given.url, given.connections, given.rate, given.key).run(given.seconds))))
 
 
 if __name__ == "__main__":

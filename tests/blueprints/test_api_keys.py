@@ -1,11 +1,13 @@
 """My User Profile, API Keys."""
 
 import re
+from datetime import timedelta
 
 import pytest
 from flask import Flask
 from flask.testing import FlaskClient
 
+from webapp.clock import utcnow
 from webapp.db.transactions import transaction
 from webapp.encryption import decrypt
 from webapp.extensions import db
@@ -68,6 +70,68 @@ def test_an_api_key_is_private_or_public(signed_in: FlaskClient, access: str, pr
     (secret,) = SECRET.findall(page)
     assert secret.startswith(prefix)
     assert only_key().secret_hash == api_keys.digest(secret)
+
+
+def test_a_key_gets_the_scopes_the_end_and_the_interfaces_that_were_chosen(
+    signed_in: FlaskClient, interface: Interface
+) -> None:
+    page = signed_in.get("/profile/api-keys/new").text
+    assert len(re.findall(r'<input checked[^>]* name="scopes"', page)) == 3, "private: read and change, unless narrowed"
+    assert "Contact sales" in page
+    chosen = {"scopes": ["", "read"], "expires": "90", "interfaces": [interface.public_id]}
+    answer = signed_in.post(
+        "/profile/api-keys/new", data={"type": "api", "access": "private", "name": "Reports", **chosen}
+    )
+    assert answer.status_code == 200
+    assert "This key: read, until" in " ".join(answer.text.split())
+    key = only_key()
+    assert (key.scopes, key.only_interfaces) == (["read"], [interface.public_id])
+    assert key.expires_at
+    assert timedelta(days=89) < key.expires_at - utcnow() <= timedelta(days=90)
+    listed = " ".join(signed_in.get("/profile/api-keys").text.split())
+    for words in ("REST, private", "read, 1 interface only", "Expires"):
+        assert words in listed
+    with transaction():
+        only_key().expires_at = utcnow() - timedelta(days=1)
+    assert "Expired" in signed_in.get("/profile/api-keys").text
+
+
+def test_a_public_key_can_only_capture_even_if_more_is_ticked(signed_in: FlaskClient) -> None:
+    assert save(signed_in, "Site", "api", access="public", scopes="write")[0] == 200
+    assert only_key().allowed == ["capture"]
+
+
+@pytest.mark.parametrize(
+    ("sent", "words"),
+    [
+        ({"scopes": ""}, "Choose at least one scope."),
+        ({"scopes": "root"}, "Choose at least one scope."),
+        ({"expires": "7"}, "Choose when the key expires."),
+        ({"expires": "never"}, "Choose when the key expires."),
+        ({"interfaces": "if_nothing"}, "There is no interface “if_nothing”."),
+        ({"interfaces": "\0"}, "There is no interface"),
+    ],
+)
+def test_what_a_key_cannot_have_is_said_at_its_control(
+    signed_in: FlaskClient, interface: Interface, sent: dict[str, str], words: str
+) -> None:
+    code, page = save(signed_in, "Wrong", "api", access="private", **sent)
+    assert code == 422
+    assert words in page
+    assert "field-error" in page
+    assert db.session.query(ApiKey).count() == 0
+
+
+def test_a_program_that_knows_no_scopes_gets_a_key_with_all(signed_in: FlaskClient) -> None:
+    assert save(signed_in, "From before", "api", access="private")[0] == 200
+    assert only_key().allowed == ["read", "write", "capture"]
+
+
+def test_an_interface_of_another_account_is_not_offered_and_not_taken(
+    signed_in: FlaskClient, stranger: FlaskClient, interface: Interface
+) -> None:
+    assert "Contact sales" not in stranger.get("/profile/api-keys/new").text
+    assert save(stranger, "Sly", "api", access="private", interfaces=interface.public_id)[0] == 422
 
 
 def test_a_second_click_creates_no_second_key_and_says_so(signed_in: FlaskClient) -> None:

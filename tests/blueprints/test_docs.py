@@ -14,6 +14,8 @@ from standardwebhooks import Webhook
 from webapp.blueprints.docs import RECEIVERS, example, listed, roughly, span
 from webapp.web.highlight import PATTERNS, coloured
 
+pytestmark = pytest.mark.once
+
 
 def text_of(page: str) -> str:
     """The text of a page as a reader sees it."""

@@ -63,6 +63,11 @@ def is_public(app: Flask, endpoint: str) -> bool:
     return endpoint == "static" or getattr(app.view_functions[endpoint], "is_public", False)
 
 
+def takes_key(app: Flask, endpoint: str) -> bool:
+    """Whether only an API Key opens it: tests/blueprints/api/test_keys.py walks these with keys of all kinds."""
+    return getattr(app.view_functions[endpoint], "takes_key", False)
+
+
 def rows() -> dict[str, list[Any]]:
     """The whole database, by table."""
     db.session.rollback()
@@ -97,6 +102,8 @@ def test_who_is_not_signed_in_reaches_nothing_of_an_account(
         elif is_public(app, endpoint):
             assert answer.status_code < 500, what
             assert method == "OPTIONS" or endpoint not in LINKS or answer.status_code == 404, what
+        elif takes_key(app, endpoint):
+            assert answer.status_code == (200 if method == "OPTIONS" else 401), what
         else:
             assert answer.status_code in (303, 401), what
             assert (answer.location or answer.headers["HX-Redirect"]).startswith("/login"), what
@@ -122,6 +129,8 @@ def test_a_stranger_who_is_signed_in_reaches_nothing_of_an_account(
         what = f"{method} {rule}: {answer.status_code}"
         if endpoint is None:
             assert answer.status_code in (404, 405), what
+        elif takes_key(app, endpoint):
+            assert answer.status_code == (200 if method == "OPTIONS" else 401), what
         elif not is_public(app, endpoint) and (rule.arguments or endpoint.startswith(OPERATORS)):
             moves_on = endpoint == "leads.row" and not headers  # to the lead's own page, which is walked as well
             # Flask itself answers OPTIONS, with the methods of the route and nothing else.
@@ -141,7 +150,7 @@ def test_a_role_gets_its_own_routes_and_changes_nothing_by_others(
     user = owner if role == "owner" else join(owner, Role(role))
     before, client, opened = rows(), as_user(app, user), []
     for rule, method, path, endpoint in calls(app, ids):
-        if endpoint is None or is_public(app, endpoint):
+        if endpoint is None or is_public(app, endpoint) or takes_key(app, endpoint):
             continue
         what = f"{role}: {method} {rule}"
         if endpoint in ALLOWED[role]:
@@ -158,6 +167,7 @@ def test_a_role_gets_its_own_routes_and_changes_nothing_by_others(
     assert {endpoint for _, _, endpoint in opened} <= ALLOWED[role]
 
 
+@pytest.mark.once
 @pytest.mark.parametrize(
     "change",
     [
@@ -182,6 +192,7 @@ def test_a_new_route_that_shows_an_account_or_has_an_unknown_part_fails_the_walk
             test_who_is_not_signed_in_reaches_nothing_of_an_account(app, ids, {})
 
 
+@pytest.mark.once
 def test_a_loader_that_forgets_the_account_fails_the_walk(
     app: Flask, ids: dict[str, str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -193,6 +204,7 @@ def test_a_loader_that_forgets_the_account_fails_the_walk(
         test_a_stranger_who_is_signed_in_reaches_nothing_of_an_account(app, ids, {})
 
 
+@pytest.mark.once
 @pytest.mark.parametrize(
     ("row", "role"), [("users.index", "editor"), ("interfaces.pause", "leads-only"), ("rq_dashboard", "owner")]
 )

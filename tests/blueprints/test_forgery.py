@@ -23,6 +23,8 @@ pytestmark = pytest.mark.once
 # The addresses that take a POST without a token, and why forgery is not possible there.
 WITHOUT_TOKEN = {
     "lead_form.submit": "it knows no cookie",
+    "api.": "it knows no cookie",
+    "mcp.": "it knows no cookie",
     "rq_dashboard.": "it asks for Sec-Fetch-Site: same-origin itself",
 }
 STRICT = (

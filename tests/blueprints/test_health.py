@@ -107,7 +107,9 @@ def test_metrics_count_what_waits(client: FlaskClient, interface: Interface) -> 
     found = lines(client)
     assert "leadhook_deliveries_due 2.0" in found
     assert "leadhook_deliveries_retrying 0.0" in found
-    assert 'leadhook_queue_jobs{queue="fast"} 1.0' in found
+    # One job looks at the lane because its webhook was changed, and one serves all rung lanes.
+    assert 'leadhook_queue_jobs{queue="fast"} 2.0' in found
+    assert "leadhook_rung_lanes 1.0" in found
     assert "leadhook_redis_up 1.0" in found
     waited = next(line for line in found if line.startswith("leadhook_deliveries_oldest_due_seconds "))
     assert 0 <= float(waited.split()[1]) < 60

@@ -15,6 +15,8 @@ from tests.support.valkey import Valkey
 from webapp.delivery.rings import FAST, MAIL, NAMES, SLOW, queues
 from webapp.models import User
 
+pytestmark = pytest.mark.once
+
 HERE = {"Sec-Fetch-Site": "same-origin"}
 VIEWS = ("/rq/", "/rq/0/view/workers", "/rq/0/view/jobs", "/rq/0/view/jobs/fast/failed/8/asc/1")
 DATA = ("/rq/0/data/queues.json", "/rq/0/data/workers.json", "/rq/0/data/jobs/fast/failed/8/asc/1.json")

@@ -54,7 +54,9 @@ OPERATORS = ("queue.", "rq_dashboard.")
 def guarded(app: Flask) -> Iterator[tuple[Rule, str]]:
     """Every route behind sign-in, with each of its methods."""
     for rule in app.url_map.iter_rules():
-        if rule.endpoint != "static" and not getattr(app.view_functions[rule.endpoint], "is_public", False):
+        view = app.view_functions[rule.endpoint]
+        is_open = rule.endpoint == "static" or getattr(view, "is_public", False)
+        if not (is_open or getattr(view, "takes_key", False)):
             for method in sorted((rule.methods or set()) - {"HEAD", "OPTIONS"}):
                 yield rule, method
 

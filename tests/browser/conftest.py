@@ -8,19 +8,29 @@ from pathlib import Path
 
 import pytest
 from flask import Flask
-from playwright.sync_api import Browser, Page, sync_playwright
+from playwright.sync_api import Browser, Locator, Page, Playwright, sync_playwright
 
 from tests.conftest import KEYS, PASSWORD
+from tests.support.forked import running_site
 from tests.support.postgres import Postgres
 from tests.support.receiver import Receiver
-from tests.support.site import Site, running_site
+from tests.support.site import Site
 from tests.support.valkey import Valkey, running_valkey
+from tests.support.waiting import wait_until
 from webapp import create_app
 from webapp.config import Config
 from webapp.db.transactions import disconnect, transaction
 from webapp.services.people import users
 
 CHROMIUM = "/usr/bin/chromium"
+# The same Chromium without windows, settings and suggestions, if it is installed: it needs two thirds of the time.
+HEADLESS = shutil.which("chromium-headless-shell") or CHROMIUM
+# Each window would begin with pages for the suggestions of its address bar, in a process of their own. Of several such
+# switches the last counts, so Playwright's own are here, too.
+DISABLED = "AimEnabled,AvoidCorsURLLoaderRestartOnRedirect,AvoidUnnecessaryBeforeUnloadCheckSync,\
+DestroyProfileOnBrowserClose,HttpsFirstBalancedModeAutoEnable,HttpsUpgrades,LensOverlay,MediaRouter,\
+NetworkTimeServiceQuerying,OptimizationHints,PaintHolding,PreconnectToSearch,TcpPortRandomizationWin,\
+ThirdPartyStoragePartitioning,WebUIOmniboxAimPopup,WebUIOmniboxFullPopup,WebUIOmniboxPopup"
 SWITCHES = [
     "--no-sandbox",
     "--disable-quic",
@@ -28,6 +38,7 @@ SWITCHES = [
     "--disable-component-update",
     "--disable-sync",
     "--no-first-run",
+    f"--disable-features={DISABLED}",
     "--host-resolver-rules=MAP *.test 127.0.0.1",  # over plain http, unlike localhost, such a site is not trusted
 ]
 EMAIL = "alice@example.com"
@@ -76,28 +87,39 @@ def site(site_app: Flask) -> Iterator[Site]:
 
 
 @pytest.fixture(scope="session")
-def chromium() -> Iterator[Browser]:
+def playwright() -> Iterator[Playwright]:
     with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=SWITCHES)
+        yield playwright
+
+
+@pytest.fixture(scope="session")
+def chromium(playwright: Playwright) -> Iterator[Browser]:
+    with playwright.chromium.launch(executable_path=HEADLESS, args=SWITCHES) as browser:
         yield browser
-        browser.close()
+
+
+@pytest.fixture(scope="session")
+def whole_chromium(playwright: Playwright) -> Iterator[Browser]:
+    """With all that people have in it, such as the addresses that it fills into forms."""
+    with playwright.chromium.launch(executable_path=CHROMIUM, args=SWITCHES) as browser:
+        yield browser
 
 
 @pytest.fixture
 def page(chromium: Browser, site: Site) -> Iterator[Page]:
     """A window of 1280 × 800; any script error or refusal by the Content-Security-Policy fails the test."""
-    with _window(chromium, site, javascript=True) as page:
+    with window(chromium, site) as page:
         yield page
 
 
 @pytest.fixture
 def page_without_javascript(chromium: Browser, site: Site) -> Iterator[Page]:
-    with _window(chromium, site, javascript=False) as page:
+    with window(chromium, site, javascript=False) as page:
         yield page
 
 
 @contextmanager
-def _window(chromium: Browser, site: Site, javascript: bool) -> Iterator[Page]:
+def window(chromium: Browser, site: Site, javascript: bool = True) -> Iterator[Page]:
     context = chromium.new_context(
         base_url=site.url, viewport={"width": 1280, "height": 800}, java_script_enabled=javascript
     )
@@ -110,6 +132,16 @@ def _window(chromium: Browser, site: Site, javascript: bool) -> Iterator[Page]:
     context.close()
     # A 422 or 404 that a test provokes is logged by the browser, too; scripts and policy are what matters here.
     assert [error for error in errors if "status of 4" not in error] == []
+
+
+def reload_until_shown(page: Page, words: Locator) -> None:
+    """For what is recorded later than the receiver has the request: a page that was made before it does not change."""
+
+    def shown() -> int:
+        page.reload()
+        return words.count()
+
+    wait_until(shown, f"{words} to be on the page", every=0.2)
 
 
 def sign_in(page: Page) -> None:

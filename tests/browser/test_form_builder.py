@@ -1,13 +1,12 @@
 """The Fields tab by keyboard alone, with its live preview; and every type of field before axe, with errors shown."""
 
 import pytest
-from axe_playwright_python.sync_playwright import Axe
 from flask import Flask
-from playwright.sync_api import Browser, Page, expect
+from playwright.sync_api import Page, expect
 from sqlalchemy import select
 
 from tests.browser.conftest import EMAIL, sign_in
-from tests.support.site import Site
+from tests.support.axe import PHONE, violations
 from webapp.db.transactions import transaction
 from webapp.extensions import db
 from webapp.models import FieldType, Interface, User
@@ -106,10 +105,8 @@ def test_general_shows_a_look_before_it_is_saved(page: Page, public_id: str) -> 
     expect(page.get_by_role("button", name="Send")).to_have_css("background-color", "rgb(185, 28, 28)")
 
 
-@pytest.mark.parametrize("scheme", ["light", "dark"])
-def test_every_type_passes_axe_in_form_and_builder_with_errors_shown(
-    chromium: Browser, site: Site, public_id: str, scheme: str
-) -> None:
+def test_every_type_passes_axe_in_form_and_builder_with_errors_shown(page: Page, public_id: str) -> None:
+    """On a desk and on a phone, in light and dark."""
     with transaction():
         interface = db.session.scalars(select(Interface).where(Interface.public_id == public_id)).one()
         interface.accent = "#ffdd00"  # no text could be read in it
@@ -118,39 +115,23 @@ def test_every_type_passes_axe_in_form_and_builder_with_errors_shown(
             fields.add(interface, kind, {**given, "help": "Some help", "placeholder": "Like this", "required": True})
         db.session.flush()
         ids = [field.id for field in interface.fields if field.type in ("select", "consent")]
-    found: list[str] = []
-    for width in (1280, 390):
-        context = chromium.new_context(
-            base_url=site.url,
-            viewport={"width": width, "height": 900},
-            color_scheme=scheme,  # type: ignore[arg-type]
-        )
-        context.set_default_timeout(15_000)
-        page = context.new_page()
-        page.goto(f"/f/{public_id}")
-        page.get_by_role("button", name="Send").click()
-        page.get_by_role("alert").wait_for()
-        found += [f"errors {width}: {one}" for one in _violations(page)]
-        sign_in(page)
-        edit = f"/interfaces/{public_id}/edit"
-        # Every page's own test looks at the form without errors, and at the tab with no field open.
-        for path in (f"{edit}/texts", *(f"{edit}/fields/{field_id}" for field_id in ids)) if width == 390 else ():
-            page.goto(path)
-            found += [f"{path} {width}: {one}" for one in _violations(page)]
-        page.goto(f"{edit}/fields/new?type=select")
-        page.get_by_role("button", name="Save").click()  # what is wrong with it is shown
-        page.locator(".field-error, :invalid").first.wait_for()
-        found += [f"wrong field {width}: {one}" for one in _violations(page)]
-        context.close()
+    page.set_viewport_size(PHONE)
+    page.goto(f"/f/{public_id}")
+    page.get_by_role("button", name="Send").click()
+    page.get_by_role("alert").wait_for()
+    found = [f"errors {one}" for one in violations(page)]
+    page.set_viewport_size(PHONE)
+    sign_in(page)
+    edit = f"/interfaces/{public_id}/edit"
+    # Every page's own test looks at the form without errors, and at the tab with no field open.
+    for path in (f"{edit}/texts", *(f"{edit}/fields/{field_id}" for field_id in ids)):
+        page.goto(path)
+        found += [f"{path} {one}" for one in violations(page, [PHONE])]
+    page.goto(f"{edit}/fields/new?type=select")
+    page.get_by_role("button", name="Save").click()  # what is wrong with it is shown
+    page.locator(".field-error, :invalid").first.wait_for()
+    found += [f"wrong field {one}" for one in violations(page)]
     assert found == []
-
-
-def _violations(page: Page) -> list[str]:
-    results = Axe().run(page).response["violations"]
-    wrong = [f"{one['id']} at {one['nodes'][0]['html'][:150]}" for one in results]
-    if page.evaluate("document.documentElement.scrollWidth > innerWidth"):
-        wrong.append("scrolls sideways")
-    return wrong
 
 
 def test_a_visitor_without_javascript_fills_in_every_type(page_without_javascript: Page, public_id: str) -> None:

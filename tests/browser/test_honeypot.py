@@ -5,10 +5,11 @@ from typing import Any
 
 import pytest
 from flask import Flask
-from playwright.sync_api import CDPSession, Page
+from playwright.sync_api import Browser, CDPSession, Page
 from sqlalchemy import select
 
-from tests.browser.conftest import EMAIL
+from tests.browser.conftest import EMAIL, window
+from tests.support.site import Site
 from tests.support.waiting import wait_until
 from webapp.db.transactions import transaction
 from webapp.extensions import db
@@ -38,6 +39,12 @@ def form(site_app: Flask) -> str:
             more = {"key": key, "label": key.title(), "autocomplete": autocomplete, "position": 20}
             interface.fields.append(Field(type=FieldType.TEXT, **more))
         return f"/f/{interface.public_id}"
+
+
+@pytest.fixture
+def page(whole_chromium: Browser, site: Site) -> Iterator[Page]:
+    with window(whole_chromium, site) as page:
+        yield page
 
 
 @pytest.fixture

@@ -5,7 +5,7 @@ import json
 from playwright.sync_api import Page
 from standardwebhooks import Webhook as Verifier
 
-from tests.browser.conftest import EMAIL, PASSWORD
+from tests.browser.conftest import EMAIL, PASSWORD, reload_until_shown
 from tests.support.receiver import Receiver
 
 
@@ -59,5 +59,5 @@ def test_a_newcomer_follows_the_instructions_and_a_signed_lead_arrives(page: Pag
     assert json.loads(request.body)["data"]["lead"]["fields"]["name"] == "Ada Lovelace"
     page.goto("/leads")
     row = page.get_by_role("row", name="Ada Lovelace").first
-    row.get_by_text("Delivered").wait_for()
+    reload_until_shown(page, row.get_by_text("Delivered"))
     row.get_by_text("200", exact=True).wait_for()

@@ -5,7 +5,7 @@ import json
 import pytest
 from playwright.sync_api import Page
 
-from tests.browser.conftest import EMAIL, sign_in
+from tests.browser.conftest import EMAIL, reload_until_shown, sign_in
 from tests.support.factories import point_at, submit
 from tests.support.receiver import Receiver
 from webapp.db.transactions import transaction
@@ -46,9 +46,8 @@ def test_a_second_webhook_gets_the_leads_of_its_condition_in_its_own_format(
     test, lead = receiver.wait_for(2)
     assert {request.headers["authorization"] for request in (test, lead)} == {"Bearer crm-token-0123456789"}
     assert json.loads(lead.body)["message"] == "The price?"
-    page.reload()
     row = page.get_by_role("row", name="Grace Hopper")
-    row.get_by_text("Delivered").wait_for()
+    reload_until_shown(page, row.get_by_text("Delivered"))
     assert row.count() == 1, "the other lead has no price in it"
 
 

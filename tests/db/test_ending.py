@@ -3,8 +3,9 @@
 import pytest
 from flask import Flask
 from sqlalchemy import select, text, update
+from sqlalchemy.exc import DBAPIError
 
-from tests.conftest import PASSWORD
+from tests.conftest import ON_POSTGRESQL, PASSWORD
 from webapp.db.transactions import end_transaction, read_autocommit, transaction
 from webapp.extensions import db
 from webapp.models import Account, User
@@ -40,6 +41,18 @@ def test_slow_work_after_a_change_is_refused_and_the_change_is_not_half_kept(own
     with pytest.raises(RuntimeError, match="changes that ending it would lose"):
         rename_first()
     assert name_of(user_id) == ""
+
+
+@pytest.mark.skipif(not ON_POSTGRESQL, reason="SQLite has no server that could close a connection")
+def test_a_transaction_that_the_server_ended_can_be_ended(app: Flask) -> None:
+    """As at a start: PostgreSQL goes away while a process rehearses, which must not end it."""
+    own = db.session.scalar(text("SELECT pg_backend_pid()"))
+    with db.engine.connect() as other:
+        other.execute(text("SELECT pg_terminate_backend(:pid)"), {"pid": own})
+    with pytest.raises(DBAPIError):
+        db.session.scalar(text("SELECT 1"))
+    end_transaction()
+    assert db.session.scalar(text("SELECT 1")) == 1
 
 
 def test_a_change_that_was_flushed_is_a_change(owner: User) -> None:

@@ -223,6 +223,39 @@ def test_pages_that_do_not_search_and_forms_need_no_turn(
         assert client.get("/healthz").status_code == 200
 
 
+@pytest.mark.parametrize("headers", [{}, {"Accept": "application/json"}, {"HX-Request": "true"}])
+def test_a_search_that_is_refused_early_gets_the_answer_that_the_first_one_got(
+    app: Flask, signed_in: FlaskClient, monkeypatch: pytest.MonkeyPatch, headers: dict[str, str]
+) -> None:
+    """Flask is not asked for it."""
+    with ExitStack() as held:
+        for _ in range(AT_ONCE):
+            held.enter_context(slow_reads.searches.turn())
+        monkeypatch.setattr(slow_reads, "INSIDE", AT_ONCE)
+        first = signed_in.get("/leads?q=ada", headers=headers)
+        with monkeypatch.context() as patch:
+            patch.setattr(app, "full_dispatch_request", None)
+            again = signed_in.get("/leads?status=failed&q=bob&q=", headers=headers)
+        assert (again.status_code, again.headers["Retry-After"]) == (503, "5")
+        assert (list(again.headers), again.data) == (list(first.headers), first.data)
+        for address in ("/leads", "/leads?q=", "/leads?q=+", "/leads?q=&q=ada", "/leads?status=failed"):
+            assert signed_in.get(address, headers=headers).status_code == 200, address
+        assert signed_in.post("/leads?q=ada", headers=headers).status_code in (400, 403, 405)
+    assert signed_in.get("/leads?q=ada", headers=headers).status_code == 200
+
+
+def test_a_page_of_somebody_is_not_kept_where_a_place_gets_free_meanwhile(
+    app: Flask, signed_in: FlaskClient, client: FlaskClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for looks in ([True, False], [False, True], [False, False, True]):
+        found = iter(looks)
+        with monkeypatch.context() as patch:
+            patch.setattr(slow_reads.Room, "is_full", property(lambda room, found=found: next(found, False)))
+            signed_in.get("/leads?q=ada")
+            patch.setattr(slow_reads.Room, "is_full", property(lambda room: True))
+            assert client.get("/leads?q=ada").status_code == 503, looks
+
+
 def endless() -> None:
     db.session.execute(text(ENDLESS)).all()
 
@@ -321,6 +354,17 @@ app.view_functions["docs.webhooks"] = endless
 """
 
 
+def _is_busy(port: int) -> bool:
+    """Whether a request gets no answer within half a second."""
+    with closing(http.client.HTTPConnection("127.0.0.1", port, timeout=0.5)) as other:
+        other.request("GET", "/healthz")
+        try:
+            other.getresponse()
+        except TimeoutError:
+            return True
+    return False
+
+
 @pytest.mark.skipif(sys.platform == "darwin", reason="reads a process's time from /proc")
 def test_reading_stops_when_the_reader_leaves(make_app: AppMaker, tmp_path: Path) -> None:
     """In gunicorn: the thread is free again, and the database does no work for it."""
@@ -332,10 +376,7 @@ def test_reading_stops_when_the_reader_leaves(make_app: AppMaker, tmp_path: Path
         wait_until(site.answers, "the web process to answer", timeout=60)
         with closing(http.client.HTTPConnection("127.0.0.1", site.port)) as reader:
             reader.request("GET", "/docs/webhooks")
-            with closing(http.client.HTTPConnection("127.0.0.1", site.port, timeout=0.5)) as other:
-                other.request("GET", "/healthz")
-                with pytest.raises(TimeoutError):  # the only thread reads
-                    other.getresponse()
+            wait_until(lambda: _is_busy(site.port), "the only thread to read")
         wait_until(site.answers, "the thread to be free again", timeout=10)
     finally:
         site.stop()

@@ -11,6 +11,7 @@ from standardwebhooks import Webhook as Verifier
 from tests.support.factories import ADA, delivery_of, point_at, sign, submit
 from tests.support.lanes import taken
 from tests.support.receiver import Line, Receiver, answering, hanging
+from tests.support.serving import serve
 from webapp.clock import now_sql
 from webapp.db.transactions import transaction
 from webapp.delivery import lanes, ledger
@@ -401,6 +402,7 @@ def test_a_timeout_makes_the_lane_slow_and_a_response_makes_it_fast_again(make_a
         queues.redis.flushall()
         receiver.answer(status=500)
         submit(interface)
+        serve()
         assert len(queues.get("slow").get_job_ids()) == 1
         drain(interface)
         assert db.session.scalars(select(Lane.slow_since)).one() is None

@@ -9,6 +9,7 @@ from sqlalchemy import event, text, update
 
 from tests.conftest import ON_POSTGRESQL, AppMaker
 from tests.support.factories import ADA, captured, delivery_of, point_at, sign, submit
+from tests.support.postgres import Postgres
 from tests.support.receiver import Receiver, answering
 from tests.support.waiting import wait_until
 from webapp.clock import now_sql
@@ -24,8 +25,9 @@ pytestmark = pytest.mark.skipif(not ON_POSTGRESQL, reason="SQLite counts no read
 
 
 @pytest.fixture
-def app(make_app: AppMaker) -> Iterator[Flask]:
+def app(make_app: AppMaker, postgres: Postgres) -> Iterator[Flask]:
     """A worker's app. Its connections read a whole table only if no index can be used."""
+    postgres.end_restorers()
     app = make_app(worker=True, plans_once=True)
     with app.app_context():
         for engine in db.engines.values():

@@ -9,6 +9,7 @@ from sqlalchemy import func, select, update
 from tests.support.factories import delivery_of, point_at, submit
 from tests.support.lanes import taken
 from tests.support.receiver import Line, Receiver, answering, hanging
+from tests.support.serving import drains, serve
 from webapp.clock import now_sql
 from webapp.db.transactions import read_autocommit, transaction
 from webapp.delivery import lanes, ledger
@@ -56,7 +57,7 @@ def sweep() -> None:
 
 
 def jobs() -> int:
-    return sum(len(queues.get(name).get_job_ids()) for name in (FAST, SLOW))
+    return sum(len(drains(name)) for name in (FAST, SLOW))
 
 
 def rest() -> float | None:
@@ -114,12 +115,13 @@ def test_the_others_of_its_batch_wait_too(pointed: Interface, receiver: Receiver
     assert states() == ["delivered", *["pending"] * 4]
 
 
-def test_captures_do_not_ring_meanwhile_and_the_sweep_rings_once_the_rest_is_over(
-    pointed: Interface, resting: Lead
+def test_captures_meanwhile_send_nothing_and_the_sweep_rings_once_the_rest_is_over(
+    pointed: Interface, receiver: Receiver, resting: Lead
 ) -> None:
     submit(pointed)
+    serve()
     sweep()
-    assert jobs() == 0
+    assert (jobs(), receiver.requests) == (0, [])
     pass_by(21)
     sweep()
     assert jobs() == 1
@@ -128,6 +130,7 @@ def test_captures_do_not_ring_meanwhile_and_the_sweep_rings_once_the_rest_is_ove
 def test_a_capture_after_the_rest_rings_at_once(pointed: Interface, resting: Lead) -> None:
     pass_by(21)
     submit(pointed)
+    serve()
     assert jobs() == 1
 
 

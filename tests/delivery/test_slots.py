@@ -104,3 +104,15 @@ def test_running_jobs_are_not_waited_for_longer_than_allowed(jobs: Jobs) -> None
     assert not pool.drained(within=0.05)
     jobs.over.set()
     assert pool.drained(within=10)
+
+
+def test_what_another_job_hands_over_finds_a_slot_while_many_compute(jobs: Jobs) -> None:
+    pool = Slots(ACTIVE + 1)
+    for _ in range(ACTIVE):
+        pool.add(jobs.computing)
+    assert pool.has_room()
+    pool.add(jobs.computing)
+    assert not pool.has_room()
+    jobs.over.set()
+    assert pool.drained(within=10)
+    assert pool.has_room()

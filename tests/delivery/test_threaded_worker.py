@@ -1,20 +1,27 @@
 """An RQ worker on threads: what it writes to Redis about a job, and when it ends."""
 
+import itertools
+import signal
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from datetime import UTC, datetime
 from operator import floordiv as divide
+from pathlib import Path
 from typing import Any
 
 import pytest
 from flask import Flask
 from redis import Redis
 from rq import get_current_job
+from rq.exceptions import StopRequested
 from rq.serializers import JSONSerializer
 from structlog.testing import capture_logs
 
+from tests.support.interrupting import moments_of, told_at
+from tests.support.valkey import Valkey
 from webapp.delivery import threaded_worker
-from webapp.delivery.slots import Slots
+from webapp.delivery.slots import Slots, StopSign
 from webapp.delivery.threaded_worker import OneQueue, ThreadedWorker
 
 performed: list[Any] = []
@@ -39,11 +46,25 @@ def look_at_myself() -> None:
 
 
 @pytest.fixture
-def told_to_stop() -> Iterator[None]:
+def process(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[], None]]:
+    """Makes this process one that nothing has asked to stop, with the handlers of worker.py. Undone after the test."""
+    before = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGINT)}
+
+    def anew() -> None:
+        monkeypatch.setattr(threaded_worker, "_stopping", StopSign())
+        for number in before:
+            signal.signal(number, threaded_worker.stop)
+
+    anew()
+    yield anew
+    for number, handler in before.items():
+        signal.signal(number, handler)
+
+
+@pytest.fixture
+def told_to_stop(process: Callable[[], None]) -> None:
     """The signal came when only worker.py handled signals."""
     threaded_worker.stop()
-    yield
-    threaded_worker._stopping.clear()
 
 
 @pytest.mark.usefixtures("told_to_stop")
@@ -59,6 +80,90 @@ def test_a_process_that_is_told_to_stop_before_rq_listens_ends_at_once(
     ended = not working.is_alive()
     worker._stop_requested = True  # otherwise it would outlive the test
     assert ended
+
+
+# A signal may come when a socket is made and no object has it yet: the process ends, and so does the socket.
+abandons_sockets = pytest.mark.filterwarnings("ignore:unclosed:ResourceWarning")
+
+
+@pytest.mark.once
+@abandons_sockets
+def test_a_worker_that_is_told_to_stop_at_any_moment_while_redis_is_away_stops(
+    app: Flask, queue: OneQueue, process: Callable[[], None], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """While it connects, while it logs why it cannot, while it waits to try again."""
+    monkeypatch.setattr(threaded_worker, "RECONNECT", 0.001)
+    worker = ThreadedWorker(app, queue, Slots(1))
+    worker.last_cleaned_at = datetime.now(UTC)
+
+    def begin() -> None:
+        process()
+        worker._install_signal_handlers()
+        worker.connection = Redis.from_url(f"unix://{tmp_path}/away")
+        worker._beat_at = 0.0
+        threaded_worker.trouble.reason = ""  # so that it logs
+
+    def dequeue() -> None:
+        with pytest.raises(StopRequested):
+            worker.dequeue_job_and_maintain_ttl(5)
+
+    with monkeypatch.context() as patch:
+        looks = itertools.count()
+        patch.setattr(threaded_worker, "is_stopping", lambda: next(looks) > 3)
+        begin()
+        moments = moments_of(dequeue)
+    for moment in range(1, moments):
+        begin()
+        assert told_at(moment, dequeue)
+    assert moments > 300
+
+
+@pytest.mark.once
+def test_redis_that_goes_away_between_two_jobs_is_logged_in_one_line(
+    app: Flask,
+    queue: OneQueue,
+    process: Callable[[], None],
+    valkey: Valkey,
+    caplog: pytest.LogCaptureFixture,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(threaded_worker, "BEAT", 0.0)
+
+    def go_away(*arguments: Any) -> None:
+        valkey.stop()
+        threaded_worker.stop()
+
+    monkeypatch.setattr(ThreadedWorker, "execute_job", go_away)
+    mail = OneQueue("mail", connection=queue.connection, serializer=JSONSerializer)
+    mail.enqueue(note, "x", job_id="1-x", job_timeout=-1, result_ttl=0)
+    assert threaded_worker.serve(app, "mail", 1)
+    [record] = [each for each in caplog.records if "unhandled" in each.message]
+    assert "Traceback" not in caplog.text
+    assert "connecting to" in record.message
+
+
+@pytest.mark.once
+@abandons_sockets
+def test_a_process_that_is_told_to_stop_at_any_moment_ends(app: Flask, process: Callable[[], None]) -> None:
+    """While it begins, at every 61st moment, and while it waits for a job."""
+    main = threading.main_thread().ident
+    assert main
+
+    def work() -> None:
+        assert threaded_worker.serve(app, "mail", 1)
+
+    for moment in itertools.count(1, 61):
+        process()
+        later = threading.Timer(0.5, signal.pthread_kill, (main, signal.SIGTERM))
+        later.start()
+        began = time.monotonic()
+        was_there = told_at(moment, work)
+        assert time.monotonic() - began < 4, "it waits for a job for five seconds"
+        later.cancel()
+        later.join()
+        if not was_there:
+            break
+    assert moment > 500
 
 
 def perform_all(app: Flask, queue: OneQueue) -> None:

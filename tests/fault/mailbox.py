@@ -1,9 +1,7 @@
 """An SMTP server that goes away, comes back, and hangs up after it accepted a mail."""
 
 import time
-from asyncio import WriteTransport
 from typing import NamedTuple
-from weakref import WeakSet
 
 from aiosmtpd.smtp import SMTP, Envelope, Session
 
@@ -29,7 +27,6 @@ class Mailbox(MailServer):
         self._port = steady_port()
         self._controller.loop.close()  # each start makes one of its own
         self._runs = False
-        self._talking: WeakSet[SMTP] = WeakSet()
 
     @property
     def port(self) -> int:
@@ -44,20 +41,8 @@ class Mailbox(MailServer):
     def stop(self) -> None:
         """Ends all conversations, wherever they are, and takes no more."""
         if self._runs:
-            self._controller.loop.call_soon_threadsafe(self._hang_up)
             self._controller.stop()
             self._runs = False
-
-    def _hang_up(self) -> None:
-        for server in list(self._talking):
-            if isinstance(server.transport, WriteTransport):
-                server.transport.abort()
-
-    async def handle_EHLO(  # noqa: N802
-        self, server: SMTP, session: Session, envelope: Envelope, hostname: str, responses: list[str]
-    ) -> list[str]:
-        self._talking.add(server)
-        return await super().handle_EHLO(server, session, envelope, hostname, responses)
 
     async def handle_DATA(self, server: SMTP, session: Session, envelope: Envelope) -> str:  # noqa: N802
         transport = server.transport

@@ -18,7 +18,7 @@ from tests.fault.ports import steady_port
 from tests.support.receiver import Behaviour, Line, Received, _read, answering, closing, dripping, raw, resetting
 from tests.support.waiting import wait_until
 
-HEALTHY = "answers"
+HEALTHY, HANGING = "answers", "hangs"
 SLOW = 0.3  # seconds
 HANGS = 4.0  # seconds; longer than any deadline here, and no thread waits for ever
 
@@ -62,7 +62,7 @@ BEHAVIOURS: dict[str, tuple[int, int | None, Callable[[], Behaviour]]] = {
     "fails": (8, 500, lambda: answering(500, b"no")),
     "asks to wait": (3, 503, lambda: answering(503, headers=[("retry-after", "1")])),
     "declines": (3, 422, lambda: answering(422, b"what is this?")),
-    "hangs": (3, None, lambda: raw(b"", delay=HANGS)),
+    HANGING: (3, None, lambda: raw(b"", delay=HANGS)),
     "drips its headers": (2, None, _dripping_head),
     "drips its body": (2, 200, _dripping_body),
     "resets": (4, None, resetting),
@@ -100,6 +100,7 @@ class ChanceReceiver:
         self.sends: list[Send] = []
         self.in_flight = 0
         self.healthy = False
+        self.hangs = False  # takes every request, and answers none
         self._webhook = Webhook(secret)
         self._random = random.Random(f"{seed}/{name}")
         self._lock = Lock()
@@ -157,7 +158,8 @@ class ChanceReceiver:
         with self._lock:
             names = list(BEHAVIOURS)
             weights = [BEHAVIOURS[name][0] for name in names]
-            send.behaviour = HEALTHY if self.healthy else self._random.choices(names, weights)[0]
+            chosen = HEALTHY if self.healthy else self._random.choices(names, weights)[0]
+            send.behaviour = HANGING if self.hangs else chosen
             self.sends.append(send)
             self.in_flight += 1
         try:

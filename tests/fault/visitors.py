@@ -48,6 +48,11 @@ class Visitors:
         for thread in self._threads:
             thread.join()
 
+    def post(self, receiver: str) -> Post:
+        """One post to the form of this receiver, on the caller's thread."""
+        self.posts.append(self._post(f"{self._seed} {len(self.posts)}", receiver))
+        return self.posts[-1]
+
     def accepted(self) -> int:
         return sum(post.accepted for post in self.posts)
 

@@ -7,7 +7,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 
@@ -133,8 +133,16 @@ def _runs(pid: int) -> bool:
 class World:
     """The processes, what they stand on, and those they speak to."""
 
-    def __init__(self, environ: dict[str, str], log: Path, valkey: Valkey, postgres: Postgres | None) -> None:
-        self.postgres, self.valkey, self.mailbox = postgres, valkey, Mailbox()
+    def __init__(
+        self,
+        environ: dict[str, str],
+        log: Path,
+        valkey: Valkey,
+        postgres: Postgres | None,
+        wanted: Mapping[str, tuple[int, bool]] = RECEIVERS,
+    ) -> None:
+        """`wanted`: the receivers, as RECEIVERS has them."""
+        self.postgres, self.valkey, self.mailbox, self._wanted = postgres, valkey, Mailbox(), wanted
         self.environ = environ | self.mailbox.environ
         self.processes = Processes(self.environ, log)
         self.receivers: list[ChanceReceiver] = []
@@ -148,13 +156,13 @@ class World:
             upgrade()
             with transaction():
                 account_id = users.create_owner("alice@example.com", "correct horse battery", "Brightwater").account_id
-                for name in RECEIVERS:
+                for name in self._wanted:
                     self._interface(account_id, name, seed)
             disconnect()
             queues.redis.close()
 
     def _interface(self, account_id: int, name: str, seed: str) -> None:
-        parallel_requests, notifies = RECEIVERS[name]
+        parallel_requests, notifies = self._wanted[name]
         interface = interfaces.create(account_id, f"Form {name}")
         token, secret = api_keys.create_shared_token(account_id, None, f"Receiver {name}")
         receiver = ChanceReceiver(name, secret, seed)
@@ -167,12 +175,13 @@ class World:
         self.forms[name] = interface.public_id
         self.webhooks[webhook.id] = name
 
-    def start(self) -> None:
+    def start(self, *options: str) -> None:
+        """`options`: of worker.py."""
         self.mailbox.start()
         for receiver in self.receivers:
             receiver.listen()
         self.processes.start_web()
-        self.processes.start_worker()
+        self.processes.start_worker(*options)
         wait_until(self.processes.answers, "the web process to answer", START)
         self.wait_for_workers()
 
@@ -217,8 +226,13 @@ class World:
 
 
 @contextmanager
-def running_world(database: str, seed: str, log: Path) -> Iterator[World]:
-    """A world on `sqlite` or `postgresql`, in a directory of its own; ended and removed afterwards, but for `log`."""
+def running_world(
+    database: str, seed: str, log: Path, wanted: Mapping[str, tuple[int, bool]] = RECEIVERS, *options: str
+) -> Iterator[World]:
+    """A world on `sqlite` or `postgresql`, in a directory of its own; ended and removed afterwards, but for `log`.
+
+    `wanted`: its receivers; `options`: of worker.py.
+    """
     # A unix socket's path is at most 107 bytes long: not below pytest's own directories.
     home = Path(tempfile.mkdtemp(prefix="leadhook-fault-"))
     environ = {**SETTINGS, "ENCRYPTION_KEYS": Fernet.generate_key().decode(), "LEADHOOK_HOME": str(home)}
@@ -230,8 +244,8 @@ def running_world(database: str, seed: str, log: Path) -> Iterator[World]:
             environ["DATABASE_URL"] = postgres.url("leadhook")
         valkey = stack.enter_context(running_valkey(home))
         environ["REDIS_URL"] = valkey.url
-        world = World(environ, log, valkey, postgres)
+        world = World(environ, log, valkey, postgres, wanted)
         stack.callback(world.close)
         world.furnish(seed)
-        world.start()
+        world.start(*options)
         yield world

@@ -72,7 +72,7 @@ def every_class_has_its_own_name(tree: Tree) -> list[str]:
         node.name
         for path in tree.python_files("webapp", "worker.py")
         if "templates" not in path.parts
-        for node in ast.walk(tree.parsed(path))
+        for node in tree.nodes(path)
         if isinstance(node, ast.ClassDef) and not node.name.startswith("_")
     )
     return [f"{count} classes are called {name}" for name, count in names.items() if count > 1]

@@ -39,7 +39,7 @@ def the_jobs_that_are_enqueued_exist(tree: Tree) -> list[str]:
     named = {
         node.value
         for path in tree.python_files("webapp", "worker.py")
-        for node in ast.walk(tree.parsed(path))
+        for node in tree.nodes(path)
         if isinstance(node, ast.Constant) and isinstance(node.value, str) and node.value.startswith("webapp.jobs.")
     }
     return [f"{name} is enqueued and does not exist" for name in named - known] + [
@@ -51,8 +51,9 @@ def queues_are_named_by_their_constants(tree: Tree) -> list[str]:
     """A queue that is spelled out could be one that no worker serves."""
     faults = []
     for path in tree.python_files("webapp", "worker.py"):
-        for call in (node for node in ast.walk(tree.parsed(path)) if isinstance(node, ast.Call)):
-            place = next((NAMES_A_QUEUE[name] for name in NAMES_A_QUEUE if _calls(call, name)), None)
+        for call in (node for node in tree.nodes(path) if isinstance(node, ast.Call)):
+            written = ast.unparse(call.func)
+            place = next((place for name, place in NAMES_A_QUEUE.items() if _is_name(written, name)), None)
             given = [word.value for word in call.keywords if word.arg in ("queue", "name", "queue_name")]
             if place is not None and len(call.args) > place:
                 given.append(call.args[place])
@@ -61,8 +62,7 @@ def queues_are_named_by_their_constants(tree: Tree) -> list[str]:
     return faults
 
 
-def _calls(call: ast.Call, name: str) -> bool:
-    written = ast.unparse(call.func)
+def _is_name(written: str, name: str) -> bool:
     return written == name or written.endswith(f".{name}")
 
 
@@ -72,7 +72,7 @@ def jobs_are_enqueued_in_one_place(tree: Tree) -> list[str]:
         f"{name_of(path)}:{call.lineno} enqueues"
         for path in tree.python_files("webapp", "worker.py")
         if name_of(path) != "webapp.delivery.rings"
-        for call in ast.walk(tree.parsed(path))
+        for call in tree.nodes(path)
         if isinstance(call, ast.Attribute) and call.attr in ("enqueue", "enqueue_call", "enqueue_many", "enqueue_in")
         if ast.unparse(call.value) != "rings"
     ]

@@ -35,6 +35,8 @@ ONLY_TESTS = {
     "playwright",
     "aiosmtpd",
     "hypothesis",
+    "schemathesis",
+    "openapi_spec_validator",
     "time_machine",
     "standardwebhooks",
     "authlib",

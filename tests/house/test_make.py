@@ -88,6 +88,29 @@ def test_the_environment_is_made_once_and_again_when_the_lock_changes_or_it_move
     assert "Installing" in install(moved).stderr
 
 
+def test_packages_are_installed_by_the_pip_that_is_there(clone: Path) -> None:
+    done = install(clone)
+    assert done.returncode == 0, done.stderr
+    assert not list(clone.glob(".venv/lib/*/site-packages/pip"))
+
+
+def test_an_old_pip_installs_nothing_and_one_of_its_own_is_made(clone: Path) -> None:
+    """pip before 22.3 does not know `--python`. This one says which interpreter ran it."""
+    (clone / "old" / "pip").mkdir(parents=True)
+    (clone / "old" / "pip" / "__init__.py").write_text("__version__ = '22.2.2'\n")
+    says = "import sys\nassert '--python' not in sys.argv\nopen('ran', 'w').write(sys.executable)\n"
+    (clone / "old" / "pip" / "__main__.py").write_text(says)
+    done = install(clone, PYTHONPATH=str(clone / "old"))
+    assert done.returncode == 0, done.stderr
+    assert (clone / "ran").read_text() == str(clone / ".venv" / "bin" / "python")
+    assert list(clone.glob(".venv/lib/*/site-packages/pip"))
+
+
+RUN = """pytest tests/soak tests/model/test_rounds.py tests/blueprints/api/test_fuzzing.py
+python -m tests.fault --seed 7
+"""
+
+
 def soak(clone: Path, *programs: str, **environ: str) -> subprocess.CompletedProcess[str]:
     """`make soak` where only these programs exist and nobody is root; pytest and python only say that they ran."""
     stubs = clone / "stubs"
@@ -111,7 +134,7 @@ def test_make_soak_says_what_is_missing_and_runs_the_rest(clone: Path) -> None:
     assert "Install promtool to run them." in done.stdout
     assert "apt install apache2-bin caddy prometheus" in done.stdout
     assert "nginx" not in done.stdout
-    assert done.stdout.endswith("pytest tests/soak\npython -m tests.fault --seed 7\n")
+    assert done.stdout.endswith(RUN)
 
 
 def test_make_soak_leaves_nothing_out_in_ci(clone: Path) -> None:
@@ -124,4 +147,4 @@ def test_make_soak_leaves_nothing_out_in_ci(clone: Path) -> None:
 def test_make_soak_says_nothing_where_everything_is_there(clone: Path) -> None:
     done = soak(clone, "nginx", "apache2", "haproxy", "caddy", "pgbouncer", "promtool", CI="true")
     assert (done.returncode, done.stderr) == (0, "")
-    assert done.stdout == "pytest tests/soak\npython -m tests.fault --seed 7\n"
+    assert done.stdout == RUN

@@ -1,4 +1,4 @@
-"""Every route is owned by a test, and is behind sign-in unless it is listed here."""
+"""Every route is owned by a test, and is behind sign-in or an API Key unless it is listed here."""
 
 import re
 
@@ -10,7 +10,9 @@ from tests.support.tree import python_files
 from webapp.web.security import SAFE_METHODS
 
 PUBLIC = {
+    "api.openapi",  # programs that make clients
     "auth.sign_in",
+    "docs.api",
     "docs.error_report",
     "docs.error_reports",
     "docs.webhooks",
@@ -27,12 +29,14 @@ PUBLIC = {
     "loader.embed",
     "loader.embed_version",
     "loader.frame",
+    "mcp.discovery",  # clients of MCP that look for OAuth
+    "mcp.registration",
     "passwords.forgot",
     "passwords.reset",  # the holder of a link
     "public_keys.show",  # receivers
 }
 # What iframes hold, and the scripts around them: no cookie, no token.
-CROSS_SITE = {name for name in PUBLIC if name.startswith(("lead_form.", "loader."))}
+CROSS_SITE = {name for name in PUBLIC if name.startswith(("lead_form.", "loader.", "api."))} | {"mcp.registration"}
 FOREIGN = ("static", "rq_dashboard.")  # Flask's, and rq-dashboard's behind our own guard
 
 
@@ -57,6 +61,9 @@ def test_everything_else_asks_a_stranger_to_sign_in(app: Flask) -> None:
         path = filled(rule)
         for method in (rule.methods or set()) - {"OPTIONS", "HEAD"}:
             answer = client.open(path, method=method)
+            if rule.endpoint in marked(app, "takes_key"):
+                assert answer.status_code == 401, f"{method} {path}: {answer.status_code}"
+                continue
             assert answer.status_code == 303, f"{method} {path}: {answer.status_code}"
             assert answer.location.startswith("/login"), f"{method} {path}: {answer.location}"
 
@@ -71,6 +78,9 @@ def test_a_get_never_shares_its_endpoint_with_what_changes_something_else(app: F
     """Forms post to the address they stand at; everything else that changes something has an address of its own."""
     for rule in own_rules(app):
         methods = (rule.methods or set()) - {"HEAD", "OPTIONS"}
+        if rule.endpoint in marked(app, "takes_key"):
+            assert len(methods) == 1, rule
+            continue
         assert methods <= {"GET", "POST"}, rule
         assert methods & SAFE_METHODS or methods == {"POST"}, rule
 
@@ -84,7 +94,7 @@ def test_every_route_is_owned_by_a_test(app: Flask, test_texts: str) -> None:
     """By its endpoint, by its address with anything for the variable parts, or by what comes after the last of them."""
     unowned = []
     for rule in own_rules(app):
-        parts = re.split(r"<[^>]*>", str(rule))
+        parts = re.split(r"<[^>]*>", str(rule).removeprefix("/api/v1"))  # tests of the API leave this out
         address = r"[^/\"'\s]+".join(re.escape(part) for part in parts)
         ways = [re.escape(f'"{rule.endpoint}"'), address + r"(?=[\"'?#\s])"]
         if len(parts) > 1 and parts[-1]:

@@ -1,10 +1,11 @@
 """A reader who follows one lead opens few modules: they are counted by running the code, not by reading it."""
 
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from types import FrameType
+from typing import Any
 
 import pytest
 from flask import Flask
@@ -16,7 +17,8 @@ import webapp.jobs  # a worker has it before the first job: what runs in its imp
 from tests.support.factories import ADA, point_at, sign
 from tests.support.receiver import Receiver
 from tests.support.waiting import wait_until
-from webapp.delivery.rings import FAST
+from webapp.blueprints.short_way import ShortWay
+from webapp.delivery.rings import FAST, queues
 from webapp.delivery.slots import Slots
 from webapp.delivery.threaded_worker import OneQueue, ThreadedWorker, is_stopping
 from webapp.extensions import db
@@ -57,32 +59,34 @@ def pointed(interface: Interface, receiver: Receiver) -> Interface:
 def test_few_modules_lie_between_a_post_and_its_row(
     app: Flask, client: FlaskClient, pointed: Interface, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """From the view until the transaction is committed, once the form is cached."""
+    """From the short way until the transaction is committed, once the form and the answer are kept."""
     address, walk = f"/f/{pointed.public_id}", Walk()
     assert client.post(address, data=ADA).status_code == 303
-    view = app.view_functions["lead_form.submit"]
+    take = ShortWay.__call__
 
-    def submit(public_id: str) -> object:
+    def watched(*given: Any) -> Iterable[bytes]:
         sys.setprofile(walk.note)
-        return view(public_id)
+        return take(*given)
 
-    monkeypatch.setitem(app.view_functions, "lead_form.submit", submit)
+    monkeypatch.setattr(ShortWay, "__call__", watched)
     monkeypatch.setattr("webapp.delivery.rings.Bell.ring", lambda *_: sys.setprofile(None))
-    monkeypatch.setattr(submit, "is_public", True, raising=False)
-    for mark in ("is_cross_site", "reads_json"):
-        monkeypatch.setattr(submit, mark, True, raising=False)
+    monkeypatch.delitem(app.view_functions, "lead_form.submit")
     assert client.post(address, data=ADA).status_code == 303
     sys.setprofile(None)
-    assert {"blueprints/lead_form", "services/intake/capture", "db/transactions"} <= set(walk.modules)
+    assert {"blueprints/short_way", "services/intake/capture", "db/transactions"} <= set(walk.modules)
     assert len(walk.modules) <= FROM_POST_TO_ROW, walk.modules
 
 
 def test_few_modules_lie_between_a_row_and_its_receiver(
     app: Flask, client: FlaskClient, pointed: Interface, receiver: Receiver, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The ring after the commit, the job in a worker, until the answer is recorded and the lane let go."""
+    """The ring after the commit, the job in a worker, until the answer is recorded and the lane let go: of a lead that
+    is not the first one of its webhook."""
     walk, webhook_id = Walk(), pointed.webhook.id
+    assert client.post(f"/f/{pointed.public_id}", data=ADA).status_code == 303
     db.session.rollback()
+    webapp.jobs.drain(webhook_id)  # the first contact: from now on a connection is kept
+    queues.redis.flushall()
     ring = webapp.delivery.rings.Bell.ring
 
     def watched(bell: webapp.delivery.rings.Bell, lane: int) -> None:
@@ -100,6 +104,6 @@ def test_few_modules_lie_between_a_row_and_its_receiver(
         monkeypatch.setattr(worker.slots, "begin", lambda job: job())
         with walk.watching():
             worker.execute_job(*found)
-    wait_until(lambda: len(receiver.requests) == 1, f"webhook {webhook_id} to be sent")
-    assert {"delivery/rings", "delivery/threaded_worker", "webhooks/sender", "delivery/record"} <= set(walk.modules)
+    wait_until(lambda: len(receiver.requests) == 2, f"webhook {webhook_id} to be sent")
+    assert {"delivery/rings", "delivery/serving", "webhooks/sender", "delivery/record"} <= set(walk.modules)
     assert len(walk.modules) <= FROM_ROW_TO_RECEIVER, walk.modules

@@ -2,6 +2,7 @@
 
 import json
 import socket
+from datetime import timedelta
 from functools import partial
 from pathlib import Path
 
@@ -11,8 +12,9 @@ from flask import Flask
 from sqlalchemy import select
 
 from tests.conftest import KEYS, AppMaker
+from webapp.clock import utcnow
 from webapp.extensions import db
-from webapp.models import AuditEntry, Interface, User
+from webapp.models import ApiKey, AuditEntry, Interface, User
 from webapp.services.people import users
 from webapp.services.webhooks import webhooks
 from webapp.webhooks.addresses import resolve
@@ -96,6 +98,26 @@ def test_create_api_key_prints_the_key_once(app: Flask, owner: User) -> None:
     assert str(key["key"]).startswith("lhk_")
     assert str(run(app, "create-api-key", "--name", "Site", "--public")["key"]).startswith("lhp_")
     assert "already" in refused(app, "create-api-key", "--name", "Server")
+
+
+def test_create_api_key_can_narrow_the_key(app: Flask, owner: User, interface: Interface) -> None:
+    options = ("--scope", "read", "--scope", "write", "--expires-in-days", "30", "--interface", interface.public_id)
+    made = run(app, "create-api-key", "--name", "Narrow", *options)
+    assert set(made) == {"id", "name", "key"}
+    key = db.session.query(ApiKey).filter_by(name="Narrow").one()
+    assert (key.scopes, key.only_interfaces) == (["read", "write"], [interface.public_id])
+    assert key.expires_at
+    assert timedelta(days=29) < key.expires_at - utcnow() <= timedelta(days=30)
+    db.session.rollback()
+    for wrong, words in (
+        (("--interface", "if_nothing"), "There is no interface “if_nothing”"),
+        (("--expires-in-days", "0"), "1 to 3,660 days"),
+        (("--expires-in-days", "-5"), "1 to 3,660 days"),
+        (("--scope", "root"), "root"),
+        (("--public", "--scope", "read"), "A public key can only create leads."),
+    ):
+        assert words in refused(app, "create-api-key", "--name", "Wrong", *wrong)
+    assert db.session.query(ApiKey).count() == 1
 
 
 def test_receive_refuses_a_token_that_does_not_exist(app: Flask, owner: User) -> None:

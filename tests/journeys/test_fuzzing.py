@@ -220,6 +220,8 @@ def paths(form: str) -> dict[str, st.SearchStrategy[str]]:
     closed = ["/", "/interfaces", "/leads", "/leads.csv", "/profile", "/mailbox/1", "/rq", "/rq/0/data/queues.json"]
     return {
         "auth.sign_in": st.just("/login"),
+        "api.openapi": st.just("/api/v1/openapi.json"),
+        "docs.api": st.just("/docs/api"),
         "docs.error_report": samples.map("/docs/error-reports/".__add__),
         "docs.error_reports": st.just("/docs/error-reports"),
         "docs.webhooks": st.just("/docs/webhooks"),
@@ -229,6 +231,8 @@ def paths(form: str) -> dict[str, st.SearchStrategy[str]]:
         "health.metrics": st.just("/metrics"),
         "health.ready": st.just("/readyz"),
         "invitations.accept": (st.just(mark("invitation")) | ids).map("/invitations/".__add__),
+        "mcp.discovery": st.just("/.well-known/oauth-protected-resource/mcp"),
+        "mcp.registration": st.just("/register"),
         "passwords.forgot": st.just("/forgot-password"),
         "passwords.reset": (st.just(mark("reset")) | ids).map("/reset-password/".__add__),
         "lead_form.logo": st.tuples(ids, odd_text).map(lambda found: "/f/{}/logo/{}".format(*found)),

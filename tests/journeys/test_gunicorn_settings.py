@@ -1,12 +1,11 @@
 """What gunicorn.conf.py says when a web server is started on a socket file."""
 
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 from flask import Flask
 
+from tests.support.forked import forking
 from tests.support.tree import ROOT
 from tests.support.waiting import wait_until
 
@@ -29,9 +28,9 @@ def test_it_warns_on_a_socket_file_without_proxies(
 ) -> None:
     environ = {**app.config["ENVIRON"], "TRUSTED_PROXIES": proxies}
     bind = address.format(folder=tmp_path)
-    command = [sys.executable, "-m", "gunicorn", "--bind", bind, "--workers", "1", "--log-level", "info"]
+    command = ["-m", "gunicorn", "--bind", bind, "--workers", "1", "--log-level", "info"]
     with (tmp_path / "said").open("wb") as said:
-        server = subprocess.Popen([*command, "webapp:create_app()"], cwd=ROOT, env=environ, stderr=said)
+        server = forking().start([*command, "webapp:create_app()"], ROOT, environ, stderr=said.fileno())
     try:
         wait_until(lambda: "Booting worker" in (tmp_path / "said").read_text(), "gunicorn", timeout=60)
     finally:

@@ -14,6 +14,7 @@ from sqlalchemy import func, select
 from werkzeug.test import encode_multipart
 
 from tests.support.factories import ADA
+from tests.support.forked import ForkedSite
 from tests.support.site import Site
 from tests.support.uploads import PDF, ask_for_files, part
 from webapp.extensions import db
@@ -27,7 +28,7 @@ LARGE = b"message=" + b"x" * 300_000
 @pytest.fixture
 def site(app: Flask, interface: Interface) -> Iterator[Site]:
     db.session.rollback()
-    site = Site({**app.config["ENVIRON"], "FORM_RATE_LIMIT": ""})
+    site = ForkedSite({**app.config["ENVIRON"], "FORM_RATE_LIMIT": ""})
     try:
         site.start_web()
         yield site
@@ -71,6 +72,7 @@ def leads() -> int:
     return found
 
 
+@pytest.mark.once
 def test_a_higher_limit_holds_only_for_multipart_to_a_form_with_a_file_field(site: Site, interface: Interface) -> None:
     """A chunked text that is too long is refused, too, and not cut: werkzeug 3.1 would cut it without a word."""
     path = f"/f/{interface.public_id}"
@@ -137,6 +139,7 @@ def peak(site: Site) -> int:
     return max(int(each[1]) for each in found if each) * 1024
 
 
+@pytest.mark.once
 @pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="needs Linux")
 def test_a_large_file_is_streamed_to_the_disk(site: Site, interface: Interface) -> None:
     path = f"/f/{interface.public_id}"
@@ -162,7 +165,7 @@ def test_a_client_over_its_limit_reads_so_although_it_sends_a_file(app: Flask, i
     path = f"/f/{interface.public_id}"
     ask_for_files(interface)
     db.session.rollback()
-    site = Site({**app.config["ENVIRON"], "FORM_RATE_LIMIT": "1 per minute"})
+    site = ForkedSite({**app.config["ENVIRON"], "FORM_RATE_LIMIT": "1 per minute"})
     try:
         site.start_web()
         assert [post(site, path, *upload(900_000))[0] for _ in range(3)] == [201, 429, 429]

@@ -16,8 +16,9 @@ from redis import Redis
 from sqlalchemy import inspect, select, text
 
 from tests.conftest import KEYS, PASSWORD, AppMaker
+from tests.support.forked import running_site
 from tests.support.receiver import Receiver, answering
-from tests.support.site import Site, running_site
+from tests.support.site import Site
 from tests.support.smtp import MailServer
 from tests.support.waiting import wait_until
 from webapp import jobs

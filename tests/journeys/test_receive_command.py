@@ -4,8 +4,6 @@ import json
 import os
 import signal
 import socket
-import subprocess
-import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -15,6 +13,7 @@ from pathlib import Path
 import pytest
 from flask import Flask
 
+from tests.support.forked import forking
 from tests.support.waiting import wait_until
 from webapp.db.transactions import transaction
 from webapp.models import User
@@ -36,9 +35,9 @@ class Running:
             probe.bind(("127.0.0.1", 0))
             self.port = probe.getsockname()[1]
         self.output = output
-        command = [sys.executable, "-m", "flask", "--app", "webapp", "receive", "--port", str(self.port), *options]
+        command = ["-m", "flask", "--app", "webapp", "receive", "--port", str(self.port), *options]
         with open(output, "wb") as stdout:
-            self.process = subprocess.Popen(command, cwd=ROOT, env={**os.environ, **environ}, stdout=stdout)
+            self.process = forking().start(command, ROOT, {**os.environ, **environ}, stdout.fileno())
         wait_until(lambda: "Receiving at" in self.printed, "the receiver to start", timeout=60)
 
     @property

@@ -7,6 +7,7 @@ import pytest
 from flask import Flask
 
 from tests.journeys.test_web_server import code_of
+from tests.support.forked import ForkedSite
 from tests.support.site import Site
 from webapp.extensions import db
 from webapp.models import Interface
@@ -19,7 +20,7 @@ FORM = "application/x-www-form-urlencoded"
 
 @pytest.fixture
 def site(app: Flask) -> Iterator[Site]:
-    site = Site(app.config["ENVIRON"])
+    site = ForkedSite(app.config["ENVIRON"])
     site.start_web()
     yield site
     site.stop()

@@ -94,7 +94,7 @@ def _insert(state: State, rules: Rules, index: int, errand: Errand) -> Iterator[
     rows[rows.index(Delivery())] = Delivery(on_its_way)
     changing = any(key == HOOK for one in (*state.errands, *state.jobs) for key, _ in one.writes)
     slipped = state.slipped or changing or (state.hook.state == ACTIVE) != (on_its_way == "pending")
-    yield _put(state._replace(deliveries=tuple(rows), slipped=slipped), index, errand._replace(at=at))
+    yield _put(state._replace(deliveries=tuple(rows), slipped=slipped, lost=None), index, errand._replace(at=at))
 
 
 def _change(state: State, rules: Rules, index: int, errand: Errand) -> Iterator[State]:
@@ -233,10 +233,21 @@ def faults(state: State, rules: Rules) -> Iterator[tuple[tuple[str, int], State]
         lane = state.lane._replace(lease=RUN_OUT)
         spent = state._replace(left=left._replace(stalls=left.stalls - 1), lane=lane)
         yield ("lease", 0), spent._replace(may_repeat=state.may_repeat + _at_risk(state, rules))
+    if left.crashes and rules.postgresql:
+        yield ("crash", 0), _crashed(state._replace(left=left._replace(crashes=left.crashes - 1)), rules)
     if left.redis and (state.marker or state.waiting):
         spent = state._replace(left=left._replace(redis=left.redis - 1), marker=False)
         yield ("lose the marker", 0), spent
         yield ("flush", 0), spent._replace(waiting=0)
+
+
+def _crashed(state: State, rules: Rules) -> State:
+    """The database server is back, without what was not committed, or not on its disk. A record is made again, a
+    request is answered 500."""
+    again = jobs.IDLE if rules.worse is Worse.RECORDED_ONCE else None
+    working = [again or job._replace(at="fence", writes=(), following=()) if job.writes else job for job in state.jobs]
+    asking = [one._replace(at="done", writes=()) if one.writes else one for one in state.errands]
+    return state._replace(lane=state.lost or state.lane, lost=None, jobs=tuple(working), errands=tuple(asking))
 
 
 def _at_risk(state: State, rules: Rules) -> int:

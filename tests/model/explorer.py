@@ -1,14 +1,13 @@
 """Looks at every state that can be reached, breadth first, and says by what way a promise is broken."""
 
 import gc
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from itertools import pairwise
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from tests.model import events, jobs
 from tests.model.protocol import (
     ACTIVE,
-    NO_FAULTS,
     NO_REST,
     PAUSED,
     PERSON,
@@ -27,7 +26,7 @@ class Broken(NamedTuple):
     """A promise that does not hold, and the states that lead to where it does not, the first one first."""
 
     promise: str
-    way: list[State]
+    way: list[Any]
 
 
 class Explored(NamedTuple):
@@ -109,11 +108,25 @@ def _repeat_broken(state: State, rules: Rules) -> str:
     return ""
 
 
+class Game(NamedTuple):
+    """What is searched: by these functions of a state and the rules."""
+
+    moves: Callable[[Any, Any], Iterator[tuple[Label, Any]]]
+    faults: Callable[[Any, Any], Iterator[tuple[Label, Any]]]
+    promise_broken: Callable[[Any, Any], str]
+    settled: Callable[[Any], bool]
+    alike: Callable[[Any], Any]  # one state for all that differ in nothing that matters
+
+
+ONE_LANE = Game(moves, events.faults, promise_broken, settled, alike)
+
+
 class Explorer:
     """One search. States are numbered in the order in which they are found."""
 
-    def __init__(self, rules: Rules) -> None:
+    def __init__(self, rules: Any, game: Game = ONE_LANE) -> None:
         self.rules = rules
+        self.game = game
         self.states = [rules.initial()]
         self.number = {self.states[0]: 0}
         self.found_from = [0]
@@ -128,9 +141,9 @@ class Explorer:
         finally:
             if collects:
                 gc.enable()
-        if broken is None and self.rules.sweeping and self.rules.slots:
+        if broken is None and self.rules.judges_stuck:
             broken = self._stuck()
-        if broken is None and self.rules.faults._replace(asks=0) == NO_FAULTS and not self.rules.sweeping:
+        if broken is None and self.rules.judges_endless:
             broken = self._endless()
         return Explored(len(self.states), broken, max(state.waiting for state in self.states))
 
@@ -138,24 +151,26 @@ class Explorer:
         current = 0
         while current < len(self.states):
             state = self.states[current]
-            promise = promise_broken(state, self.rules)
+            promise = self.game.promise_broken(state, self.rules)
             if promise:
                 return Broken(promise, self._way(current))
-            self.by_itself.append([self._add(following, current) for _, following in moves(state, self.rules)])
-            for _, following in events.faults(state, self.rules):
+            self.by_itself.append(
+                [self._add(following, current) for _, following in self.game.moves(state, self.rules)]
+            )
+            for _, following in self.game.faults(state, self.rules):
                 self._add(following, current)
             current += 1
         return None
 
-    def _add(self, state: State, origin: int) -> int:
-        state = alike(state)
+    def _add(self, state: Any, origin: int) -> int:
+        state = self.game.alike(state)
         number = self.number.setdefault(state, len(self.states))
         if number == len(self.states):
             self.states.append(state)
             self.found_from.append(origin)
         return number
 
-    def _way(self, number: int) -> list[State]:
+    def _way(self, number: int) -> list[Any]:
         way = [number]
         while way[-1]:
             way.append(self.found_from[way[-1]])
@@ -167,7 +182,7 @@ class Explorer:
         for origin, follows in enumerate(self.by_itself):
             for following in follows:
                 before[following].append(origin)
-        waiting = [number for number, state in enumerate(self.states) if settled(state)]
+        waiting = [number for number, state in enumerate(self.states) if self.game.settled(state)]
         fine = set(waiting)
         while waiting:
             for origin in before[waiting.pop()]:
@@ -197,12 +212,12 @@ class Explorer:
         return Broken("a lane spins", self._way(circle))
 
 
-def explore(rules: Rules) -> Explored:
+def explore(rules: Any, game: Game = ONE_LANE) -> Explored:
     """Searches everything that can happen by these rules."""
-    return Explorer(rules).run()
+    return Explorer(rules, game).run()
 
 
-def told(way: list[State]) -> str:
+def told(way: list[Any]) -> str:
     """A way in lines: what each step changed."""
     lines = []
     for before, after in pairwise(way):

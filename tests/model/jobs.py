@@ -96,7 +96,8 @@ def _take(state: State, rules: Rules, index: int, job: Job) -> Iterator[State]:
     elif not locked(state, LANE, ("jobs", index)):
         at = "send" if rules.worse is Worse.SELECTS_EARLY else "select"
         abandoned = state.lane.abandoned or state.lane.lease != LET_GO
-        taken = state._replace(lane=Lane(index, RUNNING, abandoned, state.lane.rest))
+        lost = state.lane if rules.worse is Worse.TAKE_UNFLUSHED else None
+        taken = state._replace(lane=Lane(index, RUNNING, abandoned, state.lane.rest), lost=lost)
         yield put(taken, index, job._replace(at=at, careful=abandoned))
 
 
@@ -164,6 +165,7 @@ def _give_back(state: State, rules: Rules, index: int, job: Job) -> Iterator[Sta
     state = state._replace(
         lane=state.lane._replace(token=NOBODY, lease=LET_GO) if state.lane.token == index else state.lane,
         marker=state.marker and rules.worse is not Worse.MARKER_CLEARED_LATE,
+        lost=None,
     )
     yield put(state, index, over.get(rules.worse, Job("look")))
 
@@ -215,7 +217,7 @@ def recorded(state: State, rules: Rules, job: Job) -> State:
     """The state with the attempts of this batch, which are inserted even if the lane is lost."""
     if rules.worse is Worse.SECOND_UNRECORDED:
         return state
-    return state._replace(owed=state.owed - job.seconds, seconds=state.seconds + job.seconds)
+    return state._replace(owed=state.owed - job.seconds, seconds=state.seconds + job.seconds, lost=None)
 
 
 def _sent_in_spite(state: State, index: int, job: Job, row: Row) -> str:

@@ -40,6 +40,8 @@ class Worse(StrEnum):
     JOB_INSISTS = "a job that finds the lane held rings again"
     SELECTS_EARLY = "what is due is read before the lane is taken"
     SHORT_LEASE = "a lease is shorter than its batch"
+    TAKE_UNFLUSHED = "a take does not wait for the server's disk"
+    RECORDED_ONCE = "a record that a crash rolled back is not made again"
     NO_FENCE = "a record does not ask whose the lane is"
     FENCE_IN_UPDATE = "the fence is an EXISTS in the update of the deliveries"
     ENDLESS_BATCH = "a batch has no bound"
@@ -153,6 +155,7 @@ class Faults(NamedTuple):
     stops: int = 0  # SIGTERM: a job begins and passes its lane on
     asks: int = 0  # no fault: the receiver asks for a rest
     halts: int = 0  # no fault: the receiver answers that it wants no more leads
+    crashes: int = 0  # the database server's; it is back at once. SQLite has none
     ends: int = 0  # a kept connection ends without an answer to a request: the same try sends it once more
     sweeps: int = 0  # no fault: sweeps that begin while something else moves; when nothing does, there is always one
 
@@ -180,6 +183,7 @@ class State(NamedTuple):
     stopped: bool = False  # a person or an answer paused the webhook, and no person resumed it
     slipped: bool = False  # a capture that read the webhook before a change of it was committed after it
     bodies: tuple[int, ...] = ()  # of each lead, the payload that was sent; 0: none yet
+    lost: Lane | None = None  # the lane as a crash would leave it, where it would lose the last take
 
 
 @dataclass(frozen=True)
@@ -199,6 +203,16 @@ class Rules:
     failing: bool = True  # whether the receiver may refuse
     most_waiting: int = 4  # jobs of the lane in the queue
     worse: Worse = Worse.NOTHING
+
+    @property
+    def judges_stuck(self) -> bool:
+        """Whether everything must come to its end: where a sweep rings what lost its ring, and jobs have a slot."""
+        return self.sweeping and self.slots > 0
+
+    @property
+    def judges_endless(self) -> bool:
+        """Whether nothing may go round in circles."""
+        return self.faults._replace(asks=0) == NO_FAULTS and not self.sweeping
 
     def initial(self) -> State:
         captures = [Errand("capture")] * (self.leads - len(self.captured))
@@ -271,7 +285,7 @@ def committed(state: State, writes: tuple[tuple[int, Any], ...]) -> State:
             state = state._replace(hook=value)
         else:
             rows[key] = value
-    return state._replace(deliveries=tuple(rows))
+    return state._replace(deliveries=tuple(rows), lost=None)
 
 
 def is_due(delivery: Delivery, rest: int = NO_REST) -> bool:
@@ -349,7 +363,7 @@ def alike(state: State) -> State:
     if len(state.jobs) != 2 or state.jobs[0] <= state.jobs[1]:
         return state
     second, first = (job._replace(writes=_swapped(job.writes)) if job.writes else job for job in state.jobs)
-    return state._replace(jobs=(first, second), lane=_other(state.lane))
+    return state._replace(jobs=(first, second), lane=_other(state.lane), lost=state.lost and _other(state.lost))
 
 
 def _other(lane: Lane) -> Lane:

@@ -42,6 +42,7 @@ class Player:
         self.over: Callable[[], bool] = lambda: False  # says whether its turn is over
         self.answer = 1  # of the receiver to its next send
         self.requests = 1  # of its next try
+        self.serves = False  # whether it is a serve job
         self.skips = False  # whether Redis does not answer to its next step
         self._killed = False
         self._go, self._came = threading.Semaphore(0), threading.Semaphore(0)
@@ -129,6 +130,8 @@ def set_gates(monkeypatch: pytest.MonkeyPatch) -> None:
         (Sweep, "_ring", "count"),
     ):
         monkeypatch.setattr(module, name, _gated(gate, getattr(module, name)))
+    # Here a capture rings as all else does. rounds.py is the model of the rings of captures, which have no job each.
+    monkeypatch.setattr(rings, "ring_lanes", lambda webhook_ids: [rings.ring_unless_locked(one) for one in webhook_ids])
     run = Sending.run
 
     def running(self: Sending) -> None:

@@ -72,6 +72,12 @@ SWEPT = {
     "a window and a save": Rules(captured=(BLANK,), people=(BEGINS, ENDS, "save"), slots=1, failing=False),
     "a deletion and a killed process": Rules(leads=1, archive=True, faults=Faults(kills=1, redis=1, sweeps=1)),
 }
+CRASHED = {
+    "while leads are under way": Rules(failing=False, faults=Faults(crashes=1)),
+    "and a holder that comes back after its lease": Rules(leads=1, faults=Faults(crashes=1, stalls=1)),
+    "and a click": Rules(leads=1, captured=(FAILED,), clicks=(0,), faults=Faults(crashes=1)),
+    "twice": Rules(leads=1, faults=Faults(crashes=2)),
+}
 
 
 @DATABASES
@@ -88,6 +94,12 @@ def test_with_the_sweep_nothing_is_ever_stuck(rules: Rules, postgresql: bool) ->
     found = explore(replace(rules, postgresql=postgresql, sweeping=True))
     assert found.broken is None, f"{found.broken.promise}:\n{told(found.broken.way)}"
     assert found.most_waiting <= 2 + rules.faults.redis
+
+
+@pytest.mark.parametrize("rules", CRASHED.values(), ids=CRASHED.keys())
+def test_a_crash_of_postgresql_repeats_and_loses_nothing(rules: Rules) -> None:
+    found = explore(replace(rules, postgresql=True))
+    assert found.broken is None, f"{found.broken.promise}:\n{told(found.broken.way)}"
 
 
 @DATABASES

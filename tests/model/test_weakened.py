@@ -33,6 +33,7 @@ EVENT_TWICE = "an event is written twice"
 EVENT_UNTRUE = "an event tells of a failure that is not on record"
 EVENT_LOST = "an event is lost"
 
+CRASHED = Rules(failing=False, leads=1, faults=Faults(crashes=1))
 STALLED = Rules(failing=False, faults=Faults(stalls=1))
 ENDING = Rules(leads=1, faults=Faults(ends=2))
 QUEUED = Rules(slots=0, leads=4, most_waiting=2)
@@ -97,6 +98,8 @@ BROKEN_ON_POSTGRESQL = [
     (Worse.LOOKS_WITHIN, Rules(), NOBODY_RINGS),
     (Worse.LOOK_COUNTS_REFUSED, Rules(leads=1, archive=True), SPINS),
     (Worse.FENCE_IN_UPDATE, STALLED, OVERWRITTEN),
+    (Worse.TAKE_UNFLUSHED, CRASHED, TWICE),
+    (Worse.RECORDED_ONCE, replace(CRASHED, sweeping=True), NEVER_DELIVERED),
     (Worse.END_WITHOUT_LOCK, replace(WINDOW, people=(BEGINS, ENDS, "pause")), UNDONE),
     (Worse.CANCEL_WITHOUT_LOCK, replace(WINDOW, people=(BEGINS, ENDS, "cancel")), NEVER_DELIVERED),
     (Worse.RESUME_TRUSTS, Rules(leads=1, people=("pause", "resume"), archive=True), AGAIN_ACTIVE),

@@ -15,12 +15,14 @@ from webapp.run.supervisor import FIRST_WAIT, Part, Stopped, Supervisor
 
 # A parent that starts one child, prints its pid, and then only tends it.
 PARENT = """
-import os, sys
+import os, sys, types
 from pathlib import Path
-sys.path.append("webapp/run")  # only this module: importing all of webapp takes two seconds
-import supervisor
+for name in ("webapp", "webapp.run"):  # only these modules: importing all of webapp takes two seconds
+    sys.modules[name] = types.ModuleType(name)
+    sys.modules[name].__path__ = [name.replace(".", "/")]
+from webapp.run import forks, supervisor
 if "portable" in sys.argv:
-    supervisor._libc = None
+    forks.LIBC = None
 parent = supervisor.Supervisor(dict(os.environ), Path("/"), say=print)
 parent.listen()
 part = supervisor.Part("sleep", ["sleep", "1000"])
@@ -124,6 +126,13 @@ def test_the_message_says_how_a_child_died(supervisor: Supervisor, said: list[st
     assert part.process.returncode == -signal.SIGTERM
 
 
+def test_what_is_done_once_is_not_started_again(supervisor: Supervisor, said: list[str]) -> None:
+    part = Part("true", ["true"], once=True)
+    supervisor.start(part)
+    assert supervisor.wait_for(lambda: part not in supervisor.parts, 10)
+    assert said == []
+
+
 def test_a_child_that_does_not_end_in_time_is_killed(supervisor: Supervisor, tmp_path: Path) -> None:
     part = Part("deaf", ["sh", "-c", "trap '' TERM; echo deaf; while :; do sleep 0.1; done"], output=tmp_path / "out")
     supervisor.start(part)
@@ -139,3 +148,20 @@ def test_waiting_ends_when_the_parent_is_asked_to_end(supervisor: Supervisor) ->
         supervisor.wait_for(lambda: False, 60)
     supervisor.asked_to_stop = 0
     assert not supervisor.wait_for(lambda: False, 0.1)
+
+
+def test_a_child_that_ends_at_the_same_moment_is_not_said_to_have_died(
+    supervisor: Supervisor, said: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    supervisor.start(part := Part("true", ["true"]))
+    assert part.process
+    part.process.wait()
+
+    def told_just_now() -> int:
+        supervisor.asked_to_stop = 1
+        return 0
+
+    monkeypatch.setattr(part.process, "poll", told_just_now)
+    with pytest.raises(Stopped):
+        supervisor.tend()
+    assert said == []

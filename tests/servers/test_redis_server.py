@@ -354,3 +354,16 @@ class tls_server:  # noqa: N801 - used like a function
 
     def __exit__(self, *_: object) -> None:
         self._server.close()
+
+
+def test_a_connection_is_made_without_reading_the_package_of_redis_py(monkeypatch: pytest.MonkeyPatch) -> None:
+    def crash(name: str) -> str:
+        raise AssertionError("redis-py reads its version from files")
+
+    monkeypatch.setattr("redis.utils.metadata.version", crash)
+    redis_server.connect("redis://127.0.0.1:9/0").connection_pool.make_connection()
+    url = "redis://127.0.0.1:9/0?lib_name=ours&lib_version=2.1"
+    with pytest.warns(DeprecationWarning, match="lib_name"):
+        named = redis_server.connect(url).connection_pool.make_connection()
+    assert named.driver_info.formatted_name == "ours"
+    assert named.driver_info.lib_version == "2.1"

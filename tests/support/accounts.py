@@ -14,7 +14,7 @@ from webapp.services.files.storage import file_store
 from webapp.services.interfaces import interfaces
 from webapp.services.leads import leads
 from webapp.services.people import invitations
-from webapp.services.webhooks import editing, webhooks
+from webapp.services.webhooks import editing, hooks, webhooks
 from webapp.services.webhooks.editing import Plan
 
 
@@ -32,6 +32,7 @@ def everything_of(owner: User) -> dict[str, str]:
         test = leads.send_test(interface, owner.id)
         webhooks.pause(interface.webhook, "Paused by a test.")
         webhook = editing.add(interface, Plan("http://127.0.0.1:9/", "Brightwater CRM", is_shadow=True))
+        hook, _ = hooks.create(interface, "http://127.0.0.1:9/hook")
         file = File(account_id=owner.account_id, interface_id=interface.id, lead_id=lead.id, field_key="cv")
         file.name, file.size, file.media_type = "Brightwater.pdf", 1, "application/pdf"
         file.sha256, file.storage_key = "0" * 64, "of-brightwater"
@@ -43,7 +44,9 @@ def everything_of(owner: User) -> dict[str, str]:
     return {
         "interface": interface.public_id,
         "webhook": webhook.public_id,
+        "hook": hook.public_id,
         "field": str(interface.fields[0].id),
+        "field key": interface.fields[0].key,
         "test": test.message_id,
         "lead": lead.public_id,
         "key": key.public_id,

@@ -62,14 +62,21 @@ class Installation:
 
 
 @contextmanager
-def listening(app: Flask) -> Iterator[Installation]:
-    """Serves an app on a port of its own."""
+def served(app: Flask) -> Iterator[int]:
+    """Serves an app on a port of its own: the port."""
     server = make_server("127.0.0.1", 0, app, threaded=True)
     thread = Thread(target=server.serve_forever, daemon=True)
     thread.start()
     try:
-        yield Installation(app, server.server_port)
+        yield server.server_port
     finally:
         server.shutdown()
         server.server_close()
         thread.join(10)
+
+
+@contextmanager
+def listening(app: Flask) -> Iterator[Installation]:
+    """Serves an app, and makes what an installation has."""
+    with served(app) as port:
+        yield Installation(app, port)

@@ -6,6 +6,7 @@ import signal
 import socket
 import subprocess
 import sys
+from contextlib import suppress
 from pathlib import Path
 
 from tests.support.waiting import wait_until
@@ -48,7 +49,8 @@ class MakeRun:
 
     def __exit__(self, *error: object) -> None:
         for pid in self.group():
-            os.kill(pid, signal.SIGKILL)
+            with suppress(ProcessLookupError):  # what is done once may have ended
+                os.kill(pid, signal.SIGKILL)
         self.make.wait()
 
     @property

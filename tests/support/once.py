@@ -6,17 +6,22 @@ waiting for the disk. Nothing here changes what an app does.
 """
 
 import gc
+import threading
 from collections.abc import Callable
+from functools import cache
 from pathlib import Path
-from typing import Any
+from types import SimpleNamespace
+from typing import Any, ClassVar
 
 import pytest
+import redis.utils
 from argon2 import PasswordHasher
 from flask import Flask
-from jinja2 import FileSystemBytecodeCache
+from jinja2.bccache import Bucket, FileSystemBytecodeCache
+from limits.storage import memory
 from sqlalchemy import Engine
 from sqlalchemy.exc import OperationalError
-from werkzeug.routing import Rule
+from werkzeug.routing import Map, Rule, RuleFactory
 
 from webapp.db import transactions
 from webapp.extensions import db
@@ -46,38 +51,90 @@ def flush_nothing(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(transactions, "_bind_sqlite", lambda engine, synchronous: BIND_SQLITE(engine, synchronous="OFF"))
 
 
-def compile_rules_once(patch: pytest.MonkeyPatch) -> None:
-    """Werkzeug compiles a rule, and the code that builds its URL, again for each app. Both depend only on the rule."""
-    compile_builder = Rule._compile_builder
-    cache: dict[Any, Any] = {}
+_OF_FLASK = "provide_automatic_options"  # what Flask adds to each rule that it makes
 
-    def builder(self: Rule, append_unknown: bool = True) -> Any:
-        key = self.rule, self.host, self.subdomain, repr(self.defaults), append_unknown
-        if key not in cache:
-            cache[key] = compile_builder(self, append_unknown)
-        return cache[key]
 
-    patch.setattr(Rule, "_compile_builder", builder)
-    compile_rule, compiled = Rule.compile, {}  # type: ignore[var-annotated]
+class SharedMap(Map):
+    """The routes of an app. It takes over what the first app with the same routes made of them; a test may add more."""
 
-    def compiled_once(self: Rule) -> None:
-        key = self.rule, self.host, self.subdomain, repr(self.defaults), self.merge_slashes
-        if key not in compiled:
-            compile_rule(self)
-            compiled[key] = self._parts, self._trace, self._converters, self.arguments
-            return
-        parts, trace, converters, arguments = compiled[key]
-        self._parts, self._trace, self._converters = list(parts), list(trace), dict(converters)
-        self.arguments = set(arguments)
-        self._build = self._compile_builder(False).__get__(self, None)
-        self._build_unknown = self._compile_builder(True).__get__(self, None)
+    _made: ClassVar[dict[Any, Map]] = {}
 
-    patch.setattr(Rule, "compile", compiled_once)
+    def __init__(self, **options: Any) -> None:
+        super().__init__(**options)
+        self._added: list[Rule] = []
+        self._options = options
+
+    def add(self, rulefactory: RuleFactory) -> None:
+        for rule in rulefactory.get_rules(self):
+            if not hasattr(rule, _OF_FLASK):  # a test's own, which may look into it
+                rule.bind(self)
+            self._added.append(rule)
+        self._remap = True
+
+    def update(self) -> None:
+        with self._remap_lock:
+            if self._remap:
+                key = repr(self._options), *map(_of_rule, self._added)
+                made = self._made.get(key) or self._made.setdefault(key, self._make())
+                self._matcher, self._rules_by_endpoint = made._matcher, made._rules_by_endpoint
+                self._remap = False
+
+    def _make(self) -> Map:
+        made = Map(**self._options)
+        for rule in self._added:
+            of_map = rule.empty()
+            setattr(of_map, _OF_FLASK, getattr(rule, _OF_FLASK, None))
+            made.add(of_map)
+        made.update()
+        return made
+
+
+def _of_rule(rule: Rule) -> tuple[Any, ...]:
+    how = rule.defaults, rule.subdomain, rule.host, rule.strict_slashes, rule.merge_slashes, rule.redirect_to
+    which = rule.build_only, rule.alias, rule.websocket, getattr(rule, _OF_FLASK, None)
+    return rule.rule, rule.endpoint, frozenset(rule.methods or ()), repr(how), which
+
+
+def share_routes(patch: pytest.MonkeyPatch) -> None:
+    """Compiling routes took half of an app's time."""
+    patch.setattr(Flask, "url_map_class", SharedMap)
+
+
+def read_version_once(patch: pytest.MonkeyPatch) -> None:
+    """redis-py reads its own version from the disk for each connection that it makes."""
+    patch.setattr(redis.utils, "get_lib_version", cache(redis.utils.get_lib_version))
+
+
+class _Timer(threading.Timer):
+    """Starts no thread that would find nothing to do."""
+
+    def start(self) -> None:
+        storage = self.function.__self__  # type: ignore[attr-defined]
+        if storage.events or storage.expirations:
+            super().start()
+
+
+def start_no_idle_timers(patch: pytest.MonkeyPatch) -> None:
+    """Each store of counts in memory starts a thread that looks for old ones. An app has three, which are empty."""
+    patch.setattr(memory, "threading", SimpleNamespace(Timer=_Timer, RLock=threading.RLock))
+
+
+class _Compiled(FileSystemBytecodeCache):
+    """Each process reads a compiled template from the disk once."""
+
+    _read: ClassVar[dict[tuple[str, str], Any]] = {}
+
+    def load_bytecode(self, bucket: Bucket) -> None:
+        bucket.code = self._read.get((bucket.key, bucket.checksum))
+        if bucket.code is None:
+            super().load_bytecode(bucket)
+            if bucket.code is not None:
+                self._read[bucket.key, bucket.checksum] = bucket.code
 
 
 def compile_templates_once(app: Flask, directory: Path) -> None:
     """The first test that needs a template compiles it, for all processes of the test run."""
-    app.jinja_env.bytecode_cache = FileSystemBytecodeCache(str(directory))
+    app.jinja_env.bytecode_cache = _Compiled(str(directory))
 
 
 _first: dict[tuple[str, str | None], Engine] = {}

@@ -3,8 +3,7 @@
 import os
 import subprocess
 import sys
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from pathlib import Path
 from typing import IO
 from urllib.error import URLError
@@ -74,13 +73,3 @@ class Site:
         for running in (self.worker, self.web):
             if running:
                 running.wait(timeout=60)
-
-
-@contextmanager
-def running_site(environ: Mapping[str, str], log: IO[bytes] | None = None) -> Iterator[Site]:
-    site = Site(environ, log)
-    try:
-        site.start()
-        yield site
-    finally:
-        site.stop()

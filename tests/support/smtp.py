@@ -108,7 +108,26 @@ class MailServer:
 
 
 class _Controller(Controller):
-    """Listens on any free port. aiosmtpd's own controller checks its start at the port that was given, which is 0."""
+    """Listens on any free port. aiosmtpd's own controller checks its start at the port that was given, which is 0.
+
+    Its end is the end of all connections. aiosmtpd would leave some open, and the garbage collector would find them in
+    another test.
+    """
+
+    def stop(self, no_assert: bool = False) -> None:
+        if self._thread is not None and self._thread.is_alive():
+            asyncio.run_coroutine_threadsafe(self._hang_up(), self.loop).result()
+        super().stop(no_assert)
+
+    async def _hang_up(self) -> None:
+        """Takes no more clients, and ends the conversations wherever they are, also those that are only accepted."""
+        assert isinstance(self.server, asyncio.Server)
+        for listening in self.server.sockets:  # closing it now would make those fail that are accepted just now
+            self.loop.remove_reader(listening.fileno())
+        await asyncio.sleep(0)  # now each connection that was accepted has a transport
+        for transport in list(self.loop._transports.values()):  # type: ignore[attr-defined]
+            transport.abort()
+        await asyncio.sleep(0)  # now all are closed
 
     def _trigger_server(self) -> None:
         assert self.server is not None

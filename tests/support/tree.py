@@ -5,7 +5,6 @@ A house check is a function that takes a Tree and returns what is wrong with it,
 
 import ast
 import subprocess
-from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
 from typing import NamedTuple
@@ -60,22 +59,42 @@ class Tree:
     def parsed(self, path: Path) -> ast.Module:
         return ast.parse(self._planted[path]) if path in self._planted else _parsed(path)
 
-    def imports(self, path: Path) -> Iterator[Import]:
+    def nodes(self, path: Path) -> tuple[ast.AST, ...]:
+        """Everything in a Python file, as ast.walk finds it."""
+        return tuple(ast.walk(self.parsed(path))) if path in self._planted else _nodes(path)
+
+    def imports(self, path: Path) -> tuple[Import, ...]:
         """Everything a file imports, anywhere in it; imports for type checkers only do not count."""
-        tree = self.parsed(path)
-        for_types = {
-            id(inner)
-            for node in ast.walk(tree)
-            if isinstance(node, ast.If) and ast.unparse(node.test) == "TYPE_CHECKING"
-            for inner in ast.walk(node)
-        }
-        for node in ast.walk(tree):
-            if id(node) in for_types:
-                continue
-            if isinstance(node, ast.Import):
-                yield from (Import(alias.name, None) for alias in node.names)
-            elif isinstance(node, ast.ImportFrom) and node.module:
-                yield from (Import(node.module, alias.name) for alias in node.names)
+        return _imports_of(self.nodes(path)) if path in self._planted else _imports(path)
+
+
+def _imports_of(nodes: tuple[ast.AST, ...]) -> tuple[Import, ...]:
+    for_types = {
+        id(inner)
+        for node in nodes
+        if isinstance(node, ast.If) and ast.unparse(node.test) == "TYPE_CHECKING"
+        for inner in ast.walk(node)
+    }
+    found: list[Import] = []
+    for node in nodes:
+        if id(node) in for_types:
+            continue
+        if isinstance(node, ast.Import):
+            found += (Import(alias.name, None) for alias in node.names)
+        elif isinstance(node, ast.ImportFrom) and node.module:
+            found += (Import(node.module, alias.name) for alias in node.names)
+    return tuple(found)
+
+
+# What is on the disk does not change while tests run, and many checks ask for it.
+@cache
+def _nodes(path: Path) -> tuple[ast.AST, ...]:
+    return tuple(ast.walk(_parsed(path)))
+
+
+@cache
+def _imports(path: Path) -> tuple[Import, ...]:
+    return _imports_of(_nodes(path))
 
 
 @cache
@@ -91,7 +110,7 @@ def python_files(*folders: str) -> list[Path]:
     return TREE.python_files(*folders)
 
 
-def imports(path: Path) -> Iterator[Import]:
+def imports(path: Path) -> tuple[Import, ...]:
     return TREE.imports(path)
 
 

@@ -257,7 +257,9 @@ def test_a_refusal_that_arrives_while_we_still_send_is_read():
     with ours, theirs:
         theirs.sendall(b"HTTP/1.1 413 Too Large\r\ncontent-length: 0\r\n\r\n")
         theirs.close()
-        assert HttpConnection(ours, (1, False, "crm.example", 80)).exchange(b"x" * 1_000_000, 100).code == 413
+        connection = HttpConnection(ours, (1, False, "crm.example", 80))
+        connection.begin(b"x" * 1_000_000)
+        assert connection.answer(100).code == 413
 
 
 def test_each_kind_of_failure_has_its_sentence(sender, receiver):

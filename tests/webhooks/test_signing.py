@@ -32,6 +32,15 @@ def test_the_published_example_has_the_published_signature():
     assert signature == "v1,g0hM9SsE+OTPJTGt/tmIKtSyZlE3uFJELVlNIOLJ1OE="
 
 
+@pytest.mark.parametrize("length", range(signing.MIN_KEY_BYTES, signing.MAX_KEY_BYTES + 1))
+def test_a_signature_is_the_hmac_of_id_time_and_body_for_keys_of_every_length(length):
+    key = (b"\xff\0" * 64)[:length]
+    signer = Signer(["whsec_" + base64.b64encode(key).decode()])
+    for body in (b"", BODY, b"x" * 5000):  # the same signer signs many
+        expected = base64.b64encode(hmac.digest(key, b"msg_1.1614265330." + body, "sha256")).decode()
+        assert signer.sign("msg_1", 1614265330, body) == f"v1,{expected}"
+
+
 def test_the_standard_webhooks_library_verifies_our_signatures():
     secret, at = generate_secret(), now()
     assert Webhook(secret).verify(BODY, headers(sign([secret], "msg_1", at, BODY), at)) == {"name": "Ada"}

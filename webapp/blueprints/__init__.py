@@ -6,6 +6,7 @@ from flask import Flask
 def init_app(app: Flask) -> None:
     """Registers all blueprints. They are imported here because they import what `create_app` sets up."""
     from webapp.blueprints import (
+        api,
         api_keys,
         audit_log,
         auth,
@@ -22,6 +23,7 @@ def init_app(app: Flask) -> None:
         leads,
         loader,
         mailbox,
+        mcp,
         passwords,
         privacy,
         profile,
@@ -34,5 +36,6 @@ def init_app(app: Flask) -> None:
 
     people = (auth, passwords, profile, api_keys, events, users, invitations, audit_log)
     tabs = (interfaces, webhooks, webhook_desk, fields, interface_mails, privacy, embedding)
-    for module in (*people, *tabs, leads, files, lead_form, loader, mailbox, docs, public_keys, queue, health):
+    public = (lead_form, loader, api, mcp, docs, public_keys, health)
+    for module in (*people, *tabs, leads, files, mailbox, queue, *public):
         app.register_blueprint(module.blueprint)

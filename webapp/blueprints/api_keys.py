@@ -5,12 +5,14 @@ from datetime import timedelta
 from flask import Blueprint, flash, redirect, render_template, url_for
 from werkzeug.wrappers import Response
 
+from webapp.clock import utcnow
 from webapp.db.transactions import transaction
 from webapp.forms.api_key import ApiKeyForm, RotateForm
 from webapp.forms.rules import add_refusal
 from webapp.models import ApiKey, KeyAccess, KeyType
 from webapp.services import api_keys
 from webapp.services.errors import Refused
+from webapp.services.interfaces import interfaces
 from webapp.web.security import account_id, signed_in
 from webapp.webhooks.signing import key_as_text
 
@@ -25,13 +27,14 @@ def index() -> str:
         keys=api_keys.live(scope),
         used_by=api_keys.used_by(scope),
         previous=api_keys.previous_secrets(scope),
+        now=utcnow(),
     )
 
 
 @blueprint.route("/new", methods=["GET", "POST"])
 def new() -> str | tuple[str, int] | Response:
     """Answers a post with the secret, without a redirect: so it is not stored anywhere, and a reload cannot show it."""
-    form = ApiKeyForm()
+    form = ApiKeyForm(interfaces=interfaces.all_of(account_id()))
     if not form.validate_on_submit():
         return render_template("api_keys/new.html", form=form), 422 if form.is_submitted() else 200
     user = signed_in()
@@ -42,7 +45,7 @@ def new() -> str | tuple[str, int] | Response:
                 key, secret = api_keys.create_shared_token(user.account_id, user.id, form.name.data, existing)
             else:
                 access = KeyAccess(form.access.data)
-                key, secret = api_keys.create_api_key(user.account_id, user.id, form.name.data, access)
+                key, secret = api_keys.create_api_key(user.account_id, user.id, form.name.data, access, form.grant)
     except Refused as refusal:
         add_refusal(form, refusal)
         return render_template("api_keys/new.html", form=form), 422

@@ -1,4 +1,5 @@
-"""The public guide for developers of receivers: what is sent, how to verify it, what happens on failure."""
+"""The public guides for developers: of receivers (what is sent, how to verify it, what happens on failure), and of
+programs that use the REST API."""
 
 import base64
 import json
@@ -11,8 +12,11 @@ from typing import Any, NamedTuple
 from flask import Blueprint, Response, abort, render_template
 
 from webapp.config import current_config
+from webapp.models import SCOPE_WORDS
 from webapp.services.interfaces.field_types import KINDS
 from webapp.services.reports import reports
+from webapp.web.api import problems
+from webapp.web.api.operations import BASE
 from webapp.web.frames import mail_html, with_frames
 from webapp.web.highlight import coloured
 from webapp.web.security import public
@@ -92,6 +96,22 @@ def webhooks() -> str:
         waits=listed([span(wait) for wait in schedule]),
         in_all=roughly(sum(schedule)),
         failures=[(advice.example(row), row.cause, row.step) for row in advice.ROWS],
+    )
+
+
+@blueprint.get("/docs/api")
+@public
+def api() -> str:
+    """The REST API, from the declarations that make its routes."""
+    from webapp.web.api import document  # few processes are asked for it
+
+    return render_template(
+        "docs/api.html",
+        sections=document.sections(),
+        base=f"{current_config.public_url}{BASE}",
+        scopes=SCOPE_WORDS.items(),
+        kinds=problems.KINDS,
+        limit=current_config.api_rate_limit,
     )
 
 

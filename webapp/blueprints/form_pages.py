@@ -4,7 +4,7 @@
 `page` sets `redirect_url`.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Container, Mapping, Sequence
 from contextlib import suppress
 from typing import Any
 from urllib.parse import urlsplit
@@ -35,8 +35,12 @@ def is_framed() -> bool:
 
     Browsers say what a page is for only over https; then a frame's address that was opened as a page is no frame.
     """
-    shown_as = request.headers.get("Sec-Fetch-Dest")
-    return shown_as in ("iframe", "frame", "embed", "object") or (FRAME in request.args and shown_as != "document")
+    return is_frame(request.headers.get("Sec-Fetch-Dest"), request.args)
+
+
+def is_frame(shown_as: str | None, query: Container[str]) -> bool:
+    """The same for a request with this Sec-Fetch-Dest and this query."""
+    return shown_as in ("iframe", "frame", "embed", "object") or (FRAME in query and shown_as != "document")
 
 
 def wants_json() -> bool:
@@ -72,12 +76,18 @@ def page(
     `others` are the undeclared answers of a form that is shown again.
     """
     g.redirect_url = interface.redirect_url
-    hidden = {visitor.TOKEN: token or visitor.new_token(interface.public_id)}
-    if tracked or is_framed():  # the loader sends it again once the page around the frame has its own title
-        hidden[visitor.SOURCE] = packed_source.packed(tracked)
+    hidden = own_values(interface.public_id, tracked, is_framed(), token)
     if others:
         hidden[undeclared.CARRIED] = packed_source.packed(others)
     return rendered("show", interface, form=form, hidden=hidden, trap=visitor.TRAP, prefix="")
+
+
+def own_values(public_id: str, tracked: Mapping[str, str], framed: bool, token: str | None = None) -> dict[str, str]:
+    """The form's own hidden values by name: all in which a page differs from others of its kind."""
+    values = {visitor.TOKEN: token or visitor.new_token(public_id)}
+    if tracked or framed:  # the loader sends it again once the page around the frame has its own title
+        values[visitor.SOURCE] = packed_source.packed(tracked)
+    return values
 
 
 def thank_you_in_frame(interface: Interface, lead_id: str) -> str:

@@ -43,7 +43,7 @@ def ready() -> tuple[Response, int]:
 
 @blueprint.after_app_request
 def _count(response: Response) -> Response:
-    if request.endpoint == "lead_form.submit":
+    if request.endpoint == "lead_form.submit" or (request.endpoint == "api.create_lead" and request.method == "POST"):
         post_counters.add(result_of(response.status_code, g.get("is_spam")))
     return response
 

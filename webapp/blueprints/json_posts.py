@@ -12,19 +12,15 @@ from webapp.web.security import MAX_FIELDS
 
 
 def read() -> dict[str, Any]:
-    """The values of the current request's body, by name.
-
-    Numbers stay as they were written, so that a phone number sent as a number keeps its digits.
-    """
+    """The values of the current request's body, by name."""
     body: bytes | str = request.get_data()
     if encodings.codec(request.mimetype_params.get("charset")) not in (None, encodings.UTF_8):
         body = foreign_text.body()
-    numbers: dict[str, Any] = {"parse_int": JsonNumber, "parse_float": JsonNumber, "parse_constant": _refuse_constant}
     try:
         try:
-            sent = json.loads(body, **numbers)  # in UTF-8, UTF-16 or UTF-32
+            sent = parsed(body)
         except UnicodeDecodeError:
-            sent = json.loads(foreign_text.body(), **numbers)
+            sent = parsed(foreign_text.body())
     except (ValueError, RecursionError):
         abort(400, "The body is not valid JSON.")
     if not isinstance(sent, dict):
@@ -32,6 +28,14 @@ def read() -> dict[str, Any]:
     if len(sent) > MAX_FIELDS:
         abort(413)
     return sent
+
+
+def parsed(body: bytes | str) -> Any:
+    """What the JSON says; ValueError or RecursionError where it cannot be read. Bytes are in UTF-8, UTF-16 or UTF-32.
+
+    Numbers stay as they were written, so that a phone number sent as a number keeps its digits.
+    """
+    return json.loads(body, parse_int=JsonNumber, parse_float=JsonNumber, parse_constant=_refuse_constant)
 
 
 def _refuse_constant(constant: str) -> None:

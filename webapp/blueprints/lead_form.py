@@ -5,7 +5,6 @@ A client that prefers JSON (by Accept, or because it sent JSON) gets JSON: 201 {
 value counts, in forms and in JSON.
 """
 
-import re
 from collections.abc import Callable, Mapping, Sequence
 from itertools import chain
 from typing import Any
@@ -15,27 +14,24 @@ from flask import Blueprint, Response, abort, g, jsonify, make_response, redirec
 from werkzeug.exceptions import HTTPException, MethodNotAllowed, TooManyRequests
 
 from webapp import ids
-from webapp.blueprints import foreign_text, form_pages, form_uploads, json_posts, webhook_posts
+from webapp.blueprints import foreign_text, form_pages, form_uploads, json_posts, short_way, webhook_posts
 from webapp.blueprints.form_pages import Answer
 from webapp.config import current_config
 from webapp.extensions import csrf, db
 from webapp.models import Interface
 from webapp.services.intake import idempotency, prefill, published_forms, refused_sites, submissions, visitor
 from webapp.services.intake.answers import LeadForm
+from webapp.services.intake.encodings import CHARSET, MAYBE_NOT_UTF_8
 from webapp.services.intake.published_forms import PublishedForm
 from webapp.services.intake.submissions import Captured, Declined, DeclineReason, Post
 from webapp.services.interfaces import form_look, form_texts
 from webapp.web.error_pages import http_error
-from webapp.web.limits import form_limit, network
+from webapp.web.limits import seconds_to_wait
 from webapp.web.security import cross_site, public, takes_files, takes_json
 
 blueprint = Blueprint("lead_form", __name__)
 blueprint.after_request(form_pages.set_headers)
 log = structlog.get_logger()
-
-# What text in another encoding leaves behind when it is read as UTF-8: an escape or a surrogate for its bytes, the
-# signs of ISO-2022-JP, a mark at the beginning. A % that a visitor typed is the same when the text is read again.
-_MAYBE_NOT_UTF_8 = re.compile("[%\x1b\ufeff\udc80-\udcff]")
 
 FORM_TYPES = ("application/x-www-form-urlencoded", "multipart/form-data")
 
@@ -59,7 +55,7 @@ WORDS = {
 @cross_site
 def show(public_id: str) -> Answer:
     """The empty form with its defaults. The query fills hidden fields, and others if the interface says so."""
-    interface = _noted(published_forms.get(public_id))
+    interface = _noted(short_way.outcome(request.environ) or published_forms.get(public_id))
     if interface.closed_at:
         return form_pages.closed(interface, 200)
     every = _query_lists()
@@ -106,11 +102,11 @@ def logo(public_id: str, name: str) -> Response:
 @csrf.exempt  # type: ignore[untyped-decorator]
 def submit(public_id: str) -> Answer:
     """Captures a lead. The body is read first, so that no transaction is open while a slow client sends it."""
-    if wait := form_limit.seconds_to_wait(public_id, network()):
+    if wait := seconds_to_wait(public_id, request.environ):
         form_uploads.drain()
         raise TooManyRequests(retry_after=wait)
     try:
-        result = submissions.submit(public_id, _post(public_id))
+        result = short_way.outcome(request.environ) or submissions.submit(public_id, _post(public_id))
     except Exception:
         if form := published_forms.cached(public_id):
             _noted(form)  # the page of an error has the headers of the form too
@@ -178,16 +174,7 @@ def _key() -> str | None:
 
 
 def _where_from() -> tuple[str | None, str | None]:
-    """The page that shows the form, and the page before it; None for what the browser does not say.
-
-    In a frame, and for a post, the Referer header is the page that shows the form; else it is the page before.
-    """
-    if request.method != "POST" and not form_pages.is_framed():
-        return None, request.referrer
-    page = request.referrer or ""
-    if any(f"{mark}{visitor.SOURCE}=" in page for mark in "?&"):  # our form, in a frame of a page that hides itself
-        page = page.partition("?")[0]
-    return page or None, None
+    return visitor.where_from(request.referrer, request.method == "POST" or form_pages.is_framed())
 
 
 def _posted() -> tuple[Mapping[str, Any], Mapping[str, Sequence[str]]]:
@@ -223,7 +210,7 @@ def _in_any_encoding(
     in another encoding."""
     text = "".join(chain(read, *read.values(), files))
     is_utf_8 = read and request.mimetype_params.get("charset", "utf-8").lower() == "utf-8"
-    if is_utf_8 and "_charset_" not in read and not _MAYBE_NOT_UTF_8.search(text):
+    if is_utf_8 and CHARSET not in read and not MAYBE_NOT_UTF_8.search(text):
         return read
     found: dict[str, list[str]] = {}
     for name, value in read_again():

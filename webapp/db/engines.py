@@ -11,6 +11,7 @@ from typing import Any
 from sqlalchemy.engine import URL, make_url
 
 _SCAN = json.JSONDecoder().scan_once  # type: ignore[attr-defined]
+READ_ONLY = "25006"  # SQLSTATE: the server takes no writes
 AUTOCOMMIT = "autocommit"  # the bind whose statements commit themselves
 
 SETTINGS = {

@@ -62,7 +62,8 @@ class Room:
     @contextmanager
     def inside(self) -> Iterator[None]:
         with self._lock:
-            self.refuse_if_full()
+            if self.is_full:
+                raise Busy(BUSY)
             self._inside += 1
         try:
             yield
@@ -70,9 +71,9 @@ class Room:
             with self._lock:
                 self._inside -= 1
 
-    def refuse_if_full(self) -> None:
-        if self._inside >= INSIDE:
-            raise Busy(BUSY)
+    @property
+    def is_full(self) -> bool:
+        return self._inside >= INSIDE
 
 
 class Turns:
@@ -97,9 +98,15 @@ class Turns:
             _restart_watch()
             yield
 
+    @property
+    def is_full(self) -> bool:
+        """Whether too many threads of this process wait already."""
+        return self._room.is_full
+
     def refuse_if_full(self) -> None:
         """Raises Busy if too many threads of this process wait already."""
-        self._room.refuse_if_full()
+        if self.is_full:
+            raise Busy(BUSY)
 
     @contextmanager
     def _place(self, ends_at: float) -> Iterator[None]:

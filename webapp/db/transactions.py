@@ -8,6 +8,7 @@ SQLite refuses it at once with "database is locked". So what a transaction may d
   rendering a page do not hold the write lock.
 - Jobs and commands may write anywhere, except within `read_only()`.
 - A single statement needs no transaction: `autocommit()` and `read_autocommit()`.
+- What is written most, an ordinary lead, needs no session: `plain_transaction()` in bulk.py.
 """
 
 from collections.abc import Callable, Iterator
@@ -23,14 +24,14 @@ from sqlalchemy.exc import InvalidatePoolError
 from sqlalchemy.orm import Session, SessionTransaction
 
 from webapp.db import slow_reads
-from webapp.db.engines import AUTOCOMMIT
+from webapp.db.engines import AUTOCOMMIT, READ_ONLY
 from webapp.db.write_turns import FairLock, ProcessLock
 from webapp.extensions import db
 
 log = structlog.get_logger()
 
 BUSY_TIMEOUT = 30  # seconds a writer waits for the ones before it
-READ_ONLY = "25006"  # SQLSTATE: the server takes no writes
+TAKE_TURN = "take_turn"  # in the info of SQLite's connections: takes their turn as a writer
 IDLE = 0.25  # seconds: a connection that was idle for less is not checked before it is used again
 
 # None: only reads in a request, may write elsewhere
@@ -46,27 +47,42 @@ def transaction() -> Iterator[None]:
     A block inside another joins it; only the outermost commits. In a request, the reads before it end here: rows that
     were loaded are loaded again, under the write lock. RuntimeError where those "reads" changed something.
     """
-    if _after_commit.get() is not None:
+    if in_transaction():
         yield
         return
     if _only_reads():
         end_transaction()
+    with collecting_callbacks():
+        token = _reads_only.set(False)
+        try:
+            yield
+            db.session.commit()
+        except BaseException:
+            db.session.rollback()
+            raise
+        finally:
+            _reads_only.reset(token)
+
+
+@contextmanager
+def collecting_callbacks() -> Iterator[None]:
+    """Runs `after_commit`'s callbacks when the block ends, which must commit; not where it raises."""
     callbacks: list[Callable[[], object]] = []
-    tokens = _after_commit.set(callbacks), _reads_only.set(False)
+    token = _after_commit.set(callbacks)
     try:
         yield
-        db.session.commit()
-    except BaseException:
-        db.session.rollback()
-        raise
     finally:
-        _after_commit.reset(tokens[0])
-        _reads_only.reset(tokens[1])
+        _after_commit.reset(token)
     for callback in callbacks:
         try:
             callback()
         except Exception as error:  # the commit succeeded, so the caller must not be told that it failed
             log.error("a callback after a commit failed", exc_info=error)
+
+
+def in_transaction() -> bool:
+    """Whether a `transaction()` is open, or a plain one."""
+    return _after_commit.get() is not None
 
 
 def after_commit(callback: Callable[[], object]) -> None:
@@ -120,7 +136,9 @@ def _has_changes(session: Session) -> bool:
     if session.new or session.deleted or any(session.is_modified(changed) for changed in session.dirty):
         return True
     connection: Connection | None = session.info.get("connection")
-    return session.in_transaction() and connection is not None and "wrote" in connection.info
+    if connection is None or connection.invalidated:  # the server ended it, and an error has said so
+        return False
+    return session.in_transaction() and "wrote" in connection.info
 
 
 @event.listens_for(db.session, "after_begin")
@@ -192,10 +210,20 @@ def _bind_sqlite(engine: Engine, synchronous: str) -> None:
         cursor.execute(f"PRAGMA synchronous = {synchronous}")
         cursor.execute("PRAGMA foreign_keys = ON")
         cursor.close()
+        record.info[TAKE_TURN] = take_turn
 
     # SQLite's own wait for its one writer sleeps longer and longer while the lock may be free. So the threads of a
     # process queue here, and only one thread per process waits at SQLite.
     threads, processes = FairLock(), ProcessLock(f"{engine.url.database}-gate")
+
+    def take_turn(info: dict[Any, Any], priority: bool) -> None:
+        if not info.get("has_turn"):
+            info["has_turn"] = threads.acquire(BUSY_TIMEOUT, priority)
+            info["has_gate"] = info["has_turn"] and processes.acquire(BUSY_TIMEOUT)
+
+    @event.listens_for(engine, "engine_disposed")
+    def close_gate(engine: Engine) -> None:
+        processes.close()
 
     @event.listens_for(engine, "begin")
     def begin(connection: Connection) -> None:
@@ -203,10 +231,8 @@ def _bind_sqlite(engine: Engine, synchronous: str) -> None:
             if _begins.get():
                 _begin(connection, "BEGIN")
             return
-        if not connection.info.get("has_turn"):
-            # A single statement has priority over transactions: it is short, and a lead to be sent waits for it.
-            connection.info["has_turn"] = threads.acquire(BUSY_TIMEOUT, priority=not _begins.get())
-            connection.info["has_gate"] = connection.info["has_turn"] and processes.acquire(BUSY_TIMEOUT)
+        # A single statement has priority over transactions: it is short, and a lead to be sent waits for it.
+        take_turn(connection.info, priority=not _begins.get())
         if _begins.get():
             _begin(connection, "BEGIN IMMEDIATE")
 

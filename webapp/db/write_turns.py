@@ -94,6 +94,12 @@ class ProcessLock:
         with contextlib.suppress(OSError):
             fcntl.lockf(self._file, fcntl.LOCK_UN, 1, LOCK)
 
+    def close(self) -> None:
+        """Closes the file, if this process opened it. The next `acquire` opens it again."""
+        if self._opened_by == os.getpid():
+            os.close(self._file)
+            self._file, self._opened_by = -1, 0
+
     def _open(self) -> None:
         """Opens the file; makes it where it is missing, for the user who owns the database's directory."""
         directory = os.stat(os.path.dirname(self._path) or ".")

@@ -13,7 +13,7 @@ from collections.abc import Callable
 from typing import NamedTuple, TypeVar
 
 import structlog
-from sqlalchemy import Connection, bindparam, func, null, or_, update
+from sqlalchemy import Connection, bindparam, null, or_, update
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 
@@ -21,33 +21,29 @@ from webapp.clock import now_sql
 from webapp.config import current_config
 from webapp.db.transactions import autocommit, read_autocommit
 from webapp.delivery import events, ledger, pausing, record, rings, sending, states
-from webapp.delivery.ledger import Batch
+from webapp.delivery.ledger import Batch, WebhookSettings
 from webapp.extensions import db
 from webapp.models import Lane
 
 log = structlog.get_logger()
 T = TypeVar("T")
 
+QUICK = 20  # milliseconds of an answer that a round waits for
 WRITE_PAUSES = (0.05, 0.1, 0.2, 0.5, 1.0)  # seconds before writing is tried again, the last one repeating
 
 
 # Built once: building a statement costs more than running it.
 _LANE = Lane.webhook_id == bindparam("lane")
-_TAKE = (
-    update(Lane)
-    .where(_LANE, ~ledger.LANE_LOCKED)
-    .values(
-        token=bindparam("holder"),
-        lease_until=now_sql() + ledger.LEASE,
-        abandoned=or_(Lane.abandoned, Lane.lease_until > 0),
-    )
-    .returning(Lane.abandoned)
-)
-# PostgreSQL commits this without waiting for its disk. If a crash loses it, the lane is free too early and two drains
-# may hold it; then the fence refuses what the older one records.
-_UNFLUSHED = func.set_config("synchronous_commit", "off", True).is_not(None)
-_TAKES = {"sqlite": _TAKE, "postgresql": _TAKE.where(_UNFLUSHED)}
-_LET_GO = update(Lane).where(_LANE, Lane.token == bindparam("holder")).values(token=null(), lease_until=0.0)
+HOLDER = bindparam("holder", type_=Lane.token.type)
+TAKEN = {
+    "token": HOLDER,
+    "lease_until": now_sql() + ledger.LEASE,
+    "abandoned": or_(Lane.abandoned, Lane.lease_until > 0),
+}
+LET_GO = {"token": null(), "lease_until": 0.0}
+# PostgreSQL waits for its disk: else a crash loses the take, the lane is free, and what was sent for it is sent again.
+_TAKE = update(Lane).where(_LANE, ~ledger.LANE_LOCKED).values(TAKEN).returning(Lane.abandoned)
+_LET_GO = update(Lane).where(_LANE, Lane.token == HOLDER).values(LET_GO)
 
 
 class Hold:
@@ -73,42 +69,70 @@ class Underway(NamedTuple):
 
 # The sends of this process that may be taken over. Who takes an entry out owns the lane.
 underway: dict[sending.Sending, Underway] = {}
+send_begun = threading.Event()  # the watcher, which waits while nothing is under way, has something to watch
 
 
 def take(connection: Connection, webhook_id: int) -> Hold | None:
     """Locks a lane; None if another drain holds it."""
     token, ends_at = secrets.token_hex(8), time.monotonic() + ledger.lease()
     given = {"lane": webhook_id, "holder": token, "lease": ledger.lease()}
-    row = connection.execute(_TAKES[connection.dialect.name], given).one_or_none()
+    row = connection.execute(_TAKE, given).one_or_none()
     return Hold(webhook_id, token, bool(row.abandoned), ends_at) if row else None
 
 
 # Drain ---------------------------------------------------------------------------------------------------------------
 
 
-def drain(webhook_id: int, stopping: Callable[[], bool] = lambda: False) -> None:
-    """Sends a webhook's due deliveries until none is left, the slice is over or `stopping()`; rings if any are left."""
-    slice_ends_at = time.monotonic() + ledger.SLICE
+def drain(webhook_id: int, stopping: Callable[[], bool] = lambda: False, returns: bool = False) -> None:
+    """Sends a webhook's due deliveries until none is left, the slice is over or `stopping()`; rings if any are left.
+
+    `returns`: once there is no full batch, a lane whose receiver answers quickly goes back to the rounds of serving.py,
+    in which it costs less.
+    """
+    if stopping():
+        rings.ring_unless_locked(webhook_id)  # for another process
+        return
+    hold = _take(webhook_id)
+    if hold:
+        go_on(hold, stopping, returns=returns)
+
+
+def is_ordinary(settings: WebhookSettings) -> bool:
+    """Whether a webhook has no settings that a round does not know."""
+    has_own_way = settings.rate or settings.connected or settings.parallel_requests > 1
+    return not has_own_way and settings.resting is None and not settings.failing_long
+
+
+def _may_return(sent: sending.Sending | None) -> bool:
+    if sent is None or sent.ended or not sent.tries or not is_ordinary(sent.batch.settings):
+        return False
+    return all(one.outcome.delivered for one in sent.tries) and sent.tries[-1].outcome.duration_ms <= QUICK
+
+
+def go_on(
+    hold: Hold, stopping: Callable[[], bool], begun: sending.Sending | None = None, returns: bool = False
+) -> None:
+    """The same for a lane that is locked already; `begun`: what is sent of its first batch."""
+    # The slice of a batch that has begun counts from the take: a thread that gets it late must still end in the lease.
+    slice_ends_at = (hold.ends_at - ledger.lease() if begun else time.monotonic()) + ledger.SLICE
+    taken: Hold | None = hold
 
     def turn_is_over() -> bool:
         return stopping() or time.monotonic() >= slice_ends_at
 
-    if stopping():
-        rings.ring_unless_locked(webhook_id)  # for another process
-        return
-    while True:
-        hold = _take(webhook_id)
-        if hold is None:
-            return
-        sent = _send_all(hold, turn_is_over, stopping)
+    while taken:
+        sent = _send_all(taken, turn_is_over, stopping, begun)
         with read_autocommit() as connection:
-            due, slow = ledger.last_look(connection, webhook_id)
+            due, slow = ledger.last_look(connection, hold.webhook_id)
         if not due:
+            return
+        if returns and _may_return(sent) and rings.ring_lanes([hold.webhook_id]):
             return
         if (sent and sent.ended) or turn_is_over():
             # Without a look-up's turn it waits in the other queue, which has a pace; the lane itself is not slow.
-            rings.ring(webhook_id, slow or (sent is not None and sent.had_no_turn))
+            rings.ring(hold.webhook_id, slow or (sent is not None and sent.had_no_turn))
             return
+        taken, begun = _take(hold.webhook_id), None
 
 
 def _take(webhook_id: int) -> Hold | None:
@@ -117,13 +141,16 @@ def _take(webhook_id: int) -> Hold | None:
 
 
 def _send_all(
-    hold: Hold, turn_is_over: Callable[[], bool], stopping: Callable[[], bool] = lambda: False
+    hold: Hold,
+    turn_is_over: Callable[[], bool],
+    stopping: Callable[[], bool] = lambda: False,
+    begun: sending.Sending | None = None,
 ) -> sending.Sending | None:
     """Sends batch after batch until the lane is let go or lost. Returns how the last one went; None without any."""
     sent: sending.Sending | None = None
-    batch = _first_batch(hold)
+    batch = begun.batch if begun else _first_batch(hold)
     while batch is not None:
-        sent, more = sending.Sending(batch, turn_is_over), False
+        sent, begun, more = begun or sending.Sending(batch, turn_is_over), None, False
         try:
             _send(hold, sent, stopping)
             # After a batch that was not full there is seldom another one: let the lane go, then look again.
@@ -140,6 +167,8 @@ def _send(hold: Hold, sent: sending.Sending, stopping: Callable[[], bool]) -> No
         sent.run()
         return
     underway[sent] = Underway(hold, sent, stopping, time.monotonic(), threading.get_ident())
+    if not send_begun.is_set():
+        send_begun.set()
     try:
         sent.run()
     finally:
@@ -179,6 +208,12 @@ def _let_go(hold: Hold) -> None:
             connection.execute(_LET_GO, {"lane": hold.webhook_id, "holder": hold.token})
 
     _retry_while_leased(hold, once)
+
+
+def give_back(hold: Hold, slow: bool) -> None:
+    """Lets a lane go from which nothing was sent, and rings it."""
+    _let_go(hold)
+    rings.ring(hold.webhook_id, slow)
 
 
 def _record(hold: Hold, batch: Batch, sent: sending.Sending, more: bool) -> Batch | None:

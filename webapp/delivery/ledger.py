@@ -130,7 +130,7 @@ def _parts() -> Any:
 
 
 _DUE = _parts().subquery("due")
-_SETTINGS = (  # the fields of WebhookSettings after the first
+SETTINGS = (  # the fields of WebhookSettings after the first
     Webhook.url,
     Webhook.authentication == Authentication.SHARED_TOKEN,
     Webhook.shared_token_id,
@@ -149,14 +149,14 @@ _SETTINGS = (  # the fields of WebhookSettings after the first
     case((Lane.tries_first, RESTING)),
     now_sql(),
 )
-_BATCH = (
-    select(*_SETTINGS, _DUE)
+WITH_SETTINGS = (
+    select(*SETTINGS)
     .outerjoin(ApiKey, and_(ApiKey.id == Webhook.shared_token_id, ApiKey.revoked_at.is_(None)))
     .outerjoin(PreviousSecret, and_(PreviousSecret.key_id == ApiKey.id, PreviousSecret.until > now_sql()))
     .join(Lane, Lane.webhook_id == Webhook.id)
-    .join(_DUE, true())
-    .where(Webhook.id == bindparam("webhook_id"), ACTIVE)
+    .where(ACTIVE)
 )
+_BATCH = WITH_SETTINGS.add_columns(_DUE).join(_DUE, true()).where(Webhook.id == bindparam("webhook_id"))
 
 
 def batch(connection: Connection, webhook_id: int, limit: int = BATCH) -> Batch | None:
@@ -167,7 +167,7 @@ def batch(connection: Connection, webhook_id: int, limit: int = BATCH) -> Batch 
     found: Sequence[Any] = connection.execute(_BATCH, {"webhook_id": webhook_id}).all()
     if not found:
         return None
-    width = len(_SETTINGS)
+    width = len(SETTINGS)
     settings, rows = WebhookSettings(webhook_id, *found[0][:width]), _shares([row[width:] for row in found])[:limit]
     if settings.resting is not None:
         # A person's retry and a test go through a rest.

@@ -15,12 +15,13 @@ from webapp.models import Webhook, WebhookState
 REASON = "Maintenance"
 _BEGINS = Webhook.maintenance_from <= now_sql()
 _ENDS = Webhook.maintenance_from.is_(None) & (Webhook.maintenance_until <= now_sql())
+IS_DUE = _BEGINS | _ENDS  # a window has to begin or to end now
 _NONE = {"maintenance_from": null(), "maintenance_until": null()}
 
 
 def due(connection: Connection) -> Sequence[int]:
     """The webhooks with a window that has to begin or to end now."""
-    return connection.scalars(select(Webhook.id).where(_BEGINS | _ENDS)).all()
+    return connection.scalars(select(Webhook.id).where(IS_DUE)).all()
 
 
 def apply(connection: Connection, webhook_id: int) -> None:

@@ -36,8 +36,8 @@ class LaneHealth(NamedTuple):
     unended: bool | None = None  # whether the last answer did not end; None: there was none
 
 
-def _fence(health: LaneHealth) -> Any:
-    """The UPDATE of a lane that this drain still holds. Under its lock nothing else changes the lane's deliveries."""
+def fenced(health: LaneHealth) -> dict[str, Any]:
+    """The new values of a lane's row, as SQL."""
     values: dict[str, Any] = {"abandoned": False}
     values |= {"lease_until": now_sql() + ledger.LEASE} if health.keeps else {"lease_until": 0.0, "token": null()}
     if health.slow is not None:
@@ -52,7 +52,13 @@ def _fence(health: LaneHealth) -> Any:
         values |= pausing.failed()
     if health.rests is not None:
         values |= rests.begins() if health.rests else {"tries_first": False}
-    ours = update(Lane).where(Lane.webhook_id == bindparam("lane"), Lane.token == bindparam("holder")).values(values)
+    return values
+
+
+def _fence(health: LaneHealth) -> Any:
+    """The UPDATE of a lane that this drain still holds. Under its lock nothing else changes the lane's deliveries."""
+    ours = update(Lane).where(Lane.webhook_id == bindparam("lane"), Lane.token == bindparam("holder"))
+    ours = ours.values(fenced(health))
     failing_for = (now_sql() - Lane.failing_since).label("failing_for")
     return ours.returning(Lane.webhook_id, Lane.failures, failing_for)
 
@@ -70,8 +76,8 @@ def _one_statement(health: LaneHealth, many_tries: bool | None, many_moves: bool
     fence = _fence(health).cte("fence")
     parts: list[Any] = []
     if many_tries is not None and many_moves is not None:
-        parts.append(_ATTEMPTS.statement("postgresql", many_tries))
-        parts.append(_MOVES.statement("postgresql", many_moves, webhook=fence.c.webhook_id))
+        parts.append(ATTEMPTS.statement("postgresql", many_tries))
+        parts.append(MOVES.statement("postgresql", many_moves, webhook=fence.c.webhook_id))
     if many_told is not None:
         parts.append(_ENTRIES.statement("postgresql", many_told, webhook_id=fence.c.webhook_id))
         # Reads the row as it is then: the window may close while this statement waits for the fence.
@@ -113,12 +119,12 @@ def write(
     if settings.resting is not None or any(sent.outcome.asks_for_rest for sent, _ in moves):
         resting = rests.change(settings, [sent for sent, _ in moves], given)
     health = LaneHealth(slow, delivered, failed > 0, lease is not None, answered, resting, unended)
-    tries = [_attempt(settings, sent) for sent in (*unanswered, *(sent for sent, _ in moves))]
-    moved = [_moved(settings, sent, goes) for sent, goes in moves]
+    tries = [attempt_row(settings, sent) for sent in (*unanswered, *(sent for sent, _ in moves))]
+    moved = [move_row(settings, sent, goes) for sent, goes in moves]
     told = [] if settings.quiet else _report_entries(settings, moves)
     if connection.dialect.name == "postgresql":
         if moves:
-            given |= _ATTEMPTS.parameters(tries) | _MOVES.parameters(moved)
+            given |= ATTEMPTS.parameters(tries) | MOVES.parameters(moved)
         if told:
             given |= _ENTRIES.parameters(told)
         row = connection.execute(
@@ -126,9 +132,9 @@ def write(
         ).one_or_none()
         return FencedLane(row.failures, row.failing_for) if row else None
     row = connection.execute(_fence_alone(health), given).one_or_none()
-    _ATTEMPTS.execute(connection, tries)
+    ATTEMPTS.execute(connection, tries)
     if row is not None:
-        _MOVES.execute(connection, moved)
+        MOVES.execute(connection, moved)
         _ENTRIES.execute(connection, told)
         if told:
             report_soon(connection, settings.webhook_id)
@@ -143,7 +149,7 @@ def _entry_is_of(given: bulk.Values) -> Sequence[Any]:
     return [Delivery.id == given["delivery_id"], Delivery.webhook_id == given["webhook_id"]]
 
 
-_ATTEMPTS = bulk.inserting(
+ATTEMPTS = bulk.inserting(
     "attempt",
     Attempt,
     *("id", "delivery_id", "reason", "user_id", "started_at", "url", "timestamp", "signed_with_id", "code", "error"),
@@ -153,7 +159,7 @@ _ATTEMPTS = bulk.inserting(
 _ENTRIES = bulk.inserting("entry", ReportEntry, "webhook_id", "delivery_id", "attempt_id", "kind", where=_entry_is_of)
 
 
-def _attempt(settings: WebhookSettings, sent: Sent) -> dict[str, Any]:
+def attempt_row(settings: WebhookSettings, sent: Sent) -> dict[str, Any]:
     due, outcome = sent.due, sent.outcome
     reason = Reason.TEST if due.test else Reason.RETRY if due.retry_at is not None else Reason.AUTOMATIC
     return {
@@ -196,7 +202,7 @@ def _move_statement(dialect: str, to: bulk.Values) -> Any:
     )
 
 
-_MOVES = bulk.Bulk(
+MOVES = bulk.Bulk(
     "move",
     {
         "delivery": Delivery.id.type,
@@ -217,7 +223,7 @@ _MOVES = bulk.Bulk(
 )
 
 
-def _moved(settings: WebhookSettings, sent: Sent, goes: Move) -> dict[str, Any]:
+def move_row(settings: WebhookSettings, sent: Sent, goes: Move) -> dict[str, Any]:
     """The delivery's new columns, with the last answer, which the Leads page shows."""
     return {
         "delivery": sent.due.id,

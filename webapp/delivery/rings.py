@@ -1,12 +1,15 @@
 """Rings: how a worker learns that a lane has due deliveries, or that mail or leads wait. The RQ queues are here.
 
 Redis only wakes the workers: all data is in the database. If a ring is lost, the sweep repeats it within seconds.
+
+Captures ring lanes by the hundred: they only add their lanes to a set, and one job serves all of them (serving.py).
+Other rings have a job of their own.
 """
 
 import secrets
 import threading
 import time
-from collections.abc import Mapping
+from collections.abc import Collection, Iterable
 from typing import TYPE_CHECKING, cast
 
 import structlog
@@ -15,7 +18,7 @@ from redis import Redis
 from redis.backoff import NoBackoff
 from redis.exceptions import RedisError
 from redis.retry import Retry
-from rq import Queue, worker_registration
+from rq import Queue
 from rq.job import Job
 from rq.serializers import JSONSerializer
 from sqlalchemy import bindparam, exists, or_, select
@@ -37,6 +40,8 @@ FAST, SLOW, MAIL = "fast", "slow", "mail"
 NAMES = (FAST, SLOW, MAIL)
 
 WEB_TIMEOUT = 0.2  # seconds a request may wait for Redis
+BELL_PACE = 0.003  # seconds from one ring of the bell to the next: under load one is for several captures
+PATIENCE = 2.0  # seconds that `serving.py` waits for an answer, which may come when the next lane is rung
 
 
 class _Queue(Queue):
@@ -52,16 +57,20 @@ class Queues:
 
     def __init__(self, redis_url: str) -> None:
         # Without retries: the sweep repeats a ring that failed, and a request must not wait for Redis.
-        self.redis = redis_server.connect(
-            redis_url,
-            socket_timeout=WEB_TIMEOUT,
-            socket_connect_timeout=WEB_TIMEOUT,
-            retry=Retry(NoBackoff(), 0),
-        )
+        never = Retry(NoBackoff(), 0)
+        waits = {"socket_timeout": WEB_TIMEOUT, "socket_connect_timeout": WEB_TIMEOUT, "retry": never}
+        self.redis = redis_server.connect(redis_url, **waits)
+        self.patient = redis_server.connect(redis_url, **waits | {"socket_timeout": PATIENCE})  # for rings to come
+        self.of_worker = redis_server.connect(redis_url)  # of its own: RQ changes its timeouts
         # Jobs have only ids as arguments, so JSON is enough.
         self._named = {name: _Queue(name, connection=self.redis, serializer=JSONSerializer) for name in NAMES}
         self._failed_at = -REST
         self.trouble = Trouble("Redis cannot be used; the sweep queues the jobs later", "Redis can be used again")
+
+    def disconnect(self) -> None:
+        """Closes the connections, before a fork; they are opened again where they are needed."""
+        for each in (self.redis, self.patient, self.of_worker):
+            each.connection_pool.disconnect()
 
     def get(self, name: str) -> Queue:
         """The queue called `name`, one of NAMES."""
@@ -77,6 +86,11 @@ class Queues:
         self._failed_at = time.monotonic()
         self.trouble.report(redis_server.reason(error))
 
+    def worked(self) -> None:
+        """Notes that Redis could be used, so that the next failure is logged at once."""
+        if self.trouble.reason:
+            self.trouble.over()
+
     def state(self) -> str:
         """`ok`, `away`, or `unusable`: a server that answers, but takes no writes of ours. Found out by a write."""
         try:
@@ -91,29 +105,6 @@ class Queues:
 queues: Queues = per_app("queues")
 
 
-_attempts_key = "leadhook:attempts"  # a hash of counts: see sending.AttemptCounts
-
-
-def add_attempts(connection: Redis, counts: Mapping[str, int]) -> None:
-    """Adds a process's counts of attempts to those of all workers. They begin at 0 again when Redis loses them."""
-    with connection.pipeline(transaction=False) as pipeline:
-        for name, count in counts.items():
-            pipeline.hincrby(_attempts_key, name, count)
-        pipeline.execute()
-
-
-def attempts() -> dict[str, int]:
-    """The counts of all workers."""
-    found = cast(dict[bytes, bytes], queues.redis.hgetall(_attempts_key))
-    return {name.decode(): int(count) for name, count in found.items()}
-
-
-def workers_alive(name: str) -> int:
-    """How many worker processes serve the queue. A killed one counts until its registration expires."""
-    keys = worker_registration.get_keys(queues.get(name))
-    return cast(int, queues.redis.exists(*keys)) if keys else 0
-
-
 # Ring ----------------------------------------------------------------------------------------------------------------
 
 MARKER_SECONDS = 3600
@@ -126,6 +117,7 @@ _FREE = select(Lane.slow_since).where(_LANE, ~ledger.LANE_LOCKED, _HAS_WORK)
 
 # The jobs that belong to no lane: the name of the marker, with which their ids begin; the queue and the job.
 JOBS = {
+    "serve": (FAST, "webapp.jobs.serve"),
     "mail": (MAIL, "webapp.jobs.send_mail"),
     "forget": (MAIL, "webapp.jobs.forget"),
 }
@@ -134,6 +126,38 @@ JOBS = {
 def ring(webhook_id: int, slow: bool = False) -> None:
     """Has a job drain this lane. Does nothing if one waits already; without Redis the sweep does it later."""
     _ring(str(webhook_id), *_drain(webhook_id, slow))
+
+
+rung_key = "leadhook:rung-lanes"  # a sorted set: webhook ids by the time of their ring
+serving_key = "leadhook:serving"  # exists while a job serves these lanes
+
+
+def ring_lanes(webhook_ids: Iterable[int]) -> bool:
+    """Has one job serve all of these lanes: one conversation with Redis. False without Redis: the sweep rings later.
+
+    It adds the lanes first and asks after that whether a job serves. At its end, a job first says that it ends, and
+    looks for lanes after that. So none is left.
+    """
+    if queues.resting:
+        return False
+    try:
+        with queues.redis.pipeline(transaction=False) as pipeline:
+            pipeline.zadd(rung_key, dict.fromkeys(map(str, webhook_ids), time.time()), nx=True)
+            pipeline.exists(serving_key)
+            _, is_served = pipeline.execute()
+    except RedisError as error:
+        queues.failed(error)
+        return False
+    if is_served:
+        queues.worked()
+    else:
+        ring_server()
+    return True
+
+
+def ring_server() -> None:
+    """Has a job serve the lanes that are rung."""
+    _ring("serve", *JOBS["serve"])
 
 
 def ring_mail() -> None:
@@ -161,6 +185,15 @@ def ring_job_again(name: str) -> None:
     _ring_again(name, *JOBS[name])
 
 
+def names_with_a_job() -> set[str]:
+    """The lanes and JOBS that wait for a worker, for the sweep: a rung lane, too, for this has a job serve them."""
+    names = {job_id.rpartition("-")[0] for name in NAMES for job_id in queues.get(name).get_job_ids()}
+    lanes = cast(list[bytes], queues.redis.zrange(rung_key, 0, -1))
+    if lanes and "serve" not in names and not queues.redis.exists(serving_key):
+        ring_job_again("serve")
+    return names | {lane.decode() for lane in lanes}
+
+
 def _drain(webhook_id: int, slow: bool) -> tuple[str, str, int]:
     return SLOW if slow else FAST, "webapp.jobs.drain", webhook_id
 
@@ -171,8 +204,7 @@ def _ring(name: str, queue: str, job: str, *arguments: int) -> None:
     try:
         if queues.redis.set(_marker(name), 1, nx=True, ex=MARKER_SECONDS):
             enqueue(name, queue, job, *arguments)
-        if queues.trouble.reason:
-            queues.trouble.over()  # so that the next failure is logged at once
+        queues.worked()
     except RedisError as error:
         queues.failed(error)
 
@@ -227,7 +259,7 @@ def ring_unless_locked(webhook_id: int) -> None:
 class Bell:
     """Rings after captures, on a thread of the web process, so that visitors do not wait for Redis.
 
-    Captures for one webhook that come while the thread is busy are rung once. Only gunicorn starts the thread; without
+    All lanes of captures that come while the thread is busy are rung together. Only gunicorn starts the thread; without
     it (commands, tests, `flask run`) a lane is rung at once. If the process dies first, the sweep rings the lane.
     """
 
@@ -236,15 +268,15 @@ class Bell:
         self._waiting: dict[int, None] = {}
         self._running = False
 
-    def ring(self, webhook_id: int) -> None:
-        """Rings the webhook's lane soon, unless it is locked. Call it after the commit."""
+    def ring(self, webhook_ids: Collection[int]) -> None:
+        """Rings the lanes of these webhooks soon, all in one conversation with Redis. Call it after the commit."""
         with self._changed:
             running = self._running
             if running:
-                self._waiting[webhook_id] = None
+                self._waiting.update(dict.fromkeys(webhook_ids))
                 self._changed.notify()
         if not running:
-            ring_unless_locked(webhook_id)
+            ring_lanes(webhook_ids)
 
     def start(self, app: Flask) -> None:
         """Rings from now on by a thread, which ends with the process."""
@@ -257,11 +289,12 @@ class Bell:
                 with self._changed:
                     self._changed.wait_for(lambda: self._waiting)
                     webhook_ids, self._waiting = self._waiting, {}
-                for webhook_id in webhook_ids:
-                    try:
-                        ring_unless_locked(webhook_id)
-                    except Exception as error:  # the thread must go on with the next webhook
-                        log.error("ringing a lane failed; the sweep will ring it", webhook=webhook_id, exc_info=error)
+                began_at = time.monotonic()
+                try:
+                    ring_lanes(webhook_ids)
+                except Exception as error:  # the thread must go on with the next lanes
+                    log.error("ringing lanes failed; the sweep will ring them", exc_info=error)
+                time.sleep(max(0.0, began_at + BELL_PACE - time.monotonic()))
 
 
 bell: Bell = per_app("bell")

@@ -1,14 +1,15 @@
 """Sends one batch. No transaction is open meanwhile. First attempts, retries and tests are all sent here."""
 
+import operator
 import time
 from bisect import bisect_left
 from collections import Counter
 from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import AbstractContextManager, nullcontext
+from contextlib import AbstractContextManager, nullcontext, suppress
 from datetime import datetime, timedelta
 from threading import Lock
-from typing import cast
+from typing import Any, NamedTuple, cast
 
 import structlog
 from flask import current_app
@@ -24,7 +25,9 @@ from webapp.delivery.spacing import Spacing
 from webapp.encryption import CannotDecrypt, decrypt
 from webapp.ids import attempt_id, attempt_id_after
 from webapp.log import Trouble
+from webapp.per_app import per_app
 from webapp.webhooks.addresses import is_form_of, no_lookup_hangs
+from webapp.webhooks.exchanges import Exchange
 from webapp.webhooks.lookups import NoTurn
 from webapp.webhooks.outcome import NO_ANSWER, ErrorKind, Outcome
 from webapp.webhooks.sender import Limits, Sender
@@ -59,6 +62,9 @@ def _sender_of_app() -> Sender:
 
 sender = cast(Sender, LocalProxy(_sender_of_app))  # one for all threads of a process: it keeps the open connections
 
+MOST = 1024  # signers a process keeps
+_signers: dict[int, tuple[Any, Signer | None]] = per_app("signers")  # by webhook id; each with what it is made of
+
 
 class AttemptCounts:
     """The attempts of this process by result and duration, until a worker's heartbeat adds them up in Redis."""
@@ -90,6 +96,15 @@ class AttemptCounts:
 attempt_counts = AttemptCounts()  # of the process: all its threads send
 
 
+class Request(NamedTuple):
+    """One attempt that begins: its id and times are made before it is sent."""
+
+    due: Due
+    attempt_id: str
+    started_at: datetime
+    timestamp: int
+
+
 class Sending:
     """Sends a batch once. `tries` and `unsendable` hold the results, also if sending ends early or raises.
 
@@ -107,7 +122,8 @@ class Sending:
         # Set when widening.py is to take over what is left: waits until that is sent and recorded.
         self.wait_for_others: Callable[[], None] | None = None
         self.is_taken_over = False
-        self._begun = False
+        self.begun: tuple[Request, Exchange | None] | None = None  # what `begin` began and `end` did not end
+        self._is_prepared = self._begun = False
         self._spacing: Spacing | None = None  # where the webhook has a rate
         self._turn_is_over = turn_is_over
 
@@ -118,13 +134,15 @@ class Sending:
         could not be looked up. So a batch lasts no longer than a slice and one deadline.
         """
         settings = self.batch.settings
-        if not self.prepare():
+        if not (self._is_prepared or self.prepare()):
             return
+        if self.begun:
+            self._ask(*self.begun, waiting)
         if settings.rate:
             self._spacing = Spacing(settings.rate, self._may_begin)
         if settings.parallel_requests == 1:
             for due in self.left:
-                self._try(due, self._signs, waiting)
+                self._try(due, waiting)
         else:  # the pool's threads are not slots: this thread, which is one, waits for all of them
             with waiting(), ThreadPoolExecutor(settings.parallel_requests) as pool:
                 list(pool.map(self.attempt, self.left))
@@ -132,22 +150,60 @@ class Sending:
             with waiting():
                 self._spacing.end()
 
+    # For a thread that sends for several lanes: it begins and ends each request, and `run` does what is left then.
+
+    def begin(self) -> Exchange | None:
+        """Begins to send the next row, without waiting. None: `run` has to send it. Call it while `may_begin`."""
+        request, settings, exchange = self._new(next(self.left)), self.batch.settings, None
+        url, payload, account = settings.url or "", request.due.payload, settings.account_id
+        with suppress(Exception):  # `run` finds it again, and then it is the attempt's outcome
+            exchange = self._sender.begin(settings.webhook_id, url, payload, self._headers(request), account)
+        self.begun = request, exchange
+        return exchange
+
+    @property
+    def is_under_way(self) -> bool:
+        """Whether a request has left."""
+        return bool(self.tries or (self.begun and self.begun[1]))
+
+    @property
+    def may_begin(self) -> bool:
+        """Whether rows are left, and the next one may be sent."""
+        return operator.length_hint(self.left) > 0 and self._may_begin()
+
+    def end(self, outcome: Outcome) -> None:
+        """Notes the outcome of the request that was begun."""
+        assert self.begun
+        request, self.begun = self.begun[0], None
+        self._note(request, outcome)
+
     def prepare(self) -> bool:
         """Finds out how to sign. False, and all rows are `unsendable`, if that is not possible."""
         settings = self.batch.settings
         try:
-            self._signs = self._signer()
-            self._connection = connecting.connection_of(settings, _sender_of_app()) if settings.connected else None
+            self._signs, self._sender = self._signer(), _sender_of_app()  # other threads that send have no app
+            self._connection = connecting.connection_of(settings, self._sender) if settings.connected else None
             if not all(due.payload for due in self.batch.rows):
                 sendable, self.unsendable = connecting.rendered(self.batch.rows)
                 self.left = iter(sendable)
         except (_CannotSign, connecting.UnusableSettings) as error:
             self.unsendable = [Unsendable(due, str(error)) for due in self.batch.rows]
             return False
-        self._send = sender.send
+        self._is_prepared = True
         return True
 
-    def _signer(self) -> "_Signing | None":
+    def _signer(self) -> Signer | None:
+        """Kept for as long as what it is made of: decrypting costs as much as all the rest of a request."""
+        settings = self.batch.settings
+        made_of = settings.url, settings.signed, settings.token_encrypted, settings.previous_encrypted
+        kept = _signers.get(settings.webhook_id)
+        if kept is None or kept[0] != made_of:
+            if len(_signers) >= MOST:
+                _signers.clear()
+            kept = _signers[settings.webhook_id] = made_of, self._new_signer()
+        return kept[1]
+
+    def _new_signer(self) -> Signer | None:
         settings = self.batch.settings
         if not settings.url:
             raise _CannotSign("The webhook has no URL any more.")
@@ -158,42 +214,57 @@ class Sending:
         if settings.token_encrypted is None:
             raise _CannotSign("The Shared Token was revoked: choose another one, or no authentication.")
         try:
-            return _Signing(settings, decrypt(settings.token_encrypted))
+            return _signer_of(settings, decrypt(settings.token_encrypted))
         except CannotDecrypt:
             raise _CannotSign("The Shared Token cannot be decrypted: ENCRYPTION_KEYS lacks its key.") from None
 
     def attempt(self, due: Due) -> None:
         """Sends one row on any thread, and notes what came of it. Call `prepare` before."""
-        self._try(due, self._signs)
+        self._try(due)
 
     def _may_begin(self) -> bool:
         return not (self._begun and (self.ended or self._turn_is_over()))
 
-    def _try(
-        self, due: Due, signer: "_Signing | None", around: Callable[[], AbstractContextManager[None]] = nullcontext
-    ) -> None:
-        if not (self._spacing.may_begin(around) if self._spacing else self._may_begin()):
-            return
+    def _try(self, due: Due, around: Callable[[], AbstractContextManager[None]] = nullcontext) -> None:
+        if self._spacing.may_begin(around) if self._spacing else self._may_begin():
+            self._ask(self._new(due), None, around)
+
+    def _new(self, due: Due) -> Request:
         self._begun = True
-        settings = self.batch.settings
-        one, started_at, timestamp = attempt_id(), utcnow(), int(time.time())
+        return Request(due, attempt_id(), utcnow(), int(time.time()))
+
+    def _headers(self, request: Request) -> Mapping[str, str]:
+        due, timestamp = request.due, request.timestamp
+        signature = self._signs.sign(due.message_id, timestamp, due.payload) if self._signs else None
+        return message_headers(due.message_id, timestamp, signature, due.hops, due.content_type)
+
+    def _ask(
+        self, request: Request, exchange: Exchange | None, around: Callable[[], AbstractContextManager[None]]
+    ) -> None:
+        """Sends a request, or goes on with the `exchange` that has begun to, and waits for the outcome."""
+        self.begun = None
         try:
-            signature = signer.sign(due.message_id, timestamp, due.payload) if signer else None
-            headers = message_headers(due.message_id, timestamp, signature, due.hops, due.content_type)
+            headers = None if exchange else self._headers(request)
             with around():
-                outcome = (
-                    self._connection.send(due, headers, timestamp)
-                    if self._connection
-                    else self._send(settings.webhook_id, settings.url or "", due.payload, headers, settings.account_id)
-                )
+                outcome = exchange.finish() if exchange else self._send(request, headers or {})
         except NoTurn:
             hanging.report("name servers do not answer")
             self.ended = self.had_no_turn = True
             return
         except Exception as error:  # it is this attempt's outcome, and must not end the batch
-            log.error("an attempt failed in Leadhook's own code", message=due.message_id, exc_info=error)
+            log.error("an attempt failed in Leadhook's own code", message=request.due.message_id, exc_info=error)
             words = f"Leadhook could not send this ({type(error).__name__}); the server's log says more."
             outcome = Outcome(NO_ANSWER, words, False, (), ErrorKind.BAD_RESPONSE, 0, None)
+        self._note(request, outcome)
+
+    def _send(self, request: Request, headers: Mapping[str, str]) -> Outcome:
+        due, settings = request.due, self.batch.settings
+        if self._connection:
+            return self._connection.send(due, headers, request.timestamp)
+        return self._sender.send(settings.webhook_id, settings.url or "", due.payload, headers, settings.account_id)
+
+    def _note(self, request: Request, outcome: Outcome) -> None:
+        due, one, started_at, timestamp = request
         if outcome.error == ErrorKind.TIMEOUT or outcome.pauses or outcome.asks_for_rest:
             self.ended = True
         if hanging.reason and no_lookup_hangs():
@@ -210,24 +281,17 @@ class Sending:
         return attempt_id_after(sent.attempt_id), sent.started_at + timedelta(milliseconds=sent.outcome.duration_ms)
 
 
-class _Signing:
+def _signer_of(settings: WebhookSettings, secret: str) -> Signer:
     """Signs with the token's secret and, while a rotation's overlap lasts, also with the secret before it.
 
     The database says whether it lasts, when the batch is read: this host's clock may be wrong.
     """
-
-    def __init__(self, settings: WebhookSettings, secret: str) -> None:
-        self._signer = Signer([secret])
-        if settings.previous_encrypted is None:
-            return
+    if settings.previous_encrypted is not None:
         try:
-            self._signer = Signer([secret, decrypt(settings.previous_encrypted)])
+            return Signer([secret, decrypt(settings.previous_encrypted)])
         except CannotDecrypt:  # the newest still signs, and the receiver may know it by now
             log.warning("the secret from before the rotation cannot be decrypted", webhook=settings.webhook_id)
-
-    def sign(self, message_id: str, timestamp: int, body: bytes) -> str:
-        """As `Signer.sign`."""
-        return self._signer.sign(message_id, timestamp, body)
+    return Signer([secret])
 
 
 class _CannotSign(Exception):

@@ -10,7 +10,8 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor, wait
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
+from queue import Empty, SimpleQueue
 
 ACTIVE = 8  # jobs that may compute at the same time
 WAITS_AFTER = 0.02  # seconds of waiting for an answer after which a job is not active
@@ -37,6 +38,44 @@ def waiting_since(thread: int) -> float | None:
     return _waiting.get(thread)
 
 
+class ToldToStop(BaseException):
+    """The process was asked to end while it waited."""
+
+
+class StopSign:
+    """Whether this process was asked to end. A signal handler sets it, at any moment of the main thread: with
+    threading.Event, whose lock that thread may hold just then, it would wait for ever."""
+
+    def __init__(self) -> None:
+        self.is_set = self._breaks = False
+        self._wakes: SimpleQueue[None] = SimpleQueue()
+
+    def set(self) -> None:
+        """For the signal handler. Raises ToldToStop out of what `breaking` calls."""
+        self.is_set = True
+        self._wakes.put(None)
+        if self._breaks:
+            self._breaks = False
+            raise ToldToStop
+
+    def wait(self, seconds: float) -> bool:
+        """Waits until it is set; returns whether it is."""
+        with suppress(Empty):
+            self._wakes.put(self._wakes.get(timeout=seconds))  # back again, for the next one that waits
+        return self.is_set
+
+    def breaking(self, wait: Callable[[], bool]) -> bool:
+        """For the main thread: what `wait` returns, or ToldToStop once this is set. `wait` may end anywhere, so it must
+        take no lock and log nothing: a lock that is not let go would stop the other threads."""
+        self._breaks = True
+        try:
+            if self.is_set:
+                raise ToldToStop
+            return wait()
+        finally:
+            self._breaks = False
+
+
 class Slots:
     """Performs jobs on threads. `begin` returns when a slot is free for the next job, `pace` seconds later at least."""
 
@@ -52,13 +91,24 @@ class Slots:
     def begin(self, job: Callable[[], None]) -> None:
         """Performs a job on a thread; returns when a slot is free for the next one, or the process is stopping."""
         next_at = time.monotonic() + self._pace
-        future = self._pool.submit(job)
-        self._busy.add(future)
-        future.add_done_callback(self._end)
+        self._submit(job)
         self._ended.clear()
         while not (self._stopping() or (self._has_room() and time.monotonic() >= next_at)):
             self._ended.wait(POLL)
             self._ended.clear()
+
+    def has_room(self) -> bool:
+        """Whether a slot is free for `add`, be many jobs active or not: what another job hands over is soon done."""
+        return not self._stopping() and len(self._busy) < self._count
+
+    def add(self, job: Callable[[], None]) -> None:
+        """Performs a job on a thread, room or not, and does not wait: for what another job has begun."""
+        self._submit(job)
+
+    def _submit(self, job: Callable[[], None]) -> None:
+        future = self._pool.submit(job)
+        self._busy.add(future)
+        future.add_done_callback(self._end)
 
     @property
     def busy(self) -> bool:
@@ -80,4 +130,7 @@ class Slots:
 
     def drained(self, within: float) -> bool:
         """Waits for running jobs, at most `within` seconds; returns whether all of them ended."""
-        return not wait(list(self._busy), timeout=within).not_done
+        ends_at = time.monotonic() + within
+        while self._busy and (left := ends_at - time.monotonic()) > 0:  # a job may have added another one
+            wait(list(self._busy), timeout=left)
+        return not self._busy

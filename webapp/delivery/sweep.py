@@ -5,6 +5,7 @@ It does not trust markers: it reads which jobs wait, and rings every free lane w
 lost ring, `FLUSHALL`, a Redis outage or a killed worker delays leads by seconds, and none is lost.
 """
 
+import contextlib
 import secrets
 import time
 from collections.abc import Sequence
@@ -13,18 +14,20 @@ from typing import Any
 
 from redis.exceptions import RedisError
 from sqlalchemy import ColumnElement, Connection, and_, delete, exists, insert, or_, select, text, update
-from sqlalchemy.exc import IntegrityError
+from sqlalchemy.exc import IntegrityError, SQLAlchemyError
 
 from webapp.clock import moment, now_sql
+from webapp.db.plain_reads import PlainSelect
 from webapp.db.transactions import read_only
 from webapp.delivery import certificates, ledger, maintenance, rings, states, unmarked
-from webapp.delivery.rings import NAMES, queues
+from webapp.delivery.rings import queues
 from webapp.extensions import db
 from webapp.models import (
     AutoresponseCount,
     Delivery,
     File,
     Interface,
+    Lane,
     Lead,
     Mail,
     MailState,
@@ -37,9 +40,49 @@ from webapp.models.mail import LINKS_LIVE
 
 EVERY = 2.0  # seconds
 LEASE = 10.0
+RENEW_EVERY = 4.0  # seconds; while there is nothing to do, nothing else is written
 FORGET_EVERY = 60.0  # seconds between two checks for leads to delete or anonymise
 
 _OVERLAP_ENDED = PreviousSecret.until <= now_sql()  # a rotated secret that signs no longer
+_MAIL_DUE = text("mails.state = 'due'")  # the exact text of the partial index
+_MAIL_OR_REPORT = or_(
+    exists().where(_MAIL_DUE, Mail.due_at <= now_sql()).select_from(Mail),
+    exists().where(Webhook.report_due_at <= now_sql()),
+)
+
+
+def _has_one(*conditions: Any) -> ColumnElement[bool]:
+    """Whether a webhook has such a delivery. As an EXISTS, PostgreSQL would collect those of all webhooks first."""
+    found = select(Delivery.id).where(Delivery.webhook_id == Webhook.id, *conditions)
+    return found.limit(1).correlate(Webhook).scalar_subquery().is_not(None)
+
+
+# A webhook has deliveries in a state that its own state does not allow: they were captured or recorded while it
+# changed. That is: due deliveries of a paused or deleted webhook, deliveries on hold of a deleted one, and deliveries
+# on hold for a pause that is over. One subquery for each: with an OR inside, SQLite reads every delivery.
+_WRONG = or_(
+    and_(
+        Webhook.state != WebhookState.ACTIVE,
+        or_(*(_has_one(part) for part in (ledger.FRESH, ledger.AGAIN, ledger.CLICKED))),
+    ),
+    and_(Webhook.state == WebhookState.ARCHIVED, _has_one(states.ON_HOLD)),
+    and_(
+        Webhook.state == WebhookState.ACTIVE,
+        _has_one(states.ON_HOLD, Delivery.state_reason == states.PAUSED_REASON),
+    ),
+)
+_A_LANE = select(Lane.webhook_id).join(Webhook).where(ledger.ACTIVE, ~ledger.LANE_LOCKED, ledger.is_due())
+_ANYTHING = PlainSelect(
+    select(
+        or_(
+            _A_LANE.exists(),
+            select(Webhook.id).where(_WRONG).exists(),
+            select(Webhook.id).where(maintenance.IS_DUE).exists(),
+            exists().where(_OVERLAP_ENDED),
+            _MAIL_OR_REPORT,
+        )
+    )
+)
 
 
 class Sweep:
@@ -47,17 +90,22 @@ class Sweep:
 
     def __init__(self) -> None:
         self.token = secrets.token_hex(8)
-        self.forgets_at = 0.0  # by time.monotonic()
+        self.forgets_at = self.renews_at = 0.0  # by time.monotonic()
 
     def once(self) -> None:
         """One sweep: corrects deliveries that a pause, resume or deletion missed, deletes rotated secrets that sign no
-        longer, then rings lanes and mail."""
-        if not self._hold_lease():
+        longer, then rings lanes and mail. While there is nothing to do it only asks, with one statement."""
+        has_work = time.monotonic() >= self.forgets_at or _anything()
+        if not has_work and time.monotonic() < self.renews_at:
             return
+        if self._hold_lease():
+            self.renews_at = time.monotonic() + RENEW_EVERY
+            if has_work:
+                self._work()
+
+    def _work(self) -> None:
         with read_only(), db.engine.connect() as connection:
-            to_correct = _webhooks_to_correct(connection)
-            in_maintenance = maintenance.due(connection)
-            overlap_ended = connection.execute(select(exists().where(_OVERLAP_ENDED))).scalar_one()
+            to_correct, in_maintenance, overlap_ended = _to_mend(connection)
         if overlap_ended:
             with db.engine.begin() as connection:
                 connection.execute(delete(PreviousSecret).where(_OVERLAP_ENDED))
@@ -68,9 +116,9 @@ class Sweep:
             with db.engine.begin() as connection:
                 _correct(connection, webhook_id)
         with read_only(), db.engine.connect() as connection:
-            due = ledger.due_lanes(connection, ledger.lease())
+            due, has_mail = _to_ring(connection)
             jobs = {
-                "mail": _mail_is_due(connection),
+                "mail": has_mail,
                 "forget": self._forget_is_due(connection),
             }
         self._ring(due, [name for name, is_due in jobs.items() if is_due])
@@ -84,7 +132,7 @@ class Sweep:
 
     def _ring(self, due: Sequence[tuple[int, bool]], jobs: Sequence[str]) -> None:
         try:
-            waiting = {job_id.rpartition("-")[0] for name in NAMES for job_id in queues.get(name).get_job_ids()}
+            waiting = rings.names_with_a_job()
             for webhook_id, slow in due:
                 if str(webhook_id) not in waiting:
                     rings.ring_again(webhook_id, slow)
@@ -113,34 +161,38 @@ class Sweep:
 
     def resign(self) -> None:
         """Ends the lease, so that another sweeper can begin at once."""
+        self.renews_at = 0.0
         with db.engine.begin() as connection:
             connection.execute(update(Sweeper).where(Sweeper.token == self.token).values(lease_until=0.0))
 
 
-def _webhooks_to_correct(connection: Connection) -> Sequence[int]:
-    """Webhooks with deliveries in a state that the webhook's state does not allow: they were captured or recorded while
-    it changed.
-
-    That is: due deliveries of a paused or deleted webhook, deliveries on hold of a deleted one, and deliveries on hold
-    for a pause that is over.
-    """
-    # One for each part: with an OR inside, SQLite uses no index and reads every delivery.
-    waits = or_(*(_has_one(part) for part in (ledger.FRESH, ledger.AGAIN, ledger.CLICKED)))
-    held = _has_one(states.ON_HOLD)
-    paused = _has_one(states.ON_HOLD, Delivery.state_reason == states.PAUSED_REASON)
-    state = Webhook.state
-    wrong = or_(
-        and_(state != WebhookState.ACTIVE, waits),
-        and_(state == WebhookState.ARCHIVED, held),
-        and_(state == WebhookState.ACTIVE, paused),
-    )
-    return connection.scalars(select(Webhook.id).where(wrong)).all()
+def rehearse() -> None:
+    """Asks what a sweep asks, and changes nothing: a process that calls it before its forks builds the statements for
+    all of them. Does nothing without a database."""
+    with contextlib.suppress(SQLAlchemyError), read_only():
+        _anything()
+        with db.engine.connect() as connection:
+            _to_mend(connection)
+            _to_ring(connection)
+            _may_forget(connection)
 
 
-def _has_one(*conditions: Any) -> ColumnElement[bool]:
-    """Whether a webhook has such a delivery. As an EXISTS, PostgreSQL would collect those of all webhooks first."""
-    found = select(Delivery.id).where(Delivery.webhook_id == Webhook.id, *conditions)
-    return found.limit(1).correlate(Webhook).scalar_subquery().is_not(None)
+def _anything() -> bool:
+    """Whether there is anything to correct or to ring."""
+    found = _ANYTHING.one_or_none(lease=ledger.lease())
+    return bool(found and found[0])
+
+
+def _to_mend(connection: Connection) -> tuple[Sequence[int], Sequence[int], bool]:
+    """The webhooks to correct, those whose maintenance window begins or ends, and whether an overlap has ended."""
+    wrong = connection.scalars(select(Webhook.id).where(_WRONG)).all()
+    ended = connection.execute(select(exists().where(_OVERLAP_ENDED))).scalar_one()
+    return wrong, maintenance.due(connection), ended
+
+
+def _to_ring(connection: Connection) -> tuple[Sequence[tuple[int, bool]], bool]:
+    """The lanes with due deliveries, and whether mail or a report is due."""
+    return ledger.due_lanes(connection, ledger.lease()), connection.execute(select(_MAIL_OR_REPORT)).scalar_one()
 
 
 def _correct(connection: Connection, webhook_id: int) -> None:
@@ -153,13 +205,6 @@ def _correct(connection: Connection, webhook_id: int) -> None:
         WebhookState.ARCHIVED: states.cancel,
     }
     corrections[state](connection, webhook_id)
-
-
-def _mail_is_due(connection: Connection) -> bool:
-    due = text("mails.state = 'due'")  # the exact text of the partial index
-    mail = exists().where(due, Mail.due_at <= now_sql()).select_from(Mail)
-    report = exists().where(Webhook.report_due_at <= now_sql())
-    return bool(connection.execute(select(or_(mail, report))).scalar_one())
 
 
 def _may_forget(connection: Connection) -> bool:

@@ -4,9 +4,9 @@ RQ's job timeout cannot interrupt a thread; the sender's deadline limits a job i
 """
 
 import contextlib
+import logging
 import secrets
 import signal
-import threading
 import time
 from collections.abc import Iterable
 from datetime import UTC, datetime
@@ -22,7 +22,7 @@ from redis.exceptions import RedisError
 from redis.exceptions import TimeoutError as RedisTimeoutError
 from redis.retry import Retry
 from rq import Queue, worker_registration
-from rq.exceptions import NoSuchJobError, StopRequested
+from rq.exceptions import DequeueTimeout, NoSuchJobError, StopRequested
 from rq.executions import Execution
 from rq.job import Job
 from rq.registry import StartedJobRegistry
@@ -31,10 +31,9 @@ from rq.timeouts import BaseDeathPenalty
 from rq.worker.base import BaseWorker, WorkerStatus
 
 from webapp.config import Config
-from webapp.delivery import rings
-from webapp.delivery.rings import FAST, SLOW
-from webapp.delivery.sending import attempt_counts
-from webapp.delivery.slots import Slots
+from webapp.delivery import rings, worker_figures
+from webapp.delivery.rings import FAST, SLOW, queues
+from webapp.delivery.slots import Slots, StopSign, ToldToStop
 from webapp.delivery.watching import Watcher
 from webapp.log import Trouble
 from webapp.servers import redis_server
@@ -43,18 +42,18 @@ log = structlog.get_logger()
 
 TTL = 20  # seconds; an idle worker sends a heartbeat every TTL - 15, and registers again if Redis lost it
 BEAT = 2.0  # seconds between two heartbeats at least
-RECONNECT = 2.0
+RECONNECT = 1.0  # seconds between two tries while Redis cannot be reached
+ANSWERS = 5  # seconds that Redis may take to answer
 GOODBYE = 1.0  # seconds that an ending process waits for Redis
-# Seconds between two jobs of the queue `slow`: its receivers can wait, and the other queues need the processor.
-SLOW_PACE = 0.1
+SLOW_PACE = 0.1  # seconds between two jobs of `slow`: its receivers can wait, and other queues need the processor
 
-_stopping = threading.Event()
+_stopping = StopSign()
 trouble = Trouble("Redis cannot be used, trying again", "Redis can be used again")  # of this process, with its queue
 
 
 def is_stopping() -> bool:
     """Whether this process was asked to end: then a drain begins no new batch."""
-    return _stopping.is_set()
+    return _stopping.is_set
 
 
 class NoTimeout(BaseDeathPenalty):
@@ -74,10 +73,29 @@ class OneQueue(Queue):
     def dequeue_any(
         cls, queues: Iterable[Queue], timeout: int | None, connection: Redis, *args: Any, **options: Any
     ) -> tuple[Job, Queue] | None:
-        """The next job and its queue; only the job's id is loaded."""
+        """The next job and its queue; only the job's id is loaded. ToldToStop once the process was asked to end."""
         [queue] = queues
-        found = cls.lmove(connection, queue.key, timeout)
-        return (Job(found[1].decode(), connection=connection, serializer=queue.serializer), queue) if found else None
+        job_id = cls._move(queue, connection, timeout)
+        return (Job(job_id.decode(), connection=connection, serializer=queue.serializer), queue) if job_id else None
+
+    @staticmethod
+    def _move(queue: Queue, connection: Redis, timeout: int | None) -> bytes | None:
+        """As RQ takes a job, but a signal may end the wait: this command is read by hand, so that it ends only that."""
+        pool, places = connection.connection_pool, (queue.key, queue.intermediate_queue_key, "LEFT", "RIGHT")
+        line: Any = pool.get_connection()
+        try:
+            line.send_command(*(("LMOVE", *places) if timeout is None else ("BLMOVE", *places, timeout)))
+            if not _stopping.breaking(lambda: line.can_read((timeout or 0) + ANSWERS)):
+                raise RedisTimeoutError("Timeout reading from socket")
+            job_id: bytes | None = line.read_response()
+        except BaseException:
+            line.disconnect()
+            raise
+        finally:
+            pool.release(line)
+        if timeout and job_id is None:
+            raise DequeueTimeout(timeout, queue.key)
+        return job_id
 
     @cached_property
     def started_job_registry(self) -> StartedJobRegistry:
@@ -90,14 +108,13 @@ class ThreadedWorker(BaseWorker):
 
     queue_class = OneQueue
     death_penalty_class = NoTimeout
-    max_connection_wait_time = RECONNECT
+    connection_timeout = ANSWERS  # RQ's is longer than a wait for a job, which this does not limit here
 
     def __init__(self, app: Flask, queue: Queue, slots: Slots) -> None:
         super().__init__([queue], connection=queue.connection, serializer=queue.serializer, worker_ttl=TTL)
         self.app = app
         self.slots = slots
         self.log_job_description = False
-        self._dequeuing = False
         self._beat_at = self._suspension_checked_at = -BEAT
 
     # RQ's methods that talk to Redis, with as few round trips per job as possible: each costs as much as a signature.
@@ -176,44 +193,52 @@ class ThreadedWorker(BaseWorker):
             self.executions.pop(execution.id, None)
 
     def dequeue_job_and_maintain_ttl(self, timeout: int | None, max_idle_time: int | None = None) -> Any:
-        self._dequeuing = True
-        try:
-            if is_stopping():  # the signal came before RQ handled signals, or just now
-                raise StopRequested
-            return super().dequeue_job_and_maintain_ttl(timeout, max_idle_time)
-        finally:
-            self._dequeuing = False
+        """The next job and its queue; waits for Redis and, with a `timeout`, for a job. StopRequested once the process
+        was asked to end. RQ's own loop ends only by an exception of the signal handler, which its logger may swallow.
+        """
+        while not is_stopping():
+            try:
+                self.set_state(WorkerStatus.IDLE)
+                self.heartbeat()
+                if self.should_run_maintenance_tasks:
+                    self.run_maintenance_tasks()  # type: ignore[no-untyped-call]
+                return OneQueue.dequeue_any(self.queues, timeout, self.connection)
+            except ToldToStop:
+                break
+            except DequeueTimeout:
+                trouble.over()
+            except (RedisConnectionError, RedisTimeoutError) as error:
+                trouble.report(redis_server.reason(error))
+                _stopping.wait(RECONNECT)
+        raise StopRequested
 
     def heartbeat(self, timeout: int | None = None, pipeline: Any = None) -> None:
-        """Sends a heartbeat, at most every BEAT seconds. After FLUSHALL it registers the worker again, so that the
-        dashboard shows it.
-
-        RQ sends four heartbeats per job, which was a third of a job's cost.
+        """Sends a heartbeat, at most every BEAT seconds: RQ sends four per job, each in three round trips, which was a
+        third of a job's cost. After FLUSHALL it registers the worker again, so that the dashboard shows it.
         """
         now = time.monotonic()
         if now < self._beat_at + BEAT:
             return
         self._beat_at = now
-        self._add_attempts()
-        super().heartbeat(timeout, pipeline)
-        if self.get_state() == WorkerStatus.IDLE:
-            connection = self.connection if pipeline is None else pipeline
-            connection.hset(self.key, "state", WorkerStatus.BUSY if self.slots.busy else WorkerStatus.IDLE)
-        if pipeline is None and not self.connection.hexists(self.key, "birth"):
+        worker_figures.add_attempts(self.connection)
+        if pipeline is not None:
+            self._beat(timeout, pipeline)
+            return
+        with self.connection.pipeline(transaction=False) as own:
+            self._beat(timeout, own)
+            own.hexists(self.key, "birth")
+            is_registered = own.execute()[-1]
+        if not is_registered:
             with self.connection.pipeline() as transaction:
                 transaction.hset(self.key, mapping=self.serialize())
                 worker_registration.register(self, transaction)
                 transaction.expire(self.key, self.worker_ttl + 60)
                 transaction.execute()
 
-    def _add_attempts(self) -> None:
-        counts = attempt_counts.take()
-        if counts:
-            try:
-                rings.add_attempts(self.connection, counts)
-            except RedisError:
-                attempt_counts.put_back(counts)
-                raise
+    def _beat(self, timeout: int | None, pipeline: Any) -> None:
+        super().heartbeat(timeout, pipeline)
+        if self.get_state() == WorkerStatus.IDLE:
+            pipeline.hset(self.key, "state", WorkerStatus.BUSY if self.slots.busy else WorkerStatus.IDLE)
 
     def _install_signal_handlers(self) -> None:
         for number in (signal.SIGTERM, signal.SIGINT):
@@ -221,11 +246,8 @@ class ThreadedWorker(BaseWorker):
 
     def request_stop(self, signum: int, frame: Any) -> None:
         """Stops as soon as possible. A second signal changes nothing: running sends have a deadline anyway."""
-        _stopping.set()
         self._stop_requested = True
-        if self._dequeuing:
-            self._dequeuing = False
-            raise StopRequested
+        _stopping.set()
 
     def procline(self, message: str) -> None:
         """Does not change the name that `ps` shows: worker.py."""
@@ -240,7 +262,7 @@ class ThreadedWorker(BaseWorker):
         short_wait = ConnectionPool(connection_class=pool.connection_class, **settings)
         self.connection = Redis(connection_pool=short_wait, retry=settings["retry"])
         with contextlib.suppress(RedisError):  # the registration expires anyway
-            self._add_attempts()
+            worker_figures.add_attempts(self.connection)
             super().teardown()  # type: ignore[no-untyped-call]
 
 
@@ -253,14 +275,15 @@ def serve(app: Flask, queue_name: str, slots_count: int) -> bool:
     if queue_name in (FAST, SLOW):
         Watcher(app).start()
     slots = Slots(slots_count, is_stopping, pace=SLOW_PACE if queue_name == SLOW else 0.0)
-    connection = redis_server.connect(config.redis_url)  # its own one: RQ changes its timeouts
+    app.extensions["leadhook_slots"] = slots
+    logging.getLogger("rq.worker").addFilter(redis_server.without_traceback)
     while not is_stopping():
-        queue = OneQueue(queue_name, connection=connection, serializer=JSONSerializer)
+        queue = OneQueue(queue_name, connection=queues.of_worker, serializer=JSONSerializer)
         try:
             ThreadedWorker(app, queue, slots).work(logging_level="WARNING")
         except RedisError as error:
             trouble.report(redis_server.reason(error))
-        _stopping.wait(RECONNECT / 2)
+        _stopping.wait(RECONNECT)
     return slots.drained(within=config.deadline + 4)
 
 

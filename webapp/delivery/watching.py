@@ -38,17 +38,25 @@ class Watcher:
     def stop(self) -> None:
         """What was taken over goes on."""
         self._stopped.set()
+        lanes.send_begun.set()
         self._thread.join()
 
     def _run(self) -> None:
         with self._app.app_context():
             while not self._stopped.wait(EVERY):
+                self._rest()
                 for found in lanes.underway.copy().values():
                     try:
                         if self._holds_up_others(found):
                             self._take_over(found)
                     except Exception as error:  # the thread must go on with the next lane
                         log.error("a lane could not be widened", webhook=found.hold.webhook_id, exc_info=error)
+
+    def _rest(self) -> None:
+        """Waits while nothing is under way: an idle process never wakes for it."""
+        lanes.send_begun.clear()
+        if not lanes.underway and not self._stopped.is_set():  # else something began, or ended, just before
+            lanes.send_begun.wait()
 
     def _holds_up_others(self, found: Underway) -> bool:
         now, since = time.monotonic(), waiting_since(found.thread)

@@ -16,6 +16,9 @@ from collections.abc import Container
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 
+import structlog
+from sqlalchemy.exc import SQLAlchemyError
+
 from webapp.db.transactions import read_autocommit
 from webapp.delivery import lanes, ledger
 from webapp.delivery.lanes import Underway
@@ -25,6 +28,9 @@ from webapp.delivery.sending import Sending
 from webapp.delivery.slots import waiting
 from webapp.webhooks.outcome import ErrorKind
 
+log = structlog.get_logger()
+
+CANNOT_LOOK = "newer leads cannot be looked for"
 TURN = 45.0  # seconds; a job that lasts longer than 90 s counts as lost
 RECORDS_AFTER = 0.5  # seconds that an answer waits to be recorded at most, while others are under way
 LOOKS_EVERY = 1.0  # seconds between two looks for newer leads, while all that is due is under way
@@ -232,7 +238,11 @@ class Widening:
 
 
 def has_newer(webhook_id: int, known: Container[int]) -> bool:
-    """Whether a webhook has due deliveries beside these."""
-    with read_autocommit() as connection:
-        found = ledger.batch(connection, webhook_id)
+    """Whether a webhook has due deliveries beside these; False where the database cannot be asked."""
+    try:
+        with read_autocommit() as connection:
+            found = ledger.batch(connection, webhook_id)
+    except SQLAlchemyError as error:  # what is under way must be recorded
+        log.warning(CANNOT_LOOK, webhook=webhook_id, error=type(error).__name__)
+        return False
     return found is not None and any(due.id not in known for due in found.rows)

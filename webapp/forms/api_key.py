@@ -1,11 +1,25 @@
 """The forms of the API Keys page: create a key, and give a Shared Token a new secret."""
 
+from collections.abc import Sequence
+from datetime import timedelta
+from typing import Any
+
 from flask_wtf import FlaskForm
-from wtforms import BooleanField, PasswordField, RadioField, SelectChoice, SelectField, StringField
+from wtforms import (
+    BooleanField,
+    PasswordField,
+    RadioField,
+    SelectChoice,
+    SelectField,
+    SelectMultipleField,
+    StringField,
+)
 from wtforms.validators import ValidationError
+from wtforms.widgets import CheckboxInput, ListWidget
 
 from webapp.forms.rules import SingleLine
-from webapp.models import KeyAccess
+from webapp.models import SCOPE_WORDS, Interface, KeyAccess, Scope
+from webapp.services.key_access import Grant
 
 # app.css uses these values to show Access only for an API Key.
 TYPES = [SelectChoice("shared", "Shared Token"), SelectChoice("api", "API Key")]
@@ -13,13 +27,35 @@ ACCESS = [
     SelectChoice(KeyAccess.PRIVATE.value, "Private: read and change, for your servers"),
     SelectChoice(KeyAccess.PUBLIC.value, "Public: submit leads only, for browsers"),
 ]
+SCOPES = [SelectChoice(scope.value, f"{scope.capitalize()}: {words}") for scope, words in SCOPE_WORDS.items()]
+LIFETIMES = [  # days
+    SelectChoice("", "Never"),
+    SelectChoice("30", "In 30 days"),
+    SelectChoice("90", "In 90 days"),
+    SelectChoice("365", "In a year"),
+]
 
 
 class ApiKeyForm(FlaskForm):  # type: ignore[misc]  # Flask-WTF has no types
+    """The form for one account: `interfaces` are those that an API Key can be limited to."""
+
     type = RadioField("Type", choices=TYPES, default="shared", validate_choice=False)
     access = SelectField("Access", choices=ACCESS, default=KeyAccess.PRIVATE.value, validate_choice=False)
     name = StringField("Name", [SingleLine("The name", 100)], render_kw={"autocomplete": "off"})
     existing = PasswordField("Existing secret", render_kw={"autocomplete": "off", "spellcheck": "false"})
+    scopes = SelectMultipleField(
+        "Scopes", choices=SCOPES, validate_choice=False, widget=ListWidget(), option_widget=CheckboxInput()
+    )
+    expires = SelectField("Expires", choices=LIFETIMES, default="", validate_choice=False)
+    interfaces = SelectMultipleField(
+        "Only these interfaces", validate_choice=False, widget=ListWidget(), option_widget=CheckboxInput()
+    )
+
+    def __init__(self, *args: Any, interfaces: Sequence[Interface] = (), **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.interfaces.choices = [SelectChoice(each.public_id, each.name) for each in interfaces]
+        if not self.is_submitted():
+            self.scopes.data = [choice.value for choice in SCOPES]
 
     def validate_type(self, field: RadioField) -> None:
         if field.data not in {choice.value for choice in TYPES}:
@@ -29,6 +65,34 @@ class ApiKeyForm(FlaskForm):  # type: ignore[misc]  # Flask-WTF has no types
         """Only an API Key has an access; the value posted for a Shared Token is ignored."""
         if self.type.data == "api" and field.data not in {choice.value for choice in ACCESS}:
             raise ValidationError("Choose Private or Public.")
+
+    def validate_scopes(self, field: SelectMultipleField) -> None:
+        """The page also sends an empty value, so that none ticked is not the same as none sent: a program that knows no
+        scopes gets a key with all of them."""
+        if self._is_private and field.raw_data and not self._scopes:
+            raise ValidationError("Choose at least one scope.")
+
+    def validate_expires(self, field: SelectField) -> None:
+        if field.data not in {None, *(choice.value for choice in LIFETIMES)}:
+            raise ValidationError("Choose when the key expires.")
+
+    @property
+    def _is_private(self) -> bool:
+        return bool(self.type.data == "api" and self.access.data == KeyAccess.PRIVATE.value)
+
+    @property
+    def _scopes(self) -> list[Scope]:
+        return [scope for scope in Scope if scope.value in (self.scopes.data or ())]
+
+    @property
+    def grant(self) -> Grant:
+        """What the key may do. A public key can only capture, so the scopes of the page do not count for it."""
+        days = self.expires.data
+        return Grant(
+            scopes=self._scopes if self._is_private and self.scopes.raw_data else None,
+            lasts=timedelta(days=int(days)) if days else None,
+            interfaces=self.interfaces.data or None,
+        )
 
 
 OVERLAPS = [  # hours

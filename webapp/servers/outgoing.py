@@ -7,6 +7,8 @@ import termios
 import time
 from contextlib import suppress
 
+from webapp.servers.waits import EarlierAnswer
+
 PATIENCE = 10.0  # seconds that a client may keep us waiting during one answer, besides what LEAST_RATE gives it
 LEAST_RATE = 4096  # bytes a second that a client must read
 
@@ -14,8 +16,12 @@ LEAST_RATE = 4096  # bytes a second that a client must read
 class AnswerSocket(socket.socket):
     """The socket of a client. The time limit is one for the whole answer, however many pieces it has."""
 
+    has_waited: bool | None = None  # whether the request has waited for news; None: it cannot
+    late_answer: EarlierAnswer | None = None  # the answer of a request that waited in vain
+
     def __init__(self, sock: socket.socket) -> None:
         super().__init__(sock.family, sock.type, sock.proto, fileno=sock.detach())
+        self._maybe_unread = 0
         self.begin_answer()
 
     def begin_answer(self) -> None:
@@ -30,15 +36,24 @@ class AnswerSocket(socket.socket):
             except BlockingIOError:
                 sent = self._send_later(rest, flags)
             self._sent += sent
+            self._maybe_unread += sent
             if sent == len(rest):
                 return
             rest = rest[sent:]
 
-    def unread(self) -> int:
-        """Bytes that we sent and that have not left: the client reads nothing, or its network is slow."""
-        with suppress(OSError):
-            return int(struct.unpack("i", fcntl.ioctl(self, termios.TIOCOUTQ, b"\0\0\0\0"))[0])
-        return 0
+    def unread(self, enough: int = 0) -> int:
+        """Bytes that we sent and that have not left: the client reads nothing, or its network is slow. The system is
+        asked only where there may be more than `enough`."""
+        if self._maybe_unread > enough:
+            self._maybe_unread = 0
+            with suppress(OSError):
+                self._maybe_unread = struct.unpack("i", fcntl.ioctl(self, termios.TIOCOUTQ, b"\0\0\0\0"))[0]
+        return self._maybe_unread
+
+    def setblocking(self, flag: bool) -> None:
+        """A call to the system only where it changes something: gunicorn asks for it with each request."""
+        if flag != self.getblocking():
+            super().setblocking(flag)
 
     def _send_later(self, data: memoryview, flags: int) -> int:
         began = time.monotonic()

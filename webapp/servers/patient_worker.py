@@ -18,18 +18,19 @@ Keep-alive, the graceful stop and all limits are gunicorn's. With TLS in gunicor
 import errno
 import socket
 import time
-from collections.abc import Callable
-from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import suppress
-from functools import partial
-from selectors import EVENT_READ
+from datetime import timedelta
 from typing import Any
 
 from gunicorn.http.errors import NoMoreData
-from gunicorn.workers.gthread import ThreadWorker
+from gunicorn.workers.gthread import STOP_KEEPALIVE_LINGER
 
 from webapp.servers import open_files
+from webapp.servers.everyday import Everyday, EverydayAnswer
 from webapp.servers.incoming import Arrival, ChecksChunks, Connection
+from webapp.servers.parking import Parking
+from webapp.servers.request_threads import RequestThreads
+from webapp.servers.waits import Waits
 
 SEND_BUFFER = 256 * 1024  # bytes; more than any page, style or script that a visitor gets
 MOST_UPLOADS = 64  # large requests that wait for a thread: they cannot be closed for new connections
@@ -44,23 +45,32 @@ TOO_LONG = 431, "Request Header Fields Too Large", "The head of the request is t
 TOO_MANY = 503, "Service Unavailable", "Too many large requests arrive just now. Send it again in a moment."
 
 
-class PatientWorker(ThreadWorker):  # type: ignore[misc]  # gunicorn has no types
-    """A thread looks at what has come, without waiting, and goes on if that is a whole request. So it is as quick as
-    gunicorn's own worker: the loop, through which all requests pass, does no more than there. Else the connection goes
-    back to the loop until more comes.
+class PatientWorker(Parking):
+    """A thread looks at what has come, without waiting, and goes on if that is a whole request. Then it gives a kept
+    connection back to the loop itself: all that the loop does for such a request is to see that it comes. Where more
+    must come, the connection goes back to the loop, too.
 
-    Methods run in the loop's thread, except `handle` and `handle_request`.
+    Methods run in the loop's thread, except `_work`, `_keep`, `handle` and `handle_request`. `waiting` has the
+    connections that the loop waits for. Threads only add to it, in one step, once the poller knows the connection; the
+    loop alone takes out. What else a thread wants done, it defers to the loop.
     """
 
     def init_process(self) -> None:
-        self.waiting: dict[Connection, None] = {}  # for their client, in the order in which they began to
+        self.waiting = {}
         upload_threads = max(1, self.cfg.threads // 2)
-        self.uploads = ThreadPoolExecutor(upload_threads, "upload")
+        self.threads = RequestThreads(self.cfg.threads, "request", self._work)
+        self.uploads = RequestThreads(upload_threads, "upload", self._work)
+        self.woken = RequestThreads(1, "woken", self._work)
         self._free_uploads = MOST_UPLOADS + upload_threads
         self.cfg.set("sendfile", False)  # Python's waits for a reader without a limit
         self._looked_at = 0.0
+        self._keepalive = self.cfg.keepalive
         open_files.allow(OPEN_FILES)
-        super().init_process()
+        try:
+            super().init_process()  # until the process ends
+        finally:
+            for threads in (self.threads, self.uploads, self.woken):
+                threads.end()
 
     def accept(self, listener: Any) -> None:
         if self.cfg.is_ssl or self.cfg.protocol != "http":
@@ -80,16 +90,35 @@ class PatientWorker(ThreadWorker):  # type: ignore[misc]  # gunicorn has no type
             self._make_room()
         self.enqueue_req(Connection(self.cfg, client, address, listener.getsockname()))
 
-    def on_client_socket_readable(self, conn: Any, client: socket.socket) -> None:
-        """A connection that was kept alive has its next request, or was closed."""
-        if isinstance(conn, Connection):
-            conn.begin()
-        super().on_client_socket_readable(conn, client)
-
     def enqueue_req(self, conn: Any) -> None:
-        pool = self.uploads if getattr(conn, "is_large", False) else self.tpool
-        future: Future[Any] = pool.submit(self.handle, conn)
-        future.add_done_callback(lambda done: self.method_queue.defer(self.finish_request, conn, done))
+        if isinstance(conn, Connection):
+            (self.uploads if conn.is_large else self.threads).put(conn)
+        else:
+            super().enqueue_req(conn)
+
+    def _work(self, conn: Connection) -> None:
+        """In a thread."""
+        try:
+            result = self.handle(conn)
+        except Waits as waits:
+            self._park(conn, waits)
+            return
+        except BaseException:  # noqa: BLE001 - the thread goes on with the next connection
+            result = conn.end()
+        if result is True and not conn.is_large:
+            self._keep(conn)
+        else:
+            self.method_queue.defer(self._go_on, conn, result)
+
+    def _keep(self, conn: Connection) -> None:
+        """In any thread. Until the next request comes, or the client leaves."""
+        if leftover := conn.leftover():
+            conn.begin(leftover)
+            self.enqueue_req(conn)
+            return
+        seconds = self._keepalive if self.alive else min(self._keepalive, STOP_KEEPALIVE_LINGER)
+        conn.timeout = time.monotonic() + seconds
+        self._wait(conn, self._next_came)
 
     def handle(self, conn: Any) -> Any:
         """In a thread. An Arrival if the request is not all there, else whether the connection is kept."""
@@ -106,29 +135,60 @@ class PatientWorker(ThreadWorker):  # type: ignore[misc]  # gunicorn has no type
 
     def handle_request(self, req: Any, conn: Any) -> bool:
         """In a thread. A client that does not read is like one that has left: no line in the log."""
-        req.body.reader = ChecksChunks(req.body.reader)
         try:
+            if isinstance(req, Everyday):
+                return self._answer(req, conn)
+            req.body.reader = ChecksChunks(req.body.reader)
             return bool(super().handle_request(req, conn))
         except BlockingIOError:  # the patience of AnswerSocket is over
             raise NoMoreData from None
 
-    def finish_request(self, conn: Any, fs: "Future[Any]") -> None:
-        if not isinstance(conn, Connection):
-            super().finish_request(conn, fs)
-            return
-        if conn.is_large:
-            self._free_uploads += 1
-        result = False if fs.cancelled() or fs.exception() else fs.result()
-        if isinstance(result, Arrival):
-            self._go_on(conn, result)
-        elif not result:
-            self._close_gently(conn)
-        elif leftover := conn.leftover():
-            conn.sock.setblocking(False)
-            conn.begin(leftover)
-            self.enqueue_req(conn)
-        else:
-            super().finish_request(conn, fs)
+    def _answer(self, request: Everyday, conn: Connection) -> bool:
+        """As gunicorn's `handle_request`."""
+        answer = EverydayAnswer(request, conn.sock, self.cfg)
+        try:
+            self.cfg.pre_request(self, request)
+            self._count(answer)
+            self._call(request, answer)
+            return not answer.should_close()
+        except OSError:
+            raise
+        except (Exception, SystemExit):
+            if not answer.headers_sent:
+                raise
+            self.log.exception("Error handling request")  # a second answer on this connection would be wrong
+            return False
+        finally:
+            try:
+                self.cfg.post_request(self, request, request.environ, answer)
+            except Exception:
+                self.log.exception("Exception in post_request hook")
+
+    def _call(self, request: Everyday, answer: EverydayAnswer) -> None:
+        """Calls the app and sends what it answers."""
+        begun_at = time.monotonic()
+        body = self.wsgi(request.environ, answer.start_response)
+        try:
+            for piece in body:
+                answer.write(piece)
+            answer.close()
+        finally:
+            if self.log.access_log_enabled:
+                took = timedelta(seconds=time.monotonic() - begun_at)
+                self.log.access(answer, request, request.environ, took)
+            if hasattr(body, "close"):
+                body.close()
+
+    def _count(self, answer: EverydayAnswer) -> None:
+        self.nr += 1
+        if self.nr >= self.max_requests and self.alive:
+            self.log.info("Autorestarting worker after current request.")
+            self.alive: bool = False
+        if not self.alive or not self._keepalive:
+            answer.force_close()
+
+    def wait_for_and_dispatch_events(self, timeout: float) -> None:
+        super().wait_for_and_dispatch_events(timeout if self.alive else min(timeout, LOOK))
 
     def murder_pending(self) -> None:
         """gunicorn's loop calls this at least once a second."""
@@ -137,33 +197,38 @@ class PatientWorker(ThreadWorker):  # type: ignore[misc]  # gunicorn has no type
         if now < self._looked_at + LOOK:
             return
         self._looked_at = now
-        for conn in [each for each in self.waiting if each.timeout <= now]:
+        for conn in [each for each in list(self.waiting) if each.timeout <= now]:
+            if conn.wait:
+                self._resume(conn)
+                continue
             self._stop_waiting(conn)
             if conn.is_closing or conn.is_empty:
                 self._close(conn)
             else:
                 self._refuse(conn, *TOO_SLOW)
 
-    def murder_keepalived(self, force: bool = False) -> None:
-        super().murder_keepalived(force)
-        if force:  # the end of the process
-            self.uploads.shutdown(wait=False, cancel_futures=True)
-
     def _cap_keepalive(self, deadline: float) -> None:
         """The process stops. A client that has begun to send a request may finish it."""
         super()._cap_keepalive(deadline)
-        for conn in self.waiting:
+        for conn in list(self.waiting):
             if conn.is_empty:
                 conn.timeout = min(conn.timeout, deadline)
 
-    def _go_on(self, conn: Connection, arrival: Arrival) -> None:
-        if arrival is Arrival.GONE:
+    def _go_on(self, conn: Connection, result: Arrival | bool) -> None:
+        """After a thread had the connection. `result`: as `handle` returns it."""
+        if conn.is_large:
+            self._free_uploads += 1
+        if result is True:
+            self._keep(conn)
+        elif result is False:
+            self._close_gently(conn)
+        elif result is Arrival.GONE:
             self._close(conn)
-        elif arrival is Arrival.TOO_LONG:
+        elif result is Arrival.TOO_LONG:
             self._refuse(conn, *TOO_LONG)
-        elif arrival is Arrival.LARGE and self._free_uploads <= 0:
+        elif result is Arrival.LARGE and self._free_uploads <= 0:
             self._refuse(conn, *TOO_MANY)
-        elif arrival is Arrival.LARGE:
+        elif result is Arrival.LARGE:
             conn.is_large = True
             self._free_uploads -= 1
             self.enqueue_req(conn)
@@ -172,6 +237,10 @@ class PatientWorker(ThreadWorker):  # type: ignore[misc]  # gunicorn has no type
         else:
             self._wait(conn, self._more_came)
 
+    def _next_came(self, conn: Connection) -> None:
+        conn.begin()
+        self._more_came(conn)
+
     def _more_came(self, conn: Connection) -> None:
         self._stop_waiting(conn)
         self.enqueue_req(conn)
@@ -179,7 +248,8 @@ class PatientWorker(ThreadWorker):  # type: ignore[misc]  # gunicorn has no type
     def _refuse(self, conn: Connection, code: int, name: str, words: str) -> None:
         with suppress(OSError):
             head = f"HTTP/1.1 {code} {name}\r\nConnection: close\r\nContent-Type: text/plain\r\n"
-            conn.sock.send(f"{head}Content-Length: {len(words) + 1}\r\n\r\n{words}\n".encode())
+            text = f"{head}Content-Length: {len(words) + 1}\r\n\r\n{words}\n"
+            conn.sock.send(text.encode(), socket.MSG_DONTWAIT)
         self._close_gently(conn)
 
     def _close_gently(self, conn: Connection) -> None:
@@ -191,7 +261,7 @@ class PatientWorker(ThreadWorker):  # type: ignore[misc]  # gunicorn has no type
 
     def _discard(self, conn: Connection) -> None:
         try:
-            piece = conn.sock.recv(MOST_DISCARDED)
+            piece = conn.sock.recv(MOST_DISCARDED, socket.MSG_DONTWAIT)
         except BlockingIOError:
             return
         except OSError:
@@ -200,36 +270,3 @@ class PatientWorker(ThreadWorker):  # type: ignore[misc]  # gunicorn has no type
         if not piece or conn.discarded > MOST_DISCARDED:
             self._stop_waiting(conn)
             self._close(conn)
-
-    def _wait(self, conn: Connection, readable: Callable[[Connection], None]) -> None:
-        try:
-            self.poller.register(conn.sock, EVENT_READ, partial(self._when_readable, conn, readable))
-        except (OSError, ValueError, KeyError):  # it is closed already, or the system has no more memory for it
-            self._close(conn)
-            return
-        self.waiting[conn] = None
-        if self.nr_conns >= self.worker_connections:  # the loop accepts none now, and there was none to close before
-            self._make_room(but=conn)
-
-    def _when_readable(self, conn: Connection, readable: Callable[[Connection], None], _: Any) -> None:
-        if conn in self.waiting:  # else it was closed a moment ago, for a new connection
-            readable(conn)
-
-    def _stop_waiting(self, conn: Connection) -> None:
-        del self.waiting[conn]
-        self.poller.unregister(conn.sock)
-
-    def _make_room(self, but: Connection | None = None) -> None:
-        """Closes the connection that has waited longest for its client; else one between two requests."""
-        conn = next((each for each in self.waiting if each is not but), None)
-        if conn:
-            self._stop_waiting(conn)
-            self._close(conn)
-        elif self.keepalived_conns:
-            idle = self.keepalived_conns.popleft()
-            self.poller.unregister(idle.sock)
-            self._close(idle)
-
-    def _close(self, conn: Connection) -> None:
-        self.nr_conns -= 1
-        conn.close()

@@ -4,12 +4,14 @@ Leadhook needs one server that takes writes; a Sentinel may say which one that i
 does a node of a Cluster: only a write finds out.
 """
 
+import logging
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 from urllib.parse import parse_qsl, unquote, urlsplit
 
 from redis import ConnectionPool, Redis
 from redis.connection import parse_url
+from redis.driver_info import DriverInfo
 from redis.exceptions import RedisError
 from redis.sentinel import Sentinel
 
@@ -28,6 +30,9 @@ OPTIONS = frozenset(
         *("ssl_include_verify_flags", "ssl_exclude_verify_flags"),
     )
 )
+# What a connection says about its client. Of itself, redis-py reads its version from its package's files each time that
+# it makes a connection.
+DRIVER = DriverInfo()
 PROBED = ("leadhook:probe", "leadhook:probe:2")  # two slots of a Cluster, which refuses to change both at once
 _A_CLUSTER = "REDIS_URL leads to a Redis Cluster, which cannot be used. Use one server, or one behind Sentinel."
 _A_PASSWORD = "Check the user and the password in REDIS_URL."
@@ -76,17 +81,25 @@ def checked(url: str) -> str:
 def connect(url: str, **options: Any) -> Redis:
     """A client of the server. Opens no connection yet. With Sentinel, each new connection asks which server it is."""
     if not url.startswith(SENTINEL):
-        return Redis.from_url(url, **options)
+        return Redis.from_url(url, **_driver(url), **options)
     found = _sentinel_url(url)
-    waits = {name: options[name] for name in ("socket_timeout", "socket_connect_timeout") if name in options}
-    sentinel = Sentinel(found.hosts, sentinel_kwargs={"socket_timeout": 1.0, **waits, **found.of_sentinel})  # type: ignore[no-untyped-call]
-    return sentinel.master_for(found.service, **found.of_server, **options)  # type: ignore[no-untyped-call, no-any-return]
+    waits: dict[str, Any] = {n: options[n] for n in ("socket_timeout", "socket_connect_timeout") if n in options}
+    of_sentinel: dict[str, Any] = {"socket_timeout": 1.0, "driver_info": DRIVER, **waits, **found.of_sentinel}
+    sentinel = Sentinel(found.hosts, sentinel_kwargs=of_sentinel)  # type: ignore[no-untyped-call]
+    options = {"driver_info": DRIVER, **found.of_server, **options}
+    return sentinel.master_for(found.service, **options)  # type: ignore[no-untyped-call, no-any-return]
+
+
+def _driver(url: str) -> dict[str, Any]:
+    """Nothing where the URL names the client itself."""
+    names = dict(parse_qsl(urlsplit(url).query))
+    return {} if {"lib_name", "lib_version"} & names.keys() else {"driver_info": DRIVER}
 
 
 def storage_of_limits(url: str) -> tuple[str, dict[str, Any]]:
     """The same server as the library `limits` wants it: a URI, and options besides."""
     if not url.startswith(SENTINEL):
-        return url.replace("unix://", "redis+unix://"), {}
+        return url.replace("unix://", "redis+unix://"), _driver(url)
     found = _sentinel_url(url)
     hosts = ",".join(f"[{host}]:{port}" if ":" in host else f"{host}:{port}" for host, port in found.hosts)
     waits = {"socket_timeout": 0.2, "socket_connect_timeout": 0.2}
@@ -121,6 +134,14 @@ def reason(error: BaseException) -> str:
     else:
         advice = ADVICE.get(code, "")
     return f"{words or type(error).__name__} {f'({advice})' if advice else ''}".strip()
+
+
+def without_traceback(record: logging.LogRecord) -> bool:
+    """A filter of a log: a RedisError is one line, its reason."""
+    error = record.exc_info[1] if record.exc_info else None
+    if isinstance(error, RedisError):
+        record.msg, record.args, record.exc_info = f"{record.getMessage()} {reason(error)}", (), None
+    return True
 
 
 def _sentinel_url(url: str) -> SentinelUrl:

@@ -3,7 +3,6 @@
 A secret leaves this module only once, when it is created.
 """
 
-import hashlib
 import secrets
 from collections.abc import Sequence
 from datetime import timedelta
@@ -15,13 +14,15 @@ from werkzeug.exceptions import NotFound
 
 from webapp import text
 from webapp.clock import now_sql, utcnow
+from webapp.db.pages import Page, read_page
 from webapp.delivery import states
 from webapp.encryption import CannotDecrypt, decrypt, encrypt, renewed
 from webapp.extensions import db
 from webapp.ids import BASE62
 from webapp.models import ApiKey, Interface, KeyAccess, KeyType, Lane, Mail, PreviousSecret, Webhook
-from webapp.services import audit
+from webapp.services import audit, key_access
 from webapp.services.errors import Refused, refusing
+from webapp.services.key_access import EVERYTHING, Grant, digest
 from webapp.webhooks.signing import decode_secret, generate_secret
 
 PREFIXES = {KeyAccess.PRIVATE: "lhk_", KeyAccess.PUBLIC: "lhp_"}
@@ -57,6 +58,13 @@ def shared_tokens(account_id: int) -> list[ApiKey]:
     return [key for key in live(account_id) if key.type == KeyType.SHARED_TOKEN]
 
 
+def page_of_tokens(account_id: int, after: int | None, size: int) -> Page[ApiKey, int]:
+    """The account's Shared Tokens that are not revoked after the one with the id `after`, newest first."""
+    tokens = select(ApiKey).where(ApiKey.account_id == account_id, ApiKey.type == KeyType.SHARED_TOKEN)
+    not_revoked = tokens.where(ApiKey.revoked_at.is_(None))
+    return read_page(not_revoked, ApiKey.id, lambda key: int(key.id), before=None, after=after, size=size)
+
+
 def create_shared_token(account_id: int, user_id: int | None, name: str, existing: str = "") -> tuple[ApiKey, str]:
     """Creates a Shared Token, from an existing secret if one is given. Returns it and its secret.
 
@@ -69,18 +77,18 @@ def create_shared_token(account_id: int, user_id: int | None, name: str, existin
     return _add(key, account_id, user_id, name), secret
 
 
-def create_api_key(account_id: int, user_id: int | None, name: str, access: KeyAccess) -> tuple[ApiKey, str]:
-    """Creates an API Key, private or public. Returns it and its secret. Raises Refused as for a Shared Token."""
+def create_api_key(
+    account_id: int, user_id: int | None, name: str, access: KeyAccess, grant: Grant = EVERYTHING
+) -> tuple[ApiKey, str]:
+    """Creates an API Key, private or public. Returns it and its secret.
+
+    Raises Refused as for a Shared Token, and for a grant that its access or its account does not allow.
+    """
     secret = PREFIXES[access] + "".join(secrets.choice(BASE62) for _ in range(KEY_LENGTH))
     hint = f"{PREFIXES[access]}…{secret[-4:]}"
-    return _add(
-        ApiKey(type=KeyType.API_KEY, access=access, secret_hash=digest(secret), hint=hint), account_id, user_id, name
-    ), secret
-
-
-def digest(secret: str) -> str:
-    """The hash that is stored. One round of SHA-256 is enough, because an API Key is random."""
-    return hashlib.sha256(secret.encode()).hexdigest()
+    key = ApiKey(type=KeyType.API_KEY, access=access, secret_hash=digest(secret), hint=hint)
+    key_access.give(key, grant, account_id)
+    return _add(key, account_id, user_id, name), secret
 
 
 def revoke(key: ApiKey) -> None:
@@ -257,5 +265,6 @@ def _add(key: ApiKey, account_id: int, user_id: int | None, name: str) -> ApiKey
         db.session.flush()
     except IntegrityError:  # another request with the same name committed first
         raise refusal from None
-    _record("key.created", key, "Shared Token" if key.type == KeyType.SHARED_TOKEN else f"API Key, {key.access}")
+    what = "Shared Token" if key.type == KeyType.SHARED_TOKEN else f"API Key, {key.access}: {', '.join(key.allowed)}"
+    _record("key.created", key, what)
     return key

@@ -11,6 +11,8 @@ from werkzeug.exceptions import HTTPException, NotFound
 
 from webapp.extensions import db, limiter
 from webapp.ids import ulid
+from webapp.web.api import problems
+from webapp.web.api.problems import Problem
 
 log = structlog.get_logger()
 
@@ -24,9 +26,13 @@ WORDS = {
 }
 
 
+CRASHED = "Something went wrong on our side."
+
+
 def init_app(app: Flask) -> None:
     app.register_error_handler(CSRFError, _csrf)
     app.register_error_handler(HTTPException, http_error)
+    app.register_error_handler(Problem, problems.response)
     app.register_error_handler(ObjectDeletedError, _deleted)
     app.register_error_handler(Exception, _crash)
     app.after_request(_set_retry_after)
@@ -54,6 +60,8 @@ def http_error(error: HTTPException) -> Response | tuple[str | Response, int]:
     words = _words(error)
     if request_ctx.url_adapter is None:  # the Host header is not valid, so no page with links can be made
         response = Response(f"{words}\n", code, mimetype="text/plain")
+    elif problems.applies():
+        response = problems.response(Problem(code, words))
     elif wants_json():
         response = jsonify(error=words)
         response.status_code = code
@@ -87,11 +95,19 @@ def _words(error: HTTPException) -> str:
     return WORDS.get(error.code or 500, theirs) if theirs == (type(error).description or "") else theirs
 
 
-def _crash(error: Exception) -> tuple[str | Response, int]:
-    """The 500 page needs no database and no session. Its request id is in the log with the traceback."""
+def note_crash(error: Exception) -> str:
+    """Writes the traceback to the log; the request id under which it is there. What the request changed is undone."""
     db.session.rollback()
     request_id = f"req_{ulid()}"
     log.error("request failed", request_id=request_id, endpoint=request.endpoint, exc_info=error)
+    return request_id
+
+
+def _crash(error: Exception) -> tuple[str | Response, int]:
+    """The 500 page needs no database and no session. Its request id is in the log with the traceback."""
+    request_id = note_crash(error)
+    if problems.applies():
+        return problems.response(Problem(500, CRASHED, more={"request_id": request_id})), 500
     if wants_json():
-        return jsonify(error="Something went wrong on our side.", request_id=request_id), 500
+        return jsonify(error=CRASHED, request_id=request_id), 500
     return render_template("errors/500.html", request_id=request_id), 500

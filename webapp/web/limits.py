@@ -35,6 +35,7 @@ T = TypeVar("T")
 # host has a /64, a home up to a /56, a company or the customer of a tunnel a /48.
 IPV6 = {64: 1, 56: 4, 48: 16}
 LONGEST_ADDRESS = 100  # characters
+_WAIT = "leadhook.wait"  # in the WSGI environment
 
 
 def account_of(email: str) -> str:
@@ -49,7 +50,11 @@ def typed_account() -> str:
 
 def network(bits: int = 64) -> str:
     """The client's address; for IPv6 its network, because a client that has one address of a /64 has all of them."""
-    address = _address((request.remote_addr or "")[:LONGEST_ADDRESS])
+    return _network(request.remote_addr, bits)
+
+
+def _network(client: str | None, bits: int = 64) -> str:
+    address = _address((client or "")[:LONGEST_ADDRESS])
     if address is None:  # a unix socket has none, and some proxies say "unknown"
         _warn_once()
         return "unknown"
@@ -144,3 +149,10 @@ def seconds_until(counter: MovingWindowRateLimiter, limit: RateLimitItem, *key: 
 
 
 form_limit: FormLimit = per_app("form_limit")
+
+
+def seconds_to_wait(form: str, environ: "WSGIEnvironment") -> int:
+    """As `FormLimit.seconds_to_wait`, for the client of this request; counts a request once, however often asked."""
+    if _WAIT not in environ:
+        environ[_WAIT] = form_limit.seconds_to_wait(form, _network(environ.get("REMOTE_ADDR")))
+    return int(environ[_WAIT])

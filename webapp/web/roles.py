@@ -1,8 +1,8 @@
 """Who may do what: the one table of roles.
 
-Every route is either `@public` (security.py) or has a row here: for its endpoint, or for its blueprint where the
-blueprint is not ours and all its routes are alike. The application does not start with a route that has neither, or
-with a row that has no route.
+Every route is either `@public` or `@takes_key` (security.py), or has a row here: for its endpoint, or for its blueprint
+where the blueprint is not ours and all its routes are alike. The application does not start with a route that has none
+of these, or with a row that has no route.
 """
 
 from flask import Flask
@@ -123,8 +123,9 @@ def may(user: User, endpoint: str) -> bool:
 
 def check(app: Flask) -> None:
     """Raises IncompleteTable unless every route is either public or in the table, and every row has a route."""
-    public = {name for name, view in app.view_functions.items() if getattr(view, "is_public", False)} | {"static"}
-    guarded = set(app.view_functions) - public
+    views = app.view_functions
+    public = {name for name, view in views.items() if getattr(view, "is_public", False)} | {"static"}
+    guarded = {name for name, view in views.items() if not getattr(view, "takes_key", False)} - public
     faults = [f"{name} is not public and not in the table of roles" for name in sorted(guarded) if not of(name)]
     faults += [f"{name} is public and also in the table of roles" for name in sorted(public) if of(name)]
     known = guarded | {name.partition(".")[0] for name in guarded}

@@ -1,6 +1,7 @@
 """Sign-in, permissions, and the headers of every response.
 
-Nothing is open by default: a view needs sign-in and a row in the table of roles (roles.py) unless it is `@public`.
+Nothing is open by default: a view needs sign-in and a row in the table of roles (roles.py) unless it is `@public`, or
+`@takes_key`: then it needs an API Key.
 """
 
 from collections.abc import Callable
@@ -46,6 +47,12 @@ def takes_json(view: V) -> V:
     """Marks a view that reads JSON. Others answer JSON with 415: Flask-WTF would take a list for a form, and crash."""
     view.reads_json = True  # type: ignore[attr-defined]
     return view
+
+
+def takes_key(view: V) -> V:
+    """Marks a view that only an API Key opens: web/api/keys.py. It reads no cookie, so it needs no CSRF token."""
+    view.takes_key = True  # type: ignore[attr-defined]
+    return takes_json(view)
 
 
 def takes_files(view: V) -> V:
@@ -137,14 +144,14 @@ def _refuse_json() -> None:
 
 def _refuse_cross_site() -> None:
     """A second layer besides CSRF tokens: browsers send Sec-Fetch-Site when another site makes them post."""
-    if request.method in SAFE_METHODS or _view_has("is_cross_site"):
+    if request.method in SAFE_METHODS or _view_has("is_cross_site") or _view_has("takes_key"):
         return
     if request.headers.get("Sec-Fetch-Site", "same-origin") not in ("same-origin", "none"):
         abort(403, "This request came from another site, so nothing was changed.")
 
 
 def _require_sign_in() -> BaseResponse | None:
-    if request.endpoint is None or request.endpoint == "static" or _view_has("is_public"):
+    if request.endpoint is None or request.endpoint == "static" or _view_has("is_public") or _view_has("takes_key"):
         return None
     if current_user.is_authenticated:
         return None
@@ -158,7 +165,9 @@ def _require_sign_in() -> BaseResponse | None:
 def _require_role() -> None:
     """403 for a role that may not call the endpoint; 404 if only the operator may, as if it did not exist."""
     endpoint = request.endpoint
-    if endpoint is None or endpoint == "static" or _view_has("is_public") or roles.may(signed_in(), endpoint):
+    if endpoint is None or endpoint == "static" or _view_has("is_public") or _view_has("takes_key"):
+        return
+    if roles.may(signed_in(), endpoint):
         return
     if roles.of(endpoint) == roles.ONLY_OPERATOR:
         abort(404)

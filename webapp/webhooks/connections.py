@@ -4,6 +4,7 @@ import os
 import select
 import socket
 import ssl
+from collections.abc import Callable, Iterator
 from contextlib import suppress
 from math import inf
 from threading import Event, Lock, Thread
@@ -21,14 +22,34 @@ DISTRUST = 600.0  # seconds without kept connections for a webhook whose receive
 MOST_DISTRUSTED = 1024
 
 
+# A receiver that refuses early (413) closes while we still send; its response may already be there to read. One that
+# refuses our TLS certificate has sent an alert.
+CLOSED_EARLY = suppress(BrokenPipeError, ConnectionResetError, ssl.SSLEOFError)
+
+
+def after(ahead: Iterator[bytes], receive: Callable[[], bytes]) -> Callable[[], bytes]:
+    """Returns these pieces, one at a time, and then what `receive` does."""
+
+    def replay() -> bytes:
+        for piece in ahead:
+            return piece
+        return receive()
+
+    return replay
+
+
 class HttpConnection:
     """A blocking connection, used by one thread at a time. A Watch ends a request that takes too long.
 
     `has_sent`: something of the current request may have left. `has_received`: the first byte of the current response
-    has arrived. `expired`: the deadline, or `silent_at`, passed before the response was complete.
+    has arrived. `expired`: the deadline, or `silent_at`, passed before the response was complete. `unsent`: what of the
+    request is still to be written. `pieces`: what was read without waiting, of a response that is not whole.
     """
 
-    __slots__ = ("_poll", "expired", "has_received", "has_sent", "idle_since", "key", "opened_at", "silent_at", "sock")
+    __slots__ = (
+        *("_poll", "expired", "has_received", "has_sent", "idle_since", "key", "opened_at", "pieces", "silent_at"),
+        *("sock", "unsent"),
+    )
 
     def __init__(self, sock: socket.socket, key: Key) -> None:
         self.sock = sock
@@ -36,29 +57,41 @@ class HttpConnection:
         self.opened_at = self.idle_since = monotonic()
         self.has_received = self.has_sent = self.expired = False
         self.silent_at = inf
+        self.begin(b"")
         self._poll = select.poll()
         self._poll.register(sock, select.POLLIN)
         sock.settimeout(None)
 
-    def exchange(self, request: bytes, max_body: int) -> HttpResponse:
-        """Sends a request and reads its response.
+    def begin(self, request: bytes) -> None:
+        """Sets a request, of which nothing is written yet. Then call `answer`, or see exchanges.py."""
+        self.unsent = request
+        self.pieces: list[bytes] = []
+        self.has_received = False
+        # Where the first call fails, nothing has left; but of several TLS records some may have.
+        self.has_sent = self.key[1] and len(request) > RECEIVE_BYTES
+
+    def answer(self, max_body: int) -> HttpResponse:
+        """Writes what is left of the request, and reads its response.
 
         OSError or BadResponse if there is none; `expired` then tells whether the deadline was the reason.
         """
-        self.has_received = False
-        # Where the first call fails, nothing has left; but of several TLS records some may have.
-        self.has_sent = len(request) > RECEIVE_BYTES and self.key[1]
-        # A receiver that refuses early (413) closes while we still send; its response may already be there to read.
-        # One that refuses our TLS certificate has sent an alert.
-        with suppress(BrokenPipeError, ConnectionResetError, ssl.SSLEOFError):
-            sent = self.sock.send(request)
-            self.has_sent = True
-            if sent < len(request):
-                self.sock.sendall(request[sent:])
-        return read_response(self._receive, max_body, self._receive_body)
+        if self.unsent:
+            request, self.unsent = self.unsent, b""
+            with CLOSED_EARLY:
+                sent = self.sock.send(request)
+                self.has_sent = True
+                if sent < len(request):
+                    self.sock.sendall(request[sent:])
+        if not self.pieces:
+            return read_response(self._receive, max_body, self._receive_body)
+        ahead = iter(self.pieces)
+        return read_response(after(ahead, self._receive), max_body, after(ahead, self._receive_body))
 
     def _receive(self) -> bytes:
-        received = self.sock.recv(RECEIVE_BYTES)
+        return self.received(self.sock.recv(RECEIVE_BYTES))
+
+    def received(self, received: bytes) -> bytes:
+        """These bytes, which were just read; TimeoutError if the connection ended because its time was over."""
         if self.expired:  # the connection looks closed by the receiver, but `expire` closed it
             raise TimeoutError
         self.has_received = self.has_received or bool(received)

@@ -9,7 +9,7 @@ from webapp.webhooks.addresses import BlockedAddress, BlockedName, UnusableURL
 from webapp.webhooks.advice import with_step
 from webapp.webhooks.identities import UnusableCertificate
 from webapp.webhooks.names import NO_DATA
-from webapp.webhooks.outcome import ErrorKind
+from webapp.webhooks.outcome import NO_ANSWER, ErrorKind, Outcome
 from webapp.webhooks.response import BadResponse
 from webapp.webhooks.tls import EndedEarly, OtherName
 
@@ -20,6 +20,12 @@ def explain(error: Exception, host: str, port: int) -> tuple[ErrorKind, str]:
     """The kind of a failure; what happened, and what to do about it. `host` and `port` are the receiver's."""
     kind, sentence = _explain(error, host, port)
     return kind, with_step(sentence, kind)
+
+
+def no_answer(error: Exception, host: str, port: int, duration_ms: int) -> Outcome:
+    """The outcome of a request that got no response."""
+    kind, sentence = explain(error, host, port)
+    return Outcome(NO_ANSWER, sentence.replace("\0", ""), False, (), kind, duration_ms, None)
 
 
 def _explain(error: Exception, host: str, port: int) -> tuple[ErrorKind, str]:

@@ -110,19 +110,17 @@ def _text(response: HttpResponse) -> tuple[str, bool]:
         return "", response.truncated
     # NUL: UTF-16; escape: ISO-2022-JP; the last is a byte order mark.
     is_usual = b"\0" not in body and b"\x1b" not in body and not body.startswith(b"\xef\xbb\xbf")
-    if is_usual and fields.get("content-encoding", "") in ("", "identity"):
-        charset = fields.get("content-type", "").lower().partition("charset")[2]
-        if body.isascii() or not charset or "utf" in charset:
-            try:
-                return body.decode(), response.truncated
-            except UnicodeDecodeError:
-                pass
+    charset = "" if body.isascii() else fields.get("content-type", "").lower().partition("charset")[2]
+    if is_usual and fields.get("content-encoding", "") in ("", "identity") and (not charset or "utf" in charset):
+        try:
+            return body.decode(), response.truncated
+        except UnicodeDecodeError:
+            pass
     return text_of(body, fields, response.truncated)
 
 
 _KINDS = {3: ErrorKind.REDIRECT, 4: ErrorKind.HTTP_4XX, 5: ErrorKind.HTTP_5XX}
 _STATUS = re.compile(r"HTTP/1\.([0-9]) ([0-9]{3})(?: |\r?$)")
-_HEAD_END = re.compile(rb"\r?\n\r?\n")
 _CHUNK_SIZE = re.compile(rb"([0-9a-fA-F]{1,15})[ \t]*(?:;.*)?")
 _USED_HEADERS = frozenset(
     ["connection", "content-encoding", "content-length", "content-type", "date", "retry-after", "transfer-encoding"]
@@ -177,8 +175,10 @@ class _Reader:
 
     def read_head(self) -> tuple[str, int, list[str]]:
         """Reads the next status line and headers, maybe of an interim (1xx) response: minor version, code, lines."""
+        if not self._head_bytes:
+            self.fill()
         searched = 0
-        while not (end := _HEAD_END.search(self.buffer, searched)):
+        while (end := self._head_end(searched)) < 0:
             if not self.buffer.startswith(b"HTTP/"[: len(self.buffer)]):
                 raise NotHttp(no_http(self.buffer))
             if self._head_bytes + len(self.buffer) > MAX_HEAD:
@@ -188,9 +188,10 @@ class _Reader:
         if not self.buffer.startswith(b"HTTP/"):  # here, too, so that it does not matter how the bytes were split
             raise NotHttp(no_http(self.buffer))
         # Interim responses count towards the limit, so that a flood of them ends before the deadline.
-        self._head_bytes += end.end()
-        lines = self.buffer[: end.start()].decode("latin-1").replace("\0", "").split("\n")
-        self.buffer = self.buffer[end.end() :]
+        lines = self.buffer[:end].removesuffix(b"\r").decode("latin-1").replace("\0", "").split("\n")
+        end += 2 if self.buffer.startswith(b"\n", end + 1) else 3
+        self._head_bytes += end
+        self.buffer = self.buffer[end:]
         status = _STATUS.match(lines[0])
         if not status:
             raise NotHttp("did not answer in HTTP/1.1")
@@ -198,6 +199,12 @@ class _Reader:
         if not 100 <= code < 600 or code == 101:
             raise BadResponse(f"answered with the code {code}, which is not valid here")
         return version, code, lines[1:]
+
+    def _head_end(self, searched: int) -> int:
+        """The place of the line feed before the first empty line; -1 if there is none. Lines end with CR LF, or LF."""
+        usual = self.buffer.find(b"\n\r\n", searched)
+        bare = self.buffer.find(b"\n\n", searched, usual + 1 if usual >= 0 else None)
+        return usual if bare < 0 else bare
 
     def read_body(self, code: int, fields: dict[str, str], length: int | None, limit: int) -> bool:
         """Reads at most `limit` bytes; returns whether the body is complete. OSError or BadResponse if it is cut."""
@@ -263,7 +270,9 @@ def _headers(lines: list[str]) -> tuple[list[tuple[str, str]], dict[str, str]]:
         if not colon or not name or name[0] in " \t":
             continue  # a folded line or garbage: not a reason to reject the response
         value = value.strip()
-        if len(headers) < MAX_HEADERS:
+        if len(line) <= MAX_HEADER_NAME and len(headers) < MAX_HEADERS:
+            headers.append((name, value))
+        elif len(headers) < MAX_HEADERS:
             headers.append((name[:MAX_HEADER_NAME], value[:MAX_HEADER_VALUE]))
         key = name.lower()
         if key in _USED_HEADERS:

@@ -58,7 +58,7 @@ def lead_document(
     consents: Sequence[object],
 ) -> dict[str, Any]:
     """The payload before it is printed: what the other formats and templates are made of. As `lead_payload`."""
-    moment = _utc_text(received_at)
+    moment = utc_text(received_at)
     lead = {"id": lead_id, "received_at": moment, "test": event == "lead.test", "fields": dict(fields)}
     lead |= {"typed": dict(typed or {}), "marks": dict(marks or {})}
     if undeclared is not None:
@@ -70,24 +70,29 @@ def lead_document(
 
 def payload_of(lead: Any, interface: Any) -> bytes:
     """The bytes that a webhook gets for a lead: a Lead of the database or a NewLead, with its Interface."""
-    return lead_payload(
-        event="lead.test" if lead.test else "lead.created",
-        lead_id=lead.public_id,
-        received_at=lead.received_at,
-        fields=lead.fields,
-        typed=lead.typed,
-        marks=lead.marks,
-        undeclared=lead.undeclared or {} if interface.sends_undeclared else None,
-        interface_id=interface.public_id,
-        interface_name=interface.name,
-        source=lead.source,
-        consents=lead.consents,
-    )
+    return lead_payload(**values_of(lead, interface, lead.undeclared or {} if interface.sends_undeclared else None))
+
+
+def values_of(lead: Any, interface: Any, undeclared: Mapping[str, Any] | None) -> LeadValues:
+    """What a payload says of a lead, as in `payload_of`; `undeclared`: of answers that no field asks for."""
+    return {
+        "event": "lead.test" if lead.test else "lead.created",
+        "lead_id": lead.public_id,
+        "received_at": lead.received_at,
+        "fields": lead.fields,
+        "typed": lead.typed,
+        "marks": lead.marks,
+        "undeclared": undeclared,
+        "interface_id": interface.public_id,
+        "interface_name": interface.name,
+        "source": lead.source,
+        "consents": lead.consents,
+    }
 
 
 def event_payload(event: str, data: Mapping[str, object]) -> bytes:
     """The body of an event that is not about a new lead, in the frame of one; of now."""
-    return encode({"type": event, "timestamp": _utc_text(datetime.now(UTC)), "data": data})
+    return encode({"type": event, "timestamp": utc_text(datetime.now(UTC)), "data": data})
 
 
 def encode(payload: object, is_plain: bool = False) -> bytes:
@@ -108,7 +113,8 @@ def whole_characters(text: str) -> str:
     return text.encode("utf-16-le", "surrogatepass").decode("utf-16-le", "replace")
 
 
-def _utc_text(at: datetime) -> str:
+def utc_text(at: datetime) -> str:
+    """Such as 2026-11-23T08:00:00.123Z."""
     if at.utcoffset() is None:
         raise ValueError("received_at must have a time zone")
     return at.astimezone(UTC).replace(tzinfo=None).isoformat(timespec="milliseconds") + "Z"

@@ -31,7 +31,7 @@ def may_repeat(kept: HttpConnection, error: Exception) -> bool:
     """
     if isinstance(error, (NotHttp, IdleTimeout)):
         return True
-    return not (isinstance(error, TimeoutError) or kept.has_received)
+    return isinstance(error, OSError) and not (isinstance(error, TimeoutError) or kept.has_received)
 
 
 def unanswered(error: Exception, host: str, port: int, duration_ms: int) -> Outcome:

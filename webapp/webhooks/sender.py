@@ -5,21 +5,23 @@ no cookies, redirects, proxies or netrc, the Session's timeouts apply to single 
 more processor time than all the rest of a delivery.
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from copy import copy
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import lru_cache
-from ipaddress import IPv6Network
 from time import monotonic
+from typing import cast
 
 from webapp.webhooks import tls
-from webapp.webhooks.addresses import Destination, Endpoint, Network, dial, parse_url, resolve
-from webapp.webhooks.connections import HttpConnection, IdleConnections, Key, watch
-from webapp.webhooks.failures import explain
+from webapp.webhooks.addresses import Destination, Endpoint, dial, parse_url, resolve
+from webapp.webhooks.connections import RECEIVE_BYTES, HttpConnection, IdleConnections, Key, watch
+from webapp.webhooks.exchanges import Exchange
+from webapp.webhooks.failures import no_answer
 from webapp.webhooks.identities import ClientCertificate
+from webapp.webhooks.limits import Limits as Limits
 from webapp.webhooks.lookups import NoTurn, Resolver
 from webapp.webhooks.names import look_up
-from webapp.webhooks.outcome import NO_ANSWER, Outcome, outcome_of
+from webapp.webhooks.outcome import Outcome, outcome_of
 from webapp.webhooks.repeats import REQUEST_TIMEOUT, IdleTimeout, may_repeat, not_repeated, unanswered
 from webapp.webhooks.response import HttpResponse, NotHttp
 
@@ -27,26 +29,6 @@ URLS_PREPARED = 1024
 
 # Filters such as n8n's Ignore Bots (isbot) take a name alone for a robot, and one with a URL, too.
 USER_AGENT = "Leadhook/1.0 (sends leads)"
-
-
-@dataclass(frozen=True)
-class Limits:
-    """Limits of an attempt, in seconds and bytes. `connect_timeout` covers connection and TLS handshake.
-
-    `nat64`: the prefix of this network's NAT64, if it has one of its own. `ca_file`: PEM file of authorities trusted in
-    addition to the public ones. `max_idle`: kept connections per process.
-    """
-
-    lookup_timeout: float = 5
-    connect_timeout: float = 5
-    deadline: float = 15
-    allowed_networks: tuple[Network, ...] = ()
-    nat64: IPv6Network | None = None
-    max_body: int = 16384
-    ca_file: str | None = None
-    max_idle: int = 256
-    idle_seconds: float = 5
-    age_seconds: float = 60
 
 
 class Sender:
@@ -105,29 +87,42 @@ class Sender:
             host, port = destination.host, destination.port
             request = self._request(method + first_lines, body, headers)
             key = (pool_key, destination.secure, host, port, identity)
+            if kept := self._idle.take(key):
+                return _OnKept(self, kept, destination, request, started, account).finish()
             expires = started + self._limits.deadline
-            kept = self._idle.take(key)
-            try:
-                connection = kept or self._open(key, destination, expires, account)
-                response = self._exchange(connection, request, expires)
-                if kept and response.code == REQUEST_TIMEOUT and not response.reusable:
-                    raise IdleTimeout
-                return outcome_of(response, _milliseconds_since(started))
-            except (OSError, NotHttp, IdleTimeout) as error:
-                if not (kept and may_repeat(kept, error)):
-                    raise
-                return self._send_again(kept, error, destination, request, started, account)
+            response = self.exchange(self.open(key, destination, expires, account), request, expires)
+            return outcome_of(response, _milliseconds_since(started))
         except NoTurn:
             raise
         except Exception as error:  # noqa: BLE001 - any error becomes an outcome, so that the lane can continue
-            return _no_answer(error, host, port, started)
+            return no_answer(error, host, port, _milliseconds_since(started))
+
+    def begin(
+        self, pool_key: int, url: str, body: bytes, headers: Mapping[str, str], account: int = 0
+    ) -> Exchange | None:
+        """Writes the request of `send`, a POST without a client certificate, on a kept connection, and does not wait.
+
+        None if there is no such connection, or `send` has to say what is wrong: then nothing was sent.
+        """
+        started = monotonic()
+        try:
+            destination, first_lines = self._prepare(url)
+            request = self._request("POST" + first_lines, body, headers)
+        except Exception:  # noqa: BLE001 - a URL or a header that cannot be sent
+            return None
+        if destination.secure and len(request) > RECEIVE_BYTES:  # several TLS records cannot be written in part
+            return None
+        kept = self._idle.take((pool_key, destination.secure, destination.host, destination.port, None))
+        return Exchange(_OnKept(self, kept, destination, request, started, account)) if kept else None
 
     def close(self) -> None:
         """Closes idle connections. Those in use are closed after their response."""
         self._idle.close()
 
     def _request(self, first_lines: str, body: bytes, headers: Mapping[str, str]) -> bytes:
-        fields = self._default_headers | {name.lower(): value for name, value in headers.items()}
+        fields = self._default_headers.copy()
+        for name, value in headers.items():
+            fields[name.lower()] = value
         fields["content-length"] = str(len(body))
         lines = [first_lines, *[f"{name}: {value}" for name, value in fields.items()], "\r\n"]
         head = "\r\n".join(lines)
@@ -135,53 +130,43 @@ class Sender:
             raise ValueError("A header contains a line break")
         return head.encode("latin-1") + body
 
-    def _send_again(
-        self,
-        kept: HttpConnection,
-        error: Exception,
-        destination: Destination,
-        request: bytes,
-        started: float,
-        account: int,
-    ) -> Outcome:
-        """Sends once more, on a new connection, within the same deadline. If nothing left on that one, one request did:
-        then it is one outcome, which says both."""
-        if isinstance(error, NotHttp):
-            self._idle.distrust(kept.key)
-        host, port, expires = destination.host, destination.port, started + self._limits.deadline
-        first = unanswered(error, host, port, _milliseconds_since(started)) if kept.has_sent else None
-        again, fresh = monotonic() if first else started, None
-        try:
-            fresh = self._open(kept.key, destination, expires, account)
-            outcome = outcome_of(self._exchange(fresh, request, expires), _milliseconds_since(again))
-        except Exception as problem:
-            if first and not (fresh and fresh.has_sent):
-                return not_repeated(error, problem, host, port, _milliseconds_since(started))
-            if isinstance(problem, NoTurn):
-                raise
-            outcome = _no_answer(problem, host, port, again)
-        return replace(outcome, first=first)
-
-    def _exchange(self, connection: HttpConnection, request: bytes, expires: float) -> HttpResponse:
-        response = None
+    def exchange(self, connection: HttpConnection, request: bytes, expires: float) -> HttpResponse:
+        """Sends a request on a new connection, and waits for the response."""
+        connection.begin(request)
         watch.begin(connection, expires)
+        return cast(HttpResponse, self.read(connection, connection.answer))
+
+    def read(self, connection: HttpConnection, read: Callable[[int], HttpResponse | None]) -> HttpResponse | None:
+        """What `read` returns; None if the response is not whole. Else the connection is kept or closed."""
+        response, is_over = None, True
         try:
-            response = connection.exchange(request, self._limits.max_body)
+            response = read(self._limits.max_body)
+            is_over = response is not None
+            return response
         except OSError:
             if connection.expired:
                 raise TimeoutError(f"Timed out: no complete response within {self._limits.deadline:g} s") from None
             raise
         finally:
-            in_time = watch.end(connection)
-            if response and response.reusable and in_time:
-                self._idle.give(connection)
-            else:
-                connection.close()
-                if response and response.out_of_step:
-                    self._idle.distrust(connection.key)
-        return response
+            if is_over:
+                self.release(connection, response)
 
-    def _open(self, key: Key, destination: Destination, expires: float, account: int) -> HttpConnection:
+    def release(self, connection: HttpConnection, response: HttpResponse | None) -> None:
+        """Keeps a connection after a response that allows it; else closes it."""
+        in_time = watch.end(connection)
+        if response and response.reusable and in_time:
+            self._idle.give(connection)
+        else:
+            connection.close()
+            if response and response.out_of_step:
+                self._idle.distrust(connection.key)
+
+    def distrust(self, key: Key) -> None:
+        """Keeps no connections of this webhook for some minutes."""
+        self._idle.distrust(key)
+
+    def open(self, key: Key, destination: Destination, expires: float, account: int) -> HttpConnection:
+        """A new connection, also encrypted; OSError, or NoTurn, if there is none."""
         limits = self._limits
         endpoints = self._look_up(destination, expires, account)
         until = min(monotonic() + limits.connect_timeout, expires)
@@ -210,15 +195,79 @@ class Sender:
             raise TimeoutError(sentence) from None
 
 
+class _OnKept:
+    """A try whose request is on a kept connection."""
+
+    __slots__ = ("_account", "_destination", "_request", "_sender", "_started", "connection")
+
+    def __init__(
+        self,
+        sender: Sender,
+        kept: HttpConnection,
+        destination: Destination,
+        request: bytes,
+        started: float,
+        account: int,
+    ) -> None:
+        self._sender = sender
+        self.connection = kept
+        self._destination = destination
+        self._request = request
+        self._started = started
+        self._account = account
+        kept.begin(request)
+        watch.begin(kept, started + sender.deadline)
+
+    def outcome(self, read: Callable[[int], HttpResponse | None]) -> Outcome | None:
+        """The outcome of what `read` returns or raises, None if it returns none. Raises what may be repeated."""
+        try:
+            response = self._sender.read(self.connection, read)
+            if response is None:
+                return None
+            if response.code == REQUEST_TIMEOUT and not response.reusable:
+                raise IdleTimeout
+            return outcome_of(response, _milliseconds_since(self._started))
+        except Exception as error:
+            if may_repeat(self.connection, error):
+                raise
+            return self._no_answer(error, self._started)
+
+    def finish(self, problem: Exception | None = None) -> Outcome:
+        """Waits for the outcome; after a `problem`, of the same request on a new connection. Raises only NoTurn."""
+        try:
+            outcome = None if problem else self.outcome(self.connection.answer)
+        except Exception as error:  # noqa: BLE001 - it may be repeated
+            outcome, problem = None, error
+        return outcome or self._sent_again(cast(Exception, problem))
+
+    def _sent_again(self, problem: Exception) -> Outcome:
+        """Sends once more, on a new connection, within the same deadline. If nothing left on the kept one, one request
+        did: then it is one outcome, which says both."""
+        sender, kept, started = self._sender, self.connection, self._started
+        if isinstance(problem, NotHttp):
+            sender.distrust(kept.key)
+        host, port, expires = self._destination.host, self._destination.port, started + sender.deadline
+        first = unanswered(problem, host, port, _milliseconds_since(started)) if kept.has_sent else None
+        again, fresh = monotonic() if first else started, None
+        try:
+            fresh = sender.open(kept.key, self._destination, expires, self._account)
+            outcome = outcome_of(sender.exchange(fresh, self._request, expires), _milliseconds_since(again))
+        except Exception as error:
+            if first and not (fresh and fresh.has_sent):
+                return not_repeated(problem, error, host, port, _milliseconds_since(started))
+            if isinstance(error, NoTurn):
+                raise
+            outcome = self._no_answer(error, again)
+        return replace(outcome, first=first)
+
+    def _no_answer(self, error: Exception, since: float) -> Outcome:
+        return no_answer(error, self._destination.host, self._destination.port, _milliseconds_since(since))
+
+
 def _prepare(url: str) -> tuple[Destination, str]:
     """The destination, and the first lines of a request to it, without the method."""
     destination = parse_url(url)
     return destination, f" {destination.path} HTTP/1.1\r\nhost: {destination.host_header}"
-
-
-def _no_answer(error: Exception, host: str, port: int, started: float) -> Outcome:
-    kind, sentence = explain(error, host, port)
-    return Outcome(NO_ANSWER, sentence.replace("\0", ""), False, (), kind, _milliseconds_since(started), None)
 
 
 def _milliseconds_since(started: float) -> int:

@@ -2,6 +2,7 @@
 
 import base64
 import binascii
+import hashlib
 import hmac
 import secrets
 from collections.abc import Sequence
@@ -71,14 +72,18 @@ def message_headers(
 
 
 class Signer:
-    """Signs many messages with the same secrets, newest first; decodes them once. ValueError without a secret."""
+    """Signs many messages with the same secrets, newest first; decodes them once. ValueError without a secret.
 
-    __slots__ = ("_keys",)
+    It keeps HMAC's two hashes for each key, begun with the padded key: OpenSSL's `hmac.digest` costs three times as
+    much as copies of them, because it looks its own parts up each time.
+    """
+
+    __slots__ = ("_begun",)
 
     def __init__(self, secrets: Sequence[str]) -> None:
         if isinstance(secrets, str) or not secrets:
             raise ValueError("A signature needs a list of at least one secret")
-        self._keys = tuple(decode_secret(secret) for secret in secrets)
+        self._begun = [_begun(decode_secret(secret)) for secret in secrets]
 
     def sign(self, message_id: str, timestamp: int, body: bytes) -> str:
         """The value of `webhook-signature`: one `v1,<base64>` for each secret, separated by spaces.
@@ -89,8 +94,21 @@ class Signer:
         if "." in message_id or not message_id:
             raise ValueError("A message id must not be empty or contain a dot")
         message = f"{message_id}.{timestamp:d}.".encode() + body
-        digests = (hmac.digest(key, message, "sha256") for key in self._keys)
-        return " ".join(["v1," + binascii.b2a_base64(digest, newline=False).decode("ascii") for digest in digests])
+        return " ".join([f"v1,{_digest(inner, outer, message)}" for inner, outer in self._begun])
+
+
+def _begun(key: bytes) -> "tuple[hashlib._Hash, hashlib._Hash]":
+    """The inner and the outer hash of RFC 2104. A key has at most MAX_KEY_BYTES, SHA-256's block."""
+    padded = key.ljust(MAX_KEY_BYTES, b"\0")
+    return hashlib.sha256(padded.translate(hmac.trans_36)), hashlib.sha256(padded.translate(hmac.trans_5C))
+
+
+def _digest(inner: "hashlib._Hash", outer: "hashlib._Hash", message: bytes) -> str:
+    """HMAC-SHA256 in base64."""
+    inner, outer = inner.copy(), outer.copy()
+    inner.update(message)
+    outer.update(inner.digest())
+    return binascii.b2a_base64(outer.digest(), newline=False).decode("ascii")
 
 
 def sign(secrets: Sequence[str], message_id: str, timestamp: int, body: bytes) -> str:

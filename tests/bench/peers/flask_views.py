@@ -15,6 +15,7 @@ from werkzeug.wrappers import Response
 from webapp.clock import now_sql, utcnow
 from webapp.config import Config
 from webapp.db.transactions import disconnect
+from webapp.delivery.rings import Bell
 from webapp.extensions import db
 from webapp.ids import lead_id
 from webapp.models import Delivery, Interface, Lead
@@ -33,6 +34,7 @@ def create_app() -> Flask:
     app.config["SQLALCHEMY_DATABASE_URI"] = config.database_url
     app.config["SQLALCHEMY_ENGINE_OPTIONS"] = engines.options(config.database_url, True, plans_once=False, pool_size=20)
     db.init_app(app)
+    app.extensions["leadhook_bell"] = Bell()  # gunicorn.conf.py starts it; nothing rings it
     with app.app_context():
         if db.engine.dialect.name == "sqlite":
             event.listen(db.engine, "connect", _as_leadhooks)

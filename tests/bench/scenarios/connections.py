@@ -1,6 +1,5 @@
-"""Kept connections: what it costs if the receiver ends them, and encrypted ones beside another build of Leadhook."""
+"""Kept connections: what it costs if the receiver ends them, and encrypted ones."""
 
-import os
 import statistics
 from collections import Counter
 from collections.abc import Iterator
@@ -14,15 +13,14 @@ from tests.bench.leadhook import Hook, Installation, installed
 from tests.bench.machine import say
 from tests.bench.measure import Row, Sizes, rounded
 from tests.bench.nginx import Nginx, running_nginx
-from tests.bench.scenarios.throughput import WARM_UP, Rate, leadhook_rate
+from tests.bench.rates import WARM_UP, leadhook_rate
 from tests.support.postgres import Postgres
 from webapp.db.transactions import read_only
 from webapp.extensions import db
 from webapp.models import Attempt, Delivery
 
-DROPS_TARGET, BESIDE_TARGET = 1.2, 0.95
+DROPS_TARGET = 1.2
 TURNS = 5  # measurements of a round, in turns; their median counts, because one takes only half a second
-BESIDE = "BENCH_BESIDE"  # the directory of another checkout, whose worker.py is measured beside ours
 
 
 def run(sizes: Sizes, database: str, postgres: Postgres | None, directory: Path) -> Iterator[Row]:
@@ -81,24 +79,12 @@ def _check_drops(installation: Installation, endpoints: Endpoints, count: int) -
 
 def _encrypted(sizes: Sizes, database: str, installation: Installation, nginx: Nginx) -> Row:
     hooks = installation.hooks(1, nginx.secure)
-    programs = {"ours": "worker.py"}
-    if other := os.environ.get(BESIDE):
-        programs["theirs"] = str(Path(other) / "worker.py")
-    found: dict[str, list[float]] = {name: [] for name in programs}
-    cpu: dict[str, list[float]] = {name: [] for name in programs}
+    found, cpu = list[float](), list[float]()
     for number in range(sizes.rounds):
-        rates: dict[str, list[Rate]] = {name: [] for name in programs}
-        for turn in range(TURNS):
-            for name in sorted(programs, reverse=bool(turn % 2)):  # each goes first as often
-                rates[name].append(leadhook_rate(installation, nginx, sizes.few, hooks, programs[name]))
-        for name, measured in rates.items():
-            found[name].append(statistics.median(rate.per_second for rate in measured))
-            cpu[name].append(statistics.median(rate.cpu_us for rate in measured))
-        words = [f"{name} {found[name][-1]:,.0f}/s, {cpu[name][-1]:,.0f} µs of processor each" for name in programs]
-        say(f"  {database}, round {number + 1}: {'; '.join(words)}")
+        rates = [leadhook_rate(installation, nginx, sizes.few, hooks) for _ in range(TURNS)]
+        found.append(statistics.median(rate.per_second for rate in rates))
+        cpu.append(statistics.median(rate.cpu_us for rate in rates))
+        words = f"{found[-1]:,.0f}/s, {cpu[-1]:,.0f} µs of processor each"
+        say(f"  {database}, round {number + 1}: over TLS {words}")
     title = f"{sizes.few:,} leads over TLS, kept connections"
-    more = {"cpu_us": {name: rounded(values) for name, values in cpu.items()}}
-    if "theirs" not in found:
-        return Row("connections-tls", title, database, "/s", found["ours"], more=more)
-    beside = "the build before", found["theirs"], BESIDE_TARGET
-    return Row("connections-tls", title, database, "/s", found["ours"], *beside, more=more)
+    return Row("connections-tls", title, database, "/s", found, more={"cpu_us": rounded(cpu)})

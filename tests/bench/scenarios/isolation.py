@@ -57,7 +57,7 @@ def run(sizes: Sizes, database: str, postgres: Postgres | None, directory: Path)
         for number in range(sizes.rounds):
             for company in (ALONE, *COMPANIES):
                 measure = partial(_measure, sizes, installation, measuring, misbehaving, healthy, company, number)
-                ms, share = _undisturbed(measure)
+                ms, share = undisturbed(measure)
                 found[company.name].append(percentile(ms, 99))
                 middle[company.name].append(percentile(ms, 50))
                 stolen[company.name].append(round(share, 3))
@@ -71,7 +71,7 @@ def run(sizes: Sizes, database: str, postgres: Postgres | None, directory: Path)
         yield Row(*row, TARGET, at_least=False, more=more)
 
 
-def _undisturbed(measure: Callable[[], list[float]]) -> tuple[list[float], float]:
+def undisturbed(measure: Callable[[], list[float]]) -> tuple[list[float], float]:
     """What was measured while the host took the least, and the share that it took all the same."""
     tries: list[tuple[float, list[float]]] = []
     while len(tries) < TRIES and all(share > STOLEN for share, _ in tries):

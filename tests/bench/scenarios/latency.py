@@ -68,7 +68,7 @@ def _ways(installation: Installation) -> dict[str, tuple[Working, Capture]]:
 
 def _and_then(installation: Installation, deed: Callable[[Captured], None], hook: Hook) -> Captured:
     """The same capture, the same rows; after the commit theirs is done instead of the ring."""
-    with patch.object(rings, "ring_unless_locked", lambda webhook_id: None):
+    with patch.object(rings, "ring_lanes", lambda webhook_ids: None):
         captured = installation.capture(hook, look_up=True)
     deed(captured)
     return captured

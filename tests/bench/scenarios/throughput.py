@@ -6,7 +6,6 @@ import time
 from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path
-from typing import NamedTuple
 
 from tests.bench import leadhook
 from tests.bench.backlog import payload
@@ -15,20 +14,13 @@ from tests.bench.machine import ROOT, cpu_seconds, python, say
 from tests.bench.measure import Row, Sizes, rounded
 from tests.bench.nginx import Nginx, running_nginx
 from tests.bench.peers import celery_per_lead, rq_per_lead
+from tests.bench.rates import WARM_UP, Rate, check, leadhook_rate
 from tests.support.postgres import Postgres
 
 # Beside the bare loop over SQLite and PostgreSQL.
 TARGETS = {1: (1.1, 0.95), 10: (1.8, 1.5), 200: (1.1, 0.9)}
 HTTPS_TARGETS = (1.3, 1.1)
 RQ_TARGET, CELERY_TARGET = 40.0, 4.0
-WARM_UP = 40
-
-
-class Rate(NamedTuple):
-    """What one measurement found. The processor time is that of the senders alone: not the database's, nor nginx's."""
-
-    per_second: float
-    cpu_us: float  # for each delivery
 
 
 Way = Callable[[], Rate]
@@ -102,25 +94,6 @@ def bare_rate(installation: Installation, url: str, count: int, ca_file: str | N
     return Rate(*json.loads(ended.stdout))
 
 
-def leadhook_rate(
-    installation: Installation, nginx: Nginx, count: int, hooks: list[Hook], program: str = "worker.py"
-) -> Rate:
-    """From the backlog's commit until nothing is due: rung as captures ring, every lead recorded, received once."""
-    installation.settle()
-    with installation.workers(program=program) as workers:
-        warm, _ = installation.backlog(hooks, WARM_UP)
-        installation.ring(hooks)
-        installation.wait_until_delivered(timeout=30)
-        before = nginx.received()
-        ids, began = installation.backlog(hooks, count)
-        used = cpu_seconds(workers.pid)
-        installation.ring(hooks)
-        took = installation.wait_until_delivered(timeout=120) - began
-        used = cpu_seconds(workers.pid) - used
-    _check(installation, nginx, before, warm, ids)
-    return Rate(count / took, used / count * 1e6)
-
-
 def per_lead_rate(installation: Installation, nginx: Nginx, hooks: list[Hook], kind: str, count: int) -> Rate:
     """The same with a job per lead; all jobs wait in the queue when the time begins."""
     installation.settle()
@@ -142,12 +115,5 @@ def per_lead_rate(installation: Installation, nginx: Nginx, hooks: list[Hook], k
         release(installation.redis)
         took = installation.wait_until_delivered(timeout=120) - began
         used = cpu_seconds(*pids) - used
-    _check(installation, nginx, before, warm, ids)
+    check(installation, nginx, before, warm, ids)
     return Rate(count / took, used / count * 1e6)
-
-
-def _check(installation: Installation, nginx: Nginx, before: int, warm: range, ids: range) -> None:
-    received = nginx.received() - before
-    assert received == len(ids), f"{received} requests for {len(ids)} leads"
-    installation.check(warm)
-    installation.check(ids)

@@ -1,9 +1,8 @@
 """Interfaces with three webhooks beside interfaces with one: what a lead costs the capture, what a delivery costs."""
 
-import os
 import statistics
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 from sqlalchemy import text
@@ -14,15 +13,14 @@ from tests.bench.leadhook import Hook, Installation, installed
 from tests.bench.machine import cpu_seconds, say
 from tests.bench.measure import Row, Sizes, rounded
 from tests.bench.nginx import Nginx, running_nginx
-from tests.bench.scenarios.connections import BESIDE
-from tests.bench.scenarios.throughput import WARM_UP, Rate
+from tests.bench.rates import WARM_UP, Rate
 from tests.support.postgres import Postgres
 from webapp.db.transactions import transaction
 from webapp.extensions import db
 from webapp.models import Authentication, Lane, Webhook
 from webapp.services.intake import published_forms
 
-CAPTURE_TARGET, DELIVERY_TARGET = 1.25, 0.95
+CAPTURE_TARGET = 1.25
 EACH = 3  # webhooks of an interface
 INTERFACES = 10
 TURNS = 3  # measurements of a round, in turns
@@ -38,37 +36,37 @@ _MORE = text(
 
 
 def run(sizes: Sizes, database: str, postgres: Postgres | None, directory: Path) -> Iterator[Row]:
-    """With BENCH_BESIDE the workers of another checkout deliver in turns with ours, over the same database."""
     with running_nginx(directory / f"nginx-{database}") as nginx, installed(database, postgres) as installation:
         one, several = installation.hooks(EACH * INTERFACES, nginx.plain), installation.hooks(INTERFACES, nginx.plain)
-        lanes = _give_more(installation, several, nginx.plain)
+        more = [give_more(installation, several, lambda _: nginx.plain) for _ in range(EACH - 1)]
+        lanes = [hook for hooks in (several, *more) for hook in hooks]
+        assert len(published_forms.get(several[0].form).interface.webhooks) == EACH
         yield _capture(sizes, database, installation, one[0], several[0])
-        yield from _deliveries(sizes, database, installation, nginx, {"one": one, "several": several}, lanes)
+        yield _deliveries(sizes, database, installation, nginx, {"one": one, "several": several}, lanes)
 
 
-def _give_more(installation: Installation, hooks: Sequence[Hook], url: str) -> list[int]:
-    """More webhooks for these interfaces, as the first ones are; the ids of all their webhooks."""
+def give_more(installation: Installation, hooks: Sequence[Hook], url: Callable[[int], str]) -> list[Hook]:
+    """Another webhook for each of these interfaces, as the first ones are."""
     with transaction():
         made = [
             Webhook(
                 account_id=installation.account_id,
                 interface_id=hook.interface_id,
                 is_first=False,
-                url=url,
+                url=url(number),
                 authentication=Authentication.SHARED_TOKEN,
                 shared_token_id=installation.token_id,
                 lane=Lane(),
             )
-            for hook in hooks
-            for _ in range(EACH - 1)
+            for number, hook in enumerate(hooks)
         ]
         db.session.add_all(made)
         db.session.execute(text("UPDATE interfaces SET webhooks_version = webhooks_version + 1"))
         db.session.flush()
-        ids = [webhook.id for webhook in made]
+        found = [Hook(hook.interface_id, webhook.id, hook.form) for hook, webhook in zip(hooks, made, strict=True)]
     db.session.remove()
-    assert len(published_forms.get(hooks[0].form).interface.webhooks) == EACH
-    return [*(hook.webhook_id for hook in hooks), *ids]
+    installation.read_forms(hooks)
+    return found
 
 
 def _capture(sizes: Sizes, database: str, installation: Installation, one: Hook, several: Hook) -> Row:
@@ -101,11 +99,10 @@ def _deliveries(
     installation: Installation,
     nginx: Nginx,
     hooks: dict[str, list[Hook]],
-    lanes: list[int],
-) -> Iterator[Row]:
+    lanes: list[Hook],
+) -> Row:
     """As many deliveries over as many webhooks, of leads that have one delivery each, or three."""
-    other = os.environ.get(BESIDE)
-    ways = {"several": "worker.py", "one": "worker.py"} | ({"before": str(Path(other) / "worker.py")} if other else {})
+    ways = ("several", "one")
     found: dict[str, list[Rate]] = {name: [] for name in ways}
     leads = sizes.backlog // EACH
     for number in range(sizes.rounds):
@@ -113,9 +110,9 @@ def _deliveries(
         for turn in range(TURNS):
             for name in sorted(ways, reverse=bool(turn % 2)):  # each goes first and last
                 mine = hooks["one"] if name == "one" else hooks["several"]
-                rung = [hook.webhook_id for hook in mine] if name == "one" else lanes
+                rung = mine if name == "one" else lanes
                 each = 1 if name == "one" else EACH
-                rates[name].append(_rate(installation, nginx, mine, rung, leads * EACH // each, each, ways[name]))
+                rates[name].append(_rate(installation, nginx, mine, rung, leads * EACH // each, each))
         for name, measured in rates.items():
             found[name].append(Rate(*(statistics.median(values) for values in zip(*measured, strict=True))))
             rate = found[name][-1]
@@ -123,27 +120,21 @@ def _deliveries(
     ours = [rate.per_second for rate in found["several"]]
     more = {"cpu_us": {name: rounded([rate.cpu_us for rate in rates]) for name, rates in found.items()}}
     title = f"Backlog of leads with {EACH} webhooks, deliveries"
-    rows = {"one": ("leads with 1 webhook", None), "before": ("the same, by the build before", DELIVERY_TARGET)}
-    for name, (beside, target) in rows.items():
-        if name in found:
-            theirs = [rate.per_second for rate in found[name]]
-            yield Row(f"webhooks-{name}", title, database, "/s", ours, beside, theirs, target, more=more)
+    theirs = [rate.per_second for rate in found["one"]]
+    return Row("webhooks-one", title, database, "/s", ours, "leads with 1 webhook", theirs, more=more)
 
 
-def _rate(
-    installation: Installation, nginx: Nginx, hooks: list[Hook], rung: list[int], leads: int, each: int, program: str
-) -> Rate:
+def _rate(installation: Installation, nginx: Nginx, hooks: list[Hook], rung: list[Hook], leads: int, each: int) -> Rate:
     """As `throughput.leadhook_rate`, for leads with `each` deliveries."""
-    lanes = [Hook(0, webhook_id, "") for webhook_id in rung]
     installation.settle()
-    with installation.workers(program=program) as workers:
+    with installation.workers() as workers:
         _promise(installation, hooks, WARM_UP, each)
-        installation.ring(lanes)
+        installation.ring(rung)
         installation.wait_until_delivered(timeout=30)
         before = nginx.received()
         ids, began = _promise(installation, hooks, leads, each)
         used = cpu_seconds(workers.pid)
-        installation.ring(lanes)
+        installation.ring(rung)
         took = installation.wait_until_delivered(timeout=120) - began
         used = cpu_seconds(workers.pid) - used
     assert nginx.received() - before == len(ids)

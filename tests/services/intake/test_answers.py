@@ -1,9 +1,11 @@
 """Answers are cleaned and validated; and where a visitor came from."""
 
 import pytest
+from hypothesis import example, given
+from hypothesis import strategies as st
 
 from webapp.models import Field, FieldType
-from webapp.services.intake.answers import LeadForm, clean
+from webapp.services.intake.answers import LeadForm, _typed, clean
 from webapp.services.intake.visitor import source, tracked
 
 
@@ -65,6 +67,26 @@ def test_a_form_that_was_not_sent_is_empty_and_not_validated() -> None:
 def test_a_one_line_answer_stays_on_one_line() -> None:
     assert clean("a\r\nb\u2028c\td") == "a b c d"
     assert clean("a\r\nb\x00\x9f", multiline=True) == "a\nb"
+
+
+TYPED = st.text(st.characters(), max_size=30) | st.text(
+    "a  é\u3000\xa0\t\n\x85\u2028\x7f\xad\u200b\ud83d\ude00", max_size=12
+)
+
+
+@given(TYPED)
+@example("a  b ")
+@example("\ud83d\ude00 \ud800")
+def test_a_text_is_cleaned_in_the_same_way_whether_it_needs_it_or_not(typed: str) -> None:
+    """A text that only has characters that can be seen is cleaned by a shorter way; with a NUL, which goes, by the
+    longer one."""
+    for more in ({}, {"multiline": True}, {"keep_spaces": True}):
+        assert clean(typed, **more) == clean(f"\0{typed}", **more)
+
+
+@given(TYPED)
+def test_what_was_typed_is_kept_in_the_same_way_whether_it_needs_cleaning_or_not(typed: str) -> None:
+    assert _typed(typed, "") == _typed(f"\0{typed}", "")
 
 
 @pytest.mark.parametrize(

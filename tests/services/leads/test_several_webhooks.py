@@ -13,6 +13,7 @@ from sqlalchemy import event, select, update
 from tests.support.factories import captured, point_at
 from webapp.clock import now_sql
 from webapp.db.transactions import transaction
+from webapp.delivery import rings
 from webapp.extensions import db
 from webapp.models import Delivery, DeliveryState, Interface, Lead, Status, User, Webhook
 from webapp.models.status import WORST_FIRST
@@ -256,3 +257,21 @@ def test_a_retry_leaves_out_a_webhook_that_was_removed(three: Interface, owner: 
     with transaction():
         leads.retry(owner.account_id, [lead.public_id], owner.id)
     assert clicked(lead) == ["Lead Webhook", "Slack"]
+
+
+def test_all_webhooks_of_a_lead_are_rung_in_one_conversation_with_redis(
+    three: Interface, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    talks: list[list[int]] = []
+    monkeypatch.setattr(rings, "ring_lanes", lambda webhook_ids: talks.append(sorted(webhook_ids)))
+    with transaction():
+        captured(three.public_id, {"name": "Ada", "email": "ada@example.com", "phone": "", "message": ""})
+    assert talks == [sorted(webhook.id for webhook in three.webhooks)]
+
+
+def test_a_lead_that_no_webhook_takes_rings_none(interface: Interface, monkeypatch: pytest.MonkeyPatch) -> None:
+    talks: list[object] = []
+    monkeypatch.setattr(rings, "ring_lanes", talks.append)
+    with transaction():
+        captured(interface.public_id, {"name": "Ada", "email": "ada@example.com", "phone": "", "message": ""})
+    assert talks == []

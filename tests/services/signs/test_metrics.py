@@ -13,7 +13,7 @@ from tests.conftest import METRICS_TOKEN, AppMaker
 from tests.support.factories import ADA, point_at, submit
 from webapp.clock import now_sql
 from webapp.db.transactions import transaction
-from webapp.delivery import rings
+from webapp.delivery import worker_figures
 from webapp.delivery.rings import queues
 from webapp.delivery.sending import AttemptCounts
 from webapp.delivery.sweep import Sweep
@@ -129,7 +129,7 @@ def test_attempts_are_counted_by_result_and_duration(app: Flask, client: FlaskCl
     for code, error, milliseconds in ((200, None, 20), (204, None, 300), (500, None, 700), (999, "timeout", 15_000)):
         kind = ErrorKind(error) if error else None
         counts.add(Outcome(code, "", False, (), kind, milliseconds, None))
-    rings.add_attempts(queues.redis, counts.take())
+    worker_figures.add_attempts(queues.redis, counts)
     assert not counts.take()
     found = values(client)
     results = {name: found.get(f'leadhook_attempts_total{{result="{name}"}}') for name in ("2xx", "5xx", "timeout")}

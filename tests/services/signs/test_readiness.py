@@ -14,7 +14,7 @@ import pytest
 from flask import Flask
 from flask.testing import FlaskClient
 from flask_migrate import upgrade
-from sqlalchemy import text
+from sqlalchemy import Connection, Engine, text
 from sqlalchemy.exc import DataError, IntegrityError, InternalError, OperationalError, ProgrammingError
 from structlog.testing import capture_logs
 
@@ -22,6 +22,7 @@ from tests.conftest import ON_POSTGRESQL, AppMaker
 from tests.support.factories import ADA
 from tests.support.postgres import Postgres, running_postgres
 from tests.support.waiting import wait_until
+from webapp.db.engines import AUTOCOMMIT
 from webapp.db.transactions import transaction
 from webapp.extensions import db
 from webapp.models import Interface, Lead
@@ -70,6 +71,11 @@ def read_only_database(postgres: Postgres) -> Iterator[None]:
         postgres.execute(f"ALTER DATABASE {name} RESET default_transaction_read_only")
 
 
+def _reconnected(engine: Engine) -> list[Connection]:
+    engine.dispose()
+    return [engine.connect() for _ in range(3)]
+
+
 @only_on_postgresql
 def test_it_is_not_ready_while_new_connections_are_read_only(
     client: FlaskClient, postgres: Postgres, send: Callable[[], int]
@@ -92,8 +98,7 @@ def test_connections_opened_while_it_was_read_only_are_dropped_without_a_probe(
     """Also those that were used a moment ago and are not checked: the first post fails, and takes the others along."""
     with read_only_database(postgres):
         db.session.rollback()
-        db.engine.dispose()
-        several = [db.engine.connect() for _ in range(3)]
+        several = [*_reconnected(db.engine), *_reconnected(db.engines[AUTOCOMMIT])]
         for each in several:
             each.close()
     monkeypatch.setattr("webapp.db.transactions.IDLE", 3600.0)
@@ -106,8 +111,7 @@ def test_an_idle_connection_that_is_read_only_fails_no_post(
 ) -> None:
     with read_only_database(postgres):
         db.session.rollback()
-        db.engine.dispose()
-        several = [db.engine.connect() for _ in range(3)]
+        several = [*_reconnected(db.engine), *_reconnected(db.engines[AUTOCOMMIT])]
         for each in several:
             each.close()
     monkeypatch.setattr("webapp.db.transactions.IDLE", -1.0)  # all of them count as idle
@@ -278,6 +282,20 @@ def test_the_probe_leaves_nothing(client: FlaskClient, interface: Interface, app
         assert state(client) == (200, "ready")
         app.extensions["leadhook_captures"].last_error = OperationalError
     assert count_leads() == 0
+
+
+def test_after_a_rehearsal_it_asks_but_proves_nothing_again(
+    client: FlaskClient, interface: Interface, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    db.session.rollback()
+    readiness.probe.rehearse()
+    proofs: list[bool] = []
+    monkeypatch.setattr(readiness, "_write_largest_lead", lambda: proofs.append(True))
+    assert client.get("/readyz").status_code == 200
+    assert proofs == []
+    with transaction():
+        db.session.execute(text("UPDATE alembic_version SET version_num = '0001'"))
+    assert client.get("/readyz").status_code == 503
 
 
 def test_it_asks_the_database_at_most_every_two_seconds(client: FlaskClient, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -200,7 +200,7 @@ def _take_files(answer: Answer, sent: Mapping[str, object], files: PostedFiles, 
 
 def _typed(text: str, kept: object) -> str | None:
     """The text without what no database stores, if it says more than the value that is kept; else None."""
-    typed = _without_halves(text).replace("\0", "").strip()
+    typed = (text if text.isprintable() else _without_halves(text).replace("\0", "")).strip()
     return _bounded(typed) if typed and typed != str(kept) else None
 
 
@@ -242,7 +242,8 @@ def clean(text: str, multiline: bool = False, keep_spaces: bool = False) -> str:
     Never refused. Newlines become \\n, or a space unless `multiline`. What emoji and right-to-left scripts need stays.
     One line has single plain spaces. With `keep_spaces` others stay: 山田　太郎 has a wide one.
     """
-    text = _CONTROLS.sub("", _NEWLINES.sub("\n", _without_halves(text)))
+    if not text.isprintable():  # else its only space is the plain one, and it has nothing of the rest
+        text = _CONTROLS.sub("", _NEWLINES.sub("\n", _without_halves(text)))
     if keep_spaces:
         text = _PLAIN_SPACES.sub(" ", text)
     return text.strip() if multiline or keep_spaces else " ".join(text.split())

@@ -4,12 +4,12 @@ Submissions that arrive at the same time are captured together: two statements (
 """
 
 import dataclasses
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from datetime import datetime
 from functools import cache
 from typing import Any, NamedTuple
 
-from sqlalchemy import and_, select
+from sqlalchemy import and_, bindparam, select
 
 from webapp.clock import now_sql, utcnow
 from webapp.db import bulk
@@ -19,7 +19,7 @@ from webapp.delivery import events, states
 from webapp.delivery.rings import bell
 from webapp.extensions import db
 from webapp.ids import lead_id, message_id
-from webapp.models import Account, Delivery, DeliveryState, Interface, Lead, Webhook, WebhookState
+from webapp.models import Account, Delivery, DeliveryState, Field, Interface, Lead, Webhook, WebhookState
 from webapp.per_app import per_app
 from webapp.services.files import stored as stored_files
 from webapp.services.intake import idempotency
@@ -83,6 +83,7 @@ def new_lead(
     answers: Mapping[str, Any],
     source: Mapping[str, Any],
     *,
+    fields: Sequence[Field] | None = None,
     typed: Mapping[str, str] | None = None,
     marks: Mapping[str, str] | None = None,
     undeclared: Mapping[str, Any] | None = None,
@@ -94,8 +95,9 @@ def new_lead(
     spam: str | None = None,
     test: bool = False,
 ) -> NewLead:
-    """A lead of this interface with these answers; the rest as in NewLead."""
-    name, email, visitor = who(interface.fields, answers)
+    """A lead of this interface with these answers; the rest as in NewLead. `fields`: the interface's, where the caller
+    has them as plain objects."""
+    name, email, visitor = who(fields or interface.fields, answers)
     is_delivered = any(webhook.url for webhook in interface.webhooks)
     return NewLead(
         account_id=interface.account_id,
@@ -122,7 +124,14 @@ def new_lead(
 
 def submit(submission: Submission) -> str | None:
     """Captures a submission in a transaction of its own, or in one with others; returns as `capture` does."""
-    return _group.run(submission)
+    return (_ordinary if _is_ordinary(submission) else _others).run(submission)
+
+
+def _is_ordinary(submission: Submission) -> bool:
+    """Whether only a lead and its deliveries are written, which needs no session."""
+    interface, lead = submission.form.interface, submission.lead
+    is_mailed = interface.notification_emails or interface.autoresponds
+    return not (is_mailed or lead.files or lead.content_digest or lead.spam is not None)
 
 
 def capture(submissions: Sequence[Submission]) -> list[str | None]:
@@ -144,8 +153,7 @@ def capture(submissions: Sequence[Submission]) -> list[str | None]:
     if any(lead.files for _, lead in submissions):
         stored_files.attach({lead.public_id: lead.files for _, lead in submissions if lead.public_id in stored})
     due = (row for row in promised if row["public_id"] in stored and row["state"] == DeliveryState.PENDING)
-    for webhook_id in {row["webhook_id"] for row in due}:
-        ring(webhook_id)
+    ring({row["webhook_id"] for row in due})
     kept = [each for each in submissions if each.lead.public_id in stored]
     _write_mails([each for each in kept if each.lead.spam is None])
     if spam := [(form.interface, lead) for form, lead in kept if lead.spam is not None]:
@@ -153,7 +161,8 @@ def capture(submissions: Sequence[Submission]) -> list[str | None]:
     return [lead.public_id if lead.public_id in stored else None for _, lead in submissions]
 
 
-_group: GroupCommit[Submission, str | None] = per_app("captures")
+_ordinary: GroupCommit[Submission, str | None] = per_app("captures")
+_others: GroupCommit[Submission, str | None] = per_app("other_captures")
 
 
 def deliveries(
@@ -246,32 +255,36 @@ _DELIVERIES = bulk.Bulk(
 
 
 @cache
-def _one_statement(many_leads: bool, many_deliveries: bool | None) -> Any:
+def _one_statement(many_leads: bool, many_deliveries: bool | None) -> bulk.Statement:
     """PostgreSQL: leads, and the deliveries of those that were inserted, in one statement; None: no deliveries."""
     leads = _LEADS.statement("postgresql", many_leads).returning(Lead.id, Lead.public_id).cte("leads_stored")
     found = select(leads.c.public_id)
-    if many_deliveries is None:
-        return found
-    return found.add_cte(_DELIVERIES.statement("postgresql", many_deliveries, leads=leads).cte())
+    if many_deliveries is not None:
+        found = found.add_cte(_DELIVERIES.statement("postgresql", many_deliveries, leads=leads).cte())
+    return bulk.Statement(found)
+
+
+_STORED = bulk.Statement(select(Lead.public_id).where(Lead.public_id == bindparam("public_id")))
 
 
 def _insert(leads: Sequence[dict[str, Any]], deliveries: Sequence[dict[str, Any]]) -> set[str]:
     """Inserts leads whose nonce is new and whose form did not change, with deliveries; their public ids."""
-    connection = db.session.connection()
+    connection = bulk.plain() or db.session.connection()
     if connection.dialect.name == "postgresql":
         given = _LEADS.parameters(leads) | (_DELIVERIES.parameters(deliveries) if deliveries else {})
-        return set(connection.scalars(_one_statement(len(leads) > 1, bulk.many(deliveries)), given))
+        return {row[0] for row in _one_statement(len(leads) > 1, bulk.many(deliveries)).run(connection, given)}
     inserted = _LEADS.execute(connection, leads)
     _DELIVERIES.execute(connection, deliveries)
-    ids = [lead["public_id"] for lead in leads]
+    ids = {lead["public_id"] for lead in leads}
     if inserted == len(leads):
-        return set(ids)
-    return set(connection.scalars(select(Lead.public_id).where(Lead.public_id.in_(ids))))
+        return ids
+    return {each for each in ids if _STORED.run(connection, {"public_id": each}).fetchone()}
 
 
-def ring(webhook_id: int) -> None:
-    """Has the webhook's due deliveries sent, once the current transaction is committed."""
-    after_commit(lambda: bell.ring(webhook_id))
+def ring(webhook_ids: Collection[int]) -> None:
+    """Has the due deliveries of these webhooks sent, once the current transaction is committed."""
+    if webhook_ids:
+        after_commit(lambda: bell.ring(webhook_ids))
 
 
 def _write_mails(submissions: Sequence[Submission]) -> None:

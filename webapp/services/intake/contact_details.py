@@ -4,7 +4,7 @@ import re
 from collections.abc import Iterator
 
 import phonenumbers
-from email_validator import EmailNotValidError, validate_email
+from email_validator import SPECIAL_USE_DOMAIN_NAMES, EmailNotValidError, validate_email
 from phonenumbers import CountryCodeSource, PhoneMetadata, PhoneNumberFormat
 
 from webapp.models import Field
@@ -14,6 +14,11 @@ from webapp.services.intake.rules import UNPARSED, Read, Rules
 
 MOST_DIGITS = 15  # of an international number, without its extension: ITU-T E.164
 
+# Addresses that email_validator accepts and leaves as they are, so it need not be asked. Most are of this kind.
+_PLAIN_ADDRESS = re.compile(
+    r"(?=[^@]{1,64}@[^@]{1,63}\Z)[a-z0-9_]+(?:[.+-][a-z0-9_]+)*@(?:[a-z0-9]+(?:-[a-z0-9]+)*\.)+[a-z]+"
+    + "".join(f"(?<![.@]{re.escape(name)})" for name in SPECIAL_USE_DOMAIN_NAMES)
+)
 _PLAIN = re.compile(r"(\+?)([0-9](?:[ .-]?[0-9])*)")
 _A_NUMBER = re.compile(r"\d(?:[\W_]*\d){3}")  # four digits with no letter between them
 _NO_NUMBER = re.compile(r"\d{25}")
@@ -25,6 +30,8 @@ _LONGER_EXIT = re.compile(
 
 def email(field: Field, typed: str, rules: Rules) -> Read:
     """The address, normalised. Characters that cannot be seen and what was pasted around it are cut off."""
+    if _PLAIN_ADDRESS.fullmatch(typed):
+        return Read(typed)
     text = typed if typed.isascii() else pasted.visible(typed)
     for cleaned in (str, pasted.address):
         try:

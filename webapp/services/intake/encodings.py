@@ -13,6 +13,9 @@ from webapp.services.interfaces.numbers import language_and_region
 from webapp.webhooks.encoding_labels import CODECS, LIKELY, USUAL
 
 UTF_8 = "utf_8"
+# What text in another encoding leaves behind when it is read as UTF-8: an escape or a surrogate for its bytes, the
+# signs of ISO-2022-JP, a mark at the beginning. A % that a visitor typed is the same when the text is read again.
+MAYBE_NOT_UTF_8 = re.compile("[%\x1b\ufeff\udc80-\udcff]")
 CHARSET = "_charset_"  # HTML's name for the control that browsers fill with the encoding of the form
 BOM = b"\xef\xbb\xbf"
 

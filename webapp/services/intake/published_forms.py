@@ -4,18 +4,20 @@ A cached form is used only while the database has the same version of it. So the
 from any process: a page view asks for the version, and the statement that inserts a lead has it as its condition.
 """
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Any, NamedTuple
+from types import SimpleNamespace
+from typing import Any, NamedTuple, cast
 
 import structlog
 from sqlalchemy import and_, bindparam, select
 from sqlalchemy.orm import Session, joinedload, selectinload
 from werkzeug.exceptions import NotFound
 
+from webapp.db.plain_reads import PlainSelect
 from webapp.db.transactions import read_autocommit
-from webapp.models import Account, Interface, Webhook, WebhookState
+from webapp.models import Account, Field, Interface, Webhook, WebhookState
 from webapp.per_app import per_app
 from webapp.services.intake import undeclared
 from webapp.services.intake.answers import rules_of
@@ -63,19 +65,24 @@ class PublishedForm:
     """An interface with its account, fields and webhooks, all loaded and detached: threads share it, nothing writes.
 
     `names` are those that a post of this form has; `other_names` are keys by another name, see undeclared.py. `shapes`:
-    what the webhooks that have settings of their own get, by their ids.
+    what the webhooks that have settings of their own get, by their ids. `fields`: the interface's, as plain objects: a
+    post reads a hundred of their values, which SQLAlchemy makes slow. `answers`: what visitors of this version get,
+    kept by kind.
     """
 
     interface: Interface
     version: FormVersion
+    row: tuple[Any, ...]  # the same as the database's driver has it
     rules: Rules
     names: frozenset[str]
     other_names: Mapping[str, str]
     shapes: Mapping[int, Shape]
+    fields: Sequence[Field]
+    answers: dict[tuple[Any, ...], Any] = field(default_factory=dict, compare=False)
 
 
 _cache: dict[str, PublishedForm] = per_app("published_forms")
-_VERSION = (
+_VERSION = PlainSelect(
     select(*VERSION.values())
     .select_from(Interface)
     .join(Account, Account.id == Interface.account_id)
@@ -96,22 +103,21 @@ def get(public_id: str) -> PublishedForm:
     """
     if not (public_id.isascii() and public_id.isprintable()):
         raise NotFound
-    with read_autocommit() as connection:
-        version = connection.execute(_VERSION, {"public_id": public_id}).one_or_none()
-    if version is None:
+    row = _VERSION.one_or_none(public_id=public_id)
+    if row is None:
         _cache.pop(public_id, None)
         raise NotFound
     form = _cache.get(public_id)
-    if form is None or form.version != tuple(version):
+    if form is None or form.row != row:
         if len(_cache) >= MOST:
             _cache.clear()
-        form = _cache[public_id] = _load(public_id)
+        form = _cache[public_id] = _load(public_id, row)
     return form
 
 
-def _load(public_id: str) -> PublishedForm:
+def _load(public_id: str, row: tuple[Any, ...]) -> PublishedForm:
     """Reads the interface first, then its parts. If a part changes in between, the version noted here is the old one,
-    so the form is not used."""
+    so the form is not used. `row`: the version as it was before."""
     wanted = select(Interface).where(Interface.public_id == public_id, Interface.archived_at.is_(None))
     parts = (
         joinedload(Interface.account, innerjoin=True),
@@ -132,4 +138,11 @@ def _load(public_id: str) -> PublishedForm:
     first = webhook.id, webhook.url, webhook.state
     version = FormVersion(interface.updated_at, interface.account.name, *first, interface.webhooks_version)
     names, others = undeclared.known_names(interface), undeclared.other_names(interface)
-    return PublishedForm(interface, version, rules_of(interface), names, others, shapes_of(interface))
+    fields = [_plain(each) for each in interface.fields]
+    return PublishedForm(interface, version, row, rules_of(interface), names, others, shapes_of(interface), fields)
+
+
+def _plain(field: Field) -> Field:
+    """All values of a field, without SQLAlchemy."""
+    names = [attribute.key for attribute in Field.__mapper__.column_attrs]
+    return cast(Field, SimpleNamespace(**{name: getattr(field, name) for name in names}))

@@ -76,6 +76,7 @@ class Captured:
     lead_id: str
     spam: str | None
     undeclared_files: Sequence[Mapping[str, Any]] = ()  # that no field asks for: field, name, size
+    is_new: bool = True  # False: it was stored when the same was sent before
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,35 +132,36 @@ def judge(form: PublishedForm, post: Post) -> capture.Submission | Declined:
     tracked = visitor.tracked(values, post.query, post.page, post.referrer)
     unread = NOTHING if visitor.TRACKED_NAMES.isdisjoint(values) else visitor.unread(values, tracked)
     files = _posted_files(form, post, token)
-    unasked = NOTHING if files is NO_FILES else file_answers.undeclared_answers(files, interface.fields)
+    unasked = NOTHING if files is NO_FILES else file_answers.undeclared_answers(files, form.fields)
     if unasked or unread or not form.names.issuperset(values):
         more, known = {**unread, **unasked}, form.names
         if files is not NO_FILES:
             known |= files.references(interface.fields)
         values, repeated, others = undeclared.sort(values, repeated, known, form.other_names, more)
     asked: dict[str, Any] = {"repeated": repeated, "hidden": post.query, "files": files, "rules": form.rules}
-    answers = LeadForm(interface.fields, values, **asked)
+    answers = LeadForm(form.fields, values, **asked)
     if not answers.errors and not others and _says_nothing(answers, token):
         answers.fault = form.rules.words["nothing"]
     if answers.fault or answers.errors:
         page_token = str(sent_token) if token else None
         return Declined(form, DeclineReason.INVALID, answers, tracked, _referring(form, answers, page_token), others)
-    return capture.Submission(form, _lead(interface, post, answers, others, tracked, token))
+    return capture.Submission(form, _lead(form, post, answers, others, tracked, token))
 
 
 def _lead(
-    interface: Interface,
+    form: PublishedForm,
     post: Post,
     answers: LeadForm,
     others: Mapping[str, Any],
     tracked: Mapping[str, str],
     token: visitor.Token | None,
 ) -> capture.NewLead:
-    values, ip = answers.values, visitor.kept_address(post.ip, interface.ip_addresses)
+    interface, values = form.interface, answers.values
+    ip = visitor.kept_address(post.ip, interface.ip_addresses)
     source = visitor.source(tracked, ip, post.user_agent)
     if post.hops:
         source["hops"] = post.hops
-    asks_consent = any(field.type == FieldType.CONSENT for field in interface.fields)
+    asks_consent = any(field.type == FieldType.CONSENT for field in form.fields)
     unique, digest = values if post.files is None else _without_links(answers), None
     nonce = visitor.nonce_of(token, unique, others)
     if post.key:
@@ -168,10 +170,11 @@ def _lead(
         interface,
         values,
         source,
+        fields=form.fields,
         typed=answers.typed,
         marks=answers.marks,
         undeclared=others,
-        consents=consents.given(interface.fields, values, source["page_url"]) if asks_consent else (),
+        consents=consents.given(form.fields, values, source["page_url"]) if asks_consent else (),
         files=[upload.public_id for upload in _files(answers)] if post.files is not None else (),
         ip=post.ip,
         nonce=nonce,
@@ -214,7 +217,7 @@ def _sent_before(judged: capture.Submission, post: Post) -> Captured | Declined 
         found = idempotency.lead_of(lead.nonce, lead.content_digest)
     except idempotency.KeyReused:
         return Declined(form, DeclineReason.KEY_REUSED)
-    return _captured(form, *found, post) if found else None
+    return replace(_captured(form, *found, post), is_new=False) if found else None
 
 
 def _captured_before(declined: Declined, post: Post) -> Captured | None:
@@ -224,7 +227,7 @@ def _captured_before(declined: Declined, post: Post) -> Captured | None:
         return None
     with suppress(idempotency.KeyReused):
         if found := idempotency.lead_of(*_keyed(declined.form.interface, post, post.key)):
-            return _captured(declined.form, *found, post)
+            return replace(_captured(declined.form, *found, post), is_new=False)
     return None
 
 

@@ -11,10 +11,12 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from functools import cache
 from ipaddress import IPv6Address, ip_address, ip_network
+from itertools import chain
 from typing import Any, NamedTuple
 from urllib.parse import parse_qsl, urlsplit
 
-from itsdangerous import BadSignature, URLSafeSerializer
+from itsdangerous import BadSignature, Signer, URLSafeSerializer
+from itsdangerous.encoding import base64_encode
 
 from webapp.config import current_config
 from webapp.models import Field, FieldType, Interface, IpAddresses
@@ -43,6 +45,20 @@ SPAM_REASONS = {
 # Where the visitor came from -----------------------------------------------------------------------------------------
 
 
+def where_from(referrer: str | None, shows_form: bool) -> tuple[str | None, str | None]:
+    """The page that shows the form, and the page before it; None for what the browser does not say.
+
+    `shows_form`: whether the Referer header is the page that shows the form, as in a frame and for a post; else it is
+    the page before.
+    """
+    if not shows_form:
+        return None, referrer
+    page = referrer or ""
+    if any(f"{mark}{SOURCE}=" in page for mark in "?&"):  # our form, in a frame of a page that hides itself
+        page = page.partition("?")[0]
+    return page or None, None
+
+
 def tracked(
     sent: Mapping[str, object], query: Mapping[str, str], page: str | None, referrer: str | None
 ) -> dict[str, str]:
@@ -65,8 +81,9 @@ def tracked(
     known = {"page_title": _first(_title, "page_title", ways)}
     known |= {name: _fitting(address) for name, address in addresses.items()}
     ways += _queries(*addresses.values())
-    known |= {name: _first(_whole, name, ways) for name in TRACKED[len(PLACES) :]}
-    known = {name: known[name] for name in TRACKED if known[name]}
+    named = TRACKED_NAMES.intersection(chain.from_iterable(ways))
+    known |= {name: _first(_whole, name, ways) for name in named.difference(PLACES)}
+    known = {name: known[name] for name in TRACKED if known.get(name)}
     return known | first_touch(packed) if packed else known
 
 
@@ -191,8 +208,10 @@ class Token(NamedTuple):
 
 
 def new_token(public_id: str) -> str:
-    """A token for a form of that interface."""
-    return str(_serializer().dumps([public_id, secrets.token_urlsafe(12), round(time.time(), 2)]))
+    """A token for a form of that interface, which `_serializer` reads. Each view of a form has one, and the serializer
+    itself would derive its key again each time, and try to compress what is random."""
+    said = json.dumps([public_id, secrets.token_urlsafe(12), round(time.time(), 2)])
+    return _signer_of(current_config.secret_key).sign(base64_encode(said)).decode()
 
 
 def read_token(public_id: str, sent: object) -> Token | None:
@@ -237,6 +256,13 @@ def _serializer() -> URLSafeSerializer:
 @cache
 def _serializer_of(secret_key: str) -> URLSafeSerializer:
     return URLSafeSerializer(secret_key, salt="lead form")
+
+
+@cache
+def _signer_of(secret_key: str) -> Signer:
+    """Signs as the serializer does, with the key that it derives."""
+    key = _serializer_of(secret_key).make_signer().derive_key()
+    return Signer(key, key_derivation="none")
 
 
 def who(fields: Sequence[Field], answers: Mapping[str, Any]) -> tuple[str, str, str | None]:

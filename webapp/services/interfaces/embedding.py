@@ -84,6 +84,26 @@ def update_blocklist(interface: Interface, typed: str, published: bool) -> None:
     interface.updated_at = utcnow()
 
 
+def change_blocklist(interface: Interface, add: Sequence[str], remove: Sequence[str], published: bool) -> None:
+    """Adds entries at the end and takes others away; those that are already there, or not there, change nothing.
+
+    Refused, at `add` or `remove`, for what is no entry, and for one too many.
+    """
+    gone = {*remove, *_entries(remove, "remove")}
+    kept = [entry for entry in interface.blocklist or [] if not {entry, text.sender(entry)} & gone]
+    found = list(dict.fromkeys([*kept, *_entries(add, "add")]))
+    if len(found) > MAX_SENDERS:
+        raise Refused(f"At most {MAX_SENDERS} senders can be listed; these are {len(found)}.", "add")
+    interface.blocklist, interface.blocklist_published, interface.updated_at = found, published, utcnow()
+
+
+def _entries(given: Sequence[str], name: str) -> list[str]:
+    try:
+        return blocklist_entries("\n".join(given))
+    except Refused as refusal:
+        raise Refused(str(refusal), name) from None
+
+
 def blocklist_entries(typed: str) -> list[str]:
     """The entries of a text as they are compared, each once, in order; Refused with the first line that is none."""
     found = list(dict.fromkeys(_entry(line) for line in typed.split()))

@@ -104,6 +104,17 @@ CHOICES = frozenset({FieldType.SELECT, FieldType.RADIO, FieldType.CHECKBOXES})
 SENT = frozenset(FieldType) - {FieldType.HEADING}  # the types that are in the payload
 
 
+def as_typed(field: Field) -> dict[str, Any]:
+    """The settings of a field as a person types them: what services/interfaces/fields.py reads."""
+    names = {"label", "key", *KINDS[field.type].settings}
+    found = {name: getattr(field, name) for name in names}
+    found |= {name: "\n".join(found[name] or []) for name in ("options", "file_types") if name in found}
+    if field.type == FieldType.NUMBER:
+        limits = {name: found[name] for name in ("default", "minimum", "maximum") if found[name]}
+        found |= {name: numbers.written(each, field.interface.language) for name, each in limits.items()}
+    return found
+
+
 def sample(field: Field) -> object:
     """The field's answer in a test lead, in the same JSON type as a real answer."""
     if field.type in CHOICES:

@@ -102,15 +102,20 @@ def change(interface: Interface, field: Field, given: Mapping[str, Any]) -> Fiel
 def move(interface: Interface, field: Field, up: bool) -> int:
     """Swaps the field with its neighbour, unless it is at that end already; returns its place, counted from 1."""
     _lock(interface)
+    return put(interface, field, field.position - 1 if up else field.position + 1)
+
+
+def put(interface: Interface, field: Field, place: int) -> int:
+    """Moves the field to a place, counted from 1, or to the end that is nearest to it; returns its place then."""
+    _lock(interface)
     order = list(interface.fields)
     if field not in order:
         raise NotFound
-    place = order.index(field)
-    other = max(place - 1, 0) if up else min(place + 1, len(order) - 1)
-    order[place], order[other] = order[other], order[place]
+    order.remove(field)
+    order.insert(min(max(place, 1), len(order) + 1) - 1, field)
     _number(order)
     _changed(interface, "moved", field)
-    return other + 1
+    return order.index(field) + 1
 
 
 def remove(interface: Interface, field: Field) -> bool:

@@ -11,6 +11,7 @@ from webapp import colours, text
 from webapp.clock import utcnow
 from webapp.config import current_config
 from webapp.countries import COUNTRIES
+from webapp.db.pages import Page, read_page
 from webapp.delivery import ledger, states
 from webapp.extensions import db
 from webapp.models import (
@@ -35,13 +36,28 @@ MAX_NAME = 200
 _LANGUAGE = re.compile(r"[A-Za-z]{2,3}(-[A-Za-z0-9]{2,8}){0,3}")
 
 
-def get(account_id: int, public_id: str) -> Interface:
-    """The account's interface; NotFound for a deleted one and for any other."""
+def get(account_id: int, public_id: str, lock: bool = False) -> Interface:
+    """The account's interface; NotFound for a deleted one and for any other. `lock`: until the transaction ends."""
     live = select(Interface).where(Interface.public_id == public_id, Interface.archived_at.is_(None))
-    found = db.session.scalar(live.where(Interface.account_id == account_id))
+    live = live.where(Interface.account_id == account_id)
+    found = db.session.scalar(live.with_for_update() if lock else live)
     if found is None:
         raise NotFound
     return found
+
+
+def all_of(account_id: int, most: int = 500) -> Sequence[Interface]:
+    """The account's interfaces by name, to choose from."""
+    live = select(Interface).where(Interface.account_id == account_id, Interface.archived_at.is_(None))
+    return db.session.scalars(live.order_by(Interface.name, Interface.id).limit(most)).all()
+
+
+def page(account_id: int, after: int | None, size: int, only: Sequence[str] | None = None) -> Page[Interface, int]:
+    """The account's interfaces after the one with the id `after`, newest first; `only` those with these public ids."""
+    live = select(Interface).where(Interface.account_id == account_id, Interface.archived_at.is_(None))
+    if only is not None:
+        live = live.where(Interface.public_id.in_(only))
+    return read_page(live, Interface.id, lambda found: int(found.id), before=None, after=after, size=size)
 
 
 def create(account_id: int, name: str, template: Template = interface_templates.CONTACT) -> Interface:

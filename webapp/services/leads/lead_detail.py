@@ -80,12 +80,13 @@ def code_words(attempt: Attempt) -> str:
     if attempt.code == NO_ANSWER:
         return FAULTS.get(attempt.error or "", "No answer")
     if attempt.error == ErrorKind.NOT_ACCEPTED:
-        return ", ".join(filter(None, (_phrase(attempt.code), NOT_ACCEPTED)))
+        return ", ".join(filter(None, (phrase(attempt.code), NOT_ACCEPTED)))
     is_accepted = attempt.error is None and not 200 <= attempt.code < 300
-    return _phrase(attempt.code) + (", accepted by the Success rule" if is_accepted else "")
+    return phrase(attempt.code) + (", accepted by the Success rule" if is_accepted else "")
 
 
-def _phrase(code: int) -> str:
+def phrase(code: int) -> str:
+    """Its name in HTTP; empty for a code without one."""
     try:
         return HTTPStatus(code).phrase
     except ValueError:
@@ -112,7 +113,7 @@ def response(attempt: Attempt) -> str:
     if attempt.code == NO_ANSWER:
         return attempt.response
     headers = "".join(f"{name}: {value}\n" for name, value in attempt.response_headers)
-    return f"{attempt.code} {_phrase(attempt.code)}\n{headers}\n{attempt.response}".rstrip()
+    return f"{attempt.code} {phrase(attempt.code)}\n{headers}\n{attempt.response}".rstrip()
 
 
 def curl(delivery: Delivery, attempt: Attempt | None) -> str | None:

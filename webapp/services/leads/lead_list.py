@@ -50,6 +50,7 @@ class Filter:
     received: str = ""
     # The row of `interface`, read first: PostgreSQL chooses another index for a value than for a subquery.
     interface_id: int | None = None
+    only: tuple[str, ...] | None = None  # the public ids of the interfaces that an API Key is limited to
 
     @classmethod
     def of(cls, account_id: int, status: str = "", q: str = "", interface: str = "", received: str = "") -> "Filter":
@@ -175,6 +176,9 @@ def in_scope(query: Select[Any], wanted: Filter) -> Select[Any]:
 def narrowed(query: Select[Any], wanted: Filter) -> Select[Any]:
     if wanted.interface:
         query = query.where(false() if wanted.interface_id is None else Lead.interface_id == wanted.interface_id)
+    if wanted.only is not None:
+        of_account = select(Interface.id).where(Interface.account_id == wanted.account_id)
+        query = query.where(Lead.interface_id.in_(of_account.where(Interface.public_id.in_(wanted.only))))
     if wanted.received:
         query = query.where(key(wanted) >= _first_since(wanted))
     return query.where(_search(wanted.q)) if wanted.q else query

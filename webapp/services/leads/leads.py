@@ -16,6 +16,7 @@ from webapp.models import Delivery, DeliveryState, Interface, Lead, LeadLogEntry
 from webapp.services import audit
 from webapp.services.errors import Refused
 from webapp.services.intake import capture, consents
+from webapp.services.intake.capture import NewLead
 from webapp.services.interfaces import field_types, interface_mails, interfaces
 from webapp.services.webhooks.shapes import shapes_of
 
@@ -29,9 +30,9 @@ def get(account_id: int, public_id: str) -> Lead:
     return lead
 
 
-def send_test(interface: Interface, user_id: int, webhook: Webhook | None = None) -> Delivery:
+def send_test(interface: Interface, user_id: int | None, webhook: Webhook | None = None) -> Delivery:
     """Sends a lead marked as a test to one webhook, the first unless another is given, through the worker like any
-    other, with every field of the form. Sends no mail.
+    other, with every field of the form. Sends no mail. `user_id`: None for an API Key.
 
     Poll the delivery by its message_id: its status is Queued until its only attempt is over.
     """
@@ -40,15 +41,20 @@ def send_test(interface: Interface, user_id: int, webhook: Webhook | None = None
         raise Refused("Save a Lead Webhook URL first: there is nowhere to send a test to.", "webhook_url")
     if webhook.state == WebhookState.PAUSED:
         raise Refused("This webhook is paused. Resume it, then send a test lead.")
-    asked = [field for field in interface.fields if field.type in field_types.SENT]
-    fields = {field.key: field_types.sample(field) for field in asked}
-    source = {"page_url": interfaces.form_url(interface)}
     db.session.flush()  # the interface may be new in this transaction
-    given = consents.given(asked, fields, source["page_url"])
-    lead = Lead(interface=interface, **capture.new_lead(interface, fields, source, consents=given, test=True).columns)
+    lead = Lead(interface=interface, **made_up(interface).columns)
     db.session.add(lead)
     interfaces.record("tested", interface)
     return _add_deliveries(lead, webhook, retry_at=now_sql(), retried_by_id=user_id)[0]
+
+
+def made_up(interface: Interface) -> NewLead:
+    """A test lead, with an answer to every field of the form. It is stored nowhere."""
+    asked = [field for field in interface.fields if field.type in field_types.SENT]
+    fields = {field.key: field_types.sample(field) for field in asked}
+    source = {"page_url": interfaces.form_url(interface)}
+    given = consents.given(asked, fields, source["page_url"])
+    return capture.new_lead(interface, fields, source, consents=given, test=True)
 
 
 def _add_deliveries(lead: Lead, only: Webhook | None = None, **more: Any) -> list[Delivery]:
@@ -61,13 +67,11 @@ def _add_deliveries(lead: Lead, only: Webhook | None = None, **more: Any) -> lis
     flag_modified(lead, "no_webhook")  # written even so: delivery/unmarked.py may be marking it just now
     if interface.anonymises and not lead.test and made and lead.counted:
         lead.anonymise_after_delivery = True
-    for delivery in made:
-        if delivery.state == DeliveryState.PENDING:
-            capture.ring(delivery.webhook_id)
+    capture.ring([delivery.webhook_id for delivery in made if delivery.state == DeliveryState.PENDING])
     return made
 
 
-def not_spam(account_id: int, public_id: str, user_id: int) -> Lead:
+def not_spam(account_id: int, public_id: str, user_id: int | None) -> Lead:
     """Takes a lead out of Spam, and adds its delivery and its notification, once; NotFound as in `get`.
 
     Refused if its interface was deleted: there is no one left to send it to.
@@ -139,12 +143,12 @@ def _refusal(webhook: Webhook) -> str | None:
     return None
 
 
-def retry(account_id: int, public_ids: Sequence[str], user_id: int, only: Collection[str] = ()) -> int:
+def retry(account_id: int, public_ids: Sequence[str], user_id: int | None, only: Collection[str] = ()) -> int:
     """Sends leads again: the same bytes and webhook-id, a new timestamp and signature, the current URL and token.
 
-    `only`: to the webhooks with these public ids; see `to_retry` for what none of them means. Returns how many leads
-    were queued: not those that are being sent already or cannot be sent. NotFound if any is not the account's. A lead
-    that had no webhook gets its deliveries now.
+    `user_id`: None for an API Key. `only`: to the webhooks with these public ids; see `to_retry` for what none of them
+    means. Returns how many leads were queued: not those that are being sent already or cannot be sent. NotFound if any
+    is not the account's. A lead that had no webhook gets its deliveries now.
     """
     wanted = set(public_ids)
     scope = Lead.account_id == account_id, Lead.public_id.in_(wanted)
@@ -185,14 +189,14 @@ def _with_webhooks() -> tuple[Any, ...]:
     return webhooks, delivery
 
 
-def _click(lead: Lead, user_id: int, only: Collection[str]) -> set[int]:
+def _click(lead: Lead, user_id: int | None, only: Collection[str]) -> set[int]:
     """Sets the clicks, each in one UPDATE, so that only one of two clicks sends; returns the ids of their webhooks."""
     if not (lead.counted or only):
         return {made.webhook_id for made in _add_deliveries(lead, due_at=now_sql(), retried_by_id=user_id)}
     return {each.webhook_id for each in to_retry(lead, only) if refusal(each) is None and _click_one(each, user_id)}
 
 
-def _entry(lead: Lead, webhook_ids: Collection[int], user_id: int) -> LeadLogEntry:
+def _entry(lead: Lead, webhook_ids: Collection[int], user_id: int | None) -> LeadLogEntry:
     """It names the webhooks, where the lead has several."""
     entry = LeadLogEntry(lead_id=lead.id, action="resentwebhook", user_id=user_id)
     if len(lead.deliveries) > 1:
@@ -202,7 +206,7 @@ def _entry(lead: Lead, webhook_ids: Collection[int], user_id: int) -> LeadLogEnt
     return entry
 
 
-def _click_one(delivery: Delivery, user_id: int) -> bool:
+def _click_one(delivery: Delivery, user_id: int | None) -> bool:
     free = (Delivery.id == delivery.id, Delivery.retry_at.is_(None), Delivery.state != DeliveryState.CANCELLED)
     click = update(Delivery).where(*free).values(retry_at=now_sql(), retried_by_id=user_id)
     clicked = click.returning(Delivery.id).execution_options(synchronize_session="fetch")

@@ -13,7 +13,7 @@ from webapp import private_home
 from webapp.clock import now_sql
 from webapp.config import current_config
 from webapp.db import engines
-from webapp.delivery import rings, sweep
+from webapp.delivery import sweep, worker_figures
 from webapp.delivery.rings import NAMES, queues
 from webapp.extensions import db
 from webapp.models import Sweeper
@@ -108,7 +108,7 @@ def _redis() -> Check:
 
 
 def _workers() -> Check:
-    missing = [name for name in NAMES if not rings.workers_alive(name)]
+    missing = [name for name in NAMES if not worker_figures.workers_alive(name)]
     if not missing:
         return Check("workers", True, "Each queue has a worker.")
     found = f"No worker serves {', '.join(missing)}."

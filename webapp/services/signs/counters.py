@@ -1,4 +1,5 @@
-"""Counters of the posts to forms, in memory that all web processes of a host share: gunicorn forks them from one."""
+"""Counters of the posts to forms, also of those by the REST API, in memory that all web processes of a host share:
+gunicorn forks them from one."""
 
 import mmap
 import os
@@ -8,7 +9,7 @@ from webapp.per_app import per_app
 
 RESULTS = ("accepted", "spam", "invalid", "closed", "limited", "too_long", "other", "error")
 SLOTS = 256  # a process adds in a slot of its own, so that no process waits for another one
-CODES = {403: "closed", 413: "too_long", 422: "invalid", 429: "limited"}
+CODES = {403: "closed", 409: "closed", 413: "too_long", 422: "invalid", 429: "limited"}
 
 
 class PostCounters:

@@ -8,7 +8,7 @@ import shutil
 from collections.abc import Iterable, Iterator, Mapping
 from itertools import accumulate
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 from flask import current_app
 from prometheus_client import CollectorRegistry, generate_latest
@@ -21,7 +21,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from webapp.clock import now_sql
 from webapp.config import current_config
 from webapp.db import database_clock
-from webapp.delivery import ledger, rests, rings, states, sweep
+from webapp.delivery import ledger, rests, rings, states, sweep, worker_figures
 from webapp.delivery.rings import NAMES, queues
 from webapp.delivery.sending import BUCKETS, MILLISECONDS, UP_TO
 from webapp.extensions import db
@@ -76,7 +76,7 @@ def _of_this_host(found: Readiness) -> Iterator[Metric]:
     build = GaugeMetricFamily("leadhook_build_info", "The version of Leadhook, always 1.", labels=["version"])
     build.add_metric([current_app.config["LEADHOOK_VERSION"]], 1)
     yield build
-    words = "Posts to forms that the web processes of this host answered since they started, by result."
+    words = "Posts to forms, also by the REST API, that this host answered since the web server started, by result."
     posts = CounterMetricFamily("leadhook_form_posts", words, labels=["result"])
     for name, count in post_counters.totals().items():
         posts.add_metric([name], count)
@@ -172,13 +172,15 @@ def _queue_lengths() -> Iterator[Metric]:
     lengths = GaugeMetricFamily("leadhook_queue_jobs", "Jobs that wait in an RQ queue.", labels=["queue"])
     workers = GaugeMetricFamily("leadhook_workers", "Worker processes that serve an RQ queue.", labels=["queue"])
     try:
-        counts = rings.attempts()
+        counts = worker_figures.attempts()
         for name in NAMES:
             lengths.add_metric([name], queues.get(name).count)
-            workers.add_metric([name], rings.workers_alive(name))
+            workers.add_metric([name], worker_figures.workers_alive(name))
+        rung = cast(int, queues.redis.zcard(rings.rung_key))
     except (RedisError, OSError):
         return
     yield lengths
+    yield _gauge("leadhook_rung_lanes", "Webhooks with new leads that wait for the job that serves them.", rung)
     yield workers
     yield from _attempts(counts)
 

@@ -77,6 +77,11 @@ class Probe:
             return Readiness("away", False, self._last.redis, why=HANGS)
         return replace(self._last, writable=False) if _captures_fail() else self._last
 
+    def rehearse(self) -> None:
+        """Probes now, on this thread, for the processes that are forked from this one: they need no proof of their own,
+        which takes four times the memory of any later probe."""
+        self._last, self._asked_at = self._ask(), monotonic()
+
     def _run(self, app: Flask, ended: Event) -> None:
         """On a thread of its own, because nothing can end a read from a server that hangs."""
         found = Readiness("away", False, "away", why="The probe failed in Leadhook's own code: see the log.")
@@ -115,7 +120,8 @@ class Probe:
         if db.engine.dialect.name == "sqlite":
             _allocate(db.engine.url.database or "")
         if not self._proved or _captures_fail():
-            _captures.last_error = None
+            for captures in (_captures, _other_captures):
+                captures.last_error = None
             self._prove()
             self._proved = True
         return offset, ""
@@ -133,12 +139,13 @@ class Probe:
 
 probe: Probe = per_app("readiness")
 _captures: GroupCommit[Any, Any] = per_app("captures")
+_other_captures: GroupCommit[Any, Any] = per_app("other_captures")
 
 
 def _captures_fail() -> bool:
     """Whether the last capture of this process failed for a reason that the next one would meet too."""
-    error = _captures.last_error
-    return error is not None and issubclass(error, DBAPIError | NoConnection) and not issubclass(error, _OF_ONE_LEAD)
+    errors = [error for group in (_captures, _other_captures) if (error := group.last_error)]
+    return any(issubclass(each, DBAPIError | NoConnection) and not issubclass(each, _OF_ONE_LEAD) for each in errors)
 
 
 _OF_ONE_LEAD = (DataError, IntegrityError)  # else a stranger could turn the readiness off with a value

@@ -1,12 +1,15 @@
 """Adds, changes and removes the webhooks of an interface. The first one is made with its interface and stays."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 
-from sqlalchemy import func, select
+from sqlalchemy import Connection, Select, func, select
+from sqlalchemy.orm import joinedload
 from werkzeug.exceptions import NotFound
 
 from webapp import text
 from webapp.clock import utcnow
+from webapp.db.pages import Page, read_page
 from webapp.delivery import ledger, states
 from webapp.extensions import db
 from webapp.models import ApiKey, Authentication, Delivery, Interface, KeyType, Lane, Webhook, WebhookState
@@ -41,12 +44,39 @@ class Plan:
 
 def get(account_id: int, public_id: str) -> Webhook:
     """The account's webhook of a live interface; NotFound for one that was removed, and for any other."""
-    asked = select(Webhook).where(Webhook.public_id == public_id, Webhook.account_id == account_id)
-    asked = asked.where(Webhook.interface_id.is_not(None), Webhook.removed_at.is_(None))
-    found = db.session.scalar(asked.where(Webhook.state != WebhookState.ARCHIVED))
+    found = db.session.scalar(_live(account_id).where(Webhook.public_id == public_id))
     if found is None:
         raise NotFound
     return found
+
+
+def page(account_id: int, after: int | None, size: int, only: Sequence[str] | None = None) -> Page[Webhook, int]:
+    """The account's webhooks of live interfaces after the one with the id `after`, newest first; `only` those of
+    interfaces with these public ids. One statement."""
+    live = _live(account_id)
+    if only is not None:
+        live = live.where(Webhook.interface_id.in_(select(Interface.id).where(Interface.public_id.in_(only))))
+    return read_page(live, Webhook.id, lambda found: int(found.id), before=None, after=after, size=size)
+
+
+def _live(account_id: int) -> Select[Webhook]:
+    live = select(Webhook).where(Webhook.account_id == account_id, Webhook.state != WebhookState.ARCHIVED)
+    live = live.where(Webhook.interface_id.is_not(None), Webhook.removed_at.is_(None))
+    return live.options(joinedload(Webhook.interface), joinedload(Webhook.shared_token))
+
+
+def as_it_is(webhook: Webhook) -> Plan:
+    """The plan that changes nothing."""
+    return Plan(
+        webhook.url,
+        webhook.name or "",
+        webhook.shared_token.public_id if webhook.shared_token else None,
+        webhook.automatic_retries,
+        None if webhook.is_automatic else webhook.parallel_requests,
+        webhook.rate,
+        webhook.is_shadow,
+        connections.as_it_is(webhook),
+    )
 
 
 def add(interface: Interface, plan: Plan) -> Webhook:
@@ -62,8 +92,9 @@ def add(interface: Interface, plan: Plan) -> Webhook:
     return webhook
 
 
-def with_new_secret(webhook: Webhook, plan: Plan) -> tuple[Plan, str]:
-    """The plan with a new secret, and this secret, if its authentication needs one that Leadhook can make."""
+def with_new_secret(webhook: Webhook | None, plan: Plan) -> tuple[Plan, str]:
+    """The plan with a new secret, and this secret, if its authentication needs one that Leadhook can make. Without a
+    webhook: for a new one."""
     wanted, secret = connections.with_new_secret(plan.wanted, webhook)
     return replace(plan, wanted=wanted), secret
 
@@ -71,11 +102,7 @@ def with_new_secret(webhook: Webhook, plan: Plan) -> tuple[Plan, str]:
 def save(webhook: Webhook, plan: Plan) -> int:
     """Saves a webhook's settings; returns how many held deliveries became due. Refused, with nothing changed, for
     settings that cannot be used. NotFound for a webhook that was removed meanwhile."""
-    connection = db.session.connection()
-    states.lock_lane(connection, webhook.id)  # first, in the engine's order of locks
-    db.session.refresh(webhook)
-    if webhook.removed_at:
-        raise NotFound
+    connection = lock(webhook)
     _check(webhook, plan)
     url = webhooks.as_sent(catalogue.completed(plan.url, plan.wanted.stored.get("preset")))
     before = webhooks.as_sent(webhook.url), webhook.authentication, webhook.shared_token_id
@@ -99,6 +126,17 @@ def save(webhook: Webhook, plan: Plan) -> int:
     states.forms_changed(connection, webhook.id)
     webhooks.changed(webhook, *before)
     return webhooks.release_held(webhook)
+
+
+def lock(webhook: Webhook) -> Connection:
+    """Locks the webhook's lane, first in the engine's order of locks, and reads it again; the session's connection.
+    NotFound for one that was removed meanwhile."""
+    connection = db.session.connection()
+    states.lock_lane(connection, webhook.id)
+    db.session.refresh(webhook)
+    if webhook.removed_at:
+        raise NotFound
+    return connection
 
 
 def first_plan(webhook: Webhook, url: str | None, authentication: Authentication, shared_token: str | None) -> Plan:

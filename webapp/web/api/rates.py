@@ -1,0 +1,121 @@
+"""API_RATE_LIMIT: how many requests a key may make, and the headers that say how many are left.
+
+The headers are those of the IETF's draft 10: `RateLimit-Policy: "default";q=600;w=60` and
+`RateLimit: "default";r=599;t=60`.
+"""
+
+import math
+import time
+from typing import TYPE_CHECKING, NamedTuple
+
+from flask import request
+from limits import RateLimitItem, parse_many
+from limits.storage import RedisStorage
+from limits.strategies import MovingWindowRateLimiter
+
+from webapp.per_app import per_app
+from webapp.web.api.problems import Problem
+from webapp.web.limits import Counts
+
+if TYPE_CHECKING:
+    from _typeshed.wsgi import WSGIEnvironment
+
+_QUOTAS = "leadhook.quotas"  # in the WSGI environment
+
+
+# Counts a request in a list of `limits`, and says how many of them count and when the oldest of these was: the library
+# asks Redis twice for that, which takes as long as all else that the short way does.
+_HIT = b"""
+local now, most, window = tonumber(ARGV[1]), tonumber(ARGV[2]), tonumber(ARGV[3])
+local function at(place) return tonumber(redis.call('LINDEX', KEYS[1], place)) end
+local last = redis.call('LINDEX', KEYS[1], most - 1)
+local taken = not last or tonumber(last) < now - window
+if taken then
+  redis.call('LPUSH', KEYS[1], ARGV[1])
+  redis.call('LTRIM', KEYS[1], 0, most - 1)
+  redis.call('EXPIRE', KEYS[1], window)
+end
+local low, high = 0, redis.call('LLEN', KEYS[1]) - 1
+while low < high do
+  local middle = math.ceil((low + high) / 2)
+  if at(middle) >= now - window then low = middle else high = middle - 1 end
+end
+return {taken and 1 or 0, low + 1, redis.call('LINDEX', KEYS[1], low)}
+"""
+
+
+class Quota(NamedTuple):
+    """What is left of one limit. `seconds`: until the window ends that was begun by the oldest request in it."""
+
+    name: str
+    most: int
+    window: int
+    left: int
+    seconds: int
+    is_exceeded: bool
+
+
+class ApiLimit(Counts):
+    def __init__(self, limit: str) -> None:
+        """`limit`: such as "600 per minute"; empty for none."""
+        super().__init__()
+        self._limits: list[RateLimitItem] = parse_many(limit) if limit else []
+        storage = self._shared.storage
+        self._script = storage.get_connection().register_script(_HIT) if isinstance(storage, RedisStorage) else None
+
+    def count(self, *key: str) -> list[Quota]:
+        """Counts one request."""
+        return self.ask(self._count, *key) if self._limits else []
+
+    def _count(self, counter: MovingWindowRateLimiter, *key: str) -> list[Quota]:
+        found = []
+        for number, limit in enumerate(self._limits, start=1):
+            is_taken, used, oldest = self._hit(counter, limit, "api", *key)
+            seconds = oldest + limit.get_expiry() - time.time()
+            seconds = max(1, math.ceil(min(seconds, limit.get_expiry())))  # another host's clock may differ
+            name, left = "default" if number == 1 else f"default-{number}", max(0, limit.amount - used)
+            found.append(Quota(name, limit.amount, limit.get_expiry(), left, seconds, not is_taken))
+        return found
+
+    def _hit(self, counter: MovingWindowRateLimiter, limit: RateLimitItem, *key: str) -> tuple[bool, int, float]:
+        """Whether the limit takes one more, how many it has now, and when the oldest of them came (epoch seconds)."""
+        storage = counter.storage
+        if self._script and isinstance(storage, RedisStorage):
+            name, window = storage.prefixed_key(limit.key_for(*key)), limit.get_expiry()
+            taken, used, oldest = self._script([name], [repr(time.time()), limit.amount, window])
+            return bool(taken), used, float(oldest)
+        is_taken = counter.hit(limit, *key)
+        stats = counter.get_window_stats(limit, *key)
+        return is_taken, limit.amount - stats.remaining, stats.reset_time - limit.get_expiry()
+
+
+api_limit: ApiLimit = per_app("api_limit")
+
+
+def taken(environ: "WSGIEnvironment", *key: str) -> list[Quota]:
+    """What is left for this request's key; counts a request once, however often asked."""
+    if _QUOTAS not in environ:
+        environ[_QUOTAS] = api_limit.count(*key)
+    found: list[Quota] = environ[_QUOTAS]
+    return found
+
+
+def count(*key: str) -> None:
+    """Counts this request; 429 if it is too many."""
+    quotas = taken(request.environ, *key)
+    if over := [quota for quota in quotas if quota.is_exceeded]:
+        wait = max(quota.seconds for quota in over)
+        words = f"This key made too many requests. Wait {wait} s, then try again."
+        more = {"violated-policies": [quota.name for quota in over]}
+        raise Problem(429, words, headers={"Retry-After": str(wait)}, more=more)
+
+
+def headers(environ: "WSGIEnvironment") -> dict[str, str]:
+    """What the answer says of the limits; nothing where there are none."""
+    quotas: list[Quota] = environ.get(_QUOTAS, [])
+    if not quotas:
+        return {}
+    return {
+        "RateLimit-Policy": ", ".join(f'"{each.name}";q={each.most};w={each.window}' for each in quotas),
+        "RateLimit": ", ".join(f'"{each.name}";r={each.left};t={each.seconds}' for each in quotas),
+    }
