@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 
 import pytest
-from playwright.sync_api import Page
+from playwright.sync_api import Page, expect
 
 from tests.browser.conftest import EMAIL, sign_in
 from tests.support.examined import Examined
@@ -44,7 +44,7 @@ def test_a_receiver_that_verifies_is_examined_and_gets_its_badge(
     page.get_by_text("Your endpoint verifies signatures").wait_for()
     row = page.get_by_role("row", name="A lead signed with another token")
     row.get_by_text("Answered 401. It refused it.").wait_for()
-    assert page.get_by_role("row").count() == 9
+    expect(page.get_by_role("row")).to_have_count(9)
     page.get_by_role("link", name="Webhook", exact=True).click()
     page.locator(".head").get_by_text("Verified receiver").wait_for()
     page.goto(tab)

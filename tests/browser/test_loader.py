@@ -303,7 +303,7 @@ def test_a_script_that_runs_at_every_visit_starts_once(show: Show, form: str) ->
     assert page.evaluate("listeners") == 1
     send(page, "Ada")
     heard(page, 1)
-    assert page.locator("#place iframe").count() == 1
+    expect(page.locator("#place iframe")).to_have_count(1)
 
 
 # Pages that refuse ---------------------------------------------------------------------------------------------------

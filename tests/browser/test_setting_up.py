@@ -2,7 +2,7 @@
 
 import json
 
-from playwright.sync_api import Page
+from playwright.sync_api import Page, expect
 from standardwebhooks import Webhook as Verifier
 
 from tests.browser.conftest import EMAIL, PASSWORD, reload_until_shown
@@ -38,9 +38,9 @@ def test_a_newcomer_follows_the_instructions_and_a_signed_lead_arrives(page: Pag
     page.get_by_label("Lead Webhook URL").fill(receiver.url)
     # 11. Signature Verification (Shared Token)  12. the token, just below
     token = page.get_by_label("Shared Token", exact=True)
-    assert token.is_hidden()
+    expect(token).to_be_hidden()  # as soon as the page has its style sheet
     page.get_by_label("Lead Webhook Authentication").select_option(label="Signature Verification (Shared Token)")
-    assert token.is_visible()
+    expect(token).to_be_visible()
     token.select_option(label="Integration token")
     # 13. Save
     page.get_by_role("button", name="Save").click()

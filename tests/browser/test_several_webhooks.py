@@ -5,7 +5,7 @@ from contextlib import ExitStack
 
 import pytest
 from flask import Flask
-from playwright.sync_api import Page
+from playwright.sync_api import Page, expect
 from sqlalchemy import inspect, select
 
 from tests.browser.conftest import EMAIL, sign_in
@@ -67,8 +67,8 @@ def test_retry_on_a_row_asks_which_and_sends_what_is_ticked(
     receivers["CRM"].answer()
     row.get_by_role("button", name="Retry Webhook").click()
     dialog = page.get_by_role("dialog", name="Retry which webhooks?")
-    assert dialog.get_by_label("CRM").is_checked()
-    assert not dialog.get_by_label("Slack").is_checked()
+    expect(dialog.get_by_label("CRM")).to_be_checked()
+    expect(dialog.get_by_label("Slack")).not_to_be_checked()
     dialog.get_by_label("Slack").check()
     dialog.get_by_role("button", name="Retry the ticked ones").click()
     page.get_by_text("Queued: 2 webhooks of").wait_for()
@@ -93,7 +93,7 @@ def test_each_timeline_has_a_button_that_sends_to_its_webhook_in_place(
     crm.get_by_text("200 OK").first.wait_for()
     page.get_by_text("3 of 3 delivered").first.wait_for()
     assert page.evaluate("window.sameDocument") is True
-    assert page.get_by_role("region", name="Slack", exact=True).get_by_text("1 attempt", exact=True).is_visible()
+    expect(page.get_by_role("region", name="Slack", exact=True).get_by_text("1 attempt", exact=True)).to_be_visible()
     assert [len(receiver.requests) for receiver in receivers.values()] == [1, 2, 1]
 
 

@@ -3,7 +3,7 @@
 import json
 
 import pytest
-from playwright.sync_api import Page
+from playwright.sync_api import Page, expect
 
 from tests.browser.conftest import EMAIL, reload_until_shown, sign_in
 from tests.support.factories import point_at, submit
@@ -33,7 +33,7 @@ def test_a_second_webhook_gets_the_leads_of_its_condition_in_its_own_format(
         tried = page.get_by_role("region", name="Tried on the last leads")
         tried.get_by_text("1 of 1 lead would be sent there.").wait_for()
         tried.get_by_text("How they would be sent").click()
-        assert "authorization: •••" in tried.inner_text()
+        expect(tried).to_contain_text("authorization: •••")
         assert receiver.requests == []
         page.get_by_role("button", name="Save").click()
         page.get_by_text("Saved.").first.wait_for()
@@ -63,7 +63,7 @@ def add_another(page: Page, interface: Interface, receiver: Receiver) -> None:
     page.get_by_role("button", name="Save").click()
     page.get_by_role("heading", name="CRM").wait_for()
     token = page.get_by_label("Bearer token", exact=True)
-    assert token.is_hidden()
+    expect(token).to_be_hidden()
     page.get_by_label("Lead Webhook Authentication").select_option(label="Bearer token")
     token.fill("crm-token-0123456789")
     page.get_by_label("Payload format").select_option(label="Flat JSON")
