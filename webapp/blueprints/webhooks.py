@@ -17,6 +17,7 @@ from webapp.services.interfaces import interface_list, interfaces
 from webapp.services.leads import leads
 from webapp.services.webhooks import (
     editing,
+    hooks,
     maintenance_windows,
     presets,
     rotating,
@@ -222,8 +223,7 @@ def remove(webhook_id: str) -> Response | tuple[str, int]:
     label, interface = webhook.label, webhook.interface
     try:
         with transaction():
-            cancelled = editing.remove(webhook)
-            editing.record("removed", webhook, f"{cancelled:,} deliveries cancelled" if cancelled else "")
+            cancelled = hooks.remove(webhook)
     except Refused as refusal:
         return _page(webhook, _form(webhook), refusal=str(refusal)), 422
     number = "1 lead that waited is cancelled." if cancelled == 1 else f"{cancelled:,} leads that waited are cancelled."

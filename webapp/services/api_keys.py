@@ -219,6 +219,15 @@ def interfaces_using(key: ApiKey) -> Sequence[Interface]:
     return db.session.scalars(query.order_by(Interface.name, Interface.id)).all()
 
 
+def signs_for(public_id: str, interfaces: Sequence[str]) -> bool:
+    """Whether a webhook of one of these interfaces, by their public ids, signs with the Shared Token of this public
+    id."""
+    signing = select(Webhook.id).join(Webhook.interface).join(Webhook.shared_token)
+    of_interfaces = signing.where(Interface.public_id.in_(interfaces), Webhook.removed_at.is_(None))
+    found = of_interfaces.where(ApiKey.public_id == public_id).limit(1)
+    return public_id.isprintable() and db.session.scalar(found) is not None  # PostgreSQL refuses to look for a NUL
+
+
 def _signs_events(key: ApiKey) -> bool:
     """Whether the webhook for the account's events, which has no interface, signs with this token."""
     of_events = select(Webhook.id).where(Webhook.shared_token_id == key.id, Webhook.interface_id.is_(None))

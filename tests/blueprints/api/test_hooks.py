@@ -18,9 +18,23 @@ from tests.support.receiver import Receiver
 from webapp.db.transactions import transaction
 from webapp.delivery import lanes
 from webapp.extensions import db
-from webapp.models import ApiKey, AuditEntry, Delivery, DeliveryState, Interface, Lead, Scope, User, Webhook
+from webapp.models import (
+    ApiKey,
+    AuditEntry,
+    Authentication,
+    Delivery,
+    DeliveryState,
+    Interface,
+    KeyType,
+    Lead,
+    Scope,
+    User,
+    Webhook,
+)
+from webapp.services import api_keys
 from webapp.services.interfaces import interfaces
 from webapp.services.webhooks import editing, hooks
+from webapp.services.webhooks.connections import Wanted
 from webapp.services.webhooks.editing import Plan
 
 TARGET = "http://127.0.0.1:9/hooks/s3cret"
@@ -134,6 +148,32 @@ def test_a_token_that_a_person_uses_elsewhere_outlives_its_hook(
     assert program.call("DELETE", f"/hooks/{hook['id']}").status_code == 200
     db.session.rollback()
     assert db.session.query(ApiKey).filter_by(name=f"Hook {hook['id']}").one().revoked_at is None
+
+
+@pytest.mark.parametrize("way", ["api", "page"])
+def test_removing_the_webhook_of_a_hook_ends_its_token_but_no_other(
+    program: Caller, interface: Interface, owner: User, signed_in: FlaskClient, way: str
+) -> None:
+    hook = made(program, interface)["id"]
+    with transaction():
+        token, _ = api_keys.create_shared_token(owner.account_id, owner.id, "CRM")
+        signs = Wanted(Authentication.SHARED_TOKEN)
+        plan = Plan(TARGET, "CRM", token.public_id, wanted=signs)
+        other = editing.add(db.session.merge(interface), plan).public_id
+    for webhook in (hook, other):
+        if way == "api":
+            assert program.call("DELETE", f"/webhooks/{webhook}").status_code == 200
+        else:
+            assert signed_in.post(f"/webhooks/{webhook}/remove").status_code == 303
+    db.session.rollback()
+    revoked = {key.name: key.revoked_at is not None for key in api_keys_of(owner)}
+    assert revoked == {f"Hook {hook}": True, "CRM": False}
+
+
+def api_keys_of(owner: User) -> list[ApiKey]:
+    """The Shared Tokens of the account."""
+    found = db.session.query(ApiKey).filter_by(account_id=owner.account_id, type=KeyType.SHARED_TOKEN)
+    return list(found)
 
 
 def test_other_webhooks_are_no_hooks_and_stay(program: Caller, interface: Interface) -> None:

@@ -392,3 +392,35 @@ def test_a_key_for_one_interface_has_only_its_webhooks(app: Flask, owner: User, 
     problem_of(program.post(f"/interfaces/{other.public_id}/webhooks", {"name": "Mine", "url": LOCAL}), 404)
     assert program.patch(f"/webhooks/{mine[0]}", {"rate": 1}).status_code == 200
     assert Authentication(program.get(f"/webhooks/{mine[0]}").json["authentication"]["kind"]) == Authentication.NONE
+
+
+def test_a_key_for_some_interfaces_signs_only_as_these_do(app: Flask, owner: User, interface: Interface) -> None:
+    """Not with a token that only other interfaces use, nor with one that none uses: it would sign as others do."""
+    with transaction():
+        mine = add(interface, LOCAL, "CRM").public_id
+        other = interfaces.create(owner.account_id, "Other").webhook
+        tokens = [api_keys.create_shared_token(owner.account_id, owner.id, name)[0] for name in ("A", "B", "C")]
+        ours, theirs, unused = (token.public_id for token in tokens)
+        other.url, other.authentication, other.shared_token = LOCAL, Authentication.SHARED_TOKEN, tokens[1]
+    everything = caller(app, owner.account_id, name="Everything")
+    limited = caller(app, owner.account_id, only=[interface.public_id], name="Limited")
+    new = {"name": "New", "url": LOCAL}
+    for token in (ours, theirs, unused, "key_x", "\0"):
+        signs = {"authentication": {"kind": "shared_token", "shared_token": token}}
+        for answer in (
+            limited.patch(f"/webhooks/{mine}", signs),
+            limited.post(f"/interfaces/{interface.public_id}/webhooks", {**new, **signs}),
+        ):
+            problem = problem_of(answer, 422)
+            assert "limited to some interfaces" in problem["detail"]
+            assert problem["errors"][0]["pointer"] == "#/authentication/shared_token"
+    signs = {"authentication": {"kind": "shared_token", "shared_token": ours}}
+    assert everything.patch(f"/webhooks/{mine}", signs).status_code == 200
+    assert limited.patch(f"/webhooks/{mine}", {**signs, "rate": 5}).json["rate"] == 5
+    answer = limited.post(f"/interfaces/{interface.public_id}/webhooks", {**new, **signs})
+    assert answer.json["authentication"]["shared_token"] == ours
+
+
+def test_a_token_with_a_nul_does_not_exist(program: Caller, webhook: str) -> None:
+    signs = {"authentication": {"kind": "shared_token", "shared_token": "key_\0"}}
+    assert "does not exist" in problem_of(program.patch(webhook, signs), 422)["detail"]

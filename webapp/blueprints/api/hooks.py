@@ -169,7 +169,7 @@ def get_hook(hook_id: str) -> HookResource:
 )
 def end_hook(hook_id: str) -> RemovedWebhook:
     with transaction():
-        return RemovedWebhook(hook_id, hooks.end(_hook(hook_id)))
+        return RemovedWebhook(hook_id, hooks.remove(_hook(hook_id)))
 
 
 def _hook(public_id: str) -> Webhook:

@@ -17,10 +17,12 @@ from webapp.blueprints.api.webhook_shapes import (
     WebhookChanges,
 )
 from webapp.models import Authentication, Webhook
+from webapp.services import api_keys
 from webapp.services.errors import Refused
 from webapp.services.webhooks import editing, presets, shown
 from webapp.services.webhooks.connections import KEYS, Wanted
 from webapp.services.webhooks.editing import Plan
+from webapp.web.api import keys
 from webapp.webhooks.authentications.schemes import SCHEMES
 from webapp.webhooks.formats.choices import FORMATS
 from webapp.webhooks.settings import Setting
@@ -33,6 +35,10 @@ PLACES = {
     "format": "payload/format",
     **{name: f"success/{name}" for name in ("codes", "header", "body", "give_up", "stops")},
 }
+NOT_REACHED = (
+    "This key is limited to some interfaces: it can choose a Shared Token only if one of them signs with it already. "
+    "Create a hook, which gets a token of its own, or have a person choose the token."
+)
 AS_THEY_ARE = ("name", "url", "automatic_retries", "parallel_requests", "rate")
 
 
@@ -65,7 +71,9 @@ def plan_of(body: WebhookChanges, before: Webhook | None) -> Plan:
     wanted = plan.wanted
     if body.authentication is not UNSET:
         wanted, token = _authenticated(wanted, body.authentication)
-        given |= {"shared_token": token} if token else {}
+        if token:
+            _check_reach(token)
+            given["shared_token"] = token
     if body.shadow is not UNSET:
         given["is_shadow"] = body.shadow
     wanted = replace(
@@ -118,6 +126,13 @@ def _authenticated(wanted: Wanted, changes: AuthenticationChanges) -> tuple[Want
     token = None if changes.shared_token is UNSET else changes.shared_token
     options = {**kept, **changes.options}
     return replace(wanted, authentication=Authentication(kind), options=options, secrets=changes.secrets), token
+
+
+def _check_reach(token: str) -> None:
+    """Tokens belong to the account. A key for some interfaces could sign as others do, if it might choose any."""
+    only = keys.caller().interfaces
+    if only is not None and not api_keys.signs_for(token, only):
+        raise Refused(NOT_REACHED, "shared_token")
 
 
 def _settings_of(kind: str) -> Sequence[Setting]:

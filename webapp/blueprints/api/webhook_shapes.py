@@ -133,7 +133,13 @@ class RemovedWebhook(msgspec.Struct):
 
 class AuthenticationChanges(msgspec.Struct, forbid_unknown_fields=True):
     kind: Annotated[str, Meta(description=f"{', '.join(KINDS)}.")] | UnsetType = UNSET
-    shared_token: Annotated[str, Meta(description="The id of a Shared Token.")] | UnsetType = UNSET
+    shared_token: (
+        Annotated[
+            str,
+            Meta(description="The id of a Shared Token; a key for some interfaces can name one of theirs only."),
+        ]
+        | UnsetType
+    ) = UNSET
     options: Annotated[dict[str, str], Meta(description=OPTIONS)] = {}
     secrets: Annotated[dict[str, str], Meta(description=f"{SECRETS}. What is left out stays.")] = {}
 

@@ -26,7 +26,7 @@ from webapp.db.transactions import transaction
 from webapp.models import Scope, Webhook, WebhookState
 from webapp.services.errors import Refused
 from webapp.services.leads import leads
-from webapp.services.webhooks import editing, rotating, webhooks
+from webapp.services.webhooks import editing, hooks, rotating, webhooks
 from webapp.web.api import changes, cursors, keys
 from webapp.web.api.operations import BASE, Answered, operation
 from webapp.web.api.problems import Problem
@@ -138,14 +138,13 @@ def change_webhook(webhook_id: str, body: WebhookChanges) -> Answered:
     scope=Scope.WRITE,
     answer=RemovedWebhook,
     example={"id": ID, "cancelled": 0},
-    about="For ever; its deliveries stay readable. 409 for the first one of an interface, which stays: empty its URL.",
+    about="For ever; its deliveries stay readable, the Shared Token of a hook is revoked. 409 for the first one of an "
+    "interface, which stays: empty its URL.",
 )
 def remove_webhook(webhook_id: str) -> RemovedWebhook:
     webhook = _webhook(webhook_id)
     with transaction():
-        cancelled = editing.remove(webhook)
-        editing.record("removed", webhook, f"{cancelled:,} deliveries cancelled" if cancelled else "")
-    return RemovedWebhook(webhook_id, cancelled)
+        return RemovedWebhook(webhook_id, hooks.remove(webhook))
 
 
 @operation(

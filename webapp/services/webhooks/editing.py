@@ -189,7 +189,8 @@ def live_token(account_id: int, public_id: str | None) -> ApiKey:
         ApiKey.type == KeyType.SHARED_TOKEN,
         ApiKey.revoked_at.is_(None),
     )
-    token = db.session.scalar(query.with_for_update())  # no one can revoke it before this is saved
+    # No one can revoke it before this is saved. PostgreSQL refuses to look for a NUL.
+    token = db.session.scalar(query.with_for_update()) if public_id.isprintable() else None
     if token is None:
         raise Refused("This Shared Token does not exist any more. Choose another.", "shared_token")
     return token

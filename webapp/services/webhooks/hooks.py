@@ -1,7 +1,7 @@
 """REST hooks: webhooks that a program makes for itself, each with a Shared Token of its own.
 
 A hook is recognised by its token, whose name is made of the webhook's id. A person may change a hook like any other
-webhook; one that signs with another token is a hook no more.
+webhook; one that signs with another token is a hook no more. Its token ends with it, by any way of removing it.
 """
 
 from collections.abc import Sequence
@@ -53,12 +53,13 @@ def get(account_id: int, public_id: str) -> Webhook:
     return found
 
 
-def end(hook: Webhook) -> int:
-    """Removes the webhook and revokes its token; what waits is cancelled. Returns how many deliveries that were."""
-    token = hook.shared_token
-    cancelled = editing.remove(hook)
-    editing.record("removed", hook, f"{cancelled:,} deliveries cancelled" if cancelled else "")
-    if token:
+def remove(webhook: Webhook) -> int:
+    """Removes a webhook as `editing.remove` does, a hook or not, and says so in the audit log; the token of a hook is
+    revoked. Returns how many deliveries were cancelled."""
+    token = webhook.shared_token
+    cancelled = editing.remove(webhook)
+    editing.record("removed", webhook, f"{cancelled:,} deliveries cancelled" if cancelled else "")
+    if token and token.name == f"{TOKEN}{webhook.public_id}":
         with suppress(Refused):  # a person chose it for another webhook, too
             api_keys.revoke(token)
     return cancelled
