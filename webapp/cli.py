@@ -14,6 +14,7 @@ from flask.cli import with_appcontext
 from webapp.config import current_config
 from webapp.db.transactions import transaction
 from webapp.models import KeyAccess, Scope
+from webapp.models.api_key import ACCESS_WORDS, ENDS, LIMITED, SCOPE_WORDS
 from webapp.run import leads_commands
 from webapp.run.command_line import command as _command
 from webapp.run.command_line import errors_as_sentences as _errors_as_sentences
@@ -30,6 +31,8 @@ from webapp.web.sign_in_limits import sign_in_limits
 from webapp.webhooks.formats.choices import FORMATS
 
 SCOPES = click.Choice([scope.value for scope in Scope])
+ALLOWS = "; ".join(f"{scope.capitalize()}: {words}" for scope, words in SCOPE_WORDS.items())
+KEYS = sorted(ACCESS_WORDS.items(), reverse=True)  # what the option gives, then what is without it
 
 
 def init_app(app: Flask) -> None:
@@ -129,13 +132,13 @@ def _text_of(file: Path | None) -> str:
 
 @_command("create-api-key")
 @click.option("--name", required=True, help="Its name on the API Keys page.")
-@click.option("--public", is_flag=True, help="A key for browsers: it can only submit leads.")
-@click.option("--scope", "scopes", multiple=True, type=SCOPES, help="What it may do. Default: all. Repeatable.")
-@click.option("--expires-in-days", "days", type=int, help="It ends after so many days. Default: never.")
-@click.option("--interface", "only", multiple=True, help="The id of one that it reaches. Default: all. Repeatable.")
+@click.option("--public", is_flag=True, help=" ".join(f"{each.capitalize()}: {says}." for each, says in KEYS))
+@click.option("--scope", "scopes", multiple=True, type=SCOPES, help=f"{ALLOWS}. Default: all. Repeatable.")
+@click.option("--expires-in-days", "days", type=int, help=f"{ENDS} Default: never.")
+@click.option("--interface", "only", multiple=True, help=f"The id of one. {LIMITED} Default: all. Repeatable.")
 @with_appcontext
 def create_api_key(name: str, public: bool, scopes: Sequence[str], days: int | None, only: Sequence[str]) -> None:
-    """Creates an API Key in the operator's account and prints it, only this once."""
+    """Creates an API Key in the operator's account and prints it, only this once. /docs/api explains what it opens."""
     access = KeyAccess.PUBLIC if public else KeyAccess.PRIVATE
     lasts = None if days is None else timedelta(days=min(max(days, 0), 10**6))
     grant = Grant([Scope(each) for each in scopes] or None, lasts, only or None)

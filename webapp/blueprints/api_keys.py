@@ -6,13 +6,16 @@ from flask import Blueprint, flash, redirect, render_template, url_for
 from werkzeug.wrappers import Response
 
 from webapp.clock import utcnow
+from webapp.config import current_config
 from webapp.db.transactions import transaction
 from webapp.forms.api_key import ApiKeyForm, RotateForm
 from webapp.forms.rules import add_refusal
 from webapp.models import ApiKey, KeyAccess, KeyType
+from webapp.models import api_key as key_words
 from webapp.services import api_keys
 from webapp.services.errors import Refused
 from webapp.services.interfaces import interfaces
+from webapp.web.api.operations import BASE
 from webapp.web.security import account_id, signed_in
 from webapp.webhooks.signing import key_as_text
 
@@ -36,7 +39,7 @@ def new() -> str | tuple[str, int] | Response:
     """Answers a post with the secret, without a redirect: so it is not stored anywhere, and a reload cannot show it."""
     form = ApiKeyForm(interfaces=interfaces.all_of(account_id()))
     if not form.validate_on_submit():
-        return render_template("api_keys/new.html", form=form), 422 if form.is_submitted() else 200
+        return _new(form), 422 if form.is_submitted() else 200
     user = signed_in()
     existing = (form.existing.data or "").strip() if form.type.data == "shared" else ""
     try:
@@ -48,7 +51,7 @@ def new() -> str | tuple[str, int] | Response:
                 key, secret = api_keys.create_api_key(user.account_id, user.id, form.name.data, access, form.grant)
     except Refused as refusal:
         add_refusal(form, refusal)
-        return render_template("api_keys/new.html", form=form), 422
+        return _new(form), 422
     if existing:
         flash(f"“{key.name}” is imported. Choose it in an interface.", "ok")
         return redirect(url_for("api_keys.index"), 303)
@@ -73,7 +76,12 @@ def rotate(public_id: str) -> str | tuple[str, int]:
 
 def _shown_once(key: ApiKey, secret: str, **more: object) -> str:
     key_text = key_as_text(secret) if key.type == KeyType.SHARED_TOKEN else None
-    return render_template("api_keys/created.html", key=key, secret=secret, key_text=key_text, **more)
+    base = f"{current_config.public_url}{BASE}"
+    return render_template("api_keys/created.html", key=key, secret=secret, key_text=key_text, base=base, **more)
+
+
+def _new(form: ApiKeyForm) -> str:
+    return render_template("api_keys/new.html", form=form, words=key_words)
 
 
 @blueprint.post("/<public_id>/revoke-previous")

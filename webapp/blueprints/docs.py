@@ -12,10 +12,11 @@ from typing import Any, NamedTuple
 from flask import Blueprint, Response, abort, render_template
 
 from webapp.config import current_config
-from webapp.models import SCOPE_WORDS
+from webapp.models import api_key as key_words
+from webapp.services.api_keys import PREFIXES
 from webapp.services.interfaces.field_types import KINDS
 from webapp.services.reports import reports
-from webapp.web.api import problems
+from webapp.web.api import problems, rates
 from webapp.web.api.operations import BASE
 from webapp.web.frames import mail_html, with_frames
 from webapp.web.highlight import coloured
@@ -109,9 +110,11 @@ def api() -> str:
         "docs/api.html",
         sections=document.sections(),
         base=f"{current_config.public_url}{BASE}",
-        scopes=SCOPE_WORDS.items(),
+        words=key_words,
+        prefixes=PREFIXES,
         kinds=problems.KINDS,
         limit=current_config.api_rate_limit,
+        limit_words=rates.words(current_config.api_rate_limit),
     )
 
 

@@ -18,15 +18,13 @@ from wtforms.validators import ValidationError
 from wtforms.widgets import CheckboxInput, ListWidget
 
 from webapp.forms.rules import SingleLine
-from webapp.models import SCOPE_WORDS, Interface, KeyAccess, Scope
+from webapp.models import Interface, KeyAccess, Scope
+from webapp.models.api_key import ACCESS_WORDS, SCOPE_WORDS
 from webapp.services.key_access import Grant
 
 # app.css uses these values to show Access only for an API Key.
 TYPES = [SelectChoice("shared", "Shared Token"), SelectChoice("api", "API Key")]
-ACCESS = [
-    SelectChoice(KeyAccess.PRIVATE.value, "Private: read and change, for your servers"),
-    SelectChoice(KeyAccess.PUBLIC.value, "Public: submit leads only, for browsers"),
-]
+ACCESS = [SelectChoice(each.value, f"{each.capitalize()}: {words}") for each, words in ACCESS_WORDS.items()]
 SCOPES = [SelectChoice(scope.value, f"{scope.capitalize()}: {words}") for scope, words in SCOPE_WORDS.items()]
 LIFETIMES = [  # days
     SelectChoice("", "Never"),

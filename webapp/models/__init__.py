@@ -1,7 +1,7 @@
 """The database models, one file each."""
 
 from webapp.models.account import Account
-from webapp.models.api_key import SCOPE_WORDS, SCOPES, ApiKey, KeyAccess, KeyType, PreviousSecret, Scope
+from webapp.models.api_key import SCOPES, ApiKey, KeyAccess, KeyType, PreviousSecret, Scope
 from webapp.models.audit_entry import AuditEntry
 from webapp.models.autoresponse import AutoresponseCount
 from webapp.models.base import Base
@@ -22,7 +22,6 @@ from webapp.models.webhook import Authentication, Lane, Webhook, WebhookState
 
 __all__ = [
     "SCOPES",
-    "SCOPE_WORDS",
     "Account",
     "ApiKey",
     "Attempt",

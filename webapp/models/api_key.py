@@ -31,12 +31,23 @@ class Scope(StrEnum):
     CAPTURE = "capture"  # create leads
 
 
-# What each allows, on the New key page and in /docs/api.
+# What people and programs read of keys: on the New key page, in /docs/api, in the OpenAPI document, in the help of
+# `flask create-api-key` and in docs/people.md. tests/blueprints/api/test_same_words.py compares these.
 SCOPE_WORDS = {
-    Scope.READ: "leads, interfaces, webhooks and deliveries",
+    Scope.READ: "leads, deliveries, interfaces, webhooks and Shared Tokens, but no secrets",
     Scope.WRITE: "change interfaces, webhooks and Shared Tokens, retry leads",
     Scope.CAPTURE: "create leads",
 }
+ACCESS_WORDS = {
+    KeyAccess.PRIVATE: "for your servers, with the scopes that you choose",
+    KeyAccess.PUBLIC: "for web pages, it only creates leads, from the form’s allowed sites",
+}
+ENDS = "After its end, and after Revoke, a key opens nothing (401); only leads may be created for one second more."
+LIMITED = (
+    "A key for some interfaces reaches nothing of others (404) and nothing of the whole account (403), such as Shared "
+    "Tokens: a webhook of its own can sign with one only if one of its interfaces does already."
+)
+HEADER = "Authorization: Bearer lhk_…"
 # All that a key with this access can have.
 SCOPES = {KeyAccess.PRIVATE: tuple(Scope), KeyAccess.PUBLIC: (Scope.CAPTURE,)}
 

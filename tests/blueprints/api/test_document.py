@@ -1,4 +1,4 @@
-"""The OpenAPI document, the page /docs/api and the New key page say what the code does, and the same."""
+"""The OpenAPI document and the page /docs/api say what the code does, and the same. test_same_words.py: of keys."""
 
 import html
 import json
@@ -14,7 +14,7 @@ from openapi_spec_validator import OpenAPIV31SpecValidator
 
 from tests.blueprints.test_docs import text_of
 from webapp.blueprints import api
-from webapp.models import SCOPE_WORDS, SCOPES, KeyAccess, Scope
+from webapp.models import Scope
 from webapp.web.api import document, problems
 from webapp.web.api.operations import BASE, OPERATIONS, Operation
 from webapp.web.security import CSP
@@ -164,19 +164,6 @@ def test_every_example_on_the_page_is_the_one_of_the_document(client: FlaskClien
     for operation in OPERATIONS:
         assert operation.example in examples, operation.name
         assert not operation.sends or operation.sends in examples, operation.name
-
-
-def test_the_key_page_the_docs_and_the_document_have_the_same_scopes(
-    signed_in: FlaskClient, written: dict[str, Any]
-) -> None:
-    new, docs = text_of(signed_in.get("/profile/api-keys/new").text), text_of(signed_in.get("/docs/api").text)
-    used = {entry["security"][0]["key"][0] for entry in entries(written).values()}
-    assert used == set(SCOPES[KeyAccess.PRIVATE]) == set(SCOPE_WORDS)
-    for scope, words in SCOPE_WORDS.items():
-        assert f"{scope.capitalize()}: {words}" in new
-        assert words in docs
-    for_browsers = {each.scope for each in OPERATIONS if each.for_browsers}
-    assert for_browsers == set(SCOPES[KeyAccess.PUBLIC])
 
 
 def test_the_limit_of_this_installation_is_named(make_app: Any) -> None:

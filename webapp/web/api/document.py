@@ -10,7 +10,8 @@ import msgspec
 from flask import current_app
 
 from webapp.config import current_config
-from webapp.web.api import problems
+from webapp.models.api_key import ACCESS_WORDS, ENDS, HEADER, LIMITED, SCOPE_WORDS
+from webapp.web.api import problems, rates
 from webapp.web.api.operations import BASE, OPERATIONS, Operation
 
 ABOUT = (
@@ -93,7 +94,7 @@ def build() -> dict[str, Any]:
             "title": "Leadhook",
             "version": current_app.config["LEADHOOK_VERSION"],
             "summary": "Leads, and the webhooks that deliver them.",
-            "description": ABOUT,
+            "description": f"{ABOUT} {rates.words(current_config.api_rate_limit)}",
             "license": {"name": "Apache-2.0", "identifier": "Apache-2.0"},
         },
         "servers": [{"url": f"{current_config.public_url}{BASE}"}],
@@ -101,11 +102,17 @@ def build() -> dict[str, Any]:
         "paths": paths,
         "components": {
             "schemas": {name: schema for name, schema in known.items() if name not in queries},
-            "securitySchemes": {
-                "key": {"type": "http", "scheme": "bearer", "description": "An API Key, of My User Profile, API Keys."}
-            },
+            "securitySchemes": {"key": {"type": "http", "scheme": "bearer", "description": _about_keys()}},
         },
     }
+
+
+def _about_keys() -> str:
+    """What the page says of keys."""
+    scopes = [f"{scope}: {words}" for scope, words in SCOPE_WORDS.items()]
+    kinds = [f"{access.capitalize()} keys: {words}." for access, words in ACCESS_WORDS.items()]
+    made = f"An API Key, of My User Profile, API Keys, in the header {HEADER}. Scopes: {'; '.join(scopes)}."
+    return " ".join([made, *kinds, ENDS, LIMITED])
 
 
 def as_json() -> bytes:

@@ -7,13 +7,14 @@ from werkzeug.exceptions import NotFound
 
 from webapp.db.transactions import transaction
 from webapp.models import KeyAccess, Scope
+from webapp.models.api_key import HEADER
 from webapp.services import key_access
 from webapp.services.key_access import Caller, NoAccess
 from webapp.web.api import rates
 from webapp.web.api.problems import Problem
 from webapp.web.limits import network
 
-NO_KEY = "Send your API Key in the header: Authorization: Bearer lhk_…"
+NO_KEY = f"Send your API Key in the header: {HEADER}"
 _BEARER = re.compile(r"Bearer +(lh[kp]_[0-9A-Za-z]{43}) *", re.IGNORECASE)
 
 

@@ -110,6 +110,13 @@ def count(*key: str) -> None:
         raise Problem(429, words, headers={"Retry-After": str(wait)}, more=more)
 
 
+def words(limit: str) -> str:
+    """What is said of this API_RATE_LIMIT."""
+    if not limit:
+        return "The number of requests is not limited here."
+    return f"A private key may make {limit} requests; a public one as many from each network."
+
+
 def headers(environ: "WSGIEnvironment") -> dict[str, str]:
     """What the answer says of the limits; nothing where there are none."""
     quotas: list[Quota] = environ.get(_QUOTAS, [])
