@@ -8,7 +8,10 @@ from flask.testing import FlaskClient
 from werkzeug.test import TestResponse
 
 from tests.support.api import key_for
+from webapp.blueprints.mcp import answers
 from webapp.blueprints.mcp.messages import NEW
+
+assert answers.answer  # its import declares the tools
 
 META = {
     "io.modelcontextprotocol/protocolVersion": NEW,
