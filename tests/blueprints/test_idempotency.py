@@ -20,6 +20,7 @@ from webapp.models import Delivery, Field, FieldType, Interface, Lead
 from webapp.services.intake import packed_source, visitor
 from webapp.services.intake.idempotency import key_of
 from webapp.services.interfaces import fields, interfaces
+from webapp.services.leads import forgetting
 
 JSON = {"Accept": "application/json"}
 KEY = "8e03978e-40d5-43dd-bc93-6894a57f9324"
@@ -221,12 +222,19 @@ def test_spam_has_keys_too(client: FlaskClient, address: str) -> None:
     assert lead_count() == 1
 
 
-def test_the_key_of_a_deleted_lead_is_free(client: FlaskClient, address: str) -> None:
+def test_the_key_of_a_deleted_lead_is_answered_with_a_sentence(client: FlaskClient, address: str) -> None:
     send(client, address)
     with transaction():
-        db.session.delete(db.session.scalars(select(Lead)).one())
-    assert send(client, address).status_code == 201
-    assert lead_count() == 1
+        forgetting.delete_leads(db.session.scalars(select(Lead.id)).all())
+    answer = send(client, address)
+    assert answer.status_code == 410
+    assert "was deleted" in answer.json["errors"]["_form"][0]
+    page = client.post(address, data=ADA, headers={"Idempotency-Key": KEY})
+    assert (page.status_code, "was deleted" in page.text) == (410, True)
+    files = with_file(client, address)
+    assert (files.status_code, "was deleted" in files.text) == (410, True)
+    assert lead_count() == 0
+    assert send(client, address, "another").status_code == 201
 
 
 def test_a_page_is_answered_with_the_same_page(client: FlaskClient, address: str) -> None:

@@ -86,7 +86,7 @@ def _was_accepted(interface: Interface) -> bool:
     """Whether a lead was stored with the Idempotency-Key of this post; the post's content is not read yet."""
     with contextlib.suppress(ValueError):
         key = idempotency.key_of(request.headers.get("Idempotency-Key", ""))
-        with contextlib.suppress(idempotency.KeyReused):
+        with contextlib.suppress(idempotency.KeyTaken):
             return idempotency.lead_of(*idempotency.keyed(interface.id, key, {}, {})) is not None
         return True
     return False

@@ -242,6 +242,8 @@ def _refused(declined: Declined) -> Answer:
         return form_pages.closed(interface, 403)
     if declined.reason is DeclineReason.KEY_REUSED:
         return form_pages.declined(422, "That was sent before", idempotency.REUSED)
+    if declined.reason is DeclineReason.KEY_SPENT:
+        return form_pages.declined(410, "That was sent before", idempotency.DELETED)
     assert declined.answers  # the reason is INVALID
     if form_pages.wants_json():
         return jsonify(errors=declined.answers.errors), 422

@@ -15,6 +15,7 @@ from webapp.models.lead import Lead, LeadLogEntry
 from webapp.models.mail import Mail, MailState
 from webapp.models.password_reset import PasswordReset
 from webapp.models.report import Report, ReportEntry, ReportKind
+from webapp.models.spent_key import SpentKey
 from webapp.models.status import Status
 from webapp.models.sweeper import Sweeper
 from webapp.models.user import Role, User
@@ -57,6 +58,7 @@ __all__ = [
     "Role",
     "Scheme",
     "Scope",
+    "SpentKey",
     "Status",
     "Sweeper",
     "User",

@@ -12,7 +12,7 @@ from werkzeug.exceptions import NotFound
 from webapp.blueprints import json_posts, short_way
 from webapp.config import current_config
 from webapp.models import KeyAccess, Scope
-from webapp.services.intake import allowed_sites, idempotency, published_forms, submissions
+from webapp.services.intake import allowed_sites, idempotency, published_forms, running_keys, submissions
 from webapp.services.intake.published_forms import PublishedForm
 from webapp.services.intake.submissions import Captured, Declined, DeclineReason, Post
 from webapp.services.interfaces import form_texts
@@ -26,8 +26,8 @@ from webapp.webhooks.payload import CLICK_IDS, UTM
 
 OTHER_SITE = "This form accepts answers only from its owner’s websites."
 IDEMPOTENCY = {
-    "Idempotency-Key": "Makes it safe to send the lead again: for 24 hours the same key is the same lead. 1 to 255 "
-    "visible ASCII characters, bare or in quotes."
+    "Idempotency-Key": "Makes it safe to send the lead again: for 24 hours the same key is the same lead. 409 while "
+    "a request with it runs, 410 once its lead was deleted. 1 to 255 visible ASCII characters, bare or in quotes."
 }
 EXPOSED = "Retry-After, RateLimit, RateLimit-Policy, Location"
 
@@ -89,11 +89,20 @@ def create_lead(body: NewLeadRequest) -> Answered:
     form = _form(body.interface)
     if caller.access == KeyAccess.PUBLIC and (wait := seconds_to_wait(body.interface, request.environ)):
         raise Problem(429, "Too many leads came from your network. Wait, then send it again.", headers=_after(wait))
-    outcome = short_way.outcome(request.environ) or submissions.submit(body.interface, _post(body, caller))
+    outcome = short_way.outcome(request.environ) or _submitted(form, _post(body, caller))
     if isinstance(outcome, Declined):
         raise _declined(outcome)
     g.is_spam = outcome.spam is not None  # for the counters of posts
     return _created(outcome, form)
+
+
+def _submitted(form: PublishedForm, post: Post) -> Captured | Declined:
+    try:
+        with running_keys.running(form.interface.id, post.key):
+            return submissions.submit(form.interface.public_id, post)
+    except running_keys.KeyRuns:
+        faults = [Fault(running_keys.RUNNING, header="Idempotency-Key")]
+        raise Problem(409, running_keys.RUNNING, faults, headers=_after(running_keys.WAIT)) from None
 
 
 def _form(public_id: str) -> PublishedForm:
@@ -170,6 +179,8 @@ def _declined(declined: Declined) -> Problem:
         return Problem(403, OTHER_SITE)
     if declined.reason is DeclineReason.CLOSED:
         return Problem(409, str(form_texts.of(declined.form.interface)["closed"]))
+    if declined.reason is DeclineReason.KEY_SPENT:
+        return Problem(410, idempotency.DELETED, [Fault(idempotency.DELETED, header="Idempotency-Key")])
     if declined.reason is DeclineReason.KEY_REUSED or declined.answers is None:
         return invalid([Fault(idempotency.REUSED, header="Idempotency-Key")])
     errors: dict[str, list[str]] = declined.answers.errors

@@ -137,24 +137,25 @@ def _is_ordinary(submission: Submission) -> bool:
 def capture(submissions: Sequence[Submission]) -> list[str | None]:
     """Stores the leads of these submissions in the current transaction; returns their public ids.
 
-    None for a lead whose nonce is stored already, or whose form changed since it was accepted. FilesGone for one whose
-    files cannot be given to it.
+    None for a lead whose nonce is stored already or is a spent key’s, or whose form changed since it was accepted.
+    FilesGone for one whose files cannot be given to it.
     """
+    with_key = [lead.nonce for _, lead in submissions if lead.nonce and lead.content_digest]
+    spent = idempotency.release(with_key) if with_key else ()
+    wanted = [each for each in submissions if each.lead.nonce not in spent]
     promised = [
         {**columns, "public_id": lead.public_id}
-        for form, lead in submissions
+        for form, lead in wanted
         for columns in deliveries(lead, form.interface, form.shapes)
     ]
-    if with_key := [lead.nonce for _, lead in submissions if lead.nonce and lead.content_digest]:
-        idempotency.release(with_key)
     sent = {row["public_id"] for row in promised if not row["shadow"]}
-    rows = [_stored(lead, lead.public_id in sent) | _version_values(form) for form, lead in submissions]
-    stored = _insert(rows, promised)
-    if any(lead.files for _, lead in submissions):
-        stored_files.attach({lead.public_id: lead.files for _, lead in submissions if lead.public_id in stored})
+    rows = [_stored(lead, lead.public_id in sent) | _version_values(form) for form, lead in wanted]
+    stored = _insert(rows, promised) if rows else set()
+    if any(lead.files for _, lead in wanted):
+        stored_files.attach({lead.public_id: lead.files for _, lead in wanted if lead.public_id in stored})
     due = (row for row in promised if row["public_id"] in stored and row["state"] == DeliveryState.PENDING)
     ring({row["webhook_id"] for row in due})
-    kept = [each for each in submissions if each.lead.public_id in stored]
+    kept = [each for each in wanted if each.lead.public_id in stored]
     _write_mails([each for each in kept if each.lead.spam is None])
     if spam := [(form.interface, lead) for form, lead in kept if lead.spam is not None]:
         events.note_spam(db.session.connection(), spam)

@@ -4,7 +4,8 @@ The key takes the place of the form's token: the lead's `nonce`, which is unique
 key. `content_digest` says what was sent. The same key with the same content is the same lead for a day; with other
 content it is refused; after a day the key is free again. Both are digests with a secret: a key may be an order number.
 
-A post that stores nothing leaves its key free. So does a lead that was deleted.
+A post that stores nothing leaves its key free. If a lead is deleted before its day is over, its key stays spent for the
+rest of the day, as a SpentKey: a program that repeats the request must not bring back what a person deleted.
 """
 
 import hashlib
@@ -15,13 +16,14 @@ from collections.abc import Mapping, Sequence
 from datetime import timedelta
 from typing import Any, NamedTuple
 
-from sqlalchemy import select, update
+from sqlalchemy import delete, select, update
 
 from webapp.clock import utcnow
 from webapp.config import current_config
+from webapp.db import bulk
 from webapp.db.transactions import read_autocommit
 from webapp.extensions import db
-from webapp.models import Lead
+from webapp.models import Lead, SpentKey
 from webapp.services.intake import undeclared
 
 VALID_FOR = timedelta(hours=24)
@@ -29,6 +31,10 @@ BAD_KEY = "Idempotency-Key must be 1 to 255 visible ASCII characters without spa
 REUSED = (
     "This Idempotency-Key was used in the last 24 hours for a lead with other answers. "
     "Send the same answers again, or use a new key."
+)
+DELETED = (
+    "The lead that was sent with this Idempotency-Key was deleted. Nothing is stored for a repeat; "
+    "to send the lead anew, use a new key."
 )
 
 _KEY = re.compile(r"[!-~]{1,255}")
@@ -48,8 +54,16 @@ class Stored(NamedTuple):
     spam: str | None
 
 
-class KeyReused(Exception):
+class KeyTaken(Exception):
+    """The key belongs to a lead that is not this one."""
+
+
+class KeyReused(KeyTaken):
     """The key belongs to a lead with other content."""
+
+
+class KeySpent(KeyTaken):
+    """The key belongs to a lead that was deleted."""
 
 
 def key_of(header: str) -> str:
@@ -82,19 +96,45 @@ def keyed(
     return Keyed(_digest("key", interface_id, key), _digest("content", interface_id, key, content, *files))
 
 
-def release(nonces: Sequence[str]) -> None:
-    """Frees those of these keys whose day is over, in the current transaction."""
-    over = update(Lead).where(Lead.nonce.in_(nonces), Lead.received_at < utcnow() - VALID_FOR)
-    db.session.connection().execute(over.values(nonce=None, content_digest=None))
+def name_of(interface_id: int, key: str) -> str:
+    """What a key is called elsewhere than in the database: a digest, too."""
+    return _digest("running", interface_id, key)
+
+
+def release(nonces: Sequence[str]) -> set[str]:
+    """Frees those of these keys whose day is over, in the current transaction. Returns those that are spent."""
+    connection, oldest = db.session.connection(), utcnow() - VALID_FOR
+    over = update(Lead).where(Lead.nonce.in_(nonces), Lead.received_at < oldest)
+    connection.execute(over.values(nonce=None, content_digest=None))
+    spent = select(SpentKey.nonce).where(SpentKey.nonce.in_(nonces), SpentKey.received_at >= oldest)
+    return set(connection.scalars(spent))
+
+
+def spend(lead_ids: Sequence[int]) -> None:
+    """Keeps the keys of these leads spent, before the leads are deleted in the current transaction."""
+    connection, valid = db.session.connection(), Lead.received_at >= utcnow() - VALID_FOR
+    keys = select(Lead.nonce, Lead.received_at).where(Lead.id.in_(lead_ids), Lead.content_digest.is_not(None), valid)
+    rows = bulk.insert(connection.dialect.name, SpentKey).from_select(["nonce", "received_at"], keys)
+    again = {"received_at": rows.excluded.received_at}  # it was spent and free again on an earlier day
+    connection.execute(rows.on_conflict_do_update(index_elements=[SpentKey.nonce], set_=again))
+
+
+def tidy() -> None:
+    """Frees spent keys whose day is over."""
+    db.session.execute(delete(SpentKey).where(SpentKey.received_at < utcnow() - VALID_FOR))
 
 
 def lead_of(nonce: str, content_digest: str | None) -> Stored | None:
-    """The lead that was stored under this nonce; KeyReused if it has other content."""
+    """The lead that was stored under this nonce; KeyReused if it has other content, KeySpent if it was deleted."""
     with read_autocommit() as connection:
         stored = select(Lead.public_id, Lead.spam, Lead.content_digest).where(Lead.nonce == nonce)
         if content_digest:
             stored = stored.where(Lead.received_at >= utcnow() - VALID_FOR)
         found = connection.execute(stored).one_or_none()
+        if found is None and content_digest:
+            spent = select(SpentKey.nonce).where(SpentKey.nonce == nonce, SpentKey.received_at >= utcnow() - VALID_FOR)
+            if connection.scalar(spent):
+                raise KeySpent
     if found is None:
         return None
     if found.content_digest != content_digest:

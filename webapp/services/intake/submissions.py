@@ -66,6 +66,7 @@ class DeclineReason(Enum):
     CLOSED = auto()
     INVALID = auto()  # an answer is invalid, or there is none; `answers` says which and why
     KEY_REUSED = auto()  # its Idempotency-Key belongs to a lead with other answers
+    KEY_SPENT = auto()  # to a lead that was deleted
 
 
 @dataclass(frozen=True, slots=True)
@@ -217,6 +218,8 @@ def _sent_before(judged: capture.Submission, post: Post) -> Captured | Declined 
         found = idempotency.lead_of(lead.nonce, lead.content_digest)
     except idempotency.KeyReused:
         return Declined(form, DeclineReason.KEY_REUSED)
+    except idempotency.KeySpent:
+        return Declined(form, DeclineReason.KEY_SPENT)
     return replace(_captured(form, *found, post), is_new=False) if found else None
 
 
@@ -225,7 +228,7 @@ def _captured_before(declined: Declined, post: Post) -> Captured | None:
     closed or changed meanwhile."""
     if not post.key or declined.reason == DeclineReason.OTHER_SITE:
         return None
-    with suppress(idempotency.KeyReused):
+    with suppress(idempotency.KeyTaken):
         if found := idempotency.lead_of(*_keyed(declined.form.interface, post, post.key)):
             return replace(_captured(declined.form, *found, post), is_new=False)
     return None

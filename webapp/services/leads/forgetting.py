@@ -33,6 +33,7 @@ from webapp.models import (
 )
 from webapp.services import audit
 from webapp.services.files import stored
+from webapp.services.intake import idempotency
 from webapp.services.interfaces import answer_limits, privacy
 from webapp.services.interfaces.interface_mails import AUTORESPONSE
 from webapp.services.mail import sealed
@@ -63,6 +64,7 @@ def forget(stopping: Callable[[], bool] = lambda: False) -> None:
     with transaction():
         answer_limits.forget_old(database_clock.now())
         sealed.tidy()
+        idempotency.tidy()
         unmarked.mark(db.session.connection())
     done = _anonymise_delivered(time_is_left) and _delete_old(time_is_left) and stored.sweep(time_is_left)
     if not done and not stopping():
@@ -87,7 +89,7 @@ def _delete_of(interface_id: int, account_id: int, days: int, time_is_left: Call
     while time_is_left():
         with transaction():
             ids = _lock(*old)
-            _delete(ids)
+            delete_leads(ids)
         deleted += len(ids)
         if len(ids) < BATCH:
             break
@@ -122,9 +124,11 @@ def _lock(*wanted: Any) -> list[int]:
     return list(db.session.scalars(found.where(Lead.id.in_(ids))))
 
 
-def _delete(ids: Sequence[int]) -> None:
-    """Deletes leads and all rows that refer to them. Mails before the log: a mail that is being sent writes to it."""
+def delete_leads(ids: Sequence[int]) -> None:
+    """Deletes leads and all rows that refer to them, in the current transaction. Mails before the log: a mail that is
+    being sent writes to it."""
     stored.let_go(ids)
+    idempotency.spend(ids)
     deliveries = select(Delivery.id).where(Delivery.lead_id.in_(ids)).scalar_subquery()
     for statement in (
         delete(ReportEntry).where(ReportEntry.delivery_id.in_(deliveries)),
