@@ -40,7 +40,7 @@ SCOPE_WORDS = {
 }
 ACCESS_WORDS = {
     KeyAccess.PRIVATE: "for your servers, with the scopes that you choose",
-    KeyAccess.PUBLIC: "for web pages, it only creates leads, from the form’s allowed sites",
+    KeyAccess.PUBLIC: "for web pages, creates leads only, from the form’s allowed sites",
 }
 ENDS = "After its end, and after Revoke, a key opens nothing (401); only leads may be created for one second more."
 LIMITED = (
