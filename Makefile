@@ -1,6 +1,6 @@
 # `make run` starts Leadhook on this machine, `make test` tests it. Both need only Python 3.11 or newer, make and git.
 .DEFAULT_GOAL := help
-.PHONY: help run test quick check format bench soak receivers lock
+.PHONY: help run test quick check format bench soak receivers clients lock
 MAKEFLAGS += --no-print-directory
 
 help: ## list these targets
@@ -51,6 +51,10 @@ receivers: ## run vendors' own software against Leadhook, such as n8n and librar
 	@.venv/bin/pytest -s tests/receivers/libraries.py tests/receivers/n8n.py tests/receivers/mcp.py \
 		tests/receivers/zapier.py tests/receivers/n8n_trigger.py
 
+clients: ## generate clients of the REST API with four generators, and run them against Leadhook; needs npm and Java
+	@sh scripts/install.sh requirements.txt requirements-test.txt
+	@.venv/bin/pytest tests/clients/generated.py
+
 # Pins for every Python from 3.11 up and every platform, with the hashes of all files; no package index is named.
 LOCK = .venv-lock/bin/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --upgrade \
 	--no-emit-index-url --no-emit-find-links --no-header --no-annotate
@@ -61,5 +65,7 @@ lock: ## pin the newest packages that pyproject.toml allows
 	@$(LOCK) pyproject.toml --output-file requirements.txt
 	@$(LOCK) --group pyproject.toml:test --constraint requirements.txt --output-file requirements-test.txt
 	@$(LOCK) --group pyproject.toml:mcp1 --no-deps --output-file requirements-mcp1.txt
+	@$(LOCK) --group pyproject.toml:clients --constraint requirements.txt --constraint requirements-test.txt \
+		--output-file tests/clients/requirements.txt
 	@$(LOCK) --group pyproject.toml:bench --constraint requirements.txt --constraint requirements-test.txt \
 		--output-file requirements-bench.txt

@@ -29,7 +29,7 @@ def test_it_names_no_package_index_and_no_machine(path: Path) -> None:
 LOCKS = ("requirements.txt", "requirements-test.txt", "requirements-bench.txt")
 
 
-@pytest.mark.parametrize("name", [*LOCKS, "requirements-mcp1.txt"])
+@pytest.mark.parametrize("name", [*LOCKS, "requirements-mcp1.txt", "tests/clients/requirements.txt"])
 def test_a_lock_holds_names_versions_and_hashes_only(name: str) -> None:
     for line in (ROOT / name).read_text().splitlines():
         assert re.fullmatch(r"[a-z0-9-]+==[\w.]+( ; [^\\]+)? \\|    --hash=sha256:[0-9a-f]{64}( \\)?", line), line

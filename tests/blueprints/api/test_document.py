@@ -74,6 +74,10 @@ def test_it_is_in_the_form_that_generators_of_clients_need(written: dict[str, An
             assert reference.removeprefix("#/components/schemas/") in known, path
         if "enum" in part or "const" in part:
             assert "type" in part, path
+        if "/schemas/" in path and part.get("type") == "array":
+            assert "items" in part, f"{path}: openapi-python-client leaves the whole schema out"
+        if "/schemas/" in path and part.get("type") == "object":
+            assert "properties" in part or "additionalProperties" in part, path
         if part.get("in") == "query":
             assert "null" not in json.dumps(part["schema"]), path
     for name, entry in entries(written).items():
@@ -82,6 +86,9 @@ def test_it_is_in_the_form_that_generators_of_clients_need(written: dict[str, An
         in_path = re.findall(r"{(\w+)}", name)
         assert [each["name"] for each in entry["parameters"] if each["in"] == "path"] == in_path, name
         assert all(each["description"] for each in entry["parameters"]), name
+        answer = entry["responses"].get("200", {})
+        is_list = "next" in answer.get("content", {}).get("application/json", {}).get("example", {})
+        assert ("Link" in answer.get("headers", {})) == is_list, name
 
 
 def test_the_validator_of_openapi_finds_nothing(written: dict[str, Any]) -> None:

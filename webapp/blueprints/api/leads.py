@@ -28,7 +28,7 @@ class InterfaceName(msgspec.Struct):
 
 
 class LeadSummary(msgspec.Struct):
-    id: str
+    id: Annotated[str, Meta(description="Such as lead_01m83pph3v0019fd3g78e43pkn.")]
     interface: InterfaceName
     received_at: Moment
     status: Annotated[str, Meta(description=f"{', '.join(STATUSES.__args__)}; later versions may have more.")]
@@ -39,7 +39,7 @@ class LeadSummary(msgspec.Struct):
     marks: Annotated[dict[str, str], Meta(description="unparsed or cut, where a reader must know it.")]
     undeclared: Annotated[dict[str, Any], Meta(description="Answers that no field asks for.")]
     source: Annotated[dict[str, Any], Meta(description="Where the visitor came from, as in a webhook.")]
-    consents: list[Any]
+    consents: list[dict[str, Any]]
     deliveries: list[DeliverySummary]
 
 

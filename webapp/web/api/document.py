@@ -41,21 +41,21 @@ PROBLEM = {
         "title": {"type": "string"},
         "status": {"type": "integer"},
         "detail": {"type": "string", "description": "A sentence for the person who can act on it."},
-        "errors": {
-            "type": "array",
-            "items": {
-                "type": "object",
-                "required": ["detail"],
-                "properties": {
-                    "detail": {"type": "string"},
-                    "pointer": {"type": "string", "description": "Where in the body: #/fields/email."},
-                    "parameter": {"type": "string", "description": "Of the query."},
-                    "header": {"type": "string"},
-                },
-            },
-        },
+        "errors": {"type": "array", "items": {"$ref": "#/components/schemas/Fault"}},
     },
 }
+FAULT = {
+    "type": "object",
+    "description": "What is wrong with one value.",
+    "required": ["detail"],
+    "properties": {
+        "detail": {"type": "string"},
+        "pointer": {"type": "string", "description": "Where in the body: #/fields/email."},
+        "parameter": {"type": "string", "description": "Of the query."},
+        "header": {"type": "string"},
+    },
+}
+LINK = {"Link": {"description": "The next page, with rel=next; missing where next is null.", "schema": TEXT}}
 
 
 def schemas() -> dict[str, Any]:
@@ -63,7 +63,7 @@ def schemas() -> dict[str, Any]:
     kinds = {struct_of(kind) for each in OPERATIONS for kind in (each.answer, each.body, each.query) if kind}
     ordered = sorted(kinds, key=lambda kind: str(kind.__name__))
     _, found = msgspec.json.schema_components(ordered, ref_template="#/components/schemas/{name}")
-    return {**_typed(found), "Problem": PROBLEM}
+    return {**_explicit(found), "Problem": PROBLEM, "Fault": FAULT}
 
 
 def struct_of(kind: Any) -> Any:
@@ -71,14 +71,16 @@ def struct_of(kind: Any) -> Any:
     return get_args(kind)[0] if get_origin(kind) is list else kind
 
 
-def _typed(schema: Any) -> Any:
-    """The schema with a type beside each enum: some generators of clients need it."""
+def _explicit(schema: Any) -> Any:
+    """The schema with what some generators of clients need: the type of each enum, the values of free objects."""
     if isinstance(schema, list):
-        return [_typed(each) for each in schema]
+        return [_explicit(each) for each in schema]
     if not isinstance(schema, dict):
         return schema
-    texts = "enum" in schema and "type" not in schema
-    return {**({"type": "string"} if texts else {}), **{name: _typed(each) for name, each in schema.items()}}
+    more: dict[str, Any] = {"type": "string"} if "enum" in schema and "type" not in schema else {}
+    if schema.get("type") == "object" and "properties" not in schema:
+        more["additionalProperties"] = True
+    return {**more, **{name: _explicit(value) for name, value in schema.items()}}
 
 
 def build() -> dict[str, Any]:
@@ -165,6 +167,8 @@ def parameters(operation: Operation, known: dict[str, Any]) -> list[dict[str, An
 def _responses(operation: Operation) -> dict[str, Any]:
     content = {"application/json": {"schema": _ref(operation.answer), "example": operation.example}}
     found: dict[str, Any] = {str(operation.status): {"description": operation.summary, "content": content}}
+    if operation.is_list:
+        found[str(operation.status)]["headers"] = LINK
     if links := _links(operation):
         found[str(operation.status)]["links"] = links
     for status, words in operation.statuses.items():
