@@ -61,7 +61,8 @@ def http_error(error: HTTPException) -> Response | tuple[str | Response, int]:
     if request_ctx.url_adapter is None:  # the Host header is not valid, so no page with links can be made
         response = Response(f"{words}\n", code, mimetype="text/plain")
     elif problems.applies():
-        response = problems.response(Problem(code, words))
+        is_ours = code == 404 and error.description == NotFound.description
+        response = problems.response(Problem(code, problems.not_found() if is_ours else words))
     elif wants_json():
         response = jsonify(error=words)
         response.status_code = code

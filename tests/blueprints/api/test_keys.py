@@ -63,9 +63,8 @@ def names_something(operation: Operation) -> bool:
     return "<" in operation.path or names_a_webhook(operation) or is_sent
 
 
-def call(program: Caller, operation: Operation, ids: dict[str, str]) -> Any:
+def call(program: Caller, operation: Operation, ids: dict[str, str], **more: Any) -> Any:
     path = re.sub(r"<(\w+)>", lambda part: ids[PARTS[part[1]]], operation.path)
-    more: dict[str, Any] = {}
     if names_a_webhook(operation):
         more["query_string"] = {"webhook": ids["webhook"]}
     if operation.body:
@@ -196,6 +195,26 @@ def test_a_key_for_another_interface_finds_nothing(
     assert rows() == before
 
 
+def test_no_change_is_made_where_if_match_names_another_state(app: Flask, owner: User, ids: dict[str, str]) -> None:
+    program = caller(app, owner.account_id)
+    before = rows()
+    creating = {
+        "create_interface",
+        "add_webhook",
+        "create_shared_token",
+        "create_lead",
+        "reconcile_leads",
+        "create_hook",
+    }
+    for operation in OPERATIONS:
+        if operation.method != "GET" and operation.name not in creating:
+            with at(operation):
+                assert "If-Match" in operation.all_headers
+                answer = call(program, operation, ids, headers={"If-Match": '"another"'})
+                assert "Read it again" in problem_of(answer, 412)["detail"]
+                assert rows() == before
+
+
 @WALKED
 def test_every_answer_keeps_the_conventions(app: Flask, owner: User, ids: dict[str, str], operation: Operation) -> None:
     """With a key that has the scope of the operation and no other."""
@@ -224,7 +243,14 @@ def test_what_an_operation_does_not_know_is_refused_by_its_name(app: Flask, owne
                 answer = program.call(operation.method, path, json={**(operation.sends or {}), "colour": "red"})
                 assert problem_of(answer, 422)["errors"][0] == field
                 problem_of(program.call(operation.method, path, data=b"{", content_type="application/json"), 400)
-                problem_of(program.call(operation.method, path, data=b"a=b", content_type="text/plain"), 415)
+                for content_type in (
+                    "text/plain",
+                    "multipart/form-data; boundary=b",
+                    "application/x-www-form-urlencoded",
+                ):
+                    problem_of(program.call(operation.method, path, data=b"a=b", content_type=content_type), 415)
+                packed = program.call(operation.method, path, json={}, headers={"Content-Encoding": "gzip"})
+                assert "without Content-Encoding" in problem_of(packed, 415)["detail"]
     assert rows() == before
 
 
@@ -306,7 +332,9 @@ def test_without_a_limit_no_header_speaks_of_one(make_app: AppMaker, owner: User
 )
 def test_errors_below_the_api_are_problems(program: Caller, method: str, path: str, status: int) -> None:
     answer = program.call(method, path, headers={"Accept": "text/html"})
-    problem_of(answer, status)
+    found = problem_of(answer, status)
+    if status == 404:
+        assert found["detail"] == "The API has no such address. See /docs/api."
     if status == 405:
         assert answer.headers["Allow"]
 

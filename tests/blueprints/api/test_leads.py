@@ -410,3 +410,36 @@ def test_posts_of_programs_are_counted_like_those_of_forms(
     counts = app.extensions["leadhook_post_counters"].totals()
     found = {name: count for name, count in counts.items() if count}
     assert found == {"accepted": 5, "invalid": 2, "spam": 3, "closed": 1, "other": 1}
+
+
+@pytest.mark.parametrize(
+    ("sent", "kept"),
+    [
+        ("203.0.113.9", "203.0.113.9"),
+        ("2001:DB8:0::9", "2001:db8::9"),
+        ("::ffff:203.0.113.9", "203.0.113.9"),
+        ("fe80::1%eth0", "fe80::1"),
+        (f"fe80::1%<b>\0{'x' * 5000}", "fe80::1"),
+    ],
+)
+def test_a_visitors_address_is_kept_in_one_form_and_without_a_zone(
+    program: Caller, interface: Interface, sent: str, kept: str
+) -> None:
+    lead = created(program, interface, source={"ip": sent})
+    assert program.get(f"/leads/{lead['id']}").json["source"]["ip"] == kept
+
+
+def test_what_the_body_names_and_does_not_exist_is_404_at_its_place(program: Caller, interface: Interface) -> None:
+    """A 404 without a place says that the id in the address is wrong."""
+    for path, more, name in (
+        ("/leads", {"fields": ADA}, "interface"),
+        ("/hooks", {"target": "https://hooks.example.com/a"}, "interface"),
+        ("/reconcile", {"ids": []}, "interface"),
+        ("/reconcile", {"ids": []}, "webhook"),
+    ):
+        problem = problem_of(program.post(path, {**more, name: "x_nothing"}), 404)
+        assert problem["detail"] == f"There is no {name} with this id, or the key does not reach it."
+        assert problem["errors"] == [{"detail": problem["detail"], "pointer": f"#/{name}"}]
+    assert problem_of(program.get("/leads/lead_nothing"), 404)["detail"].startswith(
+        "Nothing of yours is at this address"
+    )

@@ -424,3 +424,12 @@ def test_a_key_for_some_interfaces_signs_only_as_these_do(app: Flask, owner: Use
 def test_a_token_with_a_nul_does_not_exist(program: Caller, webhook: str) -> None:
     signs = {"authentication": {"kind": "shared_token", "shared_token": "key_\0"}}
     assert "does not exist" in problem_of(program.patch(webhook, signs), 422)["detail"]
+
+
+def test_a_webhook_is_removed_and_paused_with_the_etag_that_was_read(program: Caller, webhook: str) -> None:
+    first = program.get(webhook).headers["ETag"]
+    paused = program.post(f"{webhook}/pause", headers={"If-Match": first})
+    assert paused.status_code == 200
+    problem_of(program.call("DELETE", webhook, headers={"If-Match": first}), 412)
+    assert program.get(webhook).status_code == 200
+    assert program.call("DELETE", webhook, headers={"If-Match": paused.headers["ETag"]}).status_code == 200

@@ -6,7 +6,6 @@ import msgspec
 from msgspec import UNSET, Meta, UnsetType
 
 from webapp.blueprints.api import interfaces
-from webapp.blueprints.api.interfaces import IF_MATCH
 from webapp.db.transactions import transaction
 from webapp.models import Interface, Scope
 from webapp.services.interfaces import embedding
@@ -43,7 +42,7 @@ def get_blocklist(interface_id: str) -> BlocklistResource:
     scope=Scope.WRITE,
     body=BlocklistChanges,
     sends={"add": ["spam@example.com"], "remove": ["example.org"]},
-    headers=IF_MATCH,
+    headers=changes.IF_MATCH,
     **COMMON,
 )
 def change_blocklist(interface_id: str, body: BlocklistChanges) -> BlocklistResource:

@@ -8,7 +8,7 @@ from msgspec import UNSET, Meta, UnsetType
 from werkzeug.exceptions import NotFound
 
 from webapp.blueprints.api import interfaces
-from webapp.blueprints.api.interfaces import EXAMPLE, IF_MATCH, InterfaceResource
+from webapp.blueprints.api.interfaces import EXAMPLE, InterfaceResource
 from webapp.blueprints.api.shapes import Nothing
 from webapp.db.transactions import transaction
 from webapp.models import Field, FieldType, Interface, Scope
@@ -55,7 +55,7 @@ COMMON: dict[str, Any] = {
     "scope": Scope.WRITE,
     "answer": InterfaceResource,
     "example": EXAMPLE,
-    "headers": IF_MATCH,
+    "headers": changes.IF_MATCH,
 }
 
 

@@ -16,7 +16,7 @@ from webapp.services.leads import samples
 from webapp.services.webhooks import hooks, webhooks
 from webapp.web.api import cursors, keys
 from webapp.web.api.operations import BASE, Answered, operation
-from webapp.web.api.problems import Fault, invalid
+from webapp.web.api.problems import Fault, invalid, named_in_body
 from webapp.webhooks import shown_addresses
 
 TAG = "Hooks"
@@ -103,8 +103,9 @@ SAMPLE: dict[str, Any] = {
     "Generation tab. A target that answers 410 pauses it.",
 )
 def create_hook(body: NewHook) -> Answered:
-    keys.check_reach(body.interface)
-    interface = interfaces.get(keys.account_id(), body.interface)
+    with named_in_body("interface"):
+        keys.check_reach(body.interface)
+        interface = interfaces.get(keys.account_id(), body.interface)
     try:
         webhooks.check_reachable(body.target, interface.account_id)
         with transaction():

@@ -17,7 +17,6 @@ from webapp.web.api.operations import BASE, Answered, operation
 TAG = "Interfaces"
 TEMPLATES = Literal["contact", "quote", "newsletter", "demo", "callback", "blank"]
 assert get_args(TEMPLATES) == tuple(interface_templates.ALL)
-IF_MATCH = {"If-Match": "The ETag that you read: then a change that somebody else made meanwhile is a 412."}
 
 
 class FieldResource(msgspec.Struct):
@@ -201,7 +200,7 @@ def get_interface(interface_id: str) -> InterfaceResource:
     sends={"name": "Contact sales", "look": {"accent": "#2f54d0"}, "texts": {"button": "Send it"}},
     answer=InterfaceResource,
     example=EXAMPLE,
-    headers=IF_MATCH,
+    headers=changes.IF_MATCH,
     about="Its words and its look. Its fields have addresses of their own.",
 )
 def change_interface(interface_id: str, body: InterfaceChanges) -> InterfaceResource:

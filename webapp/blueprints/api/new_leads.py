@@ -19,7 +19,7 @@ from webapp.services.interfaces import form_texts
 from webapp.services.key_access import Caller
 from webapp.web.api import inputs, keys
 from webapp.web.api.operations import BASE, Answered, operation
-from webapp.web.api.problems import Fault, Problem, invalid
+from webapp.web.api.problems import Fault, Problem, invalid, named_in_body
 from webapp.web.limits import seconds_to_wait
 from webapp.web.security import MAX_FIELDS
 from webapp.webhooks.payload import CLICK_IDS, UTM
@@ -106,11 +106,12 @@ def _submitted(form: PublishedForm, post: Post) -> Captured | Declined:
 
 
 def _form(public_id: str) -> PublishedForm:
-    """The account's form; NotFound for any other."""
-    keys.check_reach(public_id)
-    form = published_forms.cached(public_id) or published_forms.get(public_id)
-    if form.interface.account_id != keys.account_id():
-        raise NotFound
+    """The account's form; 404 for any other."""
+    with named_in_body("interface"):
+        keys.check_reach(public_id)
+        form = published_forms.cached(public_id) or published_forms.get(public_id)
+        if form.interface.account_id != keys.account_id():
+            raise NotFound
     g.allowed_sites = form.interface.allowed_sites
     return form
 
@@ -154,8 +155,10 @@ def _tracked(source: LeadSource) -> dict[str, str]:
 
 
 def _address(text: str | None) -> str | None:
+    """As the address of a visitor who posts the form: without a zone, which may be any text, and IPv4 as IPv4."""
     try:
-        return str(ip_address(text)) if text else None
+        found = ip_address(text.partition("%")[0]) if text else None
+        return str(getattr(found, "ipv4_mapped", None) or found) if found else None
     except ValueError:
         raise invalid([Fault("This is no IP address.", pointer="#/source/ip")]) from None
 

@@ -12,7 +12,7 @@ from webapp.services.leads import reconciling
 from webapp.services.leads.reconciling import MOST_HELD, By, Question
 from webapp.web.api import cursors, keys
 from webapp.web.api.operations import operation
-from webapp.web.api.problems import Fault, invalid
+from webapp.web.api.problems import Fault, invalid, named_in_body
 
 Names = Annotated[list[Annotated[str, Meta(max_length=320)]], Meta(max_length=MOST_HELD)]
 LISTS: tuple[By, ...] = ("ids", "emails", "webhook_ids")
@@ -93,7 +93,9 @@ class ReconcileResult(msgspec.Struct):
     "again with POST /leads/{lead_id}/retry. Spam, tests and anonymised leads are left out, and counted.",
 )
 def reconcile_leads(query: ReconcileQuery, body: HeldLeads) -> ReconcileResult:
-    found = reconciling.page(_question(body), cursors.row_of(query.cursor), query.limit)
+    question = _question(body)
+    with named_in_body("interface" if body.interface else "webhook"):
+        found = reconciling.page(question, cursors.row_of(query.cursor), query.limit)
     data = [
         LackedLeadResource(each.public_id, moment(each.received_at), each.name, each.email) for each in found.lacked
     ]

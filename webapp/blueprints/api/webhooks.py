@@ -4,7 +4,6 @@ from msgspec import UNSET
 
 from webapp.blueprints.api import interfaces, webhook_plans
 from webapp.blueprints.api import leads as lead_resources
-from webapp.blueprints.api.interfaces import IF_MATCH
 from webapp.blueprints.api.leads import LeadResource
 from webapp.blueprints.api.shapes import Nothing, PageQuery
 from webapp.blueprints.api.webhook_resources import resource, saved
@@ -114,7 +113,7 @@ def get_webhook(webhook_id: str) -> WebhookResource:
     sends={"rate": 10, "custom_headers": {"X-Team": "sales"}},
     answer=SavedWebhook,
     example=SAVED,
-    headers=IF_MATCH,
+    headers=changes.IF_MATCH,
     about="What is left out stays. Leads on hold are sent if this ends what held them.",
 )
 def change_webhook(webhook_id: str, body: WebhookChanges) -> Answered:

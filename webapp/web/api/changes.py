@@ -13,6 +13,7 @@ from flask import Response, request
 from webapp.web.api.problems import Problem
 from webapp.webhooks.payload import whole_characters
 
+IF_MATCH = {"If-Match": "The ETag that you read: then a change that somebody else made meanwhile is a 412."}
 CHANGED = "It was changed since you read it. Read it again, then send your change."
 
 

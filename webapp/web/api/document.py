@@ -159,7 +159,7 @@ def parameters(operation: Operation, known: dict[str, Any]) -> list[dict[str, An
     for name, schema in asked.items():
         plain = {key: value for key, value in schema.items() if key != "description"}
         found.append({"name": name, "in": "query", "description": schema["description"], "schema": plain})
-    for name, text in operation.headers.items():
+    for name, text in operation.all_headers.items():
         found.append({"name": name, "in": "header", "description": text, "schema": HEADER_SCHEMAS.get(name, TEXT)})
     return found
 

@@ -11,6 +11,8 @@ from webapp.web.api.problems import Fault, Problem, invalid
 T = TypeVar("T", bound=msgspec.Struct)
 
 NOT_JSON = "Send the body as JSON, with the header Content-Type: application/json."
+NOT_PACKED = "Send the body as it is, without Content-Encoding."
+CODINGS = {"gzip", "x-gzip", "deflate", "compress", "br", "zstd"}  # some programs say utf-8 there: their body is plain
 _WHERE = re.compile(r"(?P<words>.*?)(?: - at `(?P<path>\$[^`]*)`)?", re.DOTALL)
 _UNKNOWN = re.compile(r"Object contains unknown field `(.*)`", re.DOTALL)
 _MISSING = re.compile(r"Object missing required field `(.*)`", re.DOTALL)
@@ -18,10 +20,13 @@ _STEP = re.compile(r"\.([^.\[]+)|\[(\d+)\]|\[\.\.\.\]")
 
 
 def body(kind: type[T]) -> T:
-    """The JSON of the body. 415 for another content type, 400 for what is no JSON, 422 for what is not a `kind`."""
-    sent = request.get_data()
-    if sent and not request.is_json:
+    """The JSON of the body. 415 for another content type or a packed body, 400 for what is no JSON, 422 for what is not
+    a `kind`."""
+    sent = request.get_data()  # nothing, of multipart: it was read as a form
+    if (sent or request.mimetype == "multipart/form-data") and not request.is_json:
         raise Problem(415, NOT_JSON)
+    if CODINGS & {each.strip().lower() for each in (request.content_encoding or "").split(",")}:
+        raise Problem(415, NOT_PACKED, headers={"Accept-Encoding": "identity"})
     return decoded(sent, kind)
 
 

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from typing import Any, NamedTuple, TypeVar
 
 import msgspec
-from flask import Blueprint, Response
+from flask import Blueprint, Response, request
 from werkzeug.exceptions import NotFound
 
 from webapp.extensions import csrf
@@ -55,7 +55,7 @@ class Operation:
     body: type[msgspec.Struct] | None = None
     sends: Mapping[str, Any] | None = None
     about: str = ""
-    headers: Mapping[str, str] = field(default_factory=dict)  # that it reads, with what each is for
+    headers: Mapping[str, str] = field(default_factory=dict)  # that it reads itself, with what each is for
     statuses: Mapping[int, str] = field(default_factory=dict)
     searches: bool = False  # it may read for long, so it waits for a turn
     of_account: bool = False  # it is about the whole account: a key for some interfaces may not
@@ -68,6 +68,21 @@ class Operation:
     @property
     def is_list(self) -> bool:
         return "next" in getattr(self.answer, "__struct_fields__", ())
+
+    @property
+    def changed(self) -> "Operation | None":
+        """The GET of what it changes: an If-Match names its ETag. None where it creates something, and where it checks
+        the ETag itself, in its transaction: else a change in the same instant is not seen."""
+        if self.method == "GET" or "If-Match" in self.headers:
+            return None
+        reads = [each for each in OPERATIONS if each.method == "GET" and f"{self.path}/".startswith(f"{each.path}/")]
+        nearest = max(reads, key=lambda each: len(each.path), default=None)
+        return None if nearest is None or nearest.is_list else nearest
+
+    @property
+    def all_headers(self) -> Mapping[str, str]:
+        """What it reads, with what each is for."""
+        return {**self.headers, **changes.IF_MATCH} if self.changed else self.headers
 
     @property
     def for_browsers(self) -> bool:
@@ -110,6 +125,8 @@ def _view(operation: Operation) -> Callable[..., Response]:
             given["query"] = asked
         if operation.body:
             given["body"] = inputs.body(operation.body)
+        if "If-Match" in request.headers and (read := operation.changed):
+            changes.check(read.run(**parts))
         return _answer(operation, given)
 
     # Flask-WTF knows an exempt view by its module and name, which must be its own.

@@ -1,12 +1,14 @@
 """Errors of the REST API: problem+json (RFC 9457), with sentences for the person who can act on them."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from http import HTTPStatus
 from types import MappingProxyType
 from typing import Any
 
 import msgspec
 from flask import Response, request
+from werkzeug.exceptions import NotFound
 
 from webapp.services.errors import Refused
 
@@ -29,6 +31,7 @@ KINDS = {
     500: ("our-fault", "Something went wrong on our side. The request id is in the log."),
     503: ("busy", "It could not be done just now. Try again as Retry-After says."),
 }
+NO_ADDRESS = "The API has no such address. See /docs/api."
 IANA_QUOTA = "https://iana.org/assignments/http-problem-types#quota-exceeded"
 
 
@@ -72,6 +75,21 @@ def of_refusal(refusal: Refused, fields: Iterable[str] = ()) -> Problem:
         return Problem(409, str(refusal))
     pointer = f"#/{refusal.field}" if refusal.field.partition("/")[0] in fields else "#"
     return invalid([Fault(str(refusal), pointer=pointer)])
+
+
+@contextmanager
+def named_in_body(name: str) -> Iterator[None]:
+    """404 where what the body names so is not found: at its place there, because the address is right."""
+    try:
+        yield
+    except NotFound:
+        words = f"There is no {name} with this id, or the key does not reach it."
+        raise Problem(404, words, [Fault(words, pointer=f"#/{name}")]) from None
+
+
+def not_found() -> str:
+    """The sentence of a 404: whether the address is wrong, or the id in it."""
+    return KINDS[404][1] if request.url_rule else NO_ADDRESS
 
 
 def response(problem: Problem) -> Response:
