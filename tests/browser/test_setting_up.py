@@ -25,7 +25,7 @@ def test_a_newcomer_follows_the_instructions_and_a_signed_lead_arrives(page: Pag
     page.get_by_role("link", name="API Keys").click()
     page.get_by_role("link", name="New", exact=True).click()
     # 5. Choose "Shared Token"  6. a name, Save
-    page.get_by_role("radio", name="Shared Token").check()
+    page.get_by_label("Shared Token").check()
     page.get_by_label("Name").fill("Integration token")
     page.get_by_role("button", name="Save").click()
     # 7. Copy the provided token

@@ -20,13 +20,14 @@ from tests.journeys.test_stalled_clients import POST, site_of, timed
 from tests.support.api import key_for
 from tests.support.factories import delivery_of, point_at, sign, submit
 from tests.support.forked import Program, forking
-from tests.support.receiver import Receiver, closing, free_port
+from tests.support.receiver import Line, Receiver, closing, free_port
 from tests.support.site import ROOT, Site
 from tests.support.waiting import wait_until
 from webapp.clock import utcnow
 from webapp.db.transactions import transaction
 from webapp.extensions import db
 from webapp.models import ApiKey, Interface, Scope
+from webapp.run import forwarding
 
 FEEDS = 60  # with two processes of 8 threads each
 
@@ -204,3 +205,25 @@ def test_a_leadhook_that_is_away_is_waited_for(forward: Callable[..., Forwarding
     running.until("Trying again in 2 s.")
     assert running.stop() == 0
     assert "Forwarding" not in running.output.read_text()
+
+
+def test_the_answer_of_a_developers_program_is_read_to_its_end() -> None:
+    """Else the program finds its connection reset, and many print that as an error."""
+    found: list[Any] = []
+
+    def answer_and_look(line: Line) -> bool:
+        length = 300_000  # more than is read with the headers
+        line.sock.sendall(b"HTTP/1.1 200 OK\r\ncontent-length: %d\r\n\r\n" % length)
+        try:
+            line.sock.sendall(b"x" * length)
+            found.append(line.sock.recv(1))
+        except OSError as error:
+            found.append(error)
+        return False
+
+    with Receiver() as receiver:
+        receiver.queue(answer_and_look)
+        event = {"body": "{}", "headers": {"content-type": "application/json", "webhook-id": "msg_1"}}
+        assert forwarding._post(receiver.url, event) == "answered 200"
+        wait_until(lambda: found, "a look at the connection")
+    assert found == [b""]

@@ -4,6 +4,7 @@ An event that got an answer, whichever, is done. Without an answer it is posted 
 program that is started later misses none. The key leaves for the address in --from alone: redirects are not followed.
 """
 
+import contextlib
 import signal
 import time
 from collections.abc import Callable, Mapping
@@ -14,6 +15,7 @@ from urllib.parse import urlsplit
 import click
 import requests
 from requests.auth import AuthBase
+from urllib3.exceptions import HTTPError
 
 from webapp.run.receiver import printable_line, read
 from webapp.services.errors import Refused
@@ -22,6 +24,7 @@ from webapp.webhooks.sender import USER_AGENT
 WAIT, PAGE = 30, 20  # seconds that the feed waits for the next event; events of a page
 PATIENCE = 15  # seconds for an answer, besides WAIT
 LONGEST_PAUSE = 30.0  # seconds
+LONGEST_ANSWER = 1024 * 1024  # bytes that are read
 LOOPBACK = ("localhost", "127.0.0.1", "::1")
 
 
@@ -112,15 +115,23 @@ def _forward_page(feed: Feed, url: str) -> None:
 
 
 def _post(url: str, event: Mapping[str, Any]) -> str:
-    headers = {"user-agent": USER_AGENT, **event["headers"]}
+    headers = {"user-agent": USER_AGENT, "connection": "close", **event["headers"]}
     try:
-        answer = requests.post(
+        with requests.post(
             url, event["body"].encode(), headers=headers, timeout=PATIENCE, allow_redirects=False, stream=True
-        )
-        answer.close()
+        ) as answer:
+            _read_to_its_end(answer)
     except requests.RequestException as error:
         raise Unreachable(f"{url} does not answer ({type(error).__name__}).") from None
     return f"answered {answer.status_code}"
+
+
+def _read_to_its_end(answer: requests.Response) -> None:
+    """So that the program is not cut off while it answers, which many print as an error. Not where it may never end."""
+    length = answer.headers.get("Content-Length", "")
+    if length.isdecimal() and len(length) < 12 and int(length) <= LONGEST_ANSWER:
+        with contextlib.suppress(HTTPError, OSError):  # there was an answer
+            answer.raw.read(decode_content=False)
 
 
 def _patiently(ask: Callable[[], Any]) -> Any:

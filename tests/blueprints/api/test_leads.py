@@ -91,11 +91,15 @@ def test_numbers_keep_the_digits_that_were_sent(program: Caller, interface: Inte
         ({"fields": []}, "#/fields", "must be an object"),
         ({"fields": "x"}, "#/fields", "must be an object"),
         ({"felds": {}}, "#/felds", "There is no field “felds”."),
-        ({"interface": None}, "#/interface", "Expected str, got null."),
+        ({"interface": None}, "#/interface", "“interface” must be a text, not null."),
         ({"source": {"ip": "x"}}, "#/source/ip", "no IP address"),
         ({"source": {"pages": 1}}, "#/source/pages", "There is no field “pages”."),
         ({"source": {"utm": {"soucre": "x"}}}, "#/source/utm/soucre", "There is no field “soucre”."),
-        ({"source": {"click_ids": {"gclid": 1}}}, "#/source/click_ids/…", "Expected str | null, got int."),
+        (
+            {"source": {"click_ids": {"gclid": 1}}},
+            "#/source/click_ids/…",
+            "must be a text or null, not a whole number.",
+        ),
     ],
 )
 def test_what_is_wrong_with_a_new_lead_is_said_by_its_place(

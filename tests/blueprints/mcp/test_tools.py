@@ -232,9 +232,11 @@ def test_a_lead_is_sent_again_in_the_name_of_the_key(new: Model, interface: Inte
 def test_wrong_arguments_get_a_sentence_that_a_model_can_act_on(new: Model, old: Model, interface: Interface) -> None:
     assert new.failure("list_leads", colour="red").startswith("There is no field “colour”. Arguments of list_leads: ")
     assert new.failure("get_lead").startswith("“id” is missing. Arguments of get_lead: id.")
-    assert new.failure("get_lead", id=7).startswith("id: Expected str, got int.")
-    assert new.failure("list_leads", limit=51).startswith("limit: Expected int <= 50.")
-    assert new.failure("list_leads", status="lost").startswith("status: Invalid enum value 'lost'.")
+    assert new.failure("get_lead", id=7).startswith("“id” must be a text, not a whole number.")
+    assert new.failure("list_leads", limit=51).startswith("“limit” must be at most 50.")
+    assert new.failure("list_leads", status="lost").startswith(
+        "“status” cannot be 'lost'; it can be: cancelled, delivered, failed, "
+    )
     assert new.failure("list_leads", cursor="x").startswith("cursor: This is no cursor of ours.")
     assert new.failure("list_leads", interface="if_x") == "interface: There is no interface with this id."
     lead = submit(interface)

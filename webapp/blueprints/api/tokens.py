@@ -47,7 +47,7 @@ class SharedTokenSecret(SharedTokenResource):
 
 class NewSharedToken(msgspec.Struct, forbid_unknown_fields=True):
     name: Annotated[str, Meta(max_length=100)]
-    existing: Annotated[str, Meta(description="A secret that your receivers have already: whsec_… or Base64.")] = ""
+    existing: Annotated[str, Meta(description="A secret that your receivers have already: whsec_ and Base64.")] = ""
 
 
 class Rotation(msgspec.Struct, forbid_unknown_fields=True):

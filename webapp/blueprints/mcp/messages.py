@@ -15,7 +15,7 @@ import msgspec
 from flask import Response, request
 from msgspec import UNSET, UnsetType
 
-from webapp.web.api import inputs
+from webapp.web.api import inputs, wrong_values
 from webapp.web.api.problems import Problem
 
 NEW = "2026-07-28"
@@ -100,7 +100,8 @@ def _sent() -> _Sent:
     try:
         sent = msgspec.convert(found, _Sent)
     except msgspec.ValidationError as error:
-        raise MessageError(400, NOT_VALID, f"This is no JSON-RPC message. {inputs.words_of(error)}") from None
+        words, _ = wrong_values.read(error, _Sent)
+        raise MessageError(400, NOT_VALID, f"This is no JSON-RPC message. {words}") from None
     if isinstance(sent.id, str) and len(sent.id) > LONGEST_ID:
         raise MessageError(400, NOT_VALID, f"The id is longer than {LONGEST_ID:,} characters.")
     if isinstance(sent.id, int) and abs(sent.id) >= LARGEST_ID:

@@ -14,7 +14,7 @@ from webapp.blueprints.mcp import strangers
 from webapp.models import Scope
 from webapp.services.errors import Refused
 from webapp.web import error_pages
-from webapp.web.api import inputs, keys
+from webapp.web.api import keys, wrong_values
 from webapp.web.api.problems import Problem
 
 F = TypeVar("F", bound=Callable[..., Any])
@@ -76,7 +76,7 @@ def call(called: Tool, given: dict[str, Any]) -> dict[str, Any]:
         found = called.run(msgspec.convert(given, called.arguments, strict=False))
     except msgspec.ValidationError as error:
         takes = ", ".join(called.arguments.__struct_fields__) or "none"
-        return failed(f"{inputs.words_of(error)} Arguments of {called.name}: {takes}.")
+        return failed(f"{wrong_values.read(error, called.arguments)[0]} Arguments of {called.name}: {takes}.")
     except Refused as refusal:
         return failed(str(refusal))
     except Problem as problem:

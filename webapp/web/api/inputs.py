@@ -1,11 +1,11 @@
 """Reads what a request sends: the body and the query, each into a struct. What is not known is refused by its name."""
 
-import re
 from typing import Any, TypeVar
 
 import msgspec
 from flask import request
 
+from webapp.web.api import wrong_values
 from webapp.web.api.problems import Fault, Problem, invalid
 
 T = TypeVar("T", bound=msgspec.Struct)
@@ -13,10 +13,6 @@ T = TypeVar("T", bound=msgspec.Struct)
 NOT_JSON = "Send the body as JSON, with the header Content-Type: application/json."
 NOT_PACKED = "Send the body as it is, without Content-Encoding."
 CODINGS = {"gzip", "x-gzip", "deflate", "compress", "br", "zstd"}  # some programs say utf-8 there: their body is plain
-_WHERE = re.compile(r"(?P<words>.*?)(?: - at `(?P<path>\$[^`]*)`)?", re.DOTALL)
-_UNKNOWN = re.compile(r"Object contains unknown field `(.*)`", re.DOTALL)
-_MISSING = re.compile(r"Object missing required field `(.*)`", re.DOTALL)
-_STEP = re.compile(r"\.([^.\[]+)|\[(\d+)\]|\[\.\.\.\]")
 
 
 def body(kind: type[T]) -> T:
@@ -35,7 +31,7 @@ def decoded(sent: bytes, kind: type[T]) -> T:
     try:
         return msgspec.json.decode(sent or b"{}", type=kind)
     except msgspec.ValidationError as error:
-        words, steps = _read(str(error))
+        words, steps = wrong_values.read(error, kind)
         raise invalid([Fault(words, pointer="".join(["#", *(f"/{_escaped(step)}" for step in steps)]))]) from None
     except (msgspec.DecodeError, UnicodeError, RecursionError):
         raise Problem(400, "The body is not valid JSON.") from None
@@ -55,26 +51,8 @@ def query(kind: type[T] | None) -> T | None:
     try:
         return msgspec.convert(request.args.to_dict(), kind, strict=False)
     except msgspec.ValidationError as error:
-        words, steps = _read(str(error))
+        words, steps = wrong_values.read(error, kind)
         raise invalid([Fault(words, parameter=steps[0] if steps else None)]) from None
-
-
-def words_of(error: msgspec.ValidationError) -> str:
-    """What is wrong, as one text: where, if the sentence does not say it, and the sentence."""
-    words, steps = _read(str(error))
-    return f"{'.'.join(steps)}: {words}" if steps and f"“{steps[-1]}”" not in words else words
-
-
-def _read(message: str) -> tuple[str, list[str]]:
-    """A sentence, and the steps from the whole to the value that it is about."""
-    found = _WHERE.fullmatch(message)
-    words, path = (found["words"], found["path"] or "$") if found else (message, "$")
-    steps = [name or number or "…" for name, number in _STEP.findall(path)]
-    if unknown := _UNKNOWN.fullmatch(words):
-        return f"There is no field “{unknown[1][:80]}”.", [*steps, unknown[1][:80]]
-    if missing := _MISSING.fullmatch(words):
-        return f"“{missing[1]}” is missing.", [*steps, missing[1]]
-    return f"{words.replace('`', '')}.", steps
 
 
 def _escaped(step: str) -> str:
