@@ -46,8 +46,10 @@ _ADDRESS = re.compile(rf"/f/([0-9A-Za-z_]{{1,{ids.LONGEST}}})")
 _HOST = re.compile(r"(?:[0-9A-Za-z-]{1,63}\.){0,9}[0-9A-Za-z-]{1,63}(?::[0-9]{1,5})?")
 _LENGTH = re.compile("[0-9]{1,5}")
 _TYPE = re.compile(r"application/(?:x-www-form-urlencoded|(json))(?:; ?charset=utf-8)?", re.IGNORECASE)
-_UNUSUAL = ("HTTP_TRANSFER_ENCODING", "HTTP_CONTENT_ENCODING", "HTTP_UPGRADE", "HTTP_IDEMPOTENCY_KEY")
-_UNUSUAL += ("HTTP_WEBHOOK_ID", "HTTP_LEADHOOK_HOPS")
+_UNUSUAL = (
+    *("HTTP_TRANSFER_ENCODING", "HTTP_CONTENT_ENCODING", "HTTP_UPGRADE", "HTTP_IDEMPOTENCY_KEY"),
+    *("HTTP_WEBHOOK_ID", "HTTP_LEADHOOK_HOPS"),
+)
 # What the answer to an accepted post depends on, besides its form: see form_pages.wants_json and is_script.
 _KIND = ("HTTP_ACCEPT", "HTTP_SEC_FETCH_MODE", "HTTP_SEC_FETCH_DEST", "HTTP_X_REQUESTED_WITH")
 _HIDDEN = '<input type="hidden" name="{}" value="{}">'

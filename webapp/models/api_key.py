@@ -39,8 +39,8 @@ SCOPE_WORDS = {
     Scope.CAPTURE: "create leads",
 }
 ACCESS_WORDS = {
-    KeyAccess.PRIVATE: "for your servers, with the scopes that you choose",
-    KeyAccess.PUBLIC: "for web pages, creates leads only, from the form’s allowed sites",
+    KeyAccess.PRIVATE: "read and change, for your servers",
+    KeyAccess.PUBLIC: "submit leads only, for browsers",
 }
 ENDS = "After its end, and after Revoke, a key opens nothing (401); only leads may be created for one second more."
 LIMITED = (
