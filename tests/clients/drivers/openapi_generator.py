@@ -71,7 +71,7 @@ while cursor is not None:
     leads += [each.id for each in page.data]
     cursor = page.next
 
-leads_api.retry_lead(lead.id, Retry(webhooks=[hook.id]))
+leads_api.retry_lead(lead.id, retry=Retry(webhooks=[hook.id]))
 retried = attempts_once(2)
 missing = problem(lambda: leads_api.get_lead("lead_nothing"))
 refused = problem(lambda: leads_api.create_lead(lead_of("nonsense")))
