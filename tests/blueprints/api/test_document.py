@@ -186,3 +186,15 @@ def test_a_signed_in_reader_keeps_the_navigation(signed_in: FlaskClient) -> None
 
 def test_the_document_is_made_of_what_is_declared(app: Flask) -> None:
     assert json.loads(document.as_json())["info"]["version"] == app.config["LEADHOOK_VERSION"]
+
+
+def test_the_page_leads_to_each_operation_and_explains_its_answer(client: FlaskClient) -> None:
+    page = client.get("/docs/api").text
+    assert page.count("What the answer has") == len(OPERATIONS)
+    for each in OPERATIONS:
+        assert f'<a href="#{each.name}">{each.summary}</a>' in page.replace("&#39;", "'")
+        section = page.partition(f'<h3 id="{each.name}">')[2].partition("<h3")[0]
+        assert all(words in section for words in each.statuses.values())
+        for name in document.struct_of(each.answer).__struct_encode_fields__:
+            assert f"<code>{name}</code>" in section.partition("What the answer has")[2]
+    assert "`" not in text_of(page)
