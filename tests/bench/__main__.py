@@ -35,6 +35,7 @@ SCENARIOS = (
     "isolation_of_three",
     "hanging",
     "capture",
+    "feeds",
     "form",
     "scale",
     "memory",
