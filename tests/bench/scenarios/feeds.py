@@ -49,8 +49,8 @@ def _measure(sizes: Sizes, installation: Installation, form: str, key: str, foll
     """Milliseconds of each post. Everything runs, as in production; the posts are delivered, and one feed has them."""
     installation.settle()
     with installation.web() as url, installation.workers():
-        visitors.visit(f"{url}/f/{form}", 2.0, rate=RATE)
         with following(url, key, followed) if followed else nullcontext() as feeds:
+            visitors.visit(f"{url}/f/{form}", 4.0, rate=RATE)  # to warm up, and until all feeds wait
             found = visitors.visit(f"{url}/f/{form}", sizes.beside_seconds, rate=RATE)
         assert not found["refused"], found["refused"]
         if feeds:
