@@ -63,7 +63,8 @@ class LeadQuery(PageQuery, forbid_unknown_fields=True):
 
 class Retry(msgspec.Struct, forbid_unknown_fields=True):
     webhooks: Annotated[
-        list[str], Meta(max_length=20, description="The ids of the webhooks; none: those that were not delivered.")
+        list[str],
+        Meta(max_length=20, description="The ids of the webhooks; none: those that did not take it, or else all."),
     ] = []
 
 

@@ -25,7 +25,7 @@ KINDS = {
     410: ("deleted", "The lead of this Idempotency-Key was deleted. A new key makes a new lead."),
     412: ("changed-meanwhile", "If-Match names an older version: read it again, then change it."),
     413: ("too-large", "A body has at most 256 KB."),
-    415: ("not-json", "A body must be sent as application/json."),
+    415: ("not-json", "A body must be sent as application/json, and not packed."),
     422: ("invalid", "A value is not valid or not known; errors says which."),
     429: ("quota-exceeded", "Too many requests: wait as long as Retry-After says."),
     500: ("our-fault", "Something went wrong on our side. The request id is in the log."),
