@@ -447,3 +447,16 @@ def test_what_the_body_names_and_does_not_exist_is_404_at_its_place(program: Cal
     assert problem_of(program.get("/leads/lead_nothing"), 404)["detail"].startswith(
         "Nothing of yours is at this address"
     )
+
+
+def test_a_delivered_lead_is_sent_again_too_and_the_document_says_so(program: Caller, interface: Interface) -> None:
+    point_at(interface, URL)
+    lead = submit(interface)
+    delivery = add_attempts(lead, 1)
+    with transaction():
+        delivery.state = DeliveryState.DELIVERED
+    assert program.post(f"/leads/{lead.public_id}/retry").status_code == 202
+    db.session.refresh(delivery)
+    assert delivery.retry_at is not None
+    document = program.get("/openapi.json").json["components"]["schemas"]["Retry"]
+    assert document["properties"]["webhooks"]["description"].endswith("those that did not take it, or else all.")
