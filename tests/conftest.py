@@ -81,6 +81,7 @@ def made_once(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
         once.flush_nothing(patch)
         once.share_routes(patch)
         once.read_version_once(patch)
+        once.read_callbacks_once(patch)
         once.start_no_idle_timers(patch)
         yield directory
 

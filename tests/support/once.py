@@ -14,9 +14,11 @@ from types import SimpleNamespace
 from typing import Any, ClassVar
 
 import pytest
+import redis.client
 import redis.utils
 from argon2 import PasswordHasher
-from flask import Flask
+from flask import Blueprint, Flask
+from flask.sansio.blueprints import BlueprintSetupState
 from jinja2.bccache import Bucket, FileSystemBytecodeCache
 from limits.storage import memory
 from sqlalchemy import Engine
@@ -30,6 +32,8 @@ from webapp.services.people import users
 # The product's own, for tests that are about it.
 HASHER, UNKNOWN_USER_HASH = users.HASHER, users._UNKNOWN_USER_HASH
 BIND_SQLITE: Callable[..., None] = transactions._bind_sqlite
+CALLBACKS = redis.client.CaseInsensitiveDict
+REGISTER: Callable[..., None] = Blueprint.register
 QUICK = PasswordHasher(time_cost=1, memory_cost=8, parallelism=1)
 
 
@@ -71,6 +75,11 @@ class SharedMap(Map):
             self._added.append(rule)
         self._remap = True
 
+    def add_again(self, rules: list[Rule]) -> None:
+        """Rules of another app's map, which nothing changes."""
+        self._added += rules
+        self._remap = True
+
     def update(self) -> None:
         with self._remap_lock:
             if self._remap:
@@ -90,19 +99,92 @@ class SharedMap(Map):
 
 
 def _of_rule(rule: Rule) -> tuple[Any, ...]:
+    if kept := getattr(rule, "of_rule", None):
+        return kept  # type: ignore[no-any-return]
     how = rule.defaults, rule.subdomain, rule.host, rule.strict_slashes, rule.merge_slashes, rule.redirect_to
     which = rule.build_only, rule.alias, rule.websocket, getattr(rule, _OF_FLASK, None)
-    return rule.rule, rule.endpoint, frozenset(rule.methods or ()), repr(how), which
+    rule.of_rule = found = rule.rule, rule.endpoint, frozenset(rule.methods or ()), repr(how), which  # type: ignore[attr-defined]
+    return found
 
 
 def share_routes(patch: pytest.MonkeyPatch) -> None:
-    """Compiling routes took half of an app's time."""
+    """Compiling routes took half of an app's time, and registering them a third of what was left."""
     patch.setattr(Flask, "url_map_class", SharedMap)
+    patch.setattr(Blueprint, "register", _register)
+
+
+class _Routes:
+    """Routes that follow each other in a blueprint. The first app has them registered, the others take its rules."""
+
+    def __init__(self) -> None:
+        self.deferred: list[Callable[[BlueprintSetupState], object]] = []
+        self._made: dict[Any, tuple[list[Rule], dict[str, Any]]] = {}
+
+    def __call__(self, state: BlueprintSetupState) -> None:
+        url_map, views = state.app.url_map, state.app.view_functions
+        assert isinstance(url_map, SharedMap)
+        key = state.url_prefix, state.subdomain, state.name_prefix, state.name, repr(state.url_defaults)
+        if made := self._made.get(key):
+            url_map.add_again(made[0])
+            views.update(made[1])
+            return
+        before = len(url_map._added)
+        for deferred in self.deferred:
+            deferred(state)
+        rules = url_map._added[before:]
+        self._made[key] = rules, {rule.endpoint: views[rule.endpoint] for rule in rules if rule.endpoint in views}
+
+
+_grouped: dict[int, tuple[Blueprint, int, list[Any]]] = {}  # by the identity of a blueprint, which stays
+
+
+def _register(blueprint: Blueprint, app: Flask, options: dict[str, Any]) -> None:
+    deferred = blueprint.deferred_functions
+    kept = _grouped.get(id(blueprint))
+    if not kept or kept[1] != len(deferred):
+        kept = _grouped[id(blueprint)] = blueprint, len(deferred), _group(deferred)
+    blueprint.deferred_functions = kept[2]
+    try:
+        REGISTER(blueprint, app, options)
+    finally:
+        blueprint.deferred_functions = deferred
+
+
+def _group(deferred: list[Callable[[BlueprintSetupState], object]]) -> list[Any]:
+    groups: list[Any] = []
+    for each in deferred:
+        if each.__qualname__.startswith("Blueprint.add_url_rule."):
+            if not groups or not isinstance(groups[-1], _Routes):
+                groups.append(_Routes())
+            groups[-1].deferred.append(each)
+        else:
+            groups.append(each)
+    return groups
 
 
 def read_version_once(patch: pytest.MonkeyPatch) -> None:
     """redis-py reads its own version from the disk for each connection that it makes."""
     patch.setattr(redis.utils, "get_lib_version", cache(redis.utils.get_lib_version))
+
+
+class _Callbacks(redis.client.CaseInsensitiveDict):
+    """How answers are read, by command. redis-py writes the hundreds of names in capitals again for each client."""
+
+    _made: ClassVar[dict[int, tuple[object, Any]]] = {}  # by the identity of what was given, which stays
+
+    def __init__(self, data: dict[str, Any]) -> None:
+        self.update(data)
+
+    def update(self, data: dict[str, Any]) -> None:  # type: ignore[override]
+        kept = self._made.get(id(data))
+        if not kept or len(kept[1]) != len(data):
+            kept = self._made[id(data)] = data, CALLBACKS(data)
+        dict.update(self, kept[1])
+
+
+def read_callbacks_once(patch: pytest.MonkeyPatch) -> None:
+    """An app has ten clients of Redis."""
+    patch.setattr(redis.client, "CaseInsensitiveDict", _Callbacks)
 
 
 class _Timer(threading.Timer):
@@ -140,6 +222,10 @@ def compile_templates_once(app: Flask, directory: Path) -> None:
 _first: dict[tuple[str, str | None], Engine] = {}
 
 
+def _is_known(connection: object) -> None:
+    """The first engine's dialect has asked this server what it can do: on PostgreSQL with eight statements."""
+
+
 def compile_statements_once(app: Flask) -> None:
     """An engine caches the compiled statements of its dialect. All engines of a kind share the cache of the first."""
     with app.app_context():
@@ -152,4 +238,6 @@ def compile_statements_once(app: Flask) -> None:
                     continue
                 engine.dispose()
                 _first[kind] = engine
+            elif engine is not _first[kind]:
+                engine.dialect.initialize = _is_known  # type: ignore[method-assign]
             engine.dialect, engine._compiled_cache = _first[kind].dialect, _first[kind]._compiled_cache
