@@ -18,7 +18,9 @@ from flask_migrate import upgrade
 from sqlalchemy import select
 
 from tests.support import once
+from tests.support.kept_connections import KeptConnections
 from tests.support.postgres import Postgres, running_postgres
+from tests.support.prepared import Make, make_of, rows_of
 from tests.support.receiver import Receiver
 from tests.support.valkey import Valkey, running_valkey
 from webapp import create_app
@@ -37,6 +39,8 @@ ON_POSTGRESQL = os.environ.get("LEADHOOK_TEST_DATABASE") == "postgresql"
 PASSWORD = "correct horse battery"
 METRICS_TOKEN = "only-for-tests-to-scrape"
 KEYS = {"SECRET_KEY": "only for tests, at least 16", "ENCRYPTION_KEYS": Fernet.generate_key().decode()}
+
+GO_ON = ("blueprints", "delivery", "services")  # whose tests are about what they ask the database, not about how
 
 AppMaker = Callable[..., Flask]
 
@@ -130,59 +134,63 @@ def template_database(postgres: Postgres | None, tmp_path_factory: pytest.TempPa
 @pytest.fixture(scope="session")
 def prepared(
     template_database: str, postgres: Postgres | None, tmp_path_factory: pytest.TempPathFactory, valkey: Valkey
-) -> Callable[[str], str]:
-    """Copies of the template database that have a fixture's rows already: a copied row costs less than a new one."""
+) -> Callable[[Make], str]:
+    """See support/prepared.py."""
 
     @cache
-    def named(fixture: str) -> str:
-        home = tmp_path_factory.mktemp(fixture)
-        environ = {**KEYS, "LEADHOOK_HOME": str(home), "REDIS_URL": valkey.url}
-        name = f"template_leadhook_{fixture}"
-        if postgres:
-            postgres.execute(f"CREATE DATABASE {name} TEMPLATE {template_database}")
-            environ["DATABASE_URL"] = postgres.url(name)
-        else:
-            shutil.copy(template_database, home / "leadhook.sqlite3")
-        app = create_app(Config.load(environ))
-        with app.app_context():
-            MAKES[fixture]()
-            disconnect()
-            queues.redis.close()
-        if postgres:
-            postgres.keep_rows(name)
-        return name if postgres else str(home / "leadhook.sqlite3")
+    def rows(make: Make) -> str:
+        environ = {**KEYS, "REDIS_URL": valkey.url}
+        return rows_of(make, template_database, environ, tmp_path_factory.mktemp("prepared"), postgres)
 
-    return named
+    return rows
 
 
 @pytest.fixture
-def database_template(request: pytest.FixtureRequest, template_database: str, prepared: Callable[[str], str]) -> str:
-    """The database that the test's own is a copy of: with the rows of `interface` or `owner`, if it asks for them."""
-    asked = request.node._fixtureinfo.name2fixturedefs
-    ours = [name for name in MAKES if name in asked and asked[name][-1].baseid == "tests"]
-    return prepared(ours[0]) if ours else template_database
+def first_rows(request: pytest.FixtureRequest, template_database: str, prepared: Callable[[Make], str]) -> str:
+    """What the test's database has when it begins: the rows of `interface`, `owner` or a fixture of the test's own."""
+    if make := make_of(request, MAKES):
+        return prepared(make)
+    return "" if ON_POSTGRESQL else template_database
+
+
+@pytest.fixture
+def kept_connections(request: pytest.FixtureRequest, postgres: Postgres | None) -> KeptConnections | None:
+    """Where a test's app has connections of the tests before; None for tests about connections themselves."""
+    return postgres.kept if postgres and request.path.relative_to(TESTS).parts[0] in GO_ON else None
 
 
 @pytest.fixture
 def make_app(
-    database_template: str, postgres: Postgres | None, valkey: Valkey, tmp_path: Path, made_once: Path
+    first_rows: str,
+    template_database: str,
+    postgres: Postgres | None,
+    kept_connections: KeptConnections | None,
+    valkey: Valkey,
+    tmp_path: Path,
+    made_once: Path,
 ) -> Iterator[AppMaker]:
     """Makes apps on one fresh migrated database and an empty Valkey; keyword arguments are environment names."""
-    valkey_is_up(valkey)
+    valkey.be_up()
     environ = {**KEYS, "LEADHOOK_HOME": str(tmp_path), "REDIS_URL": valkey.url}
     environ["METRICS_TOKEN"] = METRICS_TOKEN
     environ["WEBHOOK_ALLOWED_NETWORKS"] = "127.0.0.0/8,::1/128"
-    name = postgres.borrow(database_template) if postgres else ""
+    name = postgres.borrow(template_database, first_rows) if postgres else ""
     if postgres:
         environ["DATABASE_URL"] = postgres.url(name)
+        if not kept_connections:
+            postgres.kept.close(name)
     else:
-        shutil.copy(database_template, tmp_path / "leadhook.sqlite3")
+        shutil.copy(first_rows, tmp_path / "leadhook.sqlite3")
     made: list[Flask] = []
 
     def make(csrf: bool = False, worker: bool = False, plans_once: bool = False, **more: str) -> Flask:
         app = create_app(Config.load({**environ, **more}), worker=worker, plans_once=plans_once)
         once.compile_templates_once(app, made_once)
         once.compile_statements_once(app)
+        if kept_connections:
+            with app.app_context():
+                for engine in db.engines.values():
+                    kept_connections.serve(engine)
         app.test_client_class = Browser
         app.config.update(TESTING=True, WTF_CSRF_ENABLED=csrf, ENVIRON={**environ, **more})
         made.append(app)
@@ -191,19 +199,16 @@ def make_app(
     yield make
     for app in made:
         with app.app_context():
+            db.session.remove()
+            if kept_connections:
+                for engine in db.engines.values():
+                    kept_connections.keep(engine)
             disconnect()
             queues.redis.close()
         if sender := app.extensions.get("leadhook_sender"):
             sender.close()
     if postgres:
-        postgres.give_back(name, database_template)
-
-
-def valkey_is_up(valkey: Valkey) -> None:
-    """An empty Valkey, started again if a test stopped it."""
-    if valkey.process is None:
-        valkey.start()
-    valkey.empty()
+        postgres.give_back(name, template_database)
 
 
 @pytest.fixture
@@ -220,26 +225,26 @@ def client(app: Flask) -> FlaskClient:
     return app.test_client()
 
 
-def _make_owner() -> User:
+def make_owner() -> User:
     with transaction():
         return users.create_owner("alice@example.com", PASSWORD, "Brightwater Solar")
 
 
-def _make_interface() -> Interface:
-    owner = _make_owner()
+def make_interface() -> Interface:
+    owner = make_owner()
     with transaction():
         return interfaces.create(owner.account_id, "Contact sales")
 
 
 # Fixtures whose rows are in a database before the test begins: the first that a test asks for has those of the others.
-MAKES: dict[str, Callable[[], object]] = {"interface": _make_interface, "owner": _make_owner}
+MAKES: dict[str, Make] = {"interface": make_interface, "owner": make_owner}
 
 
 @pytest.fixture
 def owner(app: Flask) -> User:
     """The first owner, who is the operator, too."""
     with transaction():
-        return db.session.scalars(select(User)).one_or_none() or _make_owner()
+        return db.session.scalars(select(User)).one_or_none() or make_owner()
 
 
 @pytest.fixture

@@ -29,7 +29,7 @@ from joserfc import jwt
 from joserfc.jwk import OctKey
 from sqlalchemy.exc import IntegrityError
 
-from tests.conftest import KEYS, PASSWORD, Browser, valkey_is_up
+from tests.conftest import KEYS, PASSWORD, Browser
 from tests.house import test_choices, test_figures, test_jobs, test_layers
 from tests.house.test_walk import FROM_POST_TO_ROW, FROM_ROW_TO_RECEIVER
 from tests.support import webhook_pages
@@ -551,7 +551,7 @@ def failed(
         environ["DATABASE_URL"] = postgres.url(database)
     else:
         shutil.copy(template_database, home / "leadhook.sqlite3")
-    valkey_is_up(valkey)
+    valkey.be_up()
     program = f"from tests.house.test_recipes import follow; follow({with_rows(environ)!r})"
     environ = {**os.environ, **environ, "PYTHONPATH": f"{copy}{os.pathsep}{ROOT}"}
     done = subprocess.run([sys.executable, "-c", program], cwd=copy, env=environ, capture_output=True, text=True)

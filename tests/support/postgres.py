@@ -16,6 +16,7 @@ from uuid import uuid4
 
 import psycopg
 
+from tests.support.kept_connections import KeptConnections
 from tests.support.waiting import wait_until
 
 
@@ -34,7 +35,8 @@ def _as_postgres(command: list[str]) -> list[str]:
 
 
 TABLES = "SELECT string_agg(tablename, ' ' ORDER BY tablename) FROM pg_tables WHERE schemaname = 'public'"
-OTHERS = "FROM pg_stat_activity WHERE datname = current_database() AND pid <> pg_backend_pid()"
+OTHERS = "FROM pg_stat_activity WHERE datname = current_database() AND pid <> pg_backend_pid() AND pid <> ALL(%s)"
+END_OTHERS = f"SELECT count(pg_terminate_backend(pid)) {OTHERS}"
 # Only of tables that ever had a row. setval is cheaper than ALTER SEQUENCE ... RESTART, which makes a new file.
 EMPTY = """
 DO $$ DECLARE each record; BEGIN
@@ -43,13 +45,16 @@ DO $$ DECLARE each record; BEGIN
       AND relname <> 'alembic_version' AND pg_relation_size(oid) > 0 LOOP
     EXECUTE format('DELETE FROM %s', each.name);
   END LOOP;
-  PERFORM setval(oid::regclass, 1, false) FROM pg_class WHERE relkind = 'S';
-  -- the rows that the template has:
+  PERFORM setval(seqrelid, 1, false) FROM pg_sequence WHERE pg_sequence_last_value(seqrelid) IS NOT NULL;
 END $$
 """
 FILLED = """
 SELECT relname FROM pg_class WHERE relnamespace = 'public'::regnamespace AND relkind = 'r'
   AND relname <> 'alembic_version' AND pg_relation_size(oid) > 0
+"""
+COLUMNS = """
+SELECT string_agg(format('quote_nullable(%%I::text)', attname), ', ' ORDER BY attnum) FROM pg_attribute
+WHERE attrelid = %s::regclass AND attnum > 0 AND NOT attisdropped
 """
 COUNTED = "SELECT sequencename, last_value FROM pg_sequences WHERE schemaname = 'public' AND last_value IS NOT NULL"
 
@@ -59,9 +64,9 @@ class Postgres:
 
     def __init__(self) -> None:
         self._spare: defaultdict[str, list[str]] = defaultdict(list)  # by template
-        self._empty: dict[str, str] = {}  # by template, where it has rows
         self._templates: dict[str, object] = {}
         self._restorers: dict[str, psycopg.Connection[tuple[object, ...]]] = {}  # by database
+        self.kept = KeptConnections()
         self.directory = Path(tempfile.mkdtemp(prefix="leadhook-postgres-"))
         self.data = self.directory / "data"
         if os.geteuid() == 0:
@@ -99,25 +104,29 @@ class Postgres:
         with self._connected("postgres") as connection:
             connection.execute(statement)
 
-    def borrow(self, template: str) -> str:
-        """The name of a database that is like the template: one that was given back, or a new one."""
+    def borrow(self, template: str, rows: str = "") -> str:
+        """The name of a database that is like the template, one that was given back or a new one, with these `rows`."""
         if self._spare[template]:
-            return self._spare[template].pop()
-        name = f"test_{uuid4().hex}"
-        self.execute(f"CREATE DATABASE {name} TEMPLATE {template}")
+            name = self._spare[template].pop()
+        else:
+            name = f"test_{uuid4().hex}"
+            self.execute(f"CREATE DATABASE {name} TEMPLATE {template}")
+        if rows:
+            self._restorer(name).execute(rows)
         return name
 
-    def keep_rows(self, template: str) -> None:
-        """Databases of this template have its rows again when they are given back."""
-        again = ""
-        with self._connected(template) as connection:
-            connection.execute("CREATE SCHEMA kept")
+    def rows(self, name: str) -> str:
+        """The statements that fill an empty database with the rows of this one."""
+        statements = ["SET LOCAL session_replication_role = replica"]  # no foreign keys, so any order will do
+        with self._connected(name) as connection:
             for (table,) in connection.execute(FILLED).fetchall():
-                connection.execute(f"CREATE TABLE kept.{table} AS TABLE public.{table}")
-                again += f"  INSERT INTO public.{table} TABLE kept.{table};\n"
+                columns = connection.execute(COLUMNS, [table]).fetchone()
+                assert columns
+                found = connection.execute(f"SELECT concat_ws(', ', {columns[0]}) FROM {table}").fetchall()  # type: ignore[call-overload]
+                statements += [f"INSERT INTO {table} VALUES ({values})" for (values,) in found]
             for sequence, last in connection.execute(COUNTED).fetchall():
-                again += f"  PERFORM setval('public.{sequence}', {last});\n"
-        self._empty[template] = EMPTY.replace("END $$", f"{again}END $$")
+                statements.append(f"SELECT setval('{sequence}', {last})")
+        return ";\n".join(statements)
 
     def give_back(self, name: str, template: str) -> None:
         """Makes a database like its template for the next test, in an eighth of the time that a new one takes.
@@ -125,13 +134,17 @@ class Postgres:
         Drops it if its tables or its version were changed.
         """
         connection = self._restorer(name)
-        connection.execute(f"SELECT pg_terminate_backend(pid) {OTHERS}")
-        wait_until(lambda: connection.execute(f"SELECT count(*) {OTHERS}").fetchone() == (0,), "connections to end")
+        if connection.execute(END_OTHERS, [self.kept.pids(name)]).fetchone() != (0,):
+            others = f"SELECT count(*) {OTHERS}"
+            wait_until(
+                lambda: connection.execute(others, [self.kept.pids(name)]).fetchone() == (0,), "connections to end"
+            )
         if self._schema(connection) == self._schema_of(template):
-            connection.execute(self._empty.get(template, EMPTY))
+            connection.execute(EMPTY)
             self._spare[template].append(name)
         else:
             self._restorers.pop(name).close()
+            self.kept.close(name)
             self.execute(f"DROP DATABASE {name} WITH (FORCE)")
 
     def _restorer(self, name: str) -> "psycopg.Connection[tuple[object, ...]]":
@@ -147,6 +160,7 @@ class Postgres:
 
     def end_restorers(self) -> None:
         """For a test to which a connection that read whole tables matters: what it read is counted when it ends."""
+        self.kept.close()
         while self._restorers:
             self._restorers.popitem()[1].close()
 
@@ -214,6 +228,7 @@ class Standby(Postgres):
         self.directory = Path(tempfile.mkdtemp(prefix="leadhook-standby-"))
         self.data = self.directory / "data"
         self._restorers = {}
+        self.kept = KeptConnections()
         if os.geteuid() == 0:
             shutil.chown(self.directory, "postgres")
         copy = [binary("pg_basebackup"), f"--pgdata={self.data}", f"--host={primary.directory}", "--username=leadhook"]

@@ -57,6 +57,12 @@ class Valkey:
                 return False
             raise
 
+    def be_up(self) -> None:
+        """Empty, and started again if a test stopped it."""
+        if self.process is None:
+            self.start()
+        self.empty()
+
     def empty(self) -> None:
         """By hand: a client of redis-py takes twenty times as long, and each test does this once."""
         with socket(AF_UNIX) as line:
