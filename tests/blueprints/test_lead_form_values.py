@@ -12,7 +12,7 @@ from flask.testing import FlaskClient
 from sqlalchemy import select
 from structlog.testing import capture_logs
 
-from tests.conftest import AppMaker
+from tests.conftest import AppMaker, make_owner
 from webapp.db.transactions import transaction
 from webapp.extensions import db
 from webapp.models import Delivery, FieldType, Interface, Lead, User
@@ -32,15 +32,23 @@ def app(make_app: AppMaker) -> Iterator[Flask]:
         yield app
 
 
+def _make_form() -> None:
+    account_id = make_owner().account_id
+    with transaction():
+        interface = interfaces.create(account_id, "Values", interface_templates.BLANK)
+        interface.webhook.url = "https://crm.example.com/"
+        for kind in ("text", "long_text", "number", "date", "consent", "hidden"):
+            fields.add(interface, FieldType(kind), {"label": kind, "key": kind, "statement": "I agree."})
+
+
+MAKES = {"form": _make_form}
+
+
 @pytest.fixture
 def form(owner: User) -> Interface:
     """An interface with a webhook and the types that this file is about. The key is the type."""
     with transaction():
-        interface = interfaces.create(owner.account_id, "Values", interface_templates.BLANK)
-        interface.webhook.url = "https://crm.example.com/"
-        for kind in ("text", "long_text", "number", "date", "consent", "hidden"):
-            fields.add(interface, FieldType(kind), {"label": kind, "key": kind, "statement": "I agree."})
-    return interface
+        return db.session.scalars(select(Interface)).one()
 
 
 def speak(form: Interface, language: str) -> None:

@@ -7,6 +7,7 @@ import pytest
 from flask.testing import FlaskClient
 from sqlalchemy import select
 
+from tests.conftest import make_interface
 from tests.support.factories import ADA
 from webapp.db.transactions import transaction
 from webapp.extensions import db
@@ -16,15 +17,22 @@ from webapp.services.interfaces import embedding, fields
 OPTIONS = {"options": "Solar\nWind, big\nWater"}
 
 
-@pytest.fixture
-def address(interface: Interface) -> str:
-    """A form with a field of every type, that lets its address fill in answers."""
+def _make_form() -> None:
+    interface = make_interface()
     with transaction():
         for kind in FieldType:
             if kind not in (FieldType.EMAIL, FieldType.PHONE):
                 label = f"My {kind}"
                 fields.add(interface, kind, {"label": label, "default": "", "statement": "I agree.", **OPTIONS})
         embedding.update_prefills(interface, True)
+
+
+MAKES = {"address": _make_form}
+
+
+@pytest.fixture
+def address(interface: Interface) -> str:
+    """A form with a field of every type, that lets its address fill in answers."""
     return f"/f/{interface.public_id}"
 
 

@@ -9,7 +9,7 @@ from flask import Flask
 from flask.testing import FlaskClient
 from sqlalchemy import select
 
-from tests.conftest import AppMaker
+from tests.conftest import AppMaker, make_owner
 from webapp.db.transactions import transaction
 from webapp.extensions import db
 from webapp.models import Delivery, FieldType, Interface, Lead, User
@@ -24,17 +24,25 @@ def app(make_app: AppMaker) -> Iterator[Flask]:
         yield app
 
 
-@pytest.fixture
-def form(owner: User) -> Interface:
-    """A form for Germany with the types that read what was typed, and a name that is needed. The key is the type."""
+def _make_form() -> None:
+    account_id = make_owner().account_id
     with transaction():
-        interface = interfaces.create(owner.account_id, "Again", interface_templates.BLANK)
+        interface = interfaces.create(account_id, "Again", interface_templates.BLANK)
         interface.webhook.url = "https://crm.example.com/"
         interface.language, interface.country = "de", "DE"
         fields.add(interface, FieldType.TEXT, {"label": "Name", "key": "name", "required": True})
         for kind in ("email", "phone", "number", "date", "url"):
             fields.add(interface, FieldType(kind), {"label": kind, "key": kind})
-    return interface
+
+
+MAKES = {"form": _make_form}
+
+
+@pytest.fixture
+def form(owner: User) -> Interface:
+    """A form for Germany with the types that read what was typed, and a name that is needed. The key is the type."""
+    with transaction():
+        return db.session.scalars(select(Interface)).one()
 
 
 class Controls(HTMLParser):

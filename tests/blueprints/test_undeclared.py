@@ -11,6 +11,7 @@ import pytest
 from flask.testing import FlaskClient
 from sqlalchemy import func, select
 
+from tests.conftest import make_interface
 from tests.support.factories import ADA, point_at
 from tests.support.receiver import Receiver
 from tests.support.uploads import PDF, multipart, part
@@ -249,9 +250,8 @@ def test_the_query_of_a_post_fills_only_hidden_fields_and_what_is_tracked(
 # An empty post --------------------------------------------------------------------------------------------------------
 
 
-@pytest.fixture
-def optional(interface: Interface) -> Interface:
-    """The interface, with no field that must be filled in, and with a hidden one and a consent."""
+def _make_optional() -> None:
+    interface = make_interface()
     with transaction():
         for field in interface.fields:
             field.required = False
@@ -259,6 +259,14 @@ def optional(interface: Interface) -> Interface:
         fields.add(interface, FieldType.CONSENT, {"label": "News", "key": "news", "statement": "Send me news."})
         fields.add(interface, FieldType.NUMBER, {"label": "Seats", "key": "seats"})
         fields.add(interface, FieldType.CHECKBOXES, {"label": "Topics", "key": "topics", "options": "Sun\nWind"})
+
+
+MAKES = {"optional": _make_optional}
+
+
+@pytest.fixture
+def optional(interface: Interface) -> Interface:
+    """The interface, with no field that must be filled in, and with a hidden one and a consent."""
     return interface
 
 
