@@ -18,7 +18,7 @@ from flask_migrate import upgrade
 from sqlalchemy import select
 
 from tests.support import once
-from tests.support.kept_connections import KeptConnections
+from tests.support.kept_connections import KeptConnections, may_go_on
 from tests.support.postgres import Postgres, running_postgres
 from tests.support.prepared import Make, make_of, rows_of
 from tests.support.receiver import Receiver
@@ -39,8 +39,6 @@ ON_POSTGRESQL = os.environ.get("LEADHOOK_TEST_DATABASE") == "postgresql"
 PASSWORD = "correct horse battery"
 METRICS_TOKEN = "only-for-tests-to-scrape"
 KEYS = {"SECRET_KEY": "only for tests, at least 16", "ENCRYPTION_KEYS": Fernet.generate_key().decode()}
-
-GO_ON = ("blueprints", "delivery", "services")  # whose tests are about what they ask the database, not about how
 
 AppMaker = Callable[..., Flask]
 
@@ -155,8 +153,9 @@ def first_rows(request: pytest.FixtureRequest, template_database: str, prepared:
 
 @pytest.fixture
 def kept_connections(request: pytest.FixtureRequest, postgres: Postgres | None) -> KeptConnections | None:
-    """Where a test's app has connections of the tests before; None for tests about connections themselves."""
-    return postgres.kept if postgres and request.path.relative_to(TESTS).parts[0] in GO_ON else None
+    """Where a test's app has connections of the tests before it; see support/kept_connections.py."""
+    folder = request.path.relative_to(TESTS).parts[0]
+    return postgres.kept if postgres and may_go_on(request, folder) else None
 
 
 @pytest.fixture

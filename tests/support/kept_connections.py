@@ -13,7 +13,19 @@ from psycopg.adapt import AdaptersMap
 from psycopg.pq import ExecStatus, PGconn, TransactionStatus
 from sqlalchemy import Engine
 
+GO_ON = ("blueprints", "delivery", "services")  # whose tests are about what they ask the database, not about how
 MOST = 4  # for each database and way of connecting: a test with many threads may have had more
+
+
+def may_go_on(request: Any, folder: str) -> bool:
+    """Whether a test may have the connections of those before it, and leave its own to the next one.
+
+    A test that asks for the server itself may change its settings, and a session begins with those.
+    """
+    asked = request.node._fixtureinfo
+    theirs = [each for found in asked.name2fixturedefs.values() for each in found if each.baseid != "tests"]
+    asks_for_server = [asked.argnames, *(fixture.argnames for fixture in theirs)]
+    return folder in GO_ON and not any("postgres" in names for names in asks_for_server)
 
 
 class KeptConnections:
