@@ -67,7 +67,7 @@ def test_two_signatures_overlap_until_a_person_ends_the_old_one(signed_in: Flask
     assert "The old secret no longer signs." in ended
     assert stored_secrets(webhook) == {"secret": second}
     assert "no old secret" in signed_in.post(path(webhook, "/secret/end-previous"), follow_redirects=True).text
-    actions = db.session.scalars(select(AuditEntry.action)).all()[-2:]
+    actions = db.session.scalars(select(AuditEntry.action).order_by(AuditEntry.id)).all()[-2:]
     assert actions == ["webhook.changed", "webhook.previous_ended"]
 
 

@@ -54,7 +54,7 @@ def test_the_tab_has_one_webhook_until_another_is_added(signed_in: FlaskClient, 
     assert f'href="{answer.location}">CRM</a>' in page
     assert "crm.example.com/leads</span>" in page
     assert "q7Rdsecret" not in page, "a query can hold a secret"
-    assert db.session.scalars(select(AuditEntry.action)).all()[-1] == "webhook.added"
+    assert db.session.scalars(select(AuditEntry.action).order_by(AuditEntry.id)).all()[-1] == "webhook.added"
 
 
 @pytest.mark.parametrize(
@@ -151,7 +151,7 @@ def test_the_page_saves_everything_at_once(signed_in: FlaskClient, webhook: Webh
         assert secret not in page
     assert "X-Team: •••" in page
     assert "Stored. Type to replace it." in page
-    assert db.session.scalars(select(AuditEntry.action)).all()[-1] == "webhook.changed"
+    assert db.session.scalars(select(AuditEntry.action).order_by(AuditEntry.id)).all()[-1] == "webhook.changed"
 
 
 def test_a_page_that_is_saved_as_it_is_shown_changes_nothing(signed_in: FlaskClient, webhook: Webhook) -> None:

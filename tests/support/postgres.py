@@ -105,14 +105,19 @@ class Postgres:
             connection.execute(statement)
 
     def borrow(self, template: str, rows: str = "") -> str:
-        """The name of a database that is like the template, one that was given back or a new one, with these `rows`."""
+        """The name of a database that is like the template, one that was given back or a new one, with these `rows`.
+
+        One that was given back is emptied and filled in one transaction: else the place of rows that were deleted could
+        be taken by new ones, and a table would be read in another order than it was written.
+        """
         if self._spare[template]:
             name = self._spare[template].pop()
+            self._restorer(name).execute(f"{EMPTY};\n{rows}")
         else:
             name = f"test_{uuid4().hex}"
             self.execute(f"CREATE DATABASE {name} TEMPLATE {template}")
-        if rows:
-            self._restorer(name).execute(rows)
+            if rows:
+                self._restorer(name).execute(rows)
         return name
 
     def rows(self, name: str) -> str:
@@ -129,7 +134,7 @@ class Postgres:
         return ";\n".join(statements)
 
     def give_back(self, name: str, template: str) -> None:
-        """Makes a database like its template for the next test, in an eighth of the time that a new one takes.
+        """Keeps a database for the next test, which has it in an eighth of the time that a new one takes.
 
         Drops it if its tables or its version were changed.
         """
@@ -140,7 +145,6 @@ class Postgres:
                 lambda: connection.execute(others, [self.kept.pids(name)]).fetchone() == (0,), "connections to end"
             )
         if self._schema(connection) == self._schema_of(template):
-            connection.execute(EMPTY)
             self._spare[template].append(name)
         else:
             self._restorers.pop(name).close()
