@@ -12,9 +12,8 @@ from redis.exceptions import RedisError
 from webapp.delivery.rings import queues
 from webapp.services.intake import idempotency
 
-LONGEST = (
-    30  # seconds: a process that is killed leaves its key taken. A repeat that comes later waits, as without Redis
-)
+# Seconds. A process that is killed leaves its key taken. A repeat that comes later waits, as without Redis.
+LONGEST = 30
 WAIT = 1  # seconds until a repeat may try again
 RUNNING = "A request with this Idempotency-Key runs just now. Wait a second, then send it again to get its lead."
 
