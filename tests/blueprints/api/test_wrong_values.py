@@ -1,7 +1,7 @@
 """What is wrong with a value is said in a sentence, for every value of every operation."""
 
 from collections.abc import Iterator
-from typing import Any
+from typing import Annotated, Any
 
 import msgspec
 import pytest
@@ -82,3 +82,22 @@ def test_no_operation_says_it_in_the_words_of_a_library() -> None:
     for words in found:
         assert words.startswith(("“", "There is no field “")), words
         assert not {"Expected", "Invalid", "got", "valid:", "str", "int", "None"} & set(words.split()), words
+
+
+class Bounded(msgspec.Struct):
+    share: Annotated[float, msgspec.Meta(ge=0.5)] = 1.0
+    rate: Annotated[float, msgspec.Meta(le=60)] = 1.0
+    count: Annotated[int, msgspec.Meta(ge=-1000, le=1_000_000)] = 1
+
+
+@pytest.mark.parametrize(
+    ("value", "words"),
+    [
+        ({"share": 0.1}, "“share” must be at least 0.5."),
+        ({"rate": 60.5}, "“rate” must be at most 60."),
+        ({"count": 1_000_001}, "“count” must be at most 1,000,000."),
+        ({"count": -1001}, "“count” must be at least -1,000."),
+    ],
+)
+def test_a_limit_may_be_a_fraction(value: object, words: str) -> None:
+    assert said(Bounded, value)[0] == words

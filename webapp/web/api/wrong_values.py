@@ -48,8 +48,8 @@ def _rule(words: str, kind: Any, steps: Sequence[str]) -> str:
         wanted = " or ".join(KINDS.get(each, each) for each in found[1].split(" | "))
         sent = "a fraction" if found[2] == "float" else KINDS.get(found[2], found[2])
         return f"must be {wanted}, not {sent}"
-    if found := _RANGE.match(words):
-        return f"must be {BOUNDS[found[1]]} {int(found[2]):,}"
+    if found := _RANGE.fullmatch(words):
+        return f"must be {BOUNDS[found[1]]} {float(found[2]):,.15g}"
     if found := _LENGTH.match(words):
         if found[2] == ">=" and found[3] == "1":
             return "must not be empty"
