@@ -55,7 +55,7 @@ def test_the_whole_life_of_an_installation(tmp_path: Path) -> None:
         assert "owner@example.com" in run.printed
         password = run.said(r"Password +(\S+)  \(shown this once")
         for part in PARTS:
-            assert run.pids(part), f"ps shows no {part}: {run.group()}"
+            wait_until(lambda part=part: run.pids(part), f"ps to show {part}", timeout=START)
 
         first = submit(run)
         assert arrived(run, first).endswith("/demo  lead.created  " + first + "  signature verified (Demo token)")

@@ -26,6 +26,7 @@ from gunicorn.http.errors import NoMoreData
 from gunicorn.workers.gthread import STOP_KEEPALIVE_LINGER
 
 from webapp.servers import open_files
+from webapp.servers.even_share import EvenShare
 from webapp.servers.everyday import Everyday, EverydayAnswer
 from webapp.servers.incoming import Arrival, ChecksChunks, Connection
 from webapp.servers.parking import Parking
@@ -63,18 +64,22 @@ class PatientWorker(Parking):
         self.woken = RequestThreads(1, "woken", self._work)
         self._free_uploads = MOST_UPLOADS + upload_threads
         self.cfg.set("sendfile", False)  # Python's waits for a reader without a limit
+        self._share = EvenShare(self.age)
         self._looked_at = 0.0
         self._keepalive = self.cfg.keepalive
         open_files.allow(OPEN_FILES)
         try:
             super().init_process()  # until the process ends
         finally:
+            self._share.end()
             for threads in (self.threads, self.uploads, self.woken):
                 threads.end()
 
     def accept(self, listener: Any) -> None:
         if self.cfg.is_ssl or self.cfg.protocol != "http":
             super().accept(listener)
+            return
+        if self._share.steps_back(self.nr_conns):
             return
         try:
             client, address = listener.accept()
@@ -188,7 +193,22 @@ class PatientWorker(Parking):
             answer.force_close()
 
     def wait_for_and_dispatch_events(self, timeout: float) -> None:
-        super().wait_for_and_dispatch_events(timeout if self.alive else min(timeout, LOOK))
+        """gunicorn looks at its parent, its file and its clocks after each call. While requests come, that would cost
+        more than all else in this loop, so it does so every LOOK seconds."""
+        looks_at = time.monotonic() + LOOK
+        has_come = self._dispatch(timeout if self.alive else min(timeout, LOOK))
+        while has_come and self.alive and self.nr_conns < self.worker_connections:
+            if (left := looks_at - time.monotonic()) <= 0:
+                return
+            has_come = self._dispatch(left)
+
+    def _dispatch(self, timeout: float) -> bool:
+        """Whether anything came."""
+        self._share.say(self.nr_conns)
+        events = self.poller.select(timeout)
+        for key, _ in events:
+            key.data(key.fileobj)
+        return bool(events)
 
     def murder_pending(self) -> None:
         """gunicorn's loop calls this at least once a second."""
