@@ -40,7 +40,7 @@ FAST, SLOW, MAIL = "fast", "slow", "mail"
 NAMES = (FAST, SLOW, MAIL)
 
 WEB_TIMEOUT = 0.2  # seconds a request may wait for Redis
-BELL_PACE = 0.003  # seconds from one ring of the bell to the next: under load one is for several captures
+BELL_PACE = 0.006  # seconds from one ring of the bell to the next: under load one is for several captures
 PATIENCE = 2.0  # seconds that `serving.py` waits for an answer, which may come when the next lane is rung
 
 

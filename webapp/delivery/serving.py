@@ -38,7 +38,7 @@ ALIVE = 1.0  # seconds that the key outlives the last round
 WAITS = 0.5  # seconds that a job waits for a ring, before it ends
 MOST = 50  # lanes of a round; where more are due again and again, the others wait for the next slice
 RENEWS = 0.2  # seconds after which the key is renewed, while lanes are rung all the time
-PACE = 0.004  # seconds from the beginning of a round to the next: more leads share one
+PACE = 0.006  # seconds from the beginning of a round to the next: more leads share one
 PACE_OF_NONE = 0.01  # the same after a round all of whose lanes were locked: their holders look for more themselves
 PATIENCE = lanes.QUICK / 1000  # seconds that a round waits for an answer
 
