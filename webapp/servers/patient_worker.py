@@ -204,7 +204,10 @@ class PatientWorker(Parking):
 
     def _dispatch(self, timeout: float) -> bool:
         """Whether anything came."""
-        self._share.say(self.nr_conns)
+        if self.alive:
+            self._share.say(self.nr_conns)
+        else:
+            self._share.end()
         events = self.poller.select(timeout)
         for key, _ in events:
             key.data(key.fileobj)
