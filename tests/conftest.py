@@ -243,7 +243,7 @@ MAKES: dict[str, Make] = {"interface": make_interface, "owner": make_owner}
 def owner(app: Flask) -> User:
     """The first owner, who is the operator, too."""
     with transaction():
-        return db.session.scalars(select(User)).one_or_none() or make_owner()
+        return db.session.scalars(select(User).order_by(User.id).limit(1)).one_or_none() or make_owner()
 
 
 @pytest.fixture

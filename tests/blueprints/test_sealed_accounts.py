@@ -12,7 +12,7 @@ from werkzeug.routing import Rule
 from werkzeug.test import TestResponse
 
 from tests.conftest import PASSWORD, AppMaker
-from tests.support.accounts import everything_of
+from tests.support.accounts import ids_of_everything, make_everything
 from tests.support.people import as_user
 from webapp.db.transactions import transaction
 from webapp.extensions import db
@@ -109,10 +109,13 @@ def app(make_app: AppMaker) -> Iterator[Flask]:
         yield app
 
 
+MAKES = {"alice": make_everything}
+
+
 @pytest.fixture
 def alice(app: Flask, owner: User) -> dict[str, str]:
     """The ids of everything in an account."""
-    return everything_of(owner)
+    return ids_of_everything()
 
 
 @pytest.fixture

@@ -4,6 +4,7 @@ from io import BytesIO
 
 from sqlalchemy import select
 
+from tests.conftest import make_owner
 from tests.support.factories import point_at, submit
 from tests.support.people import join
 from webapp.db.transactions import transaction
@@ -16,6 +17,20 @@ from webapp.services.leads import leads
 from webapp.services.people import invitations
 from webapp.services.webhooks import editing, hooks, webhooks
 from webapp.services.webhooks.editing import Plan
+
+STORED_AS = "of-brightwater"
+_ids: dict[str, str] = {}
+
+
+def make_everything() -> None:
+    """For a test file's MAKES: an owner with one of everything. `ids_of_everything` has the ids."""
+    _ids.update(everything_of(make_owner()))
+
+
+def ids_of_everything() -> dict[str, str]:
+    """In a database with the rows of `make_everything`. The file's content is stored here: it is not in the rows."""
+    file_store.put(STORED_AS, BytesIO(b"x"))
+    return dict(_ids)
 
 
 def everything_of(owner: User) -> dict[str, str]:
@@ -35,7 +50,7 @@ def everything_of(owner: User) -> dict[str, str]:
         hook, _ = hooks.create(interface, "http://127.0.0.1:9/hook")
         file = File(account_id=owner.account_id, interface_id=interface.id, lead_id=lead.id, field_key="cv")
         file.name, file.size, file.media_type = "Brightwater.pdf", 1, "application/pdf"
-        file.sha256, file.storage_key = "0" * 64, "of-brightwater"
+        file.sha256, file.storage_key = "0" * 64, STORED_AS
         file_store.put(file.storage_key, BytesIO(b"x"))
         db.session.add(file)
         db.session.flush()

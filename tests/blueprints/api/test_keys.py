@@ -16,7 +16,7 @@ from sqlalchemy import select
 
 from tests.blueprints.api.test_leads import problem_of
 from tests.conftest import PASSWORD, AppMaker
-from tests.support.accounts import everything_of
+from tests.support.accounts import everything_of, ids_of_everything, make_everything
 from tests.support.api import BASE, Caller, caller, key_for
 from tests.support.factories import ADA
 from tests.support.people import as_user
@@ -43,10 +43,16 @@ PARTS = {
 }
 
 
+MAKES = {"ids": make_everything}
+
+
 @pytest.fixture
 def ids(owner: User) -> dict[str, str]:
     """One of everything in the owner's account."""
-    found = everything_of(owner)
+    return with_delivery(ids_of_everything())
+
+
+def with_delivery(found: dict[str, str]) -> dict[str, str]:
     lead = db.session.scalars(select(Lead).where(Lead.public_id == found["lead"])).one()
     found["delivery"] = db.session.scalars(select(Delivery.message_id).where(Delivery.lead_id == lead.id)).first() or ""
     return found
@@ -177,9 +183,8 @@ def test_a_public_key_can_do_nothing_but_capture(app: Flask, owner: User, ids: d
             assert (operation.name == "create_lead") == (operation.scope == Scope.CAPTURE)
 
 
-def test_a_key_for_another_interface_finds_nothing(
-    app: Flask, owner: User, interface: Any, ids: dict[str, str]
-) -> None:
+def test_a_key_for_another_interface_finds_nothing(app: Flask, owner: User, interface: Any) -> None:
+    ids = with_delivery(everything_of(owner))
     program = caller(app, owner.account_id, only=[interface.public_id])
     before = rows()
     for operation in OPERATIONS:
