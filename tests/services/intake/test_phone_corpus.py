@@ -7,6 +7,7 @@ from functools import cache
 import phonenumbers
 import pytest
 from phonenumbers import PhoneNumber, PhoneNumberFormat, PhoneNumberType
+from phonenumbers.re_util import enable_pattern_cache
 
 from webapp.models import Field, FieldType
 from webapp.services.intake import contact_details
@@ -23,6 +24,19 @@ FORMS = {
 }
 FULL_WIDTH = {ord(each): ord(each) + 0xFEE0 for each in "+0123456789()"} | {ord(" "): 0x2009, ord("-"): 0x2011}
 PERSIAN = {ord(each): 0x06F0 + int(each) for each in "0123456789"} | {ord(" "): 0xA0, ord("-"): 0x2212}
+
+
+@pytest.fixture(scope="module", autouse=True)
+def judged_once() -> Iterator[None]:
+    """Most decorations leave the same digits, which are judged once: what they mean depends on nothing but the country.
+
+    Each country has its own patterns, more than Python keeps.
+    """
+    enable_pattern_cache()
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(contact_details, "_valid", cache(contact_details._valid))
+        yield
+
 
 Decoration = Callable[[str], str]
 CLEANED: Mapping[str, Decoration] = {  # the number is certain
@@ -85,10 +99,7 @@ def read(text: str, country: str | None) -> Read:
 
 
 def results(form: str, decorations: Mapping[str, Decoration]) -> Iterator[tuple[str, str, str | None, str, Read]]:
-    """(E.164, decoration, the form's country, text, what was read), for a form without and with the number's country.
-
-    A number's decorations come one after another: Python keeps 512 compiled patterns, and each country has its own.
-    """
+    """(E.164, decoration, the form's country, text, what was read), for a form without and with its country."""
     for exact, country, text in texts(form):
         for of_form in {None, country}:
             for name, decorate in decorations.items():
