@@ -12,7 +12,7 @@ from typing import Any
 
 import time_machine
 from flask import Flask
-from sqlalchemy import select
+from sqlalchemy import bindparam, select
 from werkzeug.test import Client
 
 from webapp.clock import utcnow
@@ -32,6 +32,14 @@ PATTERNS = {
 # Columns that say which row it is, or when.
 OWN = {"id", "public_id", "interface_id", "lead_id", "webhook_id", "message_id", "received_at", "created_at", "due_at"}
 OWN |= {"nonce", "content_digest"}
+
+# Made once: thousands of cases ask.
+LEADS = select(Lead.__table__).where(Lead.interface_id == bindparam("form"), Lead.id > bindparam("seen"))
+LEADS = LEADS.order_by(Lead.id)
+OF_LEADS = [
+    select(model.__table__).where(model.lead_id.in_(bindparam("ids", expanding=True))).order_by(model.id)
+    for model in (Delivery, Mail)
+]
 
 Settings = Callable[[Interface], object]
 
@@ -114,14 +122,11 @@ class Side:
     def _rows(self) -> list[str]:
         """All columns of the leads, deliveries and mails that were stored since."""
         with self.app.app_context(), read_only(), db.engine.connect() as connection:
-            leads = connection.execute(
-                select(Lead.__table__).where(Lead.interface_id == self.row, Lead.id > self._seen).order_by(Lead.id)
-            ).all()
-            ids = [lead.id for lead in leads]
-            self._seen = max([self._seen, *ids])
-            rows = [*leads]
-            for model in (Delivery, Mail):
-                rows += connection.execute(select(model.__table__).where(model.lead_id.in_(ids)).order_by(model.id))
+            rows = [*connection.execute(LEADS, {"form": self.row, "seen": self._seen})]
+            if ids := [lead.id for lead in rows]:
+                self._seen = ids[-1]
+                for belonging in OF_LEADS:
+                    rows += connection.execute(belonging, {"ids": ids})
         return [
             self._neutral(repr({name: value for name, value in row._mapping.items() if name not in OWN}))
             for row in rows
