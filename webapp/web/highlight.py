@@ -1,6 +1,7 @@
 """Colours code samples on the server, with simple patterns. All of the code is escaped, even if a pattern is wrong."""
 
 import re
+from functools import lru_cache
 
 from markupsafe import Markup, escape
 
@@ -44,6 +45,7 @@ PATTERNS = {
 }
 
 
+@lru_cache(500)  # pages show the same samples to everybody, and colouring them took most of such a page's time
 def coloured(code: str, language: str) -> Markup:
     """`code` as safe HTML, its tokens in spans of the classes k, s, n and c. KeyError for an unknown language."""
     parts, at = [], 0

@@ -118,7 +118,7 @@ def _about_keys() -> str:
 
 
 def as_json() -> bytes:
-    return json.dumps(build(), indent=1, ensure_ascii=False).encode()
+    return msgspec.json.format(msgspec.json.encode(build()), indent=1)  # json takes ten times as long to indent
 
 
 def template_of(operation: Operation) -> str:
