@@ -182,8 +182,10 @@ def make_app(
         shutil.copy(first_rows, tmp_path / "leadhook.sqlite3")
     made: list[Flask] = []
 
-    def make(csrf: bool = False, worker: bool = False, plans_once: bool = False, **more: str) -> Flask:
-        app = create_app(Config.load({**environ, **more}), worker=worker, plans_once=plans_once)
+    def make(
+        csrf: bool = False, worker: bool = False, plans_once: bool = False, short_way: bool = True, **more: str
+    ) -> Flask:
+        app = create_app(Config.load({**environ, **more}), worker=worker, plans_once=plans_once, short_way=short_way)
         once.compile_templates_once(app, made_once)
         once.compile_statements_once(app)
         if kept_connections:

@@ -1,23 +1,20 @@
 """The short way of the public form and Flask give the same answers, byte for byte, and store the same rows."""
 
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import replace
 from itertools import product
 from typing import Any
 from urllib.parse import urlencode
 
 import pytest
-from flask import Flask
 
 from tests.conftest import AppMaker
 from tests.support.factories import ADA
 from tests.support.twins import Case, Settings, Side, differences
-from webapp import create_app
 from webapp.blueprints.short_way import LONGEST, MOST_KINDS
 from webapp.clock import utcnow
-from webapp.config import Config
-from webapp.db.transactions import disconnect, transaction
+from webapp.db.transactions import transaction
 from webapp.extensions import db
 from webapp.models import FieldType, Interface, User, WebhookState
 from webapp.services.interfaces import fields, form_look
@@ -261,22 +258,16 @@ Pair = Callable[..., tuple[Side, Side]]
 
 
 @pytest.fixture
-def twins(make_app: AppMaker, owner: User) -> Iterator[Pair]:
-    made: list[Flask] = []
+def twins(make_app: AppMaker, owner: User) -> Pair:
     account_id = owner.account_id
     db.session.rollback()  # on SQLite the other apps could not write
 
     def pair(settings: Settings = lambda _: None, **environ: str) -> tuple[Side, Side]:
-        short = make_app(**{"FORM_RATE_LIMIT": "", **environ})
-        flask = create_app(Config.load(short.config["ENVIRON"]), short_way=False)
-        flask.config.update(TESTING=True, WTF_CSRF_ENABLED=False)
-        made.append(flask)
+        given = {"FORM_RATE_LIMIT": "", **environ}
+        short, flask = make_app(**given), make_app(short_way=False, **given)
         return Side(short, account_id, settings), Side(flask, account_id, settings)
 
-    yield pair
-    for app in made:
-        with app.app_context():
-            disconnect()
+    return pair
 
 
 def test_each_post_gets_flasks_answer_and_makes_the_same_rows(twins: Pair) -> None:

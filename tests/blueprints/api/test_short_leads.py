@@ -1,7 +1,6 @@
 """The short way of `POST /api/v1/leads` and Flask give the same answers, byte for byte, and store the same rows."""
 
 import json
-from collections.abc import Iterator
 from dataclasses import replace
 from typing import Any
 
@@ -14,10 +13,8 @@ from tests.support.api import Caller, key_for
 from tests.support.factories import ADA
 from tests.support.twins import Case, Side, differences
 from tests.support.waiting import wait_until
-from webapp import create_app
 from webapp.blueprints.short_way import LONGEST
-from webapp.config import Config
-from webapp.db.transactions import disconnect, transaction
+from webapp.db.transactions import transaction
 from webapp.extensions import db
 from webapp.models import ApiKey, Interface, Scope, User
 from webapp.services import api_keys
@@ -88,9 +85,8 @@ CASES = [
 
 
 @pytest.fixture
-def twins(make_app: AppMaker, owner: User, interface: Interface) -> Iterator[Any]:
+def twins(make_app: AppMaker, owner: User, interface: Interface) -> Any:
     """Two apps, each with a form and with keys of its own."""
-    made: list[Flask] = []
     account_id, other = owner.account_id, interface.public_id
     with transaction():
         strange = users.create_owner("charlie@example.org", PASSWORD, "Charlie's Cars").account_id
@@ -113,16 +109,10 @@ def twins(make_app: AppMaker, owner: User, interface: Interface) -> Iterator[Any
 
     def pair(settings: Settings = lambda _: None, **environ: str) -> tuple[Side, Side]:
         given = {"FORM_RATE_LIMIT": "", "API_RATE_LIMIT": LIMIT, **environ}
-        short = make_app(**given)
-        flask = create_app(Config.load(short.config["ENVIRON"]), short_way=False)
-        flask.config.update(TESTING=True, WTF_CSRF_ENABLED=False)
-        made.append(flask)
+        short, flask = make_app(**given), make_app(short_way=False, **given)
         return side(short, settings, "Short"), side(flask, settings, "Flask")
 
-    yield pair
-    for app in made:
-        with app.app_context():
-            disconnect()
+    return pair
 
 
 @pytest.fixture(autouse=True)
