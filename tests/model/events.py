@@ -1,6 +1,7 @@
 """What happens beside the jobs: requests to the web, the sweep, time that passes, and faults."""
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
+from typing import Any
 
 from tests.model import changes, jobs
 from tests.model.protocol import (
@@ -39,22 +40,31 @@ from tests.model.protocol import (
 INSIDE = frozenset({"insert", "insert, on hold", "lock", "change", "commit"})
 
 
-def _put(state: State, index: int, errand: Errand) -> State:
-    return state._replace(errands=(*state.errands[:index], errand, *state.errands[index + 1 :]))
+def _put(state: State, index: int, errand: Errand, **changes: Any) -> State:
+    """The state with this errand, and these changes beside it."""
+    return state._replace(errands=(*state.errands[:index], errand, *state.errands[index + 1 :]), **changes)
 
 
-def errand(state: State, rules: Rules, index: int) -> Iterator[State]:
+def errand(state: State, rules: Rules, index: int) -> Iterable[State]:
     """Every state that one step of this request can lead to."""
     one = state.errands[index]
+    if one.at == "done":
+        return ()
     if one.at == "begin" and index and state.errands[index - 1] == one:
-        return  # alike: the one before it goes first
+        return ()  # alike: the one before it goes first
     if one.kind == ENDS and any(other.kind == BEGINS and other.at != "done" for other in state.errands):
-        return  # its time comes later
-    for following in _ERRANDS[one.at](state, rules, index, one):
-        if not rules.postgresql and following.errands[index].at in INSIDE:
-            yield from errand(following, rules, index)
+        return ()  # its time comes later
+    after = _ERRANDS[one.at](state, rules, index, one)
+    return after if rules.postgresql else _to_the_end(after, rules, index)
+
+
+def _to_the_end(states: Iterable[State], rules: Rules, index: int) -> Iterator[State]:
+    """Where the transaction of this request has ended, from these states."""
+    for state in states:
+        if state.errands[index].at in INSIDE:
+            yield from errand(state, rules, index)
         else:
-            yield following
+            yield state
 
 
 def _begin(state: State, rules: Rules, index: int, errand: Errand) -> Iterator[State]:
@@ -94,7 +104,7 @@ def _insert(state: State, rules: Rules, index: int, errand: Errand) -> Iterator[
     rows[rows.index(Delivery())] = Delivery(on_its_way)
     changing = any(key == HOOK for one in (*state.errands, *state.jobs) for key, _ in one.writes)
     slipped = state.slipped or changing or (state.hook.state == ACTIVE) != (on_its_way == "pending")
-    yield _put(state._replace(deliveries=tuple(rows), slipped=slipped, lost=None), index, errand._replace(at=at))
+    yield _put(state, index, errand._replace(at=at), deliveries=tuple(rows), slipped=slipped, lost=None)
 
 
 def _change(state: State, rules: Rules, index: int, errand: Errand) -> Iterator[State]:
@@ -137,11 +147,11 @@ def _ring(state: State, rules: Rules, index: int, errand: Errand) -> Iterator[St
     """SET NX the marker; where it stands already, the ring is swallowed."""
     swallowed = state.marker and rules.worse is not Worse.NO_MARKER
     at = _rung(rules) if swallowed else "enqueue"
-    yield _put(state._replace(marker=True), index, errand._replace(at=at))
+    yield _put(state, index, errand._replace(at=at), marker=True)
 
 
 def _enqueue(state: State, rules: Rules, index: int, errand: Errand) -> Iterator[State]:
-    yield _put(state._replace(waiting=state.waiting + 1), index, errand._replace(at=_rung(rules)))
+    yield _put(state, index, errand._replace(at=_rung(rules)), waiting=state.waiting + 1)
 
 
 def _rung(rules: Rules) -> str:
@@ -161,7 +171,6 @@ _ERRANDS = {
     "look": _look,
     "ring": _ring,
     "enqueue": _enqueue,
-    "done": lambda *_: iter(()),
 }
 
 
@@ -259,12 +268,12 @@ def _kills(state: State, rules: Rules) -> Iterator[tuple[tuple[str, int], State]
     for index, job in enumerate(state.jobs):
         if not job.at:
             continue
-        dead = jobs.put(state._replace(owed=state.owed - job.seconds), index, jobs.IDLE)
-        if state.lane.token == index:
+        lane, may_repeat = state.lane, state.may_repeat
+        if lane.token == index:
             sends = held(state) and job.at not in ("select", "give back")  # else it was counted when it stalled
-            lost = _at_risk(state, rules) if sends else 0
-            dead = dead._replace(lane=state.lane._replace(token=DEAD), may_repeat=state.may_repeat + lost)
-        yield ("kill job", index), dead
+            lane, may_repeat = lane._replace(token=DEAD), may_repeat + (_at_risk(state, rules) if sends else 0)
+        owed = state.owed - job.seconds
+        yield ("kill job", index), jobs.put(state, index, jobs.IDLE, owed=owed, lane=lane, may_repeat=may_repeat)
     for index, one in enumerate(state.errands):
         if one.at in ("look", "ring", "enqueue"):
             yield ("kill errand", index), _put(state, index, one._replace(at="done"))

@@ -1,7 +1,8 @@
 """What a job does, step by step: `drain` of webapp/delivery/lanes.py, made worse where the rules say so."""
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from itertools import product
+from typing import Any
 
 from tests.model.protocol import (
     ACTIVE,
@@ -48,38 +49,44 @@ IDLE = Job()
 INSIDE = frozenset({"write", "renew", "select next", "let go", "commit", "commit, due", "commit, not due"})
 
 
-def put(state: State, index: int, job: Job) -> State:
-    return state._replace(jobs=(*state.jobs[:index], job, *state.jobs[index + 1 :]))
+def put(state: State, index: int, job: Job, **changes: Any) -> State:
+    """The state with this job, and these changes beside it."""
+    return state._replace(jobs=(*state.jobs[:index], job, *state.jobs[index + 1 :]), **changes)
 
 
-def step(state: State, rules: Rules, index: int) -> Iterator[State]:
+def step(state: State, rules: Rules, index: int) -> Iterable[State]:
     """Every state that one step of this job can lead to; none: it waits for a lock, or the slot is idle."""
     job = state.jobs[index]
     if not job.at:
-        return
-    for following in STEPS[job.at](state, rules, index, job):
-        if not rules.postgresql and following.jobs[index].at in INSIDE:
-            yield from step(following, rules, index)
+        return ()
+    after = STEPS[job.at](state, rules, index, job)
+    return after if rules.postgresql else _to_the_end(after, rules, index)
+
+
+def _to_the_end(states: Iterable[State], rules: Rules, index: int) -> Iterator[State]:
+    """Where the transaction of this job has ended, from these states."""
+    for state in states:
+        if state.jobs[index].at in INSIDE:
+            yield from step(state, rules, index)
         else:
-            yield following
+            yield state
 
 
 def begin(state: State, rules: Rules) -> Iterator[State]:
     """The next job of the queue gets a slot; which one makes no difference."""
     if state.waiting and IDLE in state.jobs:
         at = "take" if rules.worse in (Worse.MARKER_STAYS, Worse.MARKER_CLEARED_LATE) else "clear"
-        yield put(state._replace(waiting=state.waiting - 1), state.jobs.index(IDLE), Job(at))
+        yield put(state, state.jobs.index(IDLE), Job(at), waiting=state.waiting - 1)
 
 
 def _clear(state: State, rules: Rules, index: int, job: Job) -> Iterator[State]:
     left = state.left
     first = "select" if rules.worse is Worse.SELECTS_EARLY else "take"
-    yield put(state._replace(marker=False), index, job._replace(at=first))
+    yield put(state, index, job._replace(at=first), marker=False)
     if left.redis:
-        yield put(state._replace(left=left._replace(redis=left.redis - 1)), index, job._replace(at=first))
+        yield put(state, index, job._replace(at=first), left=left._replace(redis=left.redis - 1))
     if left.stops:
-        stopping = state._replace(marker=False, left=left._replace(stops=left.stops - 1))
-        yield put(stopping, index, Job("pass on"))
+        yield put(state, index, Job("pass on"), marker=False, left=left._replace(stops=left.stops - 1))
 
 
 def _pass_on(state: State, rules: Rules, index: int, job: Job) -> Iterator[State]:
@@ -97,12 +104,12 @@ def _take(state: State, rules: Rules, index: int, job: Job) -> Iterator[State]:
         at = "send" if rules.worse is Worse.SELECTS_EARLY else "select"
         abandoned = state.lane.abandoned or state.lane.lease != LET_GO
         lost = state.lane if rules.worse is Worse.TAKE_UNFLUSHED else None
-        taken = state._replace(lane=Lane(index, RUNNING, abandoned, state.lane.rest), lost=lost)
-        yield put(taken, index, job._replace(at=at, careful=abandoned))
+        lane = Lane(index, RUNNING, abandoned, state.lane.rest)
+        yield put(state, index, job._replace(at=at, careful=abandoned), lane=lane, lost=lost)
 
 
 def _clear_late(state: State, rules: Rules, index: int, job: Job) -> Iterator[State]:
-    yield put(state._replace(marker=False), index, job._replace(at="send") if job.batch else IDLE)
+    yield put(state, index, job._replace(at="send") if job.batch else IDLE, marker=False)
 
 
 def _due(state: State, rules: Rules, index: int, limit: int) -> tuple[Row, ...]:
@@ -134,7 +141,7 @@ def _select(state: State, rules: Rules, index: int, job: Job) -> Iterator[State]
         late = rules.worse is Worse.MARKER_CLEARED_LATE
         broken = state.broken or _read_in_spite(state, rows)
         after = replied(rules, Job("clear late" if late else "send", batch=rows, careful=job.careful))
-        yield put(state._replace(broken=broken), index, after)
+        yield put(state, index, after, broken=broken)
 
 
 def replied(rules: Rules, job: Job) -> Job:
@@ -162,12 +169,14 @@ def _give_back(state: State, rules: Rules, index: int, job: Job) -> Iterator[Sta
     if locked(state, LANE, ("jobs", index)):
         return
     over = {Worse.LOOKS_WITHIN: Job("ring") if any_due(state, rules) else IDLE}
-    state = state._replace(
+    yield put(
+        state,
+        index,
+        over.get(rules.worse, Job("look")),
         lane=state.lane._replace(token=NOBODY, lease=LET_GO) if state.lane.token == index else state.lane,
         marker=state.marker and rules.worse is not Worse.MARKER_CLEARED_LATE,
         lost=None,
     )
-    yield put(state, index, over.get(rules.worse, Job("look")))
 
 
 def _send(state: State, rules: Rules, index: int, job: Job) -> Iterator[State]:
@@ -183,12 +192,12 @@ def _send(state: State, rules: Rules, index: int, job: Job) -> Iterator[State]:
     if state.left.halts:
         left = state.left._replace(halts=state.left.halts - 1)
         stops = job._replace(at="fence", answers=(*job.answers, STOPS), requests=(*job.requests, 1))
-        yield put(state._replace(sent=sent, broken=broken, left=left), index, stops)
+        yield put(state, index, stops, sent=sent, broken=broken, left=left)
     if state.left.asks:
         left = state.left._replace(asks=state.left.asks - 1)
         answer = ASKS if state.left.asks == 1 else LAST  # both, where there are two
         asked = job._replace(at="fence", answers=(*job.answers, answer), requests=(*job.requests, 1))
-        yield put(state._replace(sent=sent, broken=broken, left=left), index, asked)
+        yield put(state, index, asked, sent=sent, broken=broken, left=left)
     answered = (TAKEN, REFUSED) if rules.failing else (TAKEN,)
     for answer, requests in product(answered, _requests(state, rules)):
         answers = (*job.answers, answer)
@@ -276,7 +285,7 @@ def _write(state: State, rules: Rules, index: int, job: Job) -> Iterator[State]:
     # A batch that was not full is seldom followed by another, and one that ended early is not.
     goes_on = len(job.batch) == rules.batch and not ENDING & {*job.answers} and rules.worse is not Worse.EVENT_LATER
     for at in (("select next", "let go") if goes_on else ("let go",)) if fenced else ("renew",):
-        yield put(state._replace(broken=broken), index, job._replace(at=at))
+        yield put(state, index, job._replace(at=at), broken=broken)
 
 
 def _stopped(state: State, rules: Rules, job: Job) -> tuple[Job, State]:
@@ -377,7 +386,7 @@ def _commit(state: State, rules: Rules, index: int, job: Job) -> Iterator[State]
     if state.left.unsure:
         again = tuple(row._replace(seen=row.seen._replace(results=row.seen.results + 1)) for row in job.batch)
         left = state.left._replace(unsure=state.left.unsure - 1)
-        yield put(after._replace(left=left), index, Job("fence", batch=again, answers=job.answers, again=True))
+        yield put(after, index, Job("fence", batch=again, answers=job.answers, again=True), left=left)
 
 
 def _tell(state: State, rules: Rules, index: int, job: Job) -> Iterator[State]:
@@ -397,7 +406,7 @@ def _free(state: State, rules: Rules, index: int, job: Job) -> Iterator[State]:
     if not locked(state, LANE, ("jobs", index)):
         ours = state.lane.token == index
         lane = Lane(NOBODY, LET_GO, rest=state.lane.rest) if ours else state.lane
-        yield put(state._replace(lane=lane), index, Job("ring") if job.at == "free, ring" else IDLE)
+        yield put(state, index, Job("ring") if job.at == "free, ring" else IDLE, lane=lane)
 
 
 def _look(state: State, rules: Rules, index: int, job: Job) -> Iterator[State]:
@@ -412,11 +421,11 @@ def _look(state: State, rules: Rules, index: int, job: Job) -> Iterator[State]:
 
 
 def _ring(state: State, rules: Rules, index: int, job: Job) -> Iterator[State]:
-    yield put(state._replace(marker=True), index, IDLE if state.marker else Job("enqueue"))
+    yield put(state, index, IDLE if state.marker else Job("enqueue"), marker=True)
 
 
 def _enqueue(state: State, rules: Rules, index: int, job: Job) -> Iterator[State]:
-    yield put(state._replace(waiting=state.waiting + 1), index, IDLE)
+    yield put(state, index, IDLE, waiting=state.waiting + 1)
 
 
 STEPS = {

@@ -11,6 +11,8 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any, NamedTuple
 
+from tests.model.replacing import replaces_quickly
+
 NOBODY, DEAD = -1, -2  # tokens of a lane; from 0 on: the slot whose job holds it
 LET_GO, RUNNING, RUN_OUT = 0, 1, 2  # leases
 LANE, HOOK = -1, -2  # keys of rows that can be written; from 0 on: the delivery of that lead
@@ -82,6 +84,7 @@ class Worse(StrEnum):
     EVENT_OF_CANCELLED = "an event tells of a cancelled delivery"
 
 
+@replaces_quickly
 class Delivery(NamedTuple):
     """A delivery's row. `results`, not a column, counts what was recorded, by which an older result is known."""
 
@@ -94,6 +97,7 @@ class Delivery(NamedTuple):
     events: int = 0  # about its failure
 
 
+@replaces_quickly
 class Hook(NamedTuple):
     """A webhook's row."""
 
@@ -102,6 +106,7 @@ class Hook(NamedTuple):
     window: str = NO_WINDOW
 
 
+@replaces_quickly
 class Lane(NamedTuple):
     token: int = NOBODY
     lease: int = LET_GO
@@ -109,6 +114,7 @@ class Lane(NamedTuple):
     rest: int = NO_REST
 
 
+@replaces_quickly
 class Row(NamedTuple):
     """A delivery as selected for sending."""
 
@@ -116,6 +122,7 @@ class Row(NamedTuple):
     seen: Delivery
 
 
+@replaces_quickly
 class Job(NamedTuple):
     """A slot and what its job is about to do: `at` names the next step, "" is an idle slot."""
 
@@ -134,6 +141,7 @@ class Job(NamedTuple):
         return sum(self.requests) - len(self.requests)
 
 
+@replaces_quickly
 class Errand(NamedTuple):
     """A request to the web: a capture, a click on a lead, the deletion of the interface (or the removal of one webhook,
     which is the same), a change of the webhook; or the begin or the end of a window, which the sweep sees to."""
@@ -145,6 +153,7 @@ class Errand(NamedTuple):
     read: tuple[Any, ...] = ()  # before its lock
 
 
+@replaces_quickly
 class Faults(NamedTuple):
     """How many of each may still happen."""
 
@@ -163,6 +172,7 @@ class Faults(NamedTuple):
 NO_FAULTS = Faults()
 
 
+@replaces_quickly
 class State(NamedTuple):
     deliveries: tuple[Delivery, ...]
     lane: Lane
@@ -251,11 +261,12 @@ def writes_of(state: State, actor: Actor) -> tuple[tuple[int, Any], ...]:
 def locked(state: State, key: int, actor: Actor) -> bool:
     """Whether somebody else's transaction has written this row, and not ended."""
     kind, index = actor
-    everybody: tuple[tuple[str, tuple[Job | Errand, ...]], ...] = (("jobs", state.jobs), ("errands", state.errands))
-    for other, writers in everybody:
-        for number, writer in enumerate(writers):
-            if writer.writes and (number, other) != (index, kind) and any(key == row for row, _ in writer.writes):
-                return True
+    for number, job in enumerate(state.jobs):
+        if job.writes and (number != index or kind != "jobs") and any(key == row for row, _ in job.writes):
+            return True
+    for number, one in enumerate(state.errands):
+        if one.writes and (number != index or kind != "errands") and any(key == row for row, _ in one.writes):
+            return True
     return False
 
 
@@ -349,13 +360,22 @@ def held(state: State) -> bool:
 
 def repeats(state: State) -> int:
     """How many sends were one too many."""
-    return sum(count - 1 for counts in state.sent for count in counts if count > 1)
+    number = 0
+    for counts in state.sent:
+        for count in counts:
+            if count > 1:
+                number += count - 1
+    return number
 
 
 def at_rest(state: State) -> bool:
     """Whether nothing moves any more but time and the sweep."""
-    jobs_rest = not any(job.at for job in state.jobs)
-    return jobs_rest and not state.waiting and not state.sweep and all(one.at == "done" for one in state.errands)
+    if state.waiting or state.sweep:
+        return False
+    for job in state.jobs:
+        if job.at:
+            return False
+    return all(one.at == "done" for one in state.errands)
 
 
 def alike(state: State) -> State:

@@ -10,6 +10,8 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import NamedTuple, TypeVar
 
+from tests.model.replacing import replaces_quickly
+
 T = TypeVar("T")
 
 NONE, DEAD = -1, -2  # tokens of lanes, and values of `serving`
@@ -61,12 +63,14 @@ class Weaker(StrEnum):
     SWEEP_READS_NO_QUEUE = "the sweep does not read the queue"
 
 
+@replaces_quickly
 class LaneRow(NamedTuple):
     token: int = NONE
     lease: int = LET_GO
     abandoned: bool = False
 
 
+@replaces_quickly
 class Held(NamedTuple):
     """A lane that a server or a thread holds, and its batch."""
 
@@ -79,6 +83,7 @@ class Held(NamedTuple):
     way: str = ""
 
 
+@replaces_quickly
 class Server(NamedTuple):
     """A process's serve job: `at` names its next step, "" is none."""
 
@@ -89,6 +94,7 @@ class Server(NamedTuple):
     drains: tuple[int, ...] = ()  # lanes for which it rings a drain
 
 
+@replaces_quickly
 class Thread(NamedTuple):
     """A thread of a process: with a drain job, or with a lane that the server handed over."""
 
@@ -98,6 +104,7 @@ class Thread(NamedTuple):
     is_handed: bool = False
 
 
+@replaces_quickly
 class Trouble(NamedTuple):
     """How many of each may still happen."""
 
@@ -112,6 +119,7 @@ class Trouble(NamedTuple):
 CALM = Trouble()
 
 
+@replaces_quickly
 class Scene(NamedTuple):
     """One state."""
 

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from itertools import product
+from typing import Any
 
 from tests.model.rounds import (
     DUE,
@@ -53,8 +54,9 @@ SERVES = {
 }
 
 
-def put(scene: Scene, index: int, server: Server) -> Scene:
-    return scene._replace(servers=changed(scene.servers, index, server))
+def put(scene: Scene, index: int, server: Server, **changes: Any) -> Scene:
+    """The scene with this server, and these changes beside it."""
+    return scene._replace(servers=(*scene.servers[:index], server, *scene.servers[index + 1 :]), **changes)
 
 
 def begin(scene: Scene, rules: Setting) -> Iterator[Scene]:
@@ -63,7 +65,7 @@ def begin(scene: Scene, rules: Setting) -> Iterator[Scene]:
         stays = rules.weaker in (Weaker.MARKER_STAYS, Weaker.MARKER_CLEARED_LATE)
         for index, server in enumerate(scene.servers):
             if server == IDLE:
-                yield put(scene._replace(waiting=scene.waiting - 1), index, Server("claim" if stays else "clear"))
+                yield put(scene, index, Server("claim" if stays else "clear"), waiting=scene.waiting - 1)
     for place, lane in enumerate(scene.drains):
         if lane in scene.drains[:place]:
             continue
@@ -80,13 +82,13 @@ def serve(scene: Scene, rules: Setting, index: int) -> Iterator[Scene]:
 
 
 def _clear(scene: Scene, rules: Setting, index: int, server: Server) -> Iterator[Scene]:
-    yield put(scene._replace(marker=False), index, Server("claim"))
+    yield put(scene, index, Server("claim"), marker=False)
 
 
 def _claim(scene: Scene, rules: Setting, index: int, server: Server) -> Iterator[Scene]:
     """SET serving NX; if another one serves, this job ends."""
     if scene.serving == NONE or rules.weaker is Weaker.SECOND_SERVES:
-        yield put(scene._replace(serving=index), index, Server("first pop"))
+        yield put(scene, index, Server("first pop"), serving=index)
     else:
         yield put(scene, index, IDLE)
 
@@ -328,11 +330,11 @@ def _end_ring(scene: Scene, rules: Setting, index: int, server: Server) -> Itera
 
 
 def _clear_late(scene: Scene, rules: Setting, index: int, server: Server) -> Iterator[Scene]:
-    yield put(scene._replace(marker=False), index, IDLE)
+    yield put(scene, index, IDLE, marker=False)
 
 
 def _enqueue(scene: Scene, rules: Setting, index: int, server: Server) -> Iterator[Scene]:
-    yield put(scene._replace(waiting=scene.waiting + 1), index, IDLE)
+    yield put(scene, index, IDLE, waiting=scene.waiting + 1)
 
 
 _SERVER = {
