@@ -67,7 +67,7 @@ def limits(lookup_timeout: float) -> Limits:
 def silent(app: Flask, monkeypatch: pytest.MonkeyPatch) -> Iterator[SilentServer]:
     server = SilentServer()
     monkeypatch.setattr(addresses, "lookups", Lookups(MOST))
-    app.extensions["leadhook_sender"] = Sender(limits(3), resolver=server.resolve)
+    app.extensions["leadhook_sender"] = Sender(limits(1), resolver=server.resolve)
     yield server
     server.give_up()
     server.socket.close()

@@ -606,6 +606,7 @@ def test_a_batch_that_was_read_too_late_is_not_sent(
         return holds
 
     monkeypatch.setattr(several, "take", late)
+    monkeypatch.setattr(serving, "SERVES", 0.3)  # rounds, one after another, all of them too late
     monkeypatch.setattr(rings, "ring_lanes", lambda webhook_ids: None)
     serve()
     assert receiver.requests == []
@@ -815,6 +816,7 @@ def test_a_worker_that_ends_waits_for_lanes_that_a_round_handed_over(
     slots.begin(run)
     receiver.wait_for(1)
     assert not slots.drained(within=0.3)
+    receiver.answer()  # to the second request of the same try, too
     receiver.drop_connections()
     assert slots.drained(within=30)
     del app.extensions["leadhook_slots"]

@@ -20,6 +20,7 @@ from structlog.testing import capture_logs
 
 from tests.support.interrupting import moments_of, told_at
 from tests.support.valkey import Valkey
+from tests.support.waiting import wait_until
 from webapp.delivery import threaded_worker
 from webapp.delivery.slots import Slots, StopSign
 from webapp.delivery.threaded_worker import OneQueue, ThreadedWorker
@@ -148,18 +149,25 @@ def test_a_process_that_is_told_to_stop_at_any_moment_ends(app: Flask, process: 
     """While it begins, at every 61st moment, and while it waits for a job."""
     main = threading.main_thread().ident
     assert main
+    ended = threading.Event()
 
     def work() -> None:
         assert threaded_worker.serve(app, "mail", 1)
 
+    def tell_it_once_it_waits() -> None:
+        wait_until(lambda: ended.is_set() or threaded_worker._stopping._breaks, "it to wait for a job", every=0.005)
+        if not ended.is_set():
+            signal.pthread_kill(main, signal.SIGTERM)
+
     for moment in itertools.count(1, 61):
         process()
-        later = threading.Timer(0.5, signal.pthread_kill, (main, signal.SIGTERM))
+        ended.clear()
+        later = threading.Thread(target=tell_it_once_it_waits)
         later.start()
         began = time.monotonic()
         was_there = told_at(moment, work)
         assert time.monotonic() - began < 4, "it waits for a job for five seconds"
-        later.cancel()
+        ended.set()
         later.join()
         if not was_there:
             break
