@@ -3,6 +3,7 @@
 import socket
 import ssl
 import threading
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -231,11 +232,18 @@ def test_a_service_that_sentinel_does_not_know_is_away(make_app: AppMaker, start
         assert f"No master found for {service!r}" in queues.trouble.reason
 
 
-def test_one_of_several_sentinels_is_enough(make_app: AppMaker, start: Start) -> None:
+def test_one_of_several_sentinels_is_enough(make_app: AppMaker, start: Start, interface: Interface) -> None:
+    """Nobody waits for the one that is away: the next one is asked at once."""
     watcher = start(watches=start())
-    app = make_app(REDIS_URL=f"redis+sentinel://127.0.0.1:{free_port()},127.0.0.1:{watcher.port}/leads")
+    url = f"redis+sentinel://127.0.0.1:{free_port()},127.0.0.1:{watcher.port}/leads"
+    app = make_app(REDIS_URL=url, FORM_RATE_LIMIT="1 per minute")
+    client = app.test_client()
+    began = time.monotonic()
     with app.app_context():
         assert queues.state() == "ok", queues.trouble.reason
+        assert queues.of_worker.ping()
+    assert [client.post(f"/f/{interface.public_id}", json=ADA).status_code for _ in range(2)] == [201, 429]
+    assert time.monotonic() - began < 1  # redis-py waits for one second and more, and then longer, three times
 
 
 # REDIS_URL -----------------------------------------------------------------------------------------------------------

@@ -10,9 +10,11 @@ from typing import Any, NamedTuple
 from urllib.parse import parse_qsl, unquote, urlsplit
 
 from redis import ConnectionPool, Redis
+from redis.backoff import NoBackoff
 from redis.connection import parse_url
 from redis.driver_info import DriverInfo
 from redis.exceptions import RedisError
+from redis.retry import Retry
 from redis.sentinel import Sentinel
 
 SENTINEL = "redis+sentinel://"
@@ -79,15 +81,23 @@ def checked(url: str) -> str:
 
 
 def connect(url: str, **options: Any) -> Redis:
-    """A client of the server. Opens no connection yet. With Sentinel, each new connection asks which server it is."""
+    """A client of the server. Opens no connection yet. With Sentinel, each new connection asks which server it is.
+
+    A Sentinel that does not answer is asked once more at once, then the next one is.
+    """
     if not url.startswith(SENTINEL):
         return Redis.from_url(url, **_driver(url), **options)
     found = _sentinel_url(url)
     waits: dict[str, Any] = {n: options[n] for n in ("socket_timeout", "socket_connect_timeout") if n in options}
-    of_sentinel: dict[str, Any] = {"socket_timeout": 1.0, "driver_info": DRIVER, **waits, **found.of_sentinel}
+    of_sentinel = {"socket_timeout": 1.0, "driver_info": DRIVER, "retry": _at_once(), **waits, **found.of_sentinel}
     sentinel = Sentinel(found.hosts, sentinel_kwargs=of_sentinel)  # type: ignore[no-untyped-call]
     options = {"driver_info": DRIVER, **found.of_server, **options}
     return sentinel.master_for(found.service, **options)  # type: ignore[no-untyped-call, no-any-return]
+
+
+def _at_once() -> Retry:
+    """Of a Sentinel. By itself, redis-py waits some seconds for one that is away, and then asks the next one."""
+    return Retry(NoBackoff(), 1)
 
 
 def _driver(url: str) -> dict[str, Any]:
@@ -103,7 +113,11 @@ def storage_of_limits(url: str) -> tuple[str, dict[str, Any]]:
     found = _sentinel_url(url)
     hosts = ",".join(f"[{host}]:{port}" if ":" in host else f"{host}:{port}" for host, port in found.hosts)
     waits = {"socket_timeout": 0.2, "socket_connect_timeout": 0.2}
-    options = {"use_replicas": False, "sentinel_kwargs": {**waits, **found.of_sentinel}, **found.of_server}
+    options = {
+        "use_replicas": False,
+        "sentinel_kwargs": {"retry": _at_once(), **waits, **found.of_sentinel},
+        **found.of_server,
+    }
     return f"{SENTINEL}{hosts}/{found.service}", options
 
 
