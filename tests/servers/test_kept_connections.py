@@ -41,6 +41,18 @@ def server(log: Path, *options: str) -> Iterator[int]:
         running.wait()
 
 
+@pytest.fixture(scope="module")
+def log(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("kept") / "log"
+
+
+@pytest.fixture(scope="module")
+def port(log: Path) -> Iterator[int]:
+    """A server that the tests without options of their own share; `log` is its log."""
+    with server(log) as port:
+        yield port
+
+
 def answers(port: int) -> bool:
     try:
         with connected(port) as client:
@@ -79,7 +91,7 @@ def is_closed(client: socket.socket) -> bool:
     return client.recv(1) == b""
 
 
-def test_a_connection_is_kept_for_requests_that_we_read_and_that_gunicorn_reads(tmp_path: Path) -> None:
+def test_a_connection_is_kept_for_requests_that_we_read_and_that_gunicorn_reads(port: int) -> None:
     post = b"POST / HTTP/1.1\r\nHost: a\r\n%s\r\n\r\n"
     requests = {
         get("/"): b"0 bytes",
@@ -88,7 +100,7 @@ def test_a_connection_is_kept_for_requests_that_we_read_and_that_gunicorn_reads(
         get("/", "X-A: a", "X-A: b"): b"0 bytes",
         get("/streams"): b"3\r\n0 b\r\n4\r\nytes\r\n0\r\n\r\n",
     }
-    with server(tmp_path / "log") as port, connected(port) as client:
+    with connected(port) as client:
         for _ in range(3):
             for request, body in requests.items():
                 answer = asked(client, request)
@@ -106,8 +118,8 @@ def test_a_connection_is_kept_for_requests_that_we_read_and_that_gunicorn_reads(
     "request_",
     [get("/", "Connection: close"), get("/", version="1.0"), get("/", "X-A: a", "X-A: b", "Connection: close")],
 )
-def test_a_connection_ends_where_the_client_wants_it(tmp_path: Path, request_: bytes) -> None:
-    with server(tmp_path / "log") as port, connected(port) as client:
+def test_a_connection_ends_where_the_client_wants_it(port: int, request_: bytes) -> None:
+    with connected(port) as client:
         assert b"\r\nConnection: close\r\n" in asked(client, request_)
         assert is_closed(client)
 
@@ -121,20 +133,18 @@ def test_a_connection_that_is_kept_for_nothing_is_closed(tmp_path: Path) -> None
         assert is_closed(client)
 
 
-def test_an_app_that_fails_is_answered_with_500_and_logged(tmp_path: Path) -> None:
-    log = tmp_path / "log"
-    with server(log) as port:
-        with connected(port) as client:
-            assert b" 500 Internal Server Error\r\n" in asked(client, get("/fails"))
-            assert is_closed(client)
-        with connected(port) as client:  # the client sees that it does not have all
-            client.sendall(get("/fails-late"))
-            received = b""
-            while piece := client.recv(65536):
-                received += piece
-            assert body_of(received) == b"0 b"
-        assert answers(port)
-    assert log.read_text().count("RuntimeError: as the test wants it") == 2
+def test_an_app_that_fails_is_answered_with_500_and_logged(port: int, log: Path) -> None:
+    with connected(port) as client:
+        assert b" 500 Internal Server Error\r\n" in asked(client, get("/fails"))
+        assert is_closed(client)
+    with connected(port) as client:  # the client sees that it does not have all
+        client.sendall(get("/fails-late"))
+        received = b""
+        while piece := client.recv(65536):
+            received += piece
+        assert body_of(received) == b"0 b"
+    assert answers(port)
+    wait_until(lambda: log.read_text().count("RuntimeError: as the test wants it") == 2, "both errors in the log")
     assert "Error handling request GET /fails" in log.read_text()
 
 

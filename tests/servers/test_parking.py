@@ -28,9 +28,16 @@ def answer(client: socket.socket) -> bytes:
     return asked(client, b"")
 
 
-def test_hundreds_wait_without_a_thread_until_there_is_news(tmp_path: Path) -> None:
+@pytest.fixture(scope="module")
+def port(tmp_path_factory: pytest.TempPathFactory) -> Iterator[int]:
+    """A server that several tests share."""
+    with server(tmp_path_factory.mktemp("parking") / "log") as port:
+        yield port
+
+
+def test_hundreds_wait_without_a_thread_until_there_is_news(port: int) -> None:
     kinds = get("/waits?60"), get("/waits?60", version="1.0"), get("/waits?60", "X-A: a", "X-A: b")
-    with server(tmp_path / "log") as port, ExitStack() as stack:
+    with ExitStack() as stack:
         clients = [stack.enter_context(connected(port)) for _ in range(300)]
         for number, client in enumerate(clients):
             client.sendall(kinds[number % 3])
@@ -43,13 +50,6 @@ def test_hundreds_wait_without_a_thread_until_there_is_news(tmp_path: Path) -> N
             assert body_of(asked(client, get("/"))) == b"0 bytes"
             assert body_of(asked(client, get("/waits?0"))) == b"has waited"
         assert is_closed(clients[1])
-
-
-@pytest.fixture(scope="module")
-def port(tmp_path_factory: pytest.TempPathFactory) -> Iterator[int]:
-    """A server that several tests share."""
-    with server(tmp_path_factory.mktemp("parking") / "log") as port:
-        yield port
 
 
 def test_a_request_waits_no_longer_than_it_wants_to(port: int) -> None:
