@@ -224,7 +224,7 @@ def main() -> None:
     scratch = Path(tempfile.mkdtemp(prefix="leadhook-firewall-"))
     scratch.chmod(0o755)
     receiver = ThreadingHTTPServer(("127.0.0.1", 0), Receiver)
-    Thread(target=receiver.serve_forever, daemon=True).start()
+    Thread(target=receiver.serve_forever, args=(0.02,), daemon=True).start()
     outer, outer_receiver = free_port(), free_port()
     settings = {"PUBLIC_URL": f"http://localhost:{outer}", "FORM_RATE_LIMIT": "", "FORM_MINIMUM_TIME": "0"}
     settings["WEBHOOK_ALLOWED_NETWORKS"] = "127.0.0.0/8,::1/128"

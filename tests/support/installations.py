@@ -65,7 +65,7 @@ class Installation:
 def served(app: Flask) -> Iterator[int]:
     """Serves an app on a port of its own: the port."""
     server = make_server("127.0.0.1", 0, app, threaded=True)
-    thread = Thread(target=server.serve_forever, daemon=True)
+    thread = Thread(target=server.serve_forever, args=(0.02,), daemon=True)
     thread.start()
     try:
         yield server.server_port
