@@ -278,8 +278,9 @@ def test_a_lane_whose_holder_died_is_drained_carefully(alone: Interface, receive
     with transaction():
         db.session.execute(update(Lane).values(token="dead", lease_until=now_sql() - 1))
     leads = [submit(alone), submit(alone)]
-    serve()
-    assert slots.drained(within=30)
+    for _ in range(2):  # the slot may ring after the first of them
+        serve()
+        assert slots.drained(within=30)
     assert states_of(leads) == [DELIVERED] * 2
     assert not lane_of(alone).abandoned
 
