@@ -16,9 +16,38 @@ LOOK = """async options => {
 }"""
 
 
+# Axe reads the colour of each element's text and of all that is behind it, anew for each, and keeps what is private of
+# a colour in weak maps, which cost the garbage collector more than the colours cost axe. With properties instead, and
+# with each text of a colour read once, axe finds the same in less than half the time.
+SCRIPT = """((WeakMap, WeakSet) => {%s})(
+  class {
+    #key = Symbol();
+    has(object) { return this.#key in object; }
+    get(object) { return object[this.#key]; }
+    set(object, value) { object[this.#key] = value; return this; }
+  },
+  class {
+    #key = Symbol();
+    has(object) { return this.#key in object; }
+    add(object) { object[this.#key] = true; return this; }
+  },
+);
+(() => {
+  const colour = axe.commons.color.Color.prototype, read = colour.parseString, known = new Map();
+  colour.parseString = function (text) {
+    if (known.has(text)) [this.r, this.g, this.b, this.alpha] = known.get(text);
+    else {
+      read.call(this, text);
+      known.set(text, [this.r, this.g, this.b, this.alpha]);
+    }
+    return this;
+  };
+})();""".replace("%s", AXE_SCRIPT)
+
+
 def prepare(context: BrowserContext) -> None:
     """For many pages: each begins with axe, so that it is not sent to each anew."""
-    context.add_init_script(AXE_SCRIPT)
+    context.add_init_script(SCRIPT)
 
 
 def violations(page: Page, sizes: Iterable[ViewportSize] = (DESK, PHONE)) -> list[str]:
@@ -27,7 +56,7 @@ def violations(page: Page, sizes: Iterable[ViewportSize] = (DESK, PHONE)) -> lis
     The page is loaded once: our scripts do not ask for sizes or colours.
     """
     if page.evaluate("typeof axe === 'undefined'"):
-        page.evaluate(AXE_SCRIPT)
+        page.evaluate(SCRIPT)
     in_turn = sorted(sizes, key=lambda size: size != page.viewport_size)  # the size that it has needs no new layout
     return [f"{size['width']}: {one}" for size in in_turn for one in _at(page, size)]
 
