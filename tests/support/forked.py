@@ -9,6 +9,7 @@ import array
 import atexit
 import json
 import os
+import re
 import select
 import signal
 import socket
@@ -22,8 +23,10 @@ from pathlib import Path
 from typing import IO
 
 from tests.support.site import ROOT, Site
+from tests.support.waiting import wait_until
 
 OUTPUTS = 1, 2
+WEB_PROCESSES = 2  # as in gunicorn.conf.py
 
 
 class Program:
@@ -122,6 +125,25 @@ class ForkedSite(Site):
     def _start(self, *arguments: str) -> Program:  # type: ignore[override]
         outputs = (self.log.fileno(), self.log.fileno()) if self.log else OUTPUTS
         return forking().start(arguments, self.code, self.environ, *outputs)
+
+    def start_web(self, *options: str) -> None:
+        super().start_web(*options)
+        count = int(options[options.index("--workers") + 1]) if "--workers" in options else WEB_PROCESSES
+        wait_until(lambda: self._that_can_be_stopped() in (count, None), f"{count} web processes")
+
+    def _that_can_be_stopped(self) -> int | None:
+        """How many web processes there are, once a SIGTERM would end each; None where the system does not say.
+
+        gunicorn's have its arbiter's handlers when they begin. A SIGTERM that comes then is lost, and the stop lasts as
+        long as it may. Only the processes catch SIGABRT, the arbiter does not.
+        """
+        assert self.web
+        try:
+            pids = Path(f"/proc/{self.web.pid}/task/{self.web.pid}/children").read_text().split()
+            caught = [re.search(r"SigCgt:\s+(\w+)", Path(f"/proc/{pid}/status").read_text()) for pid in pids]
+        except OSError:
+            return None
+        return sum(bool(each and int(each[1], 16) & 1 << signal.SIGABRT - 1) for each in caught)
 
 
 @contextmanager
