@@ -2,8 +2,6 @@
 
 import os
 import stat
-import subprocess
-import sys
 from base64 import urlsafe_b64encode
 from ipaddress import ip_network
 from pathlib import Path
@@ -12,6 +10,7 @@ from typing import Any
 import pytest
 from cryptography.fernet import Fernet
 
+from tests.support.forked import forking
 from tests.support.tree import ROOT
 from webapp import create_app
 from webapp.config import UNIX_SOCKET_LIMIT, Config, ConfigError, valkey_socket
@@ -337,13 +336,14 @@ def test_a_home_that_cannot_be_made_is_a_mistake_also_where_everything_is_on_ser
 
 
 @pytest.mark.parametrize("program", [["worker.py"], ["-m", "gunicorn", "webapp:create_app()"], ["-m", "webapp.run"]])
-def test_each_program_says_so_without_a_traceback(program: list[str]) -> None:
+def test_each_program_says_so_without_a_traceback(program: list[str], tmp_path: Path) -> None:
     environ = {**os.environ, **ON_SERVERS, "LEADHOOK_HOME": "/dev/null/leadhook"}
-    command = [sys.executable, *program]
-    done = subprocess.run(command, cwd=ROOT, env=environ, capture_output=True, text=True, check=False)
-    assert done.returncode == 1
-    assert done.stderr.strip().endswith("- LEADHOOK_HOME: /dev/null/leadhook cannot be used (Not a directory)")
-    assert "Traceback" not in done.stderr
+    with (tmp_path / "said").open("wb") as said:
+        started = forking().start(program, ROOT, environ, stderr=said.fileno())
+    assert started.wait(timeout=60) == 1
+    printed = (tmp_path / "said").read_text()
+    assert printed.strip().endswith("- LEADHOOK_HOME: /dev/null/leadhook cannot be used (Not a directory)")
+    assert "Traceback" not in printed
 
 
 def test_a_short_deadline_shortens_the_time_for_connecting(tmp_path: Path) -> None:
