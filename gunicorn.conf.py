@@ -4,6 +4,7 @@ Options on gunicorn's command line take precedence.
 """
 
 import gc
+import signal
 import sys
 import tempfile
 import threading
@@ -52,6 +53,13 @@ def _warn(app):  # type: ignore[no-untyped-def]
     """On a thread: a database that does not answer delays no request."""
     with app.app_context():
         start.warn()
+
+
+def post_fork(server, worker):  # type: ignore[no-untyped-def]
+    """Until a process sets its own handlers, it has those of gunicorn's main process: a signal to stop would be lost, and
+    the stop would last `graceful_timeout` (findings/stop-while-starting.sh)."""
+    for name in (signal.SIGTERM, signal.SIGQUIT, signal.SIGINT):
+        signal.signal(name, signal.SIG_DFL)
 
 
 def post_worker_init(worker):  # type: ignore[no-untyped-def]
