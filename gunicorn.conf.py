@@ -56,8 +56,8 @@ def _warn(app):  # type: ignore[no-untyped-def]
 
 
 def post_fork(server, worker):  # type: ignore[no-untyped-def]
-    """Until a process sets its own handlers, it has those of gunicorn's main process: a signal to stop would be lost, and
-    the stop would last `graceful_timeout` (findings/stop-while-starting.sh)."""
+    """Until a process sets its own handlers, it has those of gunicorn's main process: a signal to stop would be lost,
+    and the stop would last `graceful_timeout` (findings/stop-while-starting.sh)."""
     for name in (signal.SIGTERM, signal.SIGQUIT, signal.SIGINT):
         signal.signal(name, signal.SIG_DFL)
 
