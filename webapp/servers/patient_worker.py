@@ -71,7 +71,6 @@ class PatientWorker(Parking):
         try:
             super().init_process()  # until the process ends
         finally:
-            self._share.end()
             for threads in (self.threads, self.uploads, self.woken):
                 threads.end()
 
