@@ -62,6 +62,7 @@ def create_app(
     app.wsgi_app = busy.RefusesEarly(app)  # type: ignore[method-assign]
     if short_way:
         app.wsgi_app = ShortWay(app, short_leads.WAYS)  # type: ignore[method-assign]
+        app.extensions["leadhook_together"] = [b"POST /f/", *(f"POST {way} ".encode() for way in short_leads.WAYS)]
     app.wsgi_app = ClientAddress(app.wsgi_app)  # type: ignore[method-assign]
     if config.trusted_proxies:
         hops = config.trusted_proxies

@@ -25,9 +25,11 @@ def get(path: str, *lines: str, version: str = "1.1") -> bytes:
 
 @contextmanager
 def server(log: Path, *options: str) -> Iterator[int]:
-    """The port of gunicorn with one process and two threads, without our settings."""
+    """The port of gunicorn with one process and two threads, without our settings, but for one: else gunicorn trusts
+    this machine as a proxy, and reads all of its requests."""
     port = free_port()
     ours = ("-c", "/dev/null", "-k", WORKER, "--threads", "2", "--bind", f"127.0.0.1:{port}", "--no-control-socket")
+    ours += ("--forwarded-allow-ips", "")
     with log.open("wb") as file:
         command = [sys.executable, "-m", "gunicorn", *ours, *options, "tests.support.tiny_app:app"]
         running = subprocess.Popen(command, cwd=ROOT, stdout=file, stderr=file)

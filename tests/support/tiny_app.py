@@ -1,9 +1,15 @@
 """A WSGI app for tests of the web server: what it answers is in the address."""
 
 import os
+import threading
 from collections.abc import Callable, Iterator
 from typing import Any
 
+from webapp.db.write_turns import meet
+from webapp.servers.together import TOGETHER, Elsewhere
+
+PLACE = object()  # where posts meet
+held, released = threading.Event(), threading.Event()
 waits: dict["News", Callable[[], object]] = {}
 
 
@@ -27,12 +33,18 @@ def app(environ: dict[str, Any], start_response: Any) -> Iterator[bytes]:
 
     /waits?9: waits, for 9 seconds at most, and says whether it could; with 0 there is news at once. /wakes wakes all;
     /waiting: how many wait.
+
+    POST /together: the kind of its thread, what it brought, and what all brought that met. /together/holds first waits
+    for /releases; /held says when it does. /together/elsewhere goes on in another thread, /together/fails fails.
     """
-    path, read = environ["PATH_INFO"], environ["wsgi.input"].read()
-    if path == "/fails":
+    path = environ["PATH_INFO"]
+    if path == "/together/elsewhere" and TOGETHER in environ:
+        raise Elsewhere(app)
+    read = environ["wsgi.input"].read()
+    if path in ("/fails", "/together/fails"):
         raise RuntimeError("as the test wants it")
     headers = [("Content-Type", "text/plain")]
-    body = str(os.getpid()).encode() if path == "/pid" else _answer(path, environ) or b"%d bytes" % len(read)
+    body = str(os.getpid()).encode() if path == "/pid" else _answer(path, environ, read) or b"%d bytes" % len(read)
     if path != "/streams":
         headers.append(("Content-Length", str(len(body))))
     start_response("200 OK", headers)
@@ -46,7 +58,12 @@ def _pieces(path: str, body: bytes) -> Iterator[bytes]:
     yield body[3:]
 
 
-def _answer(path: str, environ: dict[str, Any]) -> bytes:
+def _answer(path: str, environ: dict[str, Any], read: bytes) -> bytes:
+    if path.startswith("/together"):
+        return _together(path, read)
+    if path in ("/held", "/releases"):
+        _ = held.wait(30) if path == "/held" else released.set()
+        return b"yes"
     if path == "/waits":
         has_waited = environ.get("leadhook.waited")
         if has_waited is False:
@@ -57,3 +74,20 @@ def _answer(path: str, environ: dict[str, Any]) -> bytes:
             wake()
         return b"woken"
     return b"%d wait" % len(waits) if path == "/waiting" else b""
+
+
+def _together(path: str, read: bytes) -> bytes:
+    thread = threading.current_thread().name.partition("-")[0].encode()
+    if path == "/together/holds":
+        held.set()
+        assert released.wait(30)
+        held.clear()
+        released.clear()
+    brought: list[Any] = [read, None]
+    met = meet(PLACE, brought)
+    for one in met or ():
+        one[1] = [each[0] for each in met or ()]
+    return b"%b %b %b" % (thread, read, b",".join(brought[1] or [b"alone"]))
+
+
+app.extensions = {"leadhook_together": [b"POST /together"]}  # type: ignore[attr-defined]

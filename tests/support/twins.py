@@ -17,8 +17,10 @@ from werkzeug.test import Client
 
 from webapp.clock import utcnow
 from webapp.db.transactions import read_only, transaction
+from webapp.db.write_turns import SideBySide
 from webapp.extensions import db
 from webapp.models import Delivery, Interface, Lead, Mail
+from webapp.servers.together import TOGETHER, Elsewhere, first_bytes
 from webapp.services.intake import visitor
 from webapp.services.interfaces import interfaces
 
@@ -42,6 +44,31 @@ OF_LEADS = [
 ]
 
 Settings = Callable[[Interface], object]
+
+
+def as_the_server_asks(app: Flask) -> Callable[..., Any]:
+    """The app, whose posts of forms run side by side with others: see servers/together.py."""
+    first = first_bytes(app)
+
+    def ask(environ: dict[str, Any], start_response: Any) -> Any:
+        target = f"{environ['PATH_INFO']}{'?' if environ.get('QUERY_STRING') else ' '}"
+        if not f"{environ['REQUEST_METHOD']} {target}".encode("latin-1").startswith(tuple(first)):
+            return app(environ, start_response)
+        environ[TOGETHER] = True
+        answers: list[Any] = []
+
+        def work() -> None:
+            try:
+                answers.append(app(environ, start_response))
+            except Elsewhere as elsewhere:
+                del environ[TOGETHER]
+                answers.append(elsewhere)
+
+        SideBySide().run([work])
+        [answer] = answers
+        return answer.app(environ, start_response) if isinstance(answer, Elsewhere) else answer
+
+    return ask
 
 
 @dataclass(frozen=True)
@@ -74,6 +101,7 @@ class Side:
 
     def __init__(self, app: Flask, account_id: int, settings: Settings) -> None:
         self.app, self.asked_flask, self._seen = app, 0, 0
+        self._asked = as_the_server_asks(app)
         self.names: dict[str, str] = {}  # that cases may have, beside the form's own
         app.before_request_funcs.setdefault(None, []).insert(0, self._note)
         with app.app_context():
@@ -93,7 +121,7 @@ class Side:
     def ask(self, case: Case, number: int) -> dict[str, Any]:
         """The answer, and what was stored since the last one."""
         body = self._filled(case.body.decode("latin-1"), number).encode("latin-1")
-        client = Client(self.app, use_cookies=False)
+        client = Client(self._asked, use_cookies=False)
         sent = {name: self._filled(value, number) for name, value in case.headers.items()}
         given = {"headers": sent, "environ_overrides": dict(case.environ)}
         given |= {"method": case.method, "query_string": self._filled(case.query, number)}

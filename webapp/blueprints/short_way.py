@@ -26,6 +26,7 @@ from webapp import ids
 from webapp.blueprints import form_pages, json_posts
 from webapp.config import current_config
 from webapp.db.transactions import read_only
+from webapp.servers.together import TOGETHER, Elsewhere
 from webapp.services.intake import published_forms, submissions, visitor
 from webapp.services.intake.encodings import CHARSET, MAYBE_NOT_UTF_8
 from webapp.services.intake.published_forms import PublishedForm
@@ -35,7 +36,7 @@ from webapp.web import limits
 from webapp.web.security import MAX_FIELDS
 
 if TYPE_CHECKING:
-    from _typeshed.wsgi import StartResponse, WSGIEnvironment
+    from _typeshed.wsgi import StartResponse, WSGIApplication, WSGIEnvironment
 
 NO_HEADERS: Mapping[str, str] = MappingProxyType({})
 OUTCOME = "leadhook.outcome"  # in the WSGI environment
@@ -108,11 +109,12 @@ class ShortWay:
 
     def __call__(self, environ: "WSGIEnvironment", start_response: "StartResponse") -> Iterable[bytes]:
         wanted = self._find(environ)
-        if wanted is None:
-            return self._flask(environ, start_response)
-        kept = wanted.form.answers.get(wanted.kind)
-        if kept is None:
-            return self._first(wanted, environ, start_response)
+        kept = wanted and wanted.form.answers.get(wanted.kind)
+        if not wanted or not kept:
+            flask: WSGIApplication = partial(self._first, wanted) if wanted else self._flask
+            if TOGETHER in environ:
+                raise Elsewhere(flask)
+            return flask(environ, start_response)
         if wanted.counts_as:
             self._app.extensions["leadhook_post_counters"].add(wanted.counts_as)
         headers, body = kept.with_text(wanted.text, wanted.fresh)

@@ -1,4 +1,5 @@
-"""How writers take turns, and write together: locks that serve their waiters in order, and group commit.
+"""How writers take turns, and write together: locks that serve their waiters in order, group commit, and requests that
+run side by side in one thread.
 
 A plain `threading.Lock` does not serve in order: a thread that writes in a loop takes it again and again while the
 others wait.
@@ -14,7 +15,9 @@ from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
 from enum import Enum, auto
 from threading import Lock
-from typing import Generic, TypeVar
+from typing import Any, Generic, TypeVar
+
+from greenlet import getcurrent, greenlet
 
 LOCK, NEXT = 0, 1  # the file's bytes: the lock, and the right to take it next
 POLL = 0.0001  # seconds between two tries for a byte that another process holds
@@ -125,6 +128,49 @@ class ProcessLock:
                 return True
 
 
+class SideBySide:
+    """Requests that run side by side in one thread, so that they meet where each would wait alone.
+
+    A request that calls `meet` stands still there. Once all stand still or have ended, those that meet at the same
+    place go on: the first one with what all of them brought, to do it at once. See docs/adr/0025.
+    """
+
+    def __init__(self) -> None:
+        self._waiting: dict[object, list[tuple[_Request, Any]]] = {}
+
+    def run(self, works: Sequence[Callable[[], object]]) -> None:
+        """Returns when all are done. None of them may raise."""
+        for work in works:
+            _Request(self, work).switch()
+        while self._waiting:
+            place = next(iter(self._waiting))
+            [(first, _), *others] = met = self._waiting.pop(place)
+            first.switch([item for _, item in met])
+            for request, _ in others:
+                request.switch([])
+
+    def wait(self, request: "_Request", place: object, item: Any) -> Any:
+        self._waiting.setdefault(place, []).append((request, item))
+        assert request.parent
+        return request.parent.switch()
+
+
+class _Request(greenlet):
+    """The stack of one request; its context variables are its own."""
+
+    def __init__(self, others: SideBySide, work: Callable[[], object]) -> None:
+        super().__init__(work)
+        self.others = others
+
+
+def meet(place: object, item: Item) -> list[Item] | None:
+    """Waits for the requests beside this one that come to the same place. The first one gets the items of all, its own
+    among them, and does what is to be done for them; the others get an empty list after that. None where no request
+    runs beside this one."""
+    request = getcurrent()
+    return request.others.wait(request, place, item) if isinstance(request, _Request) else None
+
+
 class _Task(Enum):
     """What a thread does once it is woken."""
 
@@ -153,11 +199,11 @@ class _Member(Generic[Item, Result]):
 
 
 class GroupCommit(Generic[Item, Result]):
-    """Group commit: what the threads of one process want to write at the same time goes into one transaction.
+    """Group commit: what the requests of one process want to write at the same time goes into one transaction.
 
     A commit costs a disk flush, and SQLite its one writer, however little it writes. So while one transaction of the
     group is open, further threads wait together. One of them, the leader, then writes for all of them and commits once.
-    No thread goes on before its own item is committed.
+    No thread goes on before its own item is committed. Requests that run side by side in a thread are a group, too.
 
     `write` gets one or more items and runs in a transaction that `transaction()` opens and `begin()` starts. It returns
     one result per item, in the same order. Results must be plain values: they are made in the session of the leader.
@@ -178,15 +224,11 @@ class GroupCommit(Generic[Item, Result]):
     def run(self, item: Item) -> Result:
         """The result of the item, once its transaction is committed; raises what `write` raises for it alone."""
         mine: _Member[Item, Result] = _Member(item)
-        with self._lock:
-            if self._has_leader:
-                self._waiting.append(mine)
-            else:
-                self._has_leader, mine.task = True, _Task.BE_LEADER
-        if mine.task is not _Task.BE_LEADER:
-            mine.wait()
-        if mine.task is _Task.BE_LEADER:
-            self._write_for_all(mine)
+        beside = meet(self, mine)
+        if beside is None:
+            self._wait_for_turn(mine)
+        elif beside:
+            self._write_for_all(beside)
         if mine.task is _Task.WRITE_ALONE:
             with self._transaction():
                 result = self._write([item])[0]
@@ -196,15 +238,34 @@ class GroupCommit(Generic[Item, Result]):
             raise mine.error
         return mine.result
 
-    def _write_for_all(self, mine: _Member[Item, Result]) -> None:
-        """Writes the items of all waiting threads, then makes the first thread that came meanwhile the leader."""
-        members, task = [mine], _Task.RETURN
+    def _wait_for_turn(self, mine: _Member[Item, Result]) -> None:
+        with self._lock:
+            if self._has_leader:
+                self._waiting.append(mine)
+            else:
+                self._has_leader, mine.task = True, _Task.BE_LEADER
+        if mine.task is not _Task.BE_LEADER:
+            mine.wait()
+        if mine.task is _Task.BE_LEADER:
+            members = [mine]
+            try:
+                self._write_for_all(members, lambda: self._take(MOST - 1))
+            finally:
+                self._hand_over(members)
+
+    def _write_for_all(
+        self,
+        members: list[_Member[Item, Result]],
+        join: Callable[[], list[_Member[Item, Result]]] = list,
+    ) -> None:
+        """Writes the items of the members, and of those that `join` returns once the transaction has begun."""
+        task = _Task.RETURN
         try:
             with self._transaction():
                 try:
                     self._begin()  # this may wait: threads that come until then join this one
                 finally:  # where it cannot begin, it fails for all at once instead of for one after the other
-                    members += self._take(MOST - 1)
+                    members += join()
                 task = _Task.WRITE_ALONE if len(members) > 1 else _Task.RETURN
                 for member, result in zip(members, self._write([member.item for member in members]), strict=True):
                     member.result = result
@@ -215,14 +276,15 @@ class GroupCommit(Generic[Item, Result]):
             for member in members:
                 member.error = error
         finally:
-            self._hand_over(members, task)
+            for member in members:
+                member.task = task
 
-    def _hand_over(self, members: Sequence[_Member[Item, Result]], task: _Task) -> None:
+    def _hand_over(self, members: Sequence[_Member[Item, Result]]) -> None:
+        """Wakes the members, and makes the first thread that came meanwhile the leader."""
         with self._lock:
             leader = self._waiting.popleft() if self._waiting else None
             self._has_leader = leader is not None
         for member in members:
-            member.task = task
             member.wake()
         if leader:
             leader.task = _Task.BE_LEADER

@@ -8,6 +8,7 @@ otherwise there (tests/servers/test_everyday.py compares both).
 import os
 import re
 import time
+from collections.abc import Callable
 from email.utils import formatdate
 from functools import lru_cache
 from io import BytesIO
@@ -67,6 +68,7 @@ class Everyday:
     """A request. It has what gunicorn's own ones are asked for, in the log and in an error."""
 
     version = (1, 1)
+    app: Callable[..., Any] | None = None  # what answers it; None: the whole app
 
     def __init__(self, environ: Environ, ends: bool) -> None:
         self.environ, self._ends = environ, ends

@@ -4,6 +4,7 @@ import contextlib
 import re
 import socket
 import time
+from collections.abc import Sequence
 from enum import Enum, auto
 from typing import Any
 
@@ -117,7 +118,7 @@ class Connection(TConn):  # type: ignore[misc]
 
     def begin(self, early: bytes = b"") -> None:
         """A new request. `early`: what the client has sent of it before the last one was answered."""
-        self.is_large = self.has_waited = False
+        self.is_large = self.has_waited = self.is_handed_over = False
         self.wait = None
         self._again = b""
         self._received, self._early = bytearray(early), bool(early)
@@ -125,6 +126,19 @@ class Connection(TConn):  # type: ignore[misc]
         self._chunk = 0  # where the next chunk begins; 0 if the body has none
         self._begun_at = time.monotonic()
         self.timeout = self._begun_at + PATIENCE
+
+    def begins_with(self, some: Sequence[bytes]) -> bool:
+        """Whether the request begins with one of these."""
+        return self._received.startswith(tuple(some))
+
+    @property
+    def everyday(self) -> Everyday | None:
+        """The request that was handed over, where gunicorn need not read it."""
+        return self.parser.ready
+
+    @everyday.setter
+    def everyday(self, request: Everyday) -> None:
+        self.parser.ready = request
 
     @property
     def is_empty(self) -> bool:
@@ -207,6 +221,7 @@ class Connection(TConn):  # type: ignore[misc]
 
     def hand_over(self) -> None:
         """To gunicorn, which reads it from the beginning, unless it is an everyday request."""
+        self.is_handed_over = True
         self.sock.begin_answer()
         received = bytes(self._received)
         self._received.clear()

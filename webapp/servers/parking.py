@@ -8,13 +8,14 @@ the threads of those who post leads.
 import random
 import socket
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
 from selectors import EVENT_READ
 from typing import Any
 
 from gunicorn.workers.gthread import ThreadWorker
 
+from webapp.servers import together
 from webapp.servers.incoming import Connection
 from webapp.servers.request_threads import RequestThreads
 from webapp.servers.waits import Wait, Waits, offered
@@ -25,10 +26,12 @@ class Parking(ThreadWorker):  # type: ignore[misc]  # gunicorn has no types
     `_wait`."""
 
     wsgi: Any
+    go_together: Sequence[bytes]  # how requests begin that one thread answers together
     waiting: dict[Connection, None]  # for their client, or for news, in the order in which they began to
     woken: RequestThreads
 
     def run(self) -> None:
+        self.go_together = together.first_bytes(self.wsgi)
         self.wsgi = offered(self.wsgi)
         super().run()
 
@@ -61,6 +64,7 @@ class Parking(ThreadWorker):  # type: ignore[misc]  # gunicorn has no types
         self._stop_waiting(conn)
         self._end_wait(conn)
         conn.ask_again(conn.late_answer)
+        conn.receive()
         self.woken.put(conn)
 
     def _stirs(self, conn: Connection) -> None:

@@ -6,6 +6,7 @@ middle would stop Leadhook. Here one loop waits for all clients of a process (do
 
 - A request of up to 64 KB gets a thread when all of it is there. A larger one is read by a few threads of its own, so
   uploads wait only for one another. A head of more than 64 KB is refused.
+- Posts of forms that come at the same time share one thread: together.py.
 - A head must be there after 10 seconds. A body has 10 seconds and one more for every 4 KB that came. Else: 408.
 - The system takes a whole page of an answer (SEND_BUFFER). For the rest of a longer one, a client may keep us waiting
   for 10 seconds, and one more for every 4 KB that it read. The next answer begins when the last one is read.
@@ -19,18 +20,16 @@ import errno
 import socket
 import time
 from contextlib import suppress
-from datetime import timedelta
 from typing import Any
 
-from gunicorn.http.errors import NoMoreData
 from gunicorn.workers.gthread import STOP_KEEPALIVE_LINGER
 
 from webapp.servers import open_files
+from webapp.servers.answering import Answering
 from webapp.servers.even_share import EvenShare
-from webapp.servers.everyday import Everyday, EverydayAnswer
-from webapp.servers.incoming import Arrival, ChecksChunks, Connection
-from webapp.servers.parking import Parking
+from webapp.servers.incoming import Arrival, Connection
 from webapp.servers.request_threads import RequestThreads
+from webapp.servers.together import TOGETHER, Elsewhere, Together
 from webapp.servers.waits import Waits
 
 SEND_BUFFER = 256 * 1024  # bytes; more than any page, style or script that a visitor gets
@@ -46,12 +45,11 @@ TOO_LONG = 431, "Request Header Fields Too Large", "The head of the request is t
 TOO_MANY = 503, "Service Unavailable", "Too many large requests arrive just now. Send it again in a moment."
 
 
-class PatientWorker(Parking):
-    """A thread looks at what has come, without waiting, and goes on if that is a whole request. Then it gives a kept
-    connection back to the loop itself: all that the loop does for such a request is to see that it comes. Where more
-    must come, the connection goes back to the loop, too.
+class PatientWorker(Answering):
+    """The loop looks at what has come, without waiting, and hands a whole request to a thread. The thread gives a kept
+    connection back to the loop itself: all that the loop does for such a request is to see that it comes.
 
-    Methods run in the loop's thread, except `_work`, `_keep`, `handle` and `handle_request`. `waiting` has the
+    Methods run in the loop's thread, except `_work`, `_keep`, `handle` and what they call. `waiting` has the
     connections that the loop waits for. Threads only add to it, in one step, once the poller knows the connection; the
     loop alone takes out. What else a thread wants done, it defers to the loop.
     """
@@ -62,6 +60,7 @@ class PatientWorker(Parking):
         self.threads = RequestThreads(self.cfg.threads, "request", self._work)
         self.uploads = RequestThreads(upload_threads, "upload", self._work)
         self.woken = RequestThreads(1, "woken", self._work)
+        self.together = Together(self._work_beside)
         self._free_uploads = MOST_UPLOADS + upload_threads
         self.cfg.set("sendfile", False)  # Python's waits for a reader without a limit
         self._share = EvenShare(self.age)
@@ -71,7 +70,7 @@ class PatientWorker(Parking):
         try:
             super().init_process()  # until the process ends
         finally:
-            for threads in (self.threads, self.uploads, self.woken):
+            for threads in (self.threads, self.uploads, self.woken, self.together):
                 threads.end()
 
     def accept(self, listener: Any) -> None:
@@ -92,18 +91,34 @@ class PatientWorker(Parking):
         self.nr_conns += 1
         if self.nr_conns >= self.worker_connections:
             self._make_room()
-        self.enqueue_req(Connection(self.cfg, client, address, listener.getsockname()))
+        self._look(Connection(self.cfg, client, address, listener.getsockname()))
 
-    def enqueue_req(self, conn: Any) -> None:
-        if isinstance(conn, Connection):
-            (self.uploads if conn.is_large else self.threads).put(conn)
+    def _look(self, conn: Connection) -> None:
+        arrival = conn.receive()
+        if arrival is not Arrival.WHOLE:
+            self._go_on(conn, arrival)
+        elif conn.begins_with(self.go_together):
+            self.together.put(conn)
         else:
-            super().enqueue_req(conn)
+            self.threads.put(conn)
+
+    def _work_beside(self, conn: Connection) -> None:
+        """In the thread that works on several. What gunicorn must read may wait for the client."""
+        if not conn.is_behind():
+            conn.hand_over()
+            if conn.everyday:
+                conn.everyday.environ[TOGETHER] = True
+                self._work(conn)
+                return
+        self.threads.put(conn)
 
     def _work(self, conn: Connection) -> None:
         """In a thread."""
         try:
             result = self.handle(conn)
+        except Elsewhere:
+            self.threads.put(conn)
+            return
         except Waits as waits:
             self._park(conn, waits)
             return
@@ -118,78 +133,21 @@ class PatientWorker(Parking):
         """In any thread. Until the next request comes, or the client leaves."""
         if leftover := conn.leftover():
             conn.begin(leftover)
-            self.enqueue_req(conn)
+            self.method_queue.defer(self._look, conn)
             return
         seconds = self._keepalive if self.alive else min(self._keepalive, STOP_KEEPALIVE_LINGER)
         conn.timeout = time.monotonic() + seconds
         self._wait(conn, self._next_came)
 
     def handle(self, conn: Any) -> Any:
-        """In a thread. An Arrival if the request is not all there, else whether the connection is kept."""
+        """In a thread. Whether the connection is kept."""
         if not isinstance(conn, Connection):
             return super().handle(conn)
-        if not conn.is_large:
-            arrival = conn.receive()
-            if arrival is not Arrival.WHOLE:
-                return arrival
-        if conn.is_behind():
-            return conn.end()
-        conn.hand_over()
+        if not conn.is_handed_over:
+            if conn.is_behind():
+                return conn.end()
+            conn.hand_over()
         return super().handle(conn) or conn.end()
-
-    def handle_request(self, req: Any, conn: Any) -> bool:
-        """In a thread. A client that does not read is like one that has left: no line in the log."""
-        try:
-            if isinstance(req, Everyday):
-                return self._answer(req, conn)
-            req.body.reader = ChecksChunks(req.body.reader)
-            return bool(super().handle_request(req, conn))
-        except BlockingIOError:  # the patience of AnswerSocket is over
-            raise NoMoreData from None
-
-    def _answer(self, request: Everyday, conn: Connection) -> bool:
-        """As gunicorn's `handle_request`."""
-        answer = EverydayAnswer(request, conn.sock, self.cfg)
-        try:
-            self.cfg.pre_request(self, request)
-            self._count(answer)
-            self._call(request, answer)
-            return not answer.should_close()
-        except OSError:
-            raise
-        except (Exception, SystemExit):
-            if not answer.headers_sent:
-                raise
-            self.log.exception("Error handling request")  # a second answer on this connection would be wrong
-            return False
-        finally:
-            try:
-                self.cfg.post_request(self, request, request.environ, answer)
-            except Exception:
-                self.log.exception("Exception in post_request hook")
-
-    def _call(self, request: Everyday, answer: EverydayAnswer) -> None:
-        """Calls the app and sends what it answers."""
-        begun_at = time.monotonic()
-        body = self.wsgi(request.environ, answer.start_response)
-        try:
-            for piece in body:
-                answer.write(piece)
-            answer.close()
-        finally:
-            if self.log.access_log_enabled:
-                took = timedelta(seconds=time.monotonic() - begun_at)
-                self.log.access(answer, request, request.environ, took)
-            if hasattr(body, "close"):
-                body.close()
-
-    def _count(self, answer: EverydayAnswer) -> None:
-        self.nr += 1
-        if self.nr >= self.max_requests and self.alive:
-            self.log.info("Autorestarting worker after current request.")
-            self.alive: bool = False
-        if not self.alive or not self._keepalive:
-            answer.force_close()
 
     def wait_for_and_dispatch_events(self, timeout: float) -> None:
         """gunicorn looks at its parent, its file and its clocks after each call. While requests come, that would cost
@@ -253,7 +211,7 @@ class PatientWorker(Parking):
         elif result is Arrival.LARGE:
             conn.is_large = True
             self._free_uploads -= 1
-            self.enqueue_req(conn)
+            self.uploads.put(conn)
         elif conn.timeout <= time.monotonic():
             self._refuse(conn, *TOO_SLOW)
         else:
@@ -265,7 +223,7 @@ class PatientWorker(Parking):
 
     def _more_came(self, conn: Connection) -> None:
         self._stop_waiting(conn)
-        self.enqueue_req(conn)
+        self._look(conn)
 
     def _refuse(self, conn: Connection, code: int, name: str, words: str) -> None:
         with suppress(OSError):

@@ -2,6 +2,8 @@
 
 import threading
 from collections.abc import Callable, Sequence
+from contextvars import ContextVar
+from functools import partial
 from typing import Any
 
 import pytest
@@ -13,7 +15,7 @@ from tests.support.factories import ADA, point_at
 from tests.support.waiting import wait_until
 from webapp.clock import utcnow
 from webapp.db.transactions import transaction
-from webapp.db.write_turns import MOST, GroupCommit
+from webapp.db.write_turns import MOST, GroupCommit, SideBySide, meet
 from webapp.extensions import db
 from webapp.models import Delivery, DeliveryState, Field, Interface, Lead, Webhook, WebhookState
 from webapp.services.intake import capture, published_forms, submissions
@@ -133,6 +135,96 @@ def test_a_group_waits_for_a_missing_database_only_once(app: Flask, monkeypatch:
         thread.join(60)
     assert {item: writing.results[item] for item in (1, 2, 3)} == dict.fromkeys((1, 2, 3), "away")
     assert len(tried) == 1
+
+
+# Side by side in one thread -------------------------------------------------------------------------------------------
+
+
+def side_by_side(app: Flask, writing: Writing, items: Sequence[int]) -> None:
+    writing.released.set()
+
+    def run(item: int) -> None:
+        with app.app_context():
+            try:
+                writing.results[item] = writing.group.run(item)
+            except ValueError as error:
+                writing.results[item] = str(error)
+
+    SideBySide().run([partial(run, item) for item in items])
+
+
+def test_items_of_requests_side_by_side_are_written_together(app: Flask) -> None:
+    writing = Writing(app, lambda items: [item * 2 for item in items])
+    side_by_side(app, writing, [1, 2, 3])
+    assert writing.groups == [[1, 2, 3]]
+    assert writing.results == {1: 2, 2: 4, 3: 6}
+    side_by_side(app, writing, [4])
+    assert (writing.groups[1:], writing.results[4]) == ([[4]], 8)
+
+
+def test_an_error_of_one_request_does_not_affect_those_beside_it(app: Flask) -> None:
+    def write(items: Sequence[int]) -> Sequence[int]:
+        if 2 in items:
+            raise ValueError("two")
+        return items
+
+    writing = Writing(app, write)
+    side_by_side(app, writing, [1, 2, 3])
+    assert writing.results == {1: 1, 2: "two", 3: 3}
+    assert sorted(writing.groups) == [[1], [1, 2, 3], [2], [3]]
+
+
+def test_requests_side_by_side_wait_for_a_missing_database_only_once(
+    app: Flask, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tried = []
+
+    def away() -> None:
+        tried.append(1)
+        raise ValueError("away")
+
+    writing = Writing(app, lambda items: items)
+    with monkeypatch.context() as patch:
+        patch.setattr(db.session, "connection", away)
+        side_by_side(app, writing, [1, 2, 3])
+    assert writing.results == dict.fromkeys((1, 2, 3), "away")
+    assert len(tried) == 1
+    assert writing.group.last_error is ValueError
+    side_by_side(app, writing, [4])
+    assert (writing.results[4], writing.group.last_error) == (4, None)
+
+
+def test_requests_side_by_side_and_in_threads_share_a_group(app: Flask) -> None:
+    writing = Writing(app, lambda items: items)
+    writing.begin(0)
+    assert writing.entered.wait(60)
+    beside = threading.Thread(target=side_by_side, args=(app, writing, [1, 2]))
+    beside.start()
+    for thread in (*writing.threads, beside):
+        thread.join(60)
+    assert writing.results == {0: 0, 1: 1, 2: 2}
+    assert sorted(writing.groups) == [[0], [1, 2]]
+
+
+def test_requests_side_by_side_have_their_own_context_and_meet_by_place() -> None:
+    seen: list[tuple[str, object]] = []
+    own: ContextVar[str] = ContextVar("own", default="none")
+
+    def run(name: str, places: str) -> None:
+        assert own.get() == "none"
+        own.set(name)
+        for place in places:
+            met = meet(place, name)
+            seen.append((f"{name} {place}", met))
+            assert own.get() == name
+
+    SideBySide().run([partial(run, "a", "12"), partial(run, "b", "2"), partial(run, "c", "1"), partial(run, "d", "")])
+    assert seen == [("a 1", ["a", "c"]), ("c 1", []), ("b 2", ["b", "a"]), ("a 2", [])]
+    assert own.get() == "none"
+    assert meet("1", "alone") is None
+
+
+# Rows ----------------------------------------------------------------------------------------------------------------
 
 
 @pytest.fixture

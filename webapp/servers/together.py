@@ -1,0 +1,59 @@
+"""Requests that are answered together by one thread of a web process: they come to the same address at the same time.
+
+The app names the first bytes of such requests (`leadhook_together` in its extensions). Its code is the same as for a
+request alone. It raises Elsewhere if the rest of the work is not for this thread, which must never wait for long. Then
+another thread goes on with that request. See docs/adr/0025-posts-that-come-together.md.
+"""
+
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import suppress
+from functools import partial
+from queue import Empty
+from typing import Any
+
+from webapp.db.write_turns import MOST, SideBySide
+from webapp.servers.incoming import Connection
+from webapp.servers.request_threads import RequestThreads
+
+TOGETHER = "leadhook.together"  # in the WSGI environment
+GATHER = 0.001  # seconds for more to come, if several came the last time: their clients send the next ones about now
+
+
+class Elsewhere(BaseException):
+    """The rest of the request is for another thread. `app`: the WSGI application that answers it."""
+
+    def __init__(self, app: Callable[..., Any]) -> None:
+        super().__init__()
+        self.app = app
+
+
+class Together(RequestThreads):
+    """One thread that works on all connections that have come, side by side."""
+
+    def __init__(self, work: Callable[[Connection], None]) -> None:
+        super().__init__(1, "together", work)
+
+    def _run(self) -> None:
+        beside, last = SideBySide(), 1
+        while conn := self._queue.get():
+            if last > 1:
+                time.sleep(GATHER)
+            works = [partial(self._work, each) for each in (conn, *self._more())]
+            beside.run(works)
+            last = len(works)
+
+    def _more(self) -> Iterator[Connection]:
+        with suppress(Empty):
+            for _ in range(MOST - 1):
+                conn = self._queue.get_nowait()
+                if conn is None:  # the process ends
+                    self._queue.put(None)
+                    return
+                yield conn
+
+
+def first_bytes(app: Any) -> Sequence[bytes]:
+    """How requests begin that go together."""
+    extensions: dict[str, Any] = getattr(app, "extensions", {})
+    return tuple(extensions.get("leadhook_together", ()))
