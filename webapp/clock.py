@@ -1,16 +1,19 @@
 """The time: one clock for people, one for the machine.
 
-People read aware UTC datetimes (`utcnow`). Due times and leases are epoch seconds as a double. They are written *and*
-compared with the database's clock (`now_sql`), so that hosts whose clocks differ agree on what is due.
+People read aware UTC datetimes (`utcnow`), which `UTCDateTime` stores. Due times and leases are epoch seconds as a
+double. They are written *and* compared with the database's clock (`now_sql`), so that hosts whose clocks differ agree
+on what is due.
 """
 
 from datetime import UTC, datetime
 from typing import Any
 
 from itsdangerous import SignatureExpired, TimestampSigner
-from sqlalchemy import Double
+from sqlalchemy import DateTime, Double
+from sqlalchemy.engine import Dialect
 from sqlalchemy.ext.compiler import compiles
 from sqlalchemy.sql.functions import FunctionElement
+from sqlalchemy.types import TypeDecorator
 
 
 def utcnow() -> datetime:
@@ -26,6 +29,26 @@ def moment(epoch: float) -> datetime:
 def utc(at: datetime) -> str:
     """The exact time for people: 23 Nov 2026, 14:03:41 UTC."""
     return f"{at.day} {at:%b %Y, %H:%M:%S} UTC"
+
+
+class UTCDateTime(TypeDecorator[datetime]):
+    """A timezone-aware UTC datetime. Refuses naive values; returns aware values on SQLite too."""
+
+    impl = DateTime(timezone=True)
+    cache_ok = True
+
+    def process_bind_param(self, value: datetime | None, dialect: Dialect) -> datetime | None:
+        if value is None:
+            return None
+        if value.tzinfo is None:
+            raise ValueError("a naive datetime cannot be stored")
+        value = value.astimezone(UTC)
+        return value.replace(tzinfo=None) if dialect.name == "sqlite" else value
+
+    def process_result_value(self, value: datetime | None, dialect: Dialect) -> datetime | None:
+        if value is None:
+            return None
+        return value.replace(tzinfo=UTC) if value.tzinfo is None else value.astimezone(UTC)
 
 
 class now_sql(FunctionElement[float]):  # noqa: N801 - reads like the SQL function it is

@@ -140,11 +140,10 @@ def ring_lanes(webhook_ids: Iterable[int]) -> bool:
     """
     if queues.resting:
         return False
+    now = str(time.time())
+    added = [part for webhook_id in webhook_ids for part in (now, webhook_id)]
     try:
-        with queues.redis.pipeline(transaction=False) as pipeline:
-            pipeline.zadd(rung_key, dict.fromkeys(map(str, webhook_ids), time.time()), nx=True)
-            pipeline.exists(serving_key)
-            _, is_served = pipeline.execute()
+        _, is_served = redis_server.converse(queues.redis, ("ZADD", rung_key, "NX", *added), ("EXISTS", serving_key))
     except RedisError as error:
         queues.failed(error)
         return False

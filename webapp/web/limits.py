@@ -16,12 +16,13 @@ from typing import TYPE_CHECKING, TypeVar
 import structlog
 from flask import request
 from limits import RateLimitItem, parse_many
-from limits.storage import MemoryStorage
+from limits.storage import MemoryStorage, RedisStorage
 from limits.strategies import MovingWindowRateLimiter
 from redis.exceptions import RedisError
 
 from webapp.extensions import REST, limiter
 from webapp.per_app import per_app
+from webapp.servers import redis_server
 from webapp.text import typed_address
 
 if TYPE_CHECKING:
@@ -98,6 +99,18 @@ class ClientAddress:
         return self._app(environ, start_response)
 
 
+class Counter(MovingWindowRateLimiter):
+    """The library's own script and keys, but without its layers above them, and those of redis-py."""
+
+    def hit(self, item: RateLimitItem, *identifiers: str, cost: int = 1) -> bool:
+        storage = self.storage
+        if not isinstance(storage, RedisStorage):
+            return super().hit(item, *identifiers, cost=cost)
+        key = storage.prefixed_key(item.key_for(*identifiers))
+        given = time.time(), item.amount, item.get_expiry(), cost
+        return bool(redis_server.run(storage.lua_acquire_moving_window, key, *given))
+
+
 class Counts:
     """Counts in Redis, by the connection of the app's Flask-Limiter; without Redis each process counts alone.
 
@@ -106,7 +119,7 @@ class Counts:
     """
 
     def __init__(self) -> None:
-        self._shared = MovingWindowRateLimiter(limiter.storage)
+        self._shared = Counter(limiter.storage)
         self._own = MovingWindowRateLimiter(MemoryStorage())
         self._failed_at = -REST
 

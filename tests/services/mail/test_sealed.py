@@ -20,13 +20,12 @@ from tests.support.factories import sign, submit
 from tests.support.mailing import make_due, notify
 from tests.support.people import last_mail, last_token, token_in
 from tests.support.smtp import MailServer
-from webapp.clock import utcnow
+from webapp.clock import UTCDateTime, utcnow
 from webapp.db.transactions import transaction
 from webapp.delivery.rings import MAIL, queues
 from webapp.delivery.sweep import Sweep
 from webapp.extensions import db
 from webapp.models import Interface, Mail, MailState, Role, User
-from webapp.models.base import UTCDateTime
 from webapp.models.mail import LINKS_LIVE
 from webapp.services import api_keys
 from webapp.services.leads import forgetting

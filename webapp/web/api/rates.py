@@ -14,6 +14,7 @@ from limits.storage import RedisStorage
 from limits.strategies import MovingWindowRateLimiter
 
 from webapp.per_app import per_app
+from webapp.servers import redis_server
 from webapp.web.api.problems import Problem
 from webapp.web.limits import Counts
 
@@ -82,7 +83,7 @@ class ApiLimit(Counts):
         storage = counter.storage
         if self._script and isinstance(storage, RedisStorage):
             name, window = storage.prefixed_key(limit.key_for(*key)), limit.get_expiry()
-            taken, used, oldest = self._script([name], [repr(time.time()), limit.amount, window])
+            taken, used, oldest = redis_server.run(self._script, name, time.time(), limit.amount, window)
             return bool(taken), used, float(oldest)
         is_taken = counter.hit(limit, *key)
         stats = counter.get_window_stats(limit, *key)
