@@ -143,12 +143,13 @@ def converse(redis: Redis, *commands: Command) -> list[Any]:
         pool.release(connection)
 
 
-def run(script: Script, key: str, *arguments: str | float) -> Any:
-    """What a script with one key answers. A server that does not know it, because it was started again, is given it."""
+def run(script: Script, *calls: tuple[str, *tuple[str | float, ...]]) -> list[Any]:
+    """What a script with one key answers to each of these calls: a key, then arguments. They are sent together. A
+    server that does not know the script, because it was started again, is given it."""
     try:
-        return converse(script.registered_client, ("EVALSHA", script.sha, 1, key, *arguments))[0]
-    except NoScriptError:
-        return script([key], arguments)
+        return converse(script.registered_client, *(("EVALSHA", script.sha, 1, *call) for call in calls))
+    except NoScriptError:  # then it has run none of them
+        return [script([key], arguments) for key, *arguments in calls]
 
 
 def _answers(connection: Any, commands: Sequence[Command]) -> list[Any]:

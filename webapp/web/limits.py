@@ -8,7 +8,7 @@ import contextlib
 import hashlib
 import math
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from functools import cache, lru_cache
 from ipaddress import IPv4Address, IPv6Address, ip_address, ip_network
 from typing import TYPE_CHECKING, TypeVar
@@ -20,6 +20,7 @@ from limits.storage import MemoryStorage, RedisStorage
 from limits.strategies import MovingWindowRateLimiter
 from redis.exceptions import RedisError
 
+from webapp.db.write_turns import meet
 from webapp.extensions import REST, limiter
 from webapp.per_app import per_app
 from webapp.servers import redis_server
@@ -103,12 +104,16 @@ class Counter(MovingWindowRateLimiter):
     """The library's own script and keys, but without its layers above them, and those of redis-py."""
 
     def hit(self, item: RateLimitItem, *identifiers: str, cost: int = 1) -> bool:
+        return self.hit_each(item, [identifiers], cost)[0]
+
+    def hit_each(self, item: RateLimitItem, several: Sequence[Sequence[str]], cost: int = 1) -> list[bool]:
+        """`hit` for each of these identifiers, in one conversation."""
         storage = self.storage
         if not isinstance(storage, RedisStorage):
-            return super().hit(item, *identifiers, cost=cost)
-        key = storage.prefixed_key(item.key_for(*identifiers))
+            return [super(Counter, self).hit(item, *identifiers, cost=cost) for identifiers in several]
+        keys = [storage.prefixed_key(item.key_for(*identifiers)) for identifiers in several]
         given = time.time(), item.amount, item.get_expiry(), cost
-        return bool(redis_server.run(storage.lua_acquire_moving_window, key, *given))
+        return [*map(bool, redis_server.run(storage.lua_acquire_moving_window, *((key, *given) for key in keys)))]
 
 
 class Counts:
@@ -120,7 +125,7 @@ class Counts:
 
     def __init__(self) -> None:
         self._shared = Counter(limiter.storage)
-        self._own = MovingWindowRateLimiter(MemoryStorage())
+        self._own = Counter(MemoryStorage())
         self._failed_at = -REST
 
     def ask(self, question: Callable[..., T], *arguments: object) -> T:
@@ -145,13 +150,28 @@ class FormLimit(Counts):
         """Counts one post. Returns 0 if it is accepted, else the seconds until the next one is."""
         if not self._limits:
             return 0
-        return self.ask(self._ask, hashlib.blake2b(form.encode(), digest_size=12).hexdigest(), network)
+        mine = _Counted(("form", hashlib.blake2b(form.encode(), digest_size=12).hexdigest(), network))
+        if beside := meet(self, mine):
+            self.ask(self._ask, beside)
+        if mine.wait is None:
+            self.ask(self._ask, [mine])
+        return mine.wait or 0
 
-    def _ask(self, counter: MovingWindowRateLimiter, form: str, network: str) -> int:
+    def _ask(self, counter: Counter, posts: Sequence["_Counted"]) -> None:
         for limit in self._limits:
-            if not counter.hit(limit, "form", form, network):
-                return seconds_until(counter, limit, "form", form, network)
-        return 0
+            hits = counter.hit_each(limit, [post.key for post in posts])
+            for post, hit in zip(posts, hits, strict=True):
+                post.wait = 0 if hit else seconds_until(counter, limit, *post.key)
+            posts = [post for post in posts if not post.wait]
+
+
+class _Counted:
+    """A post; `wait` as `seconds_to_wait` returns it, once it is known."""
+
+    wait: int | None = None
+
+    def __init__(self, key: tuple[str, ...]) -> None:
+        self.key = key
 
 
 def seconds_until(counter: MovingWindowRateLimiter, limit: RateLimitItem, *key: str) -> int:

@@ -83,7 +83,7 @@ class ApiLimit(Counts):
         storage = counter.storage
         if self._script and isinstance(storage, RedisStorage):
             name, window = storage.prefixed_key(limit.key_for(*key)), limit.get_expiry()
-            taken, used, oldest = redis_server.run(self._script, name, time.time(), limit.amount, window)
+            [[taken, used, oldest]] = redis_server.run(self._script, (name, time.time(), limit.amount, window))
             return bool(taken), used, float(oldest)
         is_taken = counter.hit(limit, *key)
         stats = counter.get_window_stats(limit, *key)
