@@ -11,6 +11,7 @@ from flask import Flask
 from playwright.sync_api import Browser, Locator, Page, Playwright, sync_playwright
 
 from tests.conftest import KEYS, PASSWORD
+from tests.support import loaded
 from tests.support.forked import running_site
 from tests.support.postgres import Postgres
 from tests.support.receiver import Receiver
@@ -88,7 +89,9 @@ def site(site_app: Flask) -> Iterator[Site]:
 
 @pytest.fixture(scope="session")
 def playwright() -> Iterator[Playwright]:
-    with sync_playwright() as playwright:
+    """Its pages are read when they are loaded."""
+    with sync_playwright() as playwright, pytest.MonkeyPatch.context() as patch:
+        loaded.read_when_loaded(patch)
         yield playwright
 
 

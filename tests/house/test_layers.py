@@ -122,6 +122,18 @@ def only_the_engine_knows_rq(tree: Tree) -> list[str]:
     ]
 
 
+def one_fixture_starts_every_browser(tree: Tree) -> list[str]:
+    """That of tests/browser/conftest.py: pages of its browsers are read once they are loaded."""
+    return [
+        name_of(path)
+        for path in tree.python_files("tests")
+        if name_of(path) != "tests.browser.conftest"
+        for found in tree.imports(path)
+        if found.module.split(".")[0] == "playwright"
+        and (found.module != "playwright.sync_api" or found.name in (None, "sync_playwright"))
+    ]
+
+
 LEADS, LANES = "webapp/services/leads/leads.py", "webapp/delivery/lanes.py"
 # Each check with violations that it must find: a file, and a line that is added to it.
 PLANTED: list[tuple[Callable[[Tree], list[str]], str, str]] = [
@@ -147,6 +159,9 @@ PLANTED: list[tuple[Callable[[Tree], list[str]], str, str]] = [
     (the_product_imports_nothing_of_the_tests, LANES, "import pytest"),
     (only_the_factory_knows_the_blueprints, "webapp/cli.py", "from webapp.blueprints import auth"),
     (only_the_engine_knows_rq, LEADS, "from rq import Queue"),
+    (one_fixture_starts_every_browser, "tests/support/axe.py", "from playwright.sync_api import sync_playwright"),
+    (one_fixture_starts_every_browser, "tests/support/axe.py", "import playwright.sync_api"),
+    (one_fixture_starts_every_browser, "tests/support/axe.py", "from playwright.async_api import Page"),
 ]
 CHECKS = list(dict.fromkeys(check for check, _, _ in PLANTED))
 
