@@ -79,11 +79,14 @@ def send(page: Page, name: str, within: str = "#place") -> Frame:
 
 
 def fill_in(frame: Frame | Page, name: str) -> Any:
+    frame.get_by_label("Name").wait_for()
+    frame.wait_for_load_state()  # nobody types before the form's script has asked the page where they are
     frame.get_by_label("Name").fill(name)
     frame.get_by_label("Email").fill("ada@example.com")
     frame.get_by_label("Message").fill("Hello")
     frame.get_by_label("Email").press("Enter")  # a frame that finds its height moves the button from under a pointer
     frame.get_by_role("heading", name="Your answers were sent").wait_for()
+    frame.wait_for_load_state()  # then its script has told the page around it
     return frame
 
 
@@ -438,6 +441,7 @@ def test_back_and_sent_again_is_one_event_and_another_answer_is_another(show: Sh
     frame.get_by_role("button", name="Send").wait_for()
     page.evaluate("history.forward()")
     frame.get_by_role("heading", name="Your answers were sent").wait_for()
+    frame.wait_for_load_state()
     heard(page, 2)
 
 
