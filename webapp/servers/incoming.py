@@ -24,8 +24,9 @@ BUFFER = 64 * 1024  # bytes of a request that wait in memory until all of it is 
 MOST_KEPT = 4000  # bytes of a request that is kept while it is answered, so that it can wait
 MOST_UNREAD = 64 * 1024  # bytes of earlier answers, while the next request is answered
 
-# The end of a head. gunicorn refuses a line that ends with a line feed alone, so it need not see the rest.
-_END = re.compile(rb"\r\n\r\n|(?<!\r)\n")
+# A line feed alone ends a head: gunicorn refuses such a line, so it need not see the rest. Patterns take long, so each is
+# only searched where there is something to find.
+_ALONE = re.compile(rb"(?<!\r)\n")
 _LENGTH = re.compile(rb"\r\ncontent-length:[ \t]*0*([0-9]{0,18})", re.IGNORECASE)
 _CHUNKED = re.compile(rb"\r\ntransfer-encoding:[^\r]*chunked", re.IGNORECASE)
 _EXPECTS = re.compile(rb"\r\nexpect:[ \t]*100-continue[ \t]*(?=\r\n)", re.IGNORECASE)
@@ -178,17 +179,27 @@ class Connection(TConn):  # type: ignore[misc]
         return Arrival.WAITS
 
     def _find_head(self, searched: int) -> bool:
-        found = _END.search(self._received, searched)
-        if found is None:
-            return False
-        self._head = self._needs = found.end()
-        self._begun_at = time.monotonic()
-        if found[0] == b"\n":
+        end = self._received.find(b"\r\n\r\n", searched) + 4
+        looked_at = searched, end if end > 3 else len(self._received)
+        has_alone = self._received.count(b"\n", *looked_at) != self._received.count(b"\r\n", *looked_at)
+        if has_alone and (alone := _ALONE.search(self._received, *looked_at)):
+            self._head = self._needs = alone.end()
+            self._begun_at = time.monotonic()
             return True
-        head = self._continue(bytes(self._received[: self._head]))
-        if _CHUNKED.search(head):
+        if end <= 3:
+            return False
+        self._head = self._needs = end
+        self._begun_at = time.monotonic()
+        head = bytes(self._received[:end])
+        names = head.lower()
+        if b"\r\nexpect:" in names:
+            head = self._continue(head)
+            names = head.lower()
+        if b"\r\ntransfer-encoding:" in names and _CHUNKED.search(head):
             self._chunk = self._head
-        elif length := _LENGTH.search(head):
+        elif (at := names.find(b"\r\ncontent-length:")) >= 0:
+            length = _LENGTH.match(head, at)
+            assert length
             self._needs += int(length[1] or b"0")
         return True
 
