@@ -24,7 +24,7 @@ BUFFER = 64 * 1024  # bytes of a request that wait in memory until all of it is 
 MOST_KEPT = 4000  # bytes of a request that is kept while it is answered, so that it can wait
 MOST_UNREAD = 64 * 1024  # bytes of earlier answers, while the next request is answered
 
-# A line feed alone ends a head: gunicorn refuses such a line, so it need not see the rest. Patterns take long, so each is
+# A line feed alone ends a head: gunicorn refuses such a line, so it need not see the rest. Patterns take long: each is
 # only searched where there is something to find.
 _ALONE = re.compile(rb"(?<!\r)\n")
 _LENGTH = re.compile(rb"\r\ncontent-length:[ \t]*0*([0-9]{0,18})", re.IGNORECASE)
