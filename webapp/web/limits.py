@@ -11,7 +11,7 @@ import time
 from collections.abc import Callable, Iterable, Sequence
 from functools import cache, lru_cache
 from ipaddress import IPv4Address, IPv6Address, ip_address, ip_network
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, Generic, TypeVar
 
 import structlog
 from flask import request
@@ -138,40 +138,53 @@ class Counts:
         return question(self._own, *arguments)
 
 
-class FormLimit(Counts):
-    """FORM_RATE_LIMIT: how much one client may send to one form."""
+class Counted(Generic[T]):
+    """A request to be counted by a key; `found`: what became of it, once that is known."""
+
+    found: T | None = None
+
+    def __init__(self, *key: str) -> None:
+        self.key = key
+
+
+class Limit(Counts, Generic[T]):
+    """A limit that requests side by side ask in one conversation."""
 
     def __init__(self, limit: str) -> None:
         """`limit`: such as "30 per minute"; empty for none."""
         super().__init__()
         self._limits: list[RateLimitItem] = parse_many(limit) if limit else []
 
+    def _count_together(self, *key: str) -> T:
+        """Counts this request, and those that come side by side with it."""
+        mine: Counted[T] = Counted(*key)
+        if beside := meet(self, mine):
+            self.ask(self._count_all, beside)
+        if mine.found is None:
+            self.ask(self._count_all, [mine])
+        assert mine.found is not None
+        return mine.found
+
+    def _count_all(self, counter: Counter, requests: Sequence[Counted[T]]) -> None:
+        """Sets what is found of each."""
+        raise NotImplementedError
+
+
+class FormLimit(Limit[int]):
+    """FORM_RATE_LIMIT: how much one client may send to one form."""
+
     def seconds_to_wait(self, form: str, network: str) -> int:
         """Counts one post. Returns 0 if it is accepted, else the seconds until the next one is."""
         if not self._limits:
             return 0
-        mine = _Counted(("form", hashlib.blake2b(form.encode(), digest_size=12).hexdigest(), network))
-        if beside := meet(self, mine):
-            self.ask(self._ask, beside)
-        if mine.wait is None:
-            self.ask(self._ask, [mine])
-        return mine.wait or 0
+        return self._count_together("form", hashlib.blake2b(form.encode(), digest_size=12).hexdigest(), network)
 
-    def _ask(self, counter: Counter, posts: Sequence["_Counted"]) -> None:
+    def _count_all(self, counter: Counter, requests: Sequence[Counted[int]]) -> None:
         for limit in self._limits:
-            hits = counter.hit_each(limit, [post.key for post in posts])
-            for post, hit in zip(posts, hits, strict=True):
-                post.wait = 0 if hit else seconds_until(counter, limit, *post.key)
-            posts = [post for post in posts if not post.wait]
-
-
-class _Counted:
-    """A post; `wait` as `seconds_to_wait` returns it, once it is known."""
-
-    wait: int | None = None
-
-    def __init__(self, key: tuple[str, ...]) -> None:
-        self.key = key
+            hits = counter.hit_each(limit, [each.key for each in requests])
+            for each, hit in zip(requests, hits, strict=True):
+                each.found = 0 if hit else seconds_until(counter, limit, *each.key)
+            requests = [each for each in requests if not each.found]
 
 
 def seconds_until(counter: MovingWindowRateLimiter, limit: RateLimitItem, *key: str) -> int:

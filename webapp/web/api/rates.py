@@ -6,17 +6,17 @@ The headers are those of the IETF's draft 10: `RateLimit-Policy: "default";q=600
 
 import math
 import time
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, NamedTuple
 
 from flask import request
-from limits import RateLimitItem, parse_many
+from limits import RateLimitItem
 from limits.storage import RedisStorage
-from limits.strategies import MovingWindowRateLimiter
 
 from webapp.per_app import per_app
 from webapp.servers import redis_server
 from webapp.web.api.problems import Problem
-from webapp.web.limits import Counts
+from webapp.web.limits import Counted, Counter, Limit
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import WSGIEnvironment
@@ -56,38 +56,49 @@ class Quota(NamedTuple):
     is_exceeded: bool
 
 
-class ApiLimit(Counts):
+class Hit(NamedTuple):
+    """Whether a limit takes one more, how many it has now, and when the oldest of them came (epoch seconds)."""
+
+    is_taken: bool
+    used: int
+    oldest: float
+
+
+class ApiLimit(Limit[list[Quota]]):
+    """API_RATE_LIMIT: how many requests a key may make."""
+
     def __init__(self, limit: str) -> None:
-        """`limit`: such as "600 per minute"; empty for none."""
-        super().__init__()
-        self._limits: list[RateLimitItem] = parse_many(limit) if limit else []
+        super().__init__(limit)
         storage = self._shared.storage
         self._script = storage.get_connection().register_script(_HIT) if isinstance(storage, RedisStorage) else None
 
     def count(self, *key: str) -> list[Quota]:
         """Counts one request."""
-        return self.ask(self._count, *key) if self._limits else []
+        return self._count_together("api", *key) if self._limits else []
 
-    def _count(self, counter: MovingWindowRateLimiter, *key: str) -> list[Quota]:
-        found = []
+    def _count_all(self, counter: Counter, requests: Sequence[Counted[list[Quota]]]) -> None:
+        found: list[list[Quota]] = [[] for _ in requests]
         for number, limit in enumerate(self._limits, start=1):
-            is_taken, used, oldest = self._hit(counter, limit, "api", *key)
-            seconds = oldest + limit.get_expiry() - time.time()
-            seconds = max(1, math.ceil(min(seconds, limit.get_expiry())))  # another host's clock may differ
-            name, left = "default" if number == 1 else f"default-{number}", max(0, limit.amount - used)
-            found.append(Quota(name, limit.amount, limit.get_expiry(), left, seconds, not is_taken))
-        return found
+            name, window = "default" if number == 1 else f"default-{number}", limit.get_expiry()
+            for quotas, hit in zip(found, self._hits(counter, limit, requests), strict=True):
+                seconds = max(1, math.ceil(min(hit.oldest + window - time.time(), window)))  # a host's clock may differ
+                left = max(0, limit.amount - hit.used)
+                quotas.append(Quota(name, limit.amount, window, left, seconds, not hit.is_taken))
+        for each, quotas in zip(requests, found, strict=True):
+            each.found = quotas
 
-    def _hit(self, counter: MovingWindowRateLimiter, limit: RateLimitItem, *key: str) -> tuple[bool, int, float]:
-        """Whether the limit takes one more, how many it has now, and when the oldest of them came (epoch seconds)."""
-        storage = counter.storage
+    def _hits(self, counter: Counter, limit: RateLimitItem, requests: Sequence[Counted[list[Quota]]]) -> list[Hit]:
+        storage, window = counter.storage, limit.get_expiry()
         if self._script and isinstance(storage, RedisStorage):
-            name, window = storage.prefixed_key(limit.key_for(*key)), limit.get_expiry()
-            [[taken, used, oldest]] = redis_server.run(self._script, (name, time.time(), limit.amount, window))
-            return bool(taken), used, float(oldest)
-        is_taken = counter.hit(limit, *key)
-        stats = counter.get_window_stats(limit, *key)
-        return is_taken, limit.amount - stats.remaining, stats.reset_time - limit.get_expiry()
+            names = [storage.prefixed_key(limit.key_for(*each.key)) for each in requests]
+            given = time.time(), limit.amount, window
+            answers = redis_server.run(self._script, *((name, *given) for name in names))
+            return [Hit(bool(is_taken), used, float(oldest)) for is_taken, used, oldest in answers]
+        found = []
+        for each in requests:
+            is_taken, stats = counter.hit(limit, *each.key), counter.get_window_stats(limit, *each.key)
+            found.append(Hit(is_taken, limit.amount - stats.remaining, stats.reset_time - window))
+        return found
 
 
 api_limit: ApiLimit = per_app("api_limit")

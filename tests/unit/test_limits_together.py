@@ -1,4 +1,4 @@
-"""The limit of the public form, for posts that come side by side: they are counted in one conversation with Redis."""
+"""The limits of posts that come side by side: they are counted in one conversation with Redis."""
 
 from collections.abc import Sequence
 from functools import partial
@@ -65,3 +65,29 @@ def test_without_redis_the_process_counts_them(make_app: AppMaker, monkeypatch: 
     with make_app(FORM_RATE_LIMIT="2 per hour").app_context():
         monkeypatch.setattr(redis_server, "run", fail)
         assert waits(form_limit, POSTS) == OVER_TWO
+
+
+@pytest.mark.parametrize("is_away", [False, True], ids=["by Redis", "by the process"])
+def test_requests_of_a_key_are_told_what_is_left(
+    make_app: AppMaker, monkeypatch: pytest.MonkeyPatch, is_away: bool
+) -> None:
+    def fail(*_: object) -> None:
+        raise RedisError
+
+    app = make_app(API_RATE_LIMIT="3 per minute; 9 per hour")
+    if is_away:
+        monkeypatch.setattr(redis_server, "run", fail)
+    limit, found = app.extensions["leadhook_api_limit"], {}
+
+    def count(number: int) -> None:
+        found[number] = limit.count("lhk_1" if number < 4 else "lhk_2")
+
+    SideBySide().run([partial(count, number) for number in range(5)])
+    told = [[(each.name, each.most, each.left, each.is_exceeded) for each in found[number]] for number in range(5)]
+    assert [each[0] for each in told] == [
+        *(("default", 3, left, False) for left in (2, 1, 0)),
+        ("default", 3, 0, True),
+        ("default", 3, 2, False),
+    ]
+    assert [each[1][2] for each in told] == [8, 7, 6, 5, 8]
+    assert all(0 < quota.seconds <= quota.window for quotas in found.values() for quota in quotas)
