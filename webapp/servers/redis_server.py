@@ -148,7 +148,7 @@ def run(script: Script, *calls: tuple[str, *tuple[str | float, ...]]) -> list[An
     server that does not know the script, because it was started again, is given it."""
     try:
         return converse(script.registered_client, *(("EVALSHA", script.sha, 1, *call) for call in calls))
-    except NoScriptError:  # then it has run none of them
+    except NoScriptError:
         return [script([key], arguments) for key, *arguments in calls]
 
 
