@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from flask import Flask
 from flask.testing import FlaskClient
-from sqlalchemy import func, inspect, select, text, update
+from sqlalchemy import func, select, text, update
 
 from tests.support.factories import ADA, point_at
 from tests.support.waiting import wait_until
@@ -266,14 +266,6 @@ def test_leads_of_a_paused_webhook_are_held(hooked: Interface) -> None:
     with transaction():
         capture.capture([submission(hooked)])
     assert db.session.scalars(select(Delivery.state)).one() == DeliveryState.ON_HOLD
-
-
-def test_the_plain_fields_of_a_form_have_every_value_of_the_stored_ones(interface: Interface) -> None:
-    form = published_forms.get(interface.public_id)
-    names = inspect(Field).column_attrs.keys()
-    assert [[getattr(field, name) for name in names] for field in form.fields] == [
-        [getattr(field, name) for name in names] for field in form.interface.fields
-    ]
 
 
 # By a form that has changed ------------------------------------------------------------------------------------------
