@@ -18,6 +18,7 @@ from tests.support.lanes import Clock, taken
 from tests.support.receiver import Receiver
 from tests.support.waiting import wait_until
 from webapp.clock import now_sql
+from webapp.db.bulk import Plain
 from webapp.db.transactions import read_autocommit, transaction
 from webapp.delivery import lanes, ledger, record, states
 from webapp.delivery.ledger import Batch
@@ -217,9 +218,9 @@ def test_recording_survives_a_database_that_closes_connections(failed: Lead, mon
     hold, batch, sent = sent_batch()
     clock, write, dead = Clock(monkeypatch), record.write, list[int]()
 
-    def closed(connection: Connection, *given: Any) -> Any:
+    def closed(connection: Plain, *given: Any) -> Any:
         if not dead:
-            dead.append(connection.execute(text("SELECT pg_backend_pid()")).scalar_one())
+            dead.extend(connection.execute("SELECT pg_backend_pid()").fetchone())
             with db.engine.connect() as other:
                 other.execute(text("SELECT pg_terminate_backend(:pid, 10000)"), {"pid": dead[0]})
         return write(connection, *given)

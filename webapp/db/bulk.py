@@ -162,9 +162,11 @@ class Statement:
             return connection.execute(sql, [read(each) for each in given], many=True)
         return connection.execute(sql, read(given))
 
-    def rows(self, connection: "Plain", given: Values) -> Any:
+    def rows(self, connection: Connection | Plain, given: Values) -> Any:
         """All rows of the result as tuples, each value as SQLAlchemy would return it."""
         cursor, dialect = self.run(connection, given), connection.dialect
+        if isinstance(connection, Connection):
+            return cursor.all()
         if (processors := self._returned.get(dialect)) is None:
             processors = self._returned[dialect] = self._processors(dialect, cursor.description)
         rows = cursor.fetchall()

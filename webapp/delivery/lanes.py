@@ -9,7 +9,8 @@ later one finds the lane free. After a crash or a Redis outage the sweep rings a
 import secrets
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import NamedTuple, TypeVar
 
 import structlog
@@ -19,7 +20,8 @@ from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 
 from webapp.clock import now_sql
 from webapp.config import current_config
-from webapp.db.transactions import autocommit, read_autocommit
+from webapp.db import bulk
+from webapp.db.bulk import Plain, Statement
 from webapp.delivery import events, ledger, pausing, record, rings, sending, states
 from webapp.delivery.ledger import Batch, WebhookSettings
 from webapp.extensions import db
@@ -42,8 +44,8 @@ TAKEN = {
 }
 LET_GO = {"token": null(), "lease_until": 0.0}
 # PostgreSQL waits for its disk: else a crash loses the take, the lane is free, and what was sent for it is sent again.
-_TAKE = update(Lane).where(_LANE, ~ledger.LANE_LOCKED).values(TAKEN).returning(Lane.abandoned)
-_LET_GO = update(Lane).where(_LANE, Lane.token == HOLDER).values(LET_GO)
+_TAKE = Statement(update(Lane).where(_LANE, ~ledger.LANE_LOCKED).values(TAKEN).returning(Lane.abandoned))
+_LET_GO = Statement(update(Lane).where(_LANE, Lane.token == HOLDER).values(LET_GO))
 
 
 class Hold:
@@ -72,12 +74,13 @@ underway: dict[sending.Sending, Underway] = {}
 send_begun = threading.Event()  # the watcher, which waits while nothing is under way, has something to watch
 
 
-def take(connection: Connection, webhook_id: int) -> Hold | None:
+def take(connection: Plain, webhook_id: int) -> Hold | None:
     """Locks a lane; None if another drain holds it."""
     token, ends_at = secrets.token_hex(8), time.monotonic() + ledger.lease()
     given = {"lane": webhook_id, "holder": token, "lease": ledger.lease()}
-    row = connection.execute(_TAKE, given).one_or_none()
-    return Hold(webhook_id, token, bool(row.abandoned), ends_at) if row else None
+    connection.take_turn()
+    found = _TAKE.rows(connection, given)
+    return Hold(webhook_id, token, bool(found[0][0]), ends_at) if found else None
 
 
 # Drain ---------------------------------------------------------------------------------------------------------------
@@ -122,7 +125,7 @@ def go_on(
 
     while taken:
         sent = _send_all(taken, turn_is_over, stopping, begun)
-        with read_autocommit() as connection:
+        with bulk.driver() as connection:
             due, slow = ledger.last_look(connection, hold.webhook_id)
         if not due:
             return
@@ -136,7 +139,7 @@ def go_on(
 
 
 def _take(webhook_id: int) -> Hold | None:
-    with autocommit() as connection:
+    with bulk.driver() as connection:
         return take(connection, webhook_id)
 
 
@@ -198,14 +201,15 @@ def _in_time(hold: Hold, batch: Batch | None) -> Batch | None:
 
 
 def _select(hold: Hold) -> Batch | None:
-    with read_autocommit() as connection:
+    with bulk.driver() as connection:
         return ledger.batch(connection, hold.webhook_id, limit=1 if hold.careful else ledger.BATCH)
 
 
 def _let_go(hold: Hold) -> None:
     def once() -> None:
-        with autocommit() as connection:
-            connection.execute(_LET_GO, {"lane": hold.webhook_id, "holder": hold.token})
+        with bulk.driver() as connection:
+            connection.take_turn()
+            _LET_GO.run(connection, {"lane": hold.webhook_id, "holder": hold.token})
 
     _retry_while_leased(hold, once)
 
@@ -253,26 +257,40 @@ def _record_once(hold: Hold, batch: Batch, sent: sending.Sending, more: bool, ke
     used_at = record.token_use(settings, sent.tries)
     may_pause = record.may_pause(settings, sent.tries)
     has_event = not settings.quiet and any(goes.state in ledger.ENDS_IN_FAILURE for _, goes in moves)
-    only_record = not (more or used_at or sent.unsendable or may_pause or has_event)
+    has_others = bool(used_at or sent.unsendable or may_pause or has_event)
     following, ends_at = None, time.monotonic() + ledger.lease()
-    # PostgreSQL records with one statement, which commits itself if there is nothing else to write.
-    with autocommit() if only_record and db.engine.dialect.name == "postgresql" else db.engine.begin() as connection:
+    with _recording(has_others, more) as connection:
         lane = record.write(connection, settings, hold.token, ledger.lease() if more else None, moves, sent.unanswered)
         if lane is None:
             log.warning("another drain took the lane before this one recorded", webhook=hold.webhook_id)
             hold.is_lost = True
             return None
-        if used_at:
-            record.token_used(connection, settings, used_at)
-        record.unsendable(connection, sent.unsendable)
-        if has_event:
-            events.note_failures(connection, settings.account_id, moves)
-        reason = pausing.pause_reason(lane, sent.tries) if may_pause else None
-        if reason and states.pause(connection, settings.webhook_id, reason) and not settings.quiet:
-            states.report_pause(connection, settings.webhook_id, sent.tries[-1])
+        if isinstance(connection, Connection):
+            if used_at:
+                record.token_used(connection, settings, used_at)
+            record.unsendable(connection, sent.unsendable)
+            if has_event:
+                events.note_failures(connection, settings.account_id, moves)
+            reason = pausing.pause_reason(lane, sent.tries) if may_pause else None
+            if reason and states.pause(connection, settings.webhook_id, reason) and not settings.quiet:
+                states.report_pause(connection, settings.webhook_id, sent.tries[-1])
         if more:
             following = ledger.batch(connection, hold.webhook_id)
             if following is None and not keeps:
-                connection.execute(_LET_GO, {"lane": hold.webhook_id, "holder": hold.token})
+                _LET_GO.run(connection, {"lane": hold.webhook_id, "holder": hold.token})
     hold.ends_at = ends_at
     return following
+
+
+@contextmanager
+def _recording(has_others: bool, more: bool) -> Iterator[Connection | Plain]:
+    """A transaction of a record. Without `has_others`, what else is written, the driver runs its statements itself:
+    on PostgreSQL, where each then commits itself, only if the record is all, and no `more` is read after it."""
+    if has_others or (more and db.engine.dialect.name == "postgresql"):
+        with db.engine.begin() as connection:
+            yield connection
+        return
+    with bulk.driver() as plain:
+        plain.begin()
+        yield plain
+        plain.commit()

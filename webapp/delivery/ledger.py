@@ -22,6 +22,7 @@ from sqlalchemy import (
     false,
     func,
     literal,
+    literal_column,
     or_,
     select,
     text,
@@ -31,6 +32,7 @@ from sqlalchemy import (
 
 from webapp.clock import now_sql
 from webapp.config import current_config
+from webapp.db.bulk import Plain, Statement
 from webapp.models import ApiKey, Authentication, Delivery, DeliveryState, Lane, PreviousSecret, Webhook, WebhookState
 from webapp.webhooks.outcome import ErrorKind, Outcome, Stop
 from webapp.webhooks.schedule import next_delay
@@ -112,14 +114,9 @@ _COLUMNS = [getattr(Delivery, name) for name in Due._fields]
 
 def _part(order: Any, limit: int, *conditions: Any) -> Subquery:
     of_webhook = Delivery.webhook_id == bindparam("webhook_id")
-    # The limit as a literal, so that PostgreSQL's generic plan knows how few rows are read.
-    return (
-        select(*_COLUMNS)
-        .where(of_webhook, *conditions)
-        .order_by(order)
-        .limit(literal(limit, literal_execute=True))
-        .subquery()
-    )
+    # The limit is no parameter, so that PostgreSQL's generic plan knows how few rows are read.
+    few: Any = literal_column(str(limit))
+    return select(*_COLUMNS).where(of_webhook, *conditions).order_by(order).limit(few).subquery()
 
 
 def _parts() -> Any:
@@ -156,15 +153,15 @@ WITH_SETTINGS = (
     .join(Lane, Lane.webhook_id == Webhook.id)
     .where(ACTIVE)
 )
-_BATCH = WITH_SETTINGS.add_columns(_DUE).join(_DUE, true()).where(Webhook.id == bindparam("webhook_id"))
+_BATCH = Statement(WITH_SETTINGS.add_columns(_DUE).join(_DUE, true()).where(Webhook.id == bindparam("webhook_id")))
 
 
-def batch(connection: Connection, webhook_id: int, limit: int = BATCH) -> Batch | None:
+def batch(connection: Connection | Plain, webhook_id: int, limit: int = BATCH) -> Batch | None:
     """A webhook's due deliveries, at most `limit`, in the order of sending, with its settings; None if none is due.
 
     One statement reads both, each row with the settings: two statements would cost more.
     """
-    found: Sequence[Any] = connection.execute(_BATCH, {"webhook_id": webhook_id}).all()
+    found: Sequence[Any] = _BATCH.rows(connection, {"webhook_id": webhook_id})
     if not found:
         return None
     width = len(SETTINGS)
@@ -196,13 +193,13 @@ def is_due(webhook: Any = Webhook.id) -> Any:
 
 # With the id as a parameter, not the joined row's column: so each part of the predicate is one index lookup.
 _THIS = bindparam("webhook_id", type_=Webhook.id.type)
-_LAST_LOOK = select(Lane.slow_since).join(Webhook).where(Lane.webhook_id == _THIS, ACTIVE, is_due(_THIS))
+_LAST_LOOK = Statement(select(Lane.slow_since).join(Webhook).where(Lane.webhook_id == _THIS, ACTIVE, is_due(_THIS)))
 
 
-def last_look(connection: Connection, webhook_id: int) -> tuple[bool, bool]:
+def last_look(connection: Connection | Plain, webhook_id: int) -> tuple[bool, bool]:
     """Whether a webhook has a due delivery, and whether its lane is slow."""
-    lane = connection.execute(_LAST_LOOK, {"webhook_id": webhook_id}).one_or_none()
-    return lane is not None, lane is not None and lane.slow_since is not None
+    found = _LAST_LOOK.rows(connection, {"webhook_id": webhook_id})
+    return bool(found), bool(found) and found[0][0] is not None
 
 
 _PATIENT = or_(Lane.slow_since.is_not(None), Lane.failures > 0)

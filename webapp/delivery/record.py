@@ -14,6 +14,7 @@ from sqlalchemy import Boolean, Connection, Double, bindparam, case, func, liter
 
 from webapp.clock import now_sql
 from webapp.db import bulk
+from webapp.db.bulk import Plain, Statement
 from webapp.delivery import ledger, pausing, rests
 from webapp.delivery.ledger import Move, Sent, Unsendable, WebhookSettings
 from webapp.delivery.pausing import FencedLane
@@ -63,11 +64,13 @@ def _fence(health: LaneHealth) -> Any:
     return ours.returning(Lane.webhook_id, Lane.failures, failing_for)
 
 
-_fence_alone = cache(_fence)
+_fence_alone = cache(lambda health: Statement(_fence(health)))
 
 
 @cache
-def _one_statement(health: LaneHealth, many_tries: bool | None, many_moves: bool | None, many_told: bool | None) -> Any:
+def _one_statement(
+    health: LaneHealth, many_tries: bool | None, many_moves: bool | None, many_told: bool | None
+) -> Statement:
     """PostgreSQL: everything that is recorded, in one statement; the last arguments as `bulk.many` returns them.
 
     All parts but the attempts join the fence, so they change nothing if the fence does not match. By a join, not by a
@@ -83,11 +86,12 @@ def _one_statement(health: LaneHealth, many_tries: bool | None, many_moves: bool
         # Reads the row as it is then: the window may close while this statement waits for the fence.
         due_at = func.coalesce(Webhook.report_due_at, now_sql())
         parts.append(update(Webhook).where(Webhook.id == fence.c.webhook_id).values(report_due_at=due_at))
-    return select(fence.c.failures, fence.c.failing_for).add_cte(*(part.cte() for part in parts))
+    found = select(fence.c.webhook_id, fence.c.failures, fence.c.failing_for)
+    return Statement(found.add_cte(*(part.cte() for part in parts)))
 
 
 def write(
-    connection: Connection,
+    connection: Connection | Plain,
     settings: WebhookSettings,
     token: str,
     lease: float | None,
@@ -127,18 +131,20 @@ def write(
             given |= ATTEMPTS.parameters(tries) | MOVES.parameters(moved)
         if told:
             given |= _ENTRIES.parameters(told)
-        row = connection.execute(
-            _one_statement(health, bulk.many(tries), bulk.many(moves), bulk.many(told)), given
-        ).one_or_none()
-        return FencedLane(row.failures, row.failing_for) if row else None
-    row = connection.execute(_fence_alone(health), given).one_or_none()
+        all_of_it = _one_statement(health, bulk.many(tries), bulk.many(moves), bulk.many(told))
+        return _fenced_lane(all_of_it.rows(connection, given))
+    lane = _fenced_lane(_fence_alone(health).rows(connection, given))
     ATTEMPTS.execute(connection, tries)
-    if row is not None:
+    if lane is not None:
         MOVES.execute(connection, moved)
         _ENTRIES.execute(connection, told)
         if told:
             report_soon(connection, settings.webhook_id)
-    return FencedLane(row.failures, row.failing_for) if row else None
+    return lane
+
+
+def _fenced_lane(rows: Sequence[Any]) -> FencedLane | None:
+    return FencedLane(*rows[0][1:]) if rows else None
 
 
 def _try_is_of(given: bulk.Values) -> Sequence[Any]:
@@ -243,7 +249,7 @@ def move_row(settings: WebhookSettings, sent: Sent, goes: Move) -> dict[str, Any
 
 
 REPORT_NOW = update(Webhook).where(Webhook.id == bindparam("webhook")).values(report_due_at=now_sql())
-_REPORT = REPORT_NOW.where(Webhook.report_due_at.is_(None))  # while a window is open, the report waits for its end
+_REPORT = Statement(REPORT_NOW.where(Webhook.report_due_at.is_(None)))  # else it waits for the end of its window
 
 
 def _report_entries(settings: WebhookSettings, moves: Sequence[tuple[Sent, Move]]) -> list[dict[str, Any]]:
@@ -257,9 +263,9 @@ def report_entry(webhook_id: int, sent: Sent, kind: ReportKind) -> dict[str, Any
     return {"webhook_id": webhook_id, "delivery_id": sent.due.id, "attempt_id": sent.attempt_id, "kind": kind}
 
 
-def report_soon(connection: Connection, webhook_id: int) -> None:
+def report_soon(connection: Connection | Plain, webhook_id: int) -> None:
     """Makes a report due now, unless a window is open: then it is due at its end."""
-    connection.execute(_REPORT, {"webhook": webhook_id})
+    _REPORT.run(connection, {"webhook": webhook_id})
 
 
 def token_use(settings: WebhookSettings, sent: Sequence[Sent]) -> datetime | None:

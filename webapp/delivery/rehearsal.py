@@ -5,12 +5,15 @@ would wait while the statements for the process's first time-out are built.
 """
 
 import contextlib
+from collections.abc import Sequence
 
+from sqlalchemy import Connection
 from sqlalchemy.exc import SQLAlchemyError
 
 from webapp.clock import utcnow
 from webapp.config import current_config
 from webapp.db import bulk
+from webapp.db.bulk import Plain
 from webapp.db.transactions import read_autocommit
 from webapp.delivery import lanes, ledger, record, sending, several
 from webapp.delivery.ledger import Due, Sent, WebhookSettings, move
@@ -35,20 +38,27 @@ def rehearse() -> None:
     tls.trust_of(current_config.webhook_ca_file).context()  # reads the TLS authorities
     due = Due(NO_ROW, "", b"", False, DeliveryState.PENDING, 0, None, None)
     settings = WebhookSettings(NO_ROW, "", False, None, None, None, None, False, 1, False)
+    tries = [Sent(due, "", utcnow(), 0, outcome) for outcome in _OUTCOMES]
     with contextlib.suppress(SQLAlchemyError), read_autocommit() as connection:
-        lanes.take(connection, NO_ROW)
-        ledger.batch(connection, NO_ROW)
-        for outcome in _OUTCOMES:
-            sent = Sent(due, "", utcnow(), 0, outcome)
-            record.write(connection, settings, "", None, [(sent, move(sent, ()))])
-        record.report_soon(connection, NO_ROW)
-        ledger.last_look(connection, NO_ROW)
-        several.record_delivered("", [(settings, [Sent(due, "", utcnow(), 0, _OUTCOMES[0])])])
-    with contextlib.suppress(SQLAlchemyError), bulk.driver() as connection:
-        _rehearse_round(connection)
+        _rehearse_record(connection, settings, tries)
+    with contextlib.suppress(SQLAlchemyError), bulk.driver() as plain:
+        _rehearse_record(plain, settings, tries)
+        lanes.take(plain, NO_ROW)
+        ledger.last_look(plain, NO_ROW)
+        _rehearse_round(plain)
+    with contextlib.suppress(SQLAlchemyError):
+        several.record_delivered("", [(settings, tries[:1])])
 
 
-def _rehearse_round(connection: bulk.Plain) -> None:
+def _rehearse_record(connection: Connection | Plain, settings: WebhookSettings, tries: Sequence[Sent]) -> None:
+    """A drain records by the driver, or (what else has to be written with it) by SQLAlchemy."""
+    for sent in tries:
+        record.write(connection, settings, "", None, [(sent, move(sent, ()))])
+    record.report_soon(connection, NO_ROW)
+    ledger.batch(connection, NO_ROW)
+
+
+def _rehearse_round(connection: Plain) -> None:
     several.take(connection, [NO_ROW])
     several.read(connection, [NO_ROW])
     several.free(connection, [NO_ROW])
