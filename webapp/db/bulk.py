@@ -5,7 +5,6 @@ than the row. So several rows are sent to it as one JSON document, which the ser
 not: the planner assumes a hundred rows in such a document, and would scan a small table for them.
 """
 
-import json
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
@@ -32,7 +31,7 @@ from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.types import TypeEngine
 
-from webapp.db.engines import AUTOCOMMIT, READ_ONLY
+from webapp.db.engines import AUTOCOMMIT, READ_ONLY, json_printer, to_json
 from webapp.db.transactions import TAKE_TURN, collecting_callbacks, end_transaction, in_transaction
 from webapp.extensions import db
 
@@ -248,7 +247,7 @@ class Bulk:
         """The statement's parameters for these rows: the values of one row, or several rows as a document."""
         if len(rows) == 1:
             return {prefixed: rows[0][name] for name, prefixed in self._prefixed}
-        return {f"{self._name}__rows": json.dumps(rows, default=_as_text)}
+        return {f"{self._name}__rows": _document(rows)}
 
 
 def many(rows: Sequence[Any]) -> bool | None:
@@ -261,6 +260,9 @@ def _as_text(value: object) -> str:
     return f"\\x{value.hex()}" if isinstance(value, bytes) else str(value)
 
 
+_document = json_printer(_as_text)
+
+
 def among(dialect: str, column: Any, name: str) -> Any:
     """SQL: the column is one of the values that the parameter `name` has, as `ids` gives them. One text for any
     number."""
@@ -271,7 +273,7 @@ def among(dialect: str, column: Any, name: str) -> Any:
 
 def ids(dialect: str, given: Iterable[int] | Iterable[str]) -> Any:
     """Ids, or other values, as a parameter for `among`."""
-    return list(given) if dialect == "postgresql" else json.dumps(list(given))
+    return list(given) if dialect == "postgresql" else to_json(list(given))
 
 
 def insert(dialect: str, model: type[Any]) -> Any:
