@@ -135,7 +135,7 @@ def _apps(config: Config, roles: Iterable[str]) -> dict[str, Flask]:
 
 def _app(config: Config, role: str) -> Flask:
     connections = CONNECTIONS if role != SWEEP else CONNECTIONS_OF_SWEEP
-    app = create_app(config, worker=True, plans_once=role != MAIL, connections=connections)
+    app = create_app(config, worker=True, plans_once=role in (FAST, SLOW), connections=connections)
     with app.app_context():
         if role in (FAST, SLOW):
             rehearse()

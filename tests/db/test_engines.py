@@ -28,8 +28,9 @@ def test_sessions_compile_nothing_take_one_processor_and_are_in_utc() -> None:
     given = str(sent()["options"])
     for setting in ("jit=off", "max_parallel_workers_per_gather=0", "timezone=utc"):
         assert f"-c {setting}" in given
-    assert "plan_cache_mode" not in given
-    assert "-c plan_cache_mode=force_generic_plan" in str(sent(plans_once=True)["options"])
+    for setting in ("plan_cache_mode=force_generic_plan", "enable_seqscan=off"):
+        assert setting not in given
+        assert f"-c {setting}" in str(sent(plans_once=True)["options"])
 
 
 @pytest.mark.parametrize(

@@ -19,6 +19,11 @@ from webapp.delivery.sweep import Sweep
 from webapp.extensions import db
 from webapp.models import Delivery, DeliveryState, Interface, Lane, Webhook, WebhookState
 
+# Rows and entries of indexes.
+DELIVERIES_READ = """
+SELECT seq_tup_read + (SELECT sum(idx_tup_read) FROM pg_stat_user_indexes WHERE relname = 'deliveries')
+FROM pg_stat_user_tables WHERE relname = 'deliveries'
+"""
 GROWING = ("attempts", "deliveries", "leads", "mails", "report_entries")
 
 pytestmark = pytest.mark.skipif(not ON_POSTGRESQL, reason="SQLite counts no reads; test_sweep.py asks it for its plans")
@@ -136,3 +141,24 @@ def test_reading_a_whole_table_is_counted(pointed: Interface) -> None:
         db.session.execute(update(Delivery).where(Delivery.last_code == 500).values(tries=0))
         db.session.execute(update(Lane).values(failures=0))
     assert reads()["deliveries"][0] == 1
+
+
+def test_a_record_reads_only_its_own_deliveries_although_it_was_planned_for_a_small_table(
+    pointed: Interface, receiver: Receiver
+) -> None:
+    """A worker's plan is kept while the table grows. By a join alone, PostgreSQL read all deliveries for each batch."""
+    batches, size = 30, 10
+    public_id, webhook_id = pointed.public_id, pointed.webhook.id
+    for engine in db.engines.values():
+        event.remove(engine, "connect", prefer_indexes)
+    disconnect()
+    for _ in range(batches):
+        with transaction():
+            for _ in range(size):
+                captured(public_id, ADA)
+        lanes.drain(webhook_id)
+    assert len(receiver.requests) == batches * size
+    reads()
+    with read_autocommit() as connection:
+        read = connection.execute(text(DELIVERIES_READ)).scalar_one()
+    assert read < 10 * batches * size

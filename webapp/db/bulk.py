@@ -36,9 +36,9 @@ from webapp.db.transactions import TAKE_TURN, collecting_callbacks, end_transact
 from webapp.extensions import db
 
 Values = Mapping[str, Any]
+Make = Callable[[str, Values], Any]
 Processors = list[tuple[int, Callable[[Any], Any]]]
 _COUNTED = {"preserve_rowcount": True}
-
 
 _plain: ContextVar["Plain | None"] = ContextVar("leadhook_plain", default=None)
 
@@ -209,13 +209,15 @@ def _as_it_is(value: Any) -> Any:
 class Bulk:
     """A statement for many rows. `make(dialect, values)` builds it; `values` are the columns of a row as SQL, by name.
 
-    Its parameters begin with `name`, so that one statement can contain several of these.
+    Its parameters begin with `name`, so that one statement can contain several of these. `key`: the column with ids of
+    rows that exist; of a document's rows the statement is given them as SQL besides, as the array `keys`.
     """
 
-    def __init__(self, name: str, columns: Mapping[str, TypeEngine[Any]], make: Callable[[str, Values], Any]) -> None:
+    def __init__(self, name: str, columns: Mapping[str, TypeEngine[Any]], make: Make, key: str = "") -> None:
         self._name = name
         self._columns = columns
         self._make = make
+        self._key = key
         self._prefixed = [(column, f"{name}__{column}") for column in columns]
         self._made = cache(lambda dialect, as_table: Statement(self.statement(dialect, as_table)))
 
@@ -230,7 +232,8 @@ class Bulk:
         columns = [column(name, kind) for name, kind in self._columns.items()]
         table = func.json_to_recordset(document).table_valued(*columns)
         table = table.render_derived(name=f"given_{self._name}", with_types=True)
-        return {name: table.c[name] for name in self._columns}
+        keys = {"keys": bindparam(f"{self._name}__keys", type_=ARRAY(self._columns[self._key]))} if self._key else {}
+        return {name: table.c[name] for name in self._columns} | keys
 
     def execute(self, connection: Connection | Plain, rows: Sequence[Values]) -> int:
         """Runs it for these rows, dictionaries by column name, datetimes aware; returns how many rows it changed."""
@@ -238,16 +241,23 @@ class Bulk:
             return 0
         dialect = connection.dialect.name
         as_table = dialect == "postgresql" and len(rows) > 1
-        given: Any = self.parameters(rows)
-        if not as_table and len(rows) > 1:
-            given = [self.parameters([row]) for row in rows]
+        is_one = as_table or len(rows) == 1
+        given: Any = self.parameters(rows) if is_one else [self.parameters([row]) for row in rows]
         return int(self._made(dialect, as_table).run(connection, given).rowcount)
 
     def parameters(self, rows: Sequence[Values]) -> dict[str, Any]:
         """The statement's parameters for these rows: the values of one row, or several rows as a document."""
         if len(rows) == 1:
             return {prefixed: rows[0][name] for name, prefixed in self._prefixed}
-        return {f"{self._name}__rows": _document(rows)}
+        keys = {f"{self._name}__keys": [row[self._key] for row in rows]} if self._key else {}
+        return {f"{self._name}__rows": _document(rows)} | keys
+
+
+def found_by(column: Any, given: Values, name: str) -> Sequence[Any]:
+    """SQL conditions: the column is the key `name` of a given row. PostgreSQL is told all keys of a document besides,
+    and finds each by the index. For the join alone it reads the whole table while that is small, and a plan that is
+    kept does so while the table grows."""
+    return [column == given[name], *([column == any_(given["keys"])] if "keys" in given else ())]
 
 
 def many(rows: Sequence[Any]) -> bool | None:
@@ -281,11 +291,11 @@ def insert(dialect: str, model: type[Any]) -> Any:
     return (postgresql if dialect == "postgresql" else sqlite).insert(model)
 
 
-def inserting(name: str, model: type[Any], *names: str, where: Callable[[Values], Sequence[Any]]) -> Bulk:
+def inserting(name: str, model: type[Any], *names: str, where: Callable[[Values], Any], key: str = "") -> Bulk:
     """Inserts rows of a model into these columns, if `where` is true; a row that exists already is left as it is."""
 
     def make(dialect: str, given: Values) -> Any:
         rows = select(*(given[name] for name in names)).where(*where(given))
         return insert(dialect, model).from_select(list(names), rows, include_defaults=False).on_conflict_do_nothing()
 
-    return Bulk(name, {name: getattr(model, name).type for name in names}, make)
+    return Bulk(name, {name: getattr(model, name).type for name in names}, make, key)

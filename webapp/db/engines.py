@@ -33,8 +33,9 @@ WAITS = {
     "keepalives_count": 3,
 }
 # For processes with few statements, which find their rows through an index for any values. In a large table PostgreSQL
-# would plan them again each time, which takes longer than running them.
-PLANS_ONCE = {"plan_cache_mode": "force_generic_plan"}
+# would plan them again each time, which takes longer than running them. And the plan is kept while a table grows: made
+# for a small one, it read the whole table each time.
+PLANS_ONCE = {"plan_cache_mode": "force_generic_plan", "enable_seqscan": "off"}
 
 
 def options(database_url: str, prepares: bool, plans_once: bool, pool_size: int) -> dict[str, Any]:

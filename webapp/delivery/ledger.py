@@ -7,7 +7,7 @@ fresh (not tried yet), again (the time of its next automatic attempt has come). 
 and the sweep use the same: a look that finds rows which the batch does not take would ring for ever.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, NamedTuple
@@ -183,12 +183,11 @@ def _shares(found: Sequence[Any]) -> list[Due]:
     return (rows[:BATCH] + fresh[share:])[:BATCH]
 
 
-def is_due(webhook: Any = Webhook.id) -> Any:
+def is_due(webhook: Any = Webhook.id, has: Callable[..., Any] = lambda *of: exists().where(*of)) -> Any:
     """SQL: whether the webhook has a due delivery. Only for active webhooks, and beside their lane."""
     of_webhook = Delivery.webhook_id == webhook
-    fresh = exists().where(of_webhook, FRESH)
-    again = exists().where(of_webhook, AGAIN, Delivery.due_at <= now_sql())
-    return or_(exists().where(of_webhook, CLICKED), and_(~RESTING, or_(fresh, again)))
+    fresh, again = has(of_webhook, FRESH), has(of_webhook, AGAIN, Delivery.due_at <= now_sql())
+    return or_(has(of_webhook, CLICKED), and_(~RESTING, or_(fresh, again)))
 
 
 # With the id as a parameter, not the joined row's column: so each part of the predicate is one index lookup.

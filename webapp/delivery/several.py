@@ -9,7 +9,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from functools import cache
 from typing import Any, NamedTuple
 
-from sqlalchemy import and_, exists, literal_column, or_, select, true, update
+from sqlalchemy import and_, literal_column, or_, select, true, update
 from sqlalchemy.orm import aliased
 
 from webapp.clock import now_sql
@@ -73,14 +73,19 @@ def free(connection: Plain, webhook_ids: Sequence[int]) -> list[int]:
     return _ids(_free(connection.dialect.name), connection, given)
 
 
+def has_one(*conditions: Any) -> Any:
+    """SQL: whether a webhook has such a delivery. By EXISTS, PostgreSQL would collect those of all webhooks first."""
+    return select(Delivery.id).where(*conditions).limit(1).correlate(Webhook).scalar_subquery().is_not(None)
+
+
 @cache
 def _read(dialect: str) -> Statement:
     """PostgreSQL reads the rows of a lane by a LATERAL query; SQLite has none, but looks up their ids as well."""
     of_webhook = Delivery.webhook_id == literal_column("webhooks.id", Webhook.id.type)
     fresh = (of_webhook, ledger.FRESH, ledger.UNCLICKED)
     limit: Any = literal_column(str(ledger.BATCH))  # no parameter, as in ledger.py
-    clicked = exists().where(of_webhook, ledger.CLICKED)
-    again = exists().where(of_webhook, ledger.AGAIN, ledger.UNCLICKED, Delivery.due_at <= now_sql())
+    clicked = has_one(of_webhook, ledger.CLICKED)
+    again = has_one(of_webhook, ledger.AGAIN, ledger.UNCLICKED, Delivery.due_at <= now_sql())
     if dialect == "postgresql":
         columns = [getattr(Delivery, name) for name in Due._fields]
         due: Any = select(*columns).where(*fresh).order_by(Delivery.id).limit(limit).lateral("due")
@@ -183,7 +188,7 @@ def let_go(connection: Plain, token: str, webhook_ids: Sequence[int]) -> list[in
 @cache
 def _last_look(dialect: str) -> Statement:
     these = bulk.among(dialect, Lane.webhook_id, "lanes")
-    return Statement(select(Lane.webhook_id).join(Webhook).where(these, ledger.ACTIVE, ledger.is_due()))
+    return Statement(select(Lane.webhook_id).join(Webhook).where(these, ledger.ACTIVE, ledger.is_due(has=has_one)))
 
 
 def last_look(connection: Plain, webhook_ids: Sequence[int]) -> list[int]:

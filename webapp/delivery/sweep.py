@@ -19,7 +19,7 @@ from sqlalchemy.exc import IntegrityError, SQLAlchemyError
 from webapp.clock import moment, now_sql
 from webapp.db.plain_reads import PlainSelect
 from webapp.db.transactions import read_only
-from webapp.delivery import certificates, ledger, maintenance, rings, states, unmarked
+from webapp.delivery import certificates, ledger, maintenance, rings, several, states, unmarked
 from webapp.delivery.rings import queues
 from webapp.extensions import db
 from webapp.models import (
@@ -51,10 +51,8 @@ _MAIL_OR_REPORT = or_(
 )
 
 
-def _has_one(*conditions: Any) -> ColumnElement[bool]:
-    """Whether a webhook has such a delivery. As an EXISTS, PostgreSQL would collect those of all webhooks first."""
-    found = select(Delivery.id).where(Delivery.webhook_id == Webhook.id, *conditions)
-    return found.limit(1).correlate(Webhook).scalar_subquery().is_not(None)
+def _has_one(*conditions: Any) -> Any:
+    return several.has_one(Delivery.webhook_id == Webhook.id, *conditions)
 
 
 # A webhook has deliveries in a state that its own state does not allow: they were captured or recorded while it
