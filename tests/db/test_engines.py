@@ -1,13 +1,6 @@
 """The settings of a session, and what DATABASE_URL may add to them."""
 
-import enum
-import json
-from datetime import UTC, datetime
-from typing import Any
-
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
 from sqlalchemy import text
 
 from tests.conftest import ON_POSTGRESQL, AppMaker
@@ -105,57 +98,3 @@ def test_every_connection_has_them(make_app: AppMaker) -> None:
                 with read_autocommit() as connection:
                     assert str(connection.scalar(text(f"SHOW {name}"))).upper() == value.upper()
             db.session.rollback()
-
-
-# JSON ----------------------------------------------------------------------------------------------------------------
-
-
-class Word(str):
-    """Such as JsonNumber, a text with a meaning."""
-
-
-class State(enum.StrEnum):
-    PENDING = "pending"
-
-
-HOSTILE = [
-    *(
-        '"\\/\b\f\n\r\t\x00\x1f\x7f\x80\u2028\u2029\ud800 \udfff \ud83d\ude00 \ufffe',
-        "",
-        "Zoë 山田 🚀",
-        "</script>",
-        "\\x00",
-    ),
-    *(0, -0.0, 1e22, 1e-7, 0.1, 1.0, 5e-324, 2**70, -(2**63), True, False, None),
-    *(float("nan"), float("inf"), float("-inf")),
-    *(Word("é"), State.PENDING, [], {}, (), (1, [2, {"b": 1, "a": 2}])),
-    *({"z": 1, "a": [None, {"": ""}]}, {1: "one", None: 0, 1.5: 3, Word("k"): 4, State.PENDING: 5}),
-]
-EVERYTHING = st.recursive(
-    st.none() | st.booleans() | st.integers() | st.floats() | st.text(st.characters()) | st.sampled_from(HOSTILE),
-    lambda inner: st.lists(inner) | st.dictionaries(st.text(st.characters()), inner),
-)
-
-
-@settings(max_examples=300, deadline=None)
-@given(EVERYTHING)
-def test_json_is_printed_as_the_standard_library_prints_it(value: Any) -> None:
-    assert engines.to_json(value) == json.dumps(value)
-    assert engines.json_printer(str)([value, HOSTILE]) == json.dumps([value, HOSTILE], default=str)
-
-
-def test_the_standard_library_prints_the_same_without_its_part_in_c(monkeypatch: pytest.MonkeyPatch) -> None:
-    in_c = engines.json_printer(str)(HOSTILE)
-    monkeypatch.setattr("json.encoder.c_make_encoder", None)
-    assert engines.json_printer(str)(HOSTILE) == in_c
-
-
-@pytest.mark.parametrize("value", [b"bytes", {1, 2}, datetime(2026, 1, 1, tzinfo=UTC), {(1, 2): 3}])
-def test_what_json_has_no_type_for_is_an_error_each_time(value: Any) -> None:
-    for _ in range(2):
-        with pytest.raises(TypeError) as ours:
-            engines.to_json({"a": [value]})
-        with pytest.raises(TypeError) as standard:
-            json.dumps({"a": [value]})
-        assert str(ours.value) == str(standard.value)
-        assert engines.to_json({"a": 1}) == '{"a": 1}', "an error leaves nothing behind"

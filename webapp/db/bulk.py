@@ -5,6 +5,7 @@ than the row. So several rows are sent to it as one JSON document, which the ser
 not: the planner assumes a hundred rows in such a document, and would scan a small table for them.
 """
 
+import json
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
@@ -31,7 +32,7 @@ from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.types import TypeEngine
 
-from webapp.db.engines import AUTOCOMMIT, READ_ONLY, json_printer, to_json
+from webapp.db.engines import AUTOCOMMIT, READ_ONLY
 from webapp.db.transactions import TAKE_TURN, collecting_callbacks, end_transaction, in_transaction
 from webapp.extensions import db
 
@@ -39,7 +40,6 @@ Values = Mapping[str, Any]
 Make = Callable[[str, Values], Any]
 Processors = list[tuple[int, Callable[[Any], Any]]]
 _COUNTED = {"preserve_rowcount": True}
-
 _plain: ContextVar["Plain | None"] = ContextVar("leadhook_plain", default=None)
 
 
@@ -270,12 +270,11 @@ def _as_text(value: object) -> str:
     return f"\\x{value.hex()}" if isinstance(value, bytes) else str(value)
 
 
-_document = json_printer(_as_text)
+_document = json.JSONEncoder(default=_as_text).encode
 
 
 def among(dialect: str, column: Any, name: str) -> Any:
-    """SQL: the column is one of the values that the parameter `name` has, as `ids` gives them. One text for any
-    number."""
+    """SQL: the column is one of the values of the parameter `name`, as `ids` gives them. One text for any number."""
     if dialect == "postgresql":
         return column == any_(bindparam(name, type_=ARRAY(column.type)))
     return column.in_(select(func.json_each(bindparam(name)).table_valued("value").c.value))
@@ -283,7 +282,7 @@ def among(dialect: str, column: Any, name: str) -> Any:
 
 def ids(dialect: str, given: Iterable[int] | Iterable[str]) -> Any:
     """Ids, or other values, as a parameter for `among`."""
-    return list(given) if dialect == "postgresql" else to_json(list(given))
+    return list(given) if dialect == "postgresql" else json.dumps(list(given))
 
 
 def insert(dialect: str, model: type[Any]) -> Any:

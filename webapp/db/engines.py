@@ -6,7 +6,6 @@ never sets them itself: behind a pooler they would stay for the next client.
 """
 
 import json
-from collections.abc import Callable
 from typing import Any
 
 from sqlalchemy.engine import URL, make_url
@@ -49,23 +48,8 @@ def options(database_url: str, prepares: bool, plans_once: bool, pool_size: int)
         found["connect_args"] = {**ours, **_session(url, prepares, plans_once)}
         found["max_overflow"] = 0
     else:
-        found |= {"json_serializer": to_json, "json_deserializer": _from_json}  # psycopg writes and reads JSON itself
+        found["json_deserializer"] = _from_json  # psycopg reads JSON itself
     return found
-
-
-def json_printer(default: Callable[[Any], Any]) -> Callable[[Any], str]:
-    """The text of `json.dumps(value, default=default)`, without what that does for each call: for a small value it is
-    half of the time. A value that contains itself is a RecursionError."""
-    encoder: Any = json.encoder
-    if encoder.c_make_encoder is None:  # a Python without it
-        return json.JSONEncoder(default=default).encode
-    printed = encoder.c_make_encoder(
-        None, default, encoder.encode_basestring_ascii, None, ": ", ", ", False, False, True
-    )
-    return lambda value: "".join(printed(value, 0))
-
-
-to_json = json_printer(json.JSONEncoder().default)  # the text of json.dumps(value)
 
 
 def _from_json(document: str) -> Any:
