@@ -17,7 +17,8 @@ from webapp.servers.incoming import Connection
 from webapp.servers.request_threads import RequestThreads
 
 TOGETHER = "leadhook.together"  # in the WSGI environment
-GATHER = 0.001  # seconds for more to come, if several came the last time: their clients send the next ones about now
+GATHER = 0.002  # seconds at most for as many to come as the last time: their clients send the next ones about now
+STEP = 0.0002  # seconds between two looks whether they have come
 
 
 class Elsewhere(BaseException):
@@ -37,11 +38,15 @@ class Together(RequestThreads):
     def _run(self) -> None:
         beside, last = SideBySide(), 1
         while conn := self._queue.get():
-            if last > 1:
-                time.sleep(GATHER)
+            self._gather(last - 1)
             works = [partial(self._work, each) for each in (conn, *self._more())]
             beside.run(works)
             last = len(works)
+
+    def _gather(self, more: int) -> None:
+        ends_at = time.monotonic() + GATHER
+        while self._queue.qsize() < more and time.monotonic() < ends_at:
+            time.sleep(STEP)
 
     def _more(self) -> Iterator[Connection]:
         with suppress(Empty):
