@@ -17,7 +17,8 @@ from webapp.servers.incoming import Connection
 from webapp.servers.request_threads import RequestThreads
 
 TOGETHER = "leadhook.together"  # in the WSGI environment
-GATHER = 0.002  # seconds at most for as many to come as the last time: their clients send the next ones about now
+MANY = 4  # of these came together the last time: then their clients send the next ones about now
+GATHER = 0.002  # seconds at most to wait for as many again
 STEP = 0.0002  # seconds between two looks whether they have come
 
 
@@ -38,7 +39,8 @@ class Together(RequestThreads):
     def _run(self) -> None:
         beside, last = SideBySide(), 1
         while conn := self._queue.get():
-            self._gather(last - 1)
+            if last >= MANY:
+                self._gather(last - 1)
             works = [partial(self._work, each) for each in (conn, *self._more())]
             beside.run(works)
             last = len(works)
