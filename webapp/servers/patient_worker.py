@@ -20,6 +20,7 @@ import errno
 import socket
 import time
 from contextlib import suppress
+from functools import partial
 from typing import Any
 
 from gunicorn.workers.gthread import STOP_KEEPALIVE_LINGER
@@ -60,7 +61,7 @@ class PatientWorker(Answering):
         self.threads = RequestThreads(self.cfg.threads, "request", self._work)
         self.uploads = RequestThreads(upload_threads, "upload", self._work)
         self.woken = RequestThreads(1, "woken", self._work)
-        self.together = Together(self._work_beside)
+        self.together = Together(partial(self._work, beside=True))
         self._free_uploads = MOST_UPLOADS + upload_threads
         self.cfg.set("sendfile", False)  # Python's waits for a reader without a limit
         self._share = EvenShare(self.age)
@@ -102,19 +103,21 @@ class PatientWorker(Answering):
         else:
             self.threads.put(conn)
 
-    def _work_beside(self, conn: Connection) -> None:
-        """In the thread that works on several. What gunicorn must read may wait for the client."""
-        if not conn.is_behind():
-            conn.hand_over()
-            if conn.everyday:
-                conn.everyday.environ[TOGETHER] = True
-                self._work(conn)
-                return
-        self.threads.put(conn)
+    def _begins_beside(self, conn: Connection) -> bool:
+        """In the thread that works on several: whether it may. What gunicorn must read may wait for the client."""
+        if conn.is_behind():
+            return False
+        conn.hand_over()
+        if conn.everyday:
+            conn.everyday.environ[TOGETHER] = True
+        return conn.everyday is not None
 
-    def _work(self, conn: Connection) -> None:
-        """In a thread."""
+    def _work(self, conn: Connection, beside: bool = False) -> None:
+        """In a thread. Never raises: the thread goes on with the next connection."""
         try:
+            if beside and not self._begins_beside(conn):
+                self.threads.put(conn)
+                return
             result = self.handle(conn)
         except Elsewhere:
             self.threads.put(conn)
@@ -122,7 +125,7 @@ class PatientWorker(Answering):
         except Waits as waits:
             self._park(conn, waits)
             return
-        except BaseException:  # noqa: BLE001 - the thread goes on with the next connection
+        except BaseException:  # noqa: BLE001
             result = conn.end()
         if result is True and not conn.is_large:
             self._keep(conn)
