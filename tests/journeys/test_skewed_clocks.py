@@ -91,9 +91,14 @@ def test_too_fast_is_from_0_to_the_minimum(
         assert visitor.spam_reason(interface, {}, token, {}, None) == spam
 
 
-def test_a_robot_on_a_host_with_a_right_clock_is_still_too_fast(client: FlaskClient, interface: Interface) -> None:
-    sent = {**ADA, visitor.TOKEN: visitor.new_token(interface.public_id)}
-    client.post(f"/f/{interface.public_id}", json=sent)
+@pytest.mark.parametrize("milliseconds", [0, 4, 5, 6, 9, 995, 999])
+def test_a_robot_on_a_host_with_a_right_clock_is_still_too_fast(
+    client: FlaskClient, interface: Interface, milliseconds: int
+) -> None:
+    """Also one that answers at once, at any moment of a second."""
+    with time_machine.travel(utcnow().replace(microsecond=1000 * milliseconds), tick=False):
+        sent = {**ADA, visitor.TOKEN: visitor.new_token(interface.public_id)}
+        client.post(f"/f/{interface.public_id}", json=sent)
     assert [lead.spam for lead in leads()] == [visitor.TOO_FAST]
 
 

@@ -68,9 +68,7 @@ _fence_alone = cache(lambda health: Statement(_fence(health)))
 
 
 @cache
-def _one_statement(
-    health: LaneHealth, many_tries: bool | None, many_moves: bool | None, many_told: bool | None
-) -> Statement:
+def _one_statement(health: LaneHealth, tries: bool | None, moves: bool | None, told: bool | None) -> Statement:
     """PostgreSQL: everything that is recorded, in one statement; the last arguments as `bulk.many` returns them.
 
     All parts but the attempts join the fence, so they change nothing if the fence does not match. By a join, not by a
@@ -78,11 +76,11 @@ def _one_statement(
     """
     fence = _fence(health).cte("fence")
     parts: list[Any] = []
-    if many_tries is not None and many_moves is not None:
-        parts.append(ATTEMPTS.statement("postgresql", many_tries))
-        parts.append(MOVES.statement("postgresql", many_moves, webhook=fence.c.webhook_id))
-    if many_told is not None:
-        parts.append(_ENTRIES.statement("postgresql", many_told, webhook_id=fence.c.webhook_id))
+    if tries is not None and moves is not None:
+        parts.append(ATTEMPTS.statement("postgresql", tries))
+        parts.append(MOVES.statement("postgresql", moves, webhook=fence.c.webhook_id))
+    if told is not None:
+        parts.append(_ENTRIES.statement("postgresql", told, webhook_id=fence.c.webhook_id))
         # Reads the row as it is then: the window may close while this statement waits for the fence.
         due_at = func.coalesce(Webhook.report_due_at, now_sql())
         parts.append(update(Webhook).where(Webhook.id == fence.c.webhook_id).values(report_due_at=due_at))
@@ -105,15 +103,11 @@ def write(
     """
     real = [sent for sent, _ in moves if not sent.due.test]
     failed = sum(one.counts_as_failure for one in real)
-    slow = None
-    if any(one.outcome.error == ErrorKind.TIMEOUT for one in real):
-        slow = True
-    elif any(one.outcome.error is None or one.outcome.code != NO_ANSWER for one in real):
-        slow = False
+    answers = any(one.outcome.error is None or one.outcome.code != NO_ANSWER for one in real)
+    slow = True if any(one.outcome.error == ErrorKind.TIMEOUT for one in real) else False if answers else None
     delivered = any(one.outcome.delivered for one in real)
     answered = delivered or any(sent.outcome.delivered for sent, _ in moves)
-    answers = [one.outcome.unended for one, _ in moves if one.outcome.code != NO_ANSWER]
-    unended = answers[-1] if answers else None
+    unended = next((one.outcome.unended for one, _ in reversed(moves) if one.outcome.code != NO_ANSWER), None)
     given: dict[str, Any] = {"lane": settings.webhook_id, "holder": token}
     if lease is not None:
         given["lease"] = lease
@@ -131,8 +125,8 @@ def write(
             given |= ATTEMPTS.parameters(tries) | MOVES.parameters(moved)
         if told:
             given |= _ENTRIES.parameters(told)
-        all_of_it = _one_statement(health, bulk.many(tries), bulk.many(moves), bulk.many(told))
-        return _fenced_lane(all_of_it.rows(connection, given))
+        statement = _one_statement(health, *map(bulk.many, (tries, moved, told)))
+        return _fenced_lane(statement.rows(connection, given))
     lane = _fenced_lane(_fence_alone(health).rows(connection, given))
     ATTEMPTS.execute(connection, tries)
     if lane is not None:

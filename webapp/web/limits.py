@@ -147,7 +147,7 @@ class Counted(Generic[T]):
         self.key = key
 
 
-class Limit(Counts, Generic[T]):
+class RequestLimit(Counts, Generic[T]):
     """A limit that requests side by side ask in one conversation."""
 
     def __init__(self, limit: str) -> None:
@@ -170,7 +170,7 @@ class Limit(Counts, Generic[T]):
         raise NotImplementedError
 
 
-class FormLimit(Limit[int]):
+class FormLimit(RequestLimit[int]):
     """FORM_RATE_LIMIT: how much one client may send to one form."""
 
     def seconds_to_wait(self, form: str, network: str) -> int:

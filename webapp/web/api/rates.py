@@ -16,7 +16,7 @@ from limits.storage import RedisStorage
 from webapp.per_app import per_app
 from webapp.servers import redis_server
 from webapp.web.api.problems import Problem
-from webapp.web.limits import Counted, Counter, Limit
+from webapp.web.limits import Counted, Counter, RequestLimit
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import WSGIEnvironment
@@ -64,7 +64,7 @@ class Hit(NamedTuple):
     oldest: float
 
 
-class ApiLimit(Limit[list[Quota]]):
+class ApiLimit(RequestLimit[list[Quota]]):
     """API_RATE_LIMIT: how many requests a key may make."""
 
     def __init__(self, limit: str) -> None:
