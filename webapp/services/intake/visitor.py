@@ -6,6 +6,7 @@ form's token (curl, plain HTML, fetch) is fine. The token adds the minimum time,
 
 import hashlib
 import json
+import math
 import secrets
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -211,7 +212,7 @@ def new_token(public_id: str) -> str:
     """A token for a form of that interface, which `_serializer` reads. Each view of a form has one, and the serializer
     itself would derive its key again each time, and try to compress what is random. The time is rounded down: a robot
     may answer within the same hundredth of a second."""
-    said = json.dumps([public_id, secrets.token_urlsafe(12), time.time() // 0.01 / 100])
+    said = json.dumps([public_id, secrets.token_urlsafe(12), math.floor(time.time() * 100) / 100])
     return _signer_of(current_config.secret_key).sign(base64_encode(said)).decode()
 
 
