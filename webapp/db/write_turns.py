@@ -1,8 +1,7 @@
 """How writers take turns, and write together: locks that serve their waiters in order, group commit, and requests that
 run side by side in one thread.
 
-A plain `threading.Lock` does not serve in order: a thread that writes in a loop takes it again and again while the
-others wait.
+A plain `threading.Lock` does not serve in order: others wait while a thread that writes in a loop takes it again.
 """
 
 import contextlib
@@ -23,6 +22,7 @@ LOCK, NEXT = 0, 1  # the file's bytes: the lock, and the right to take it next
 POLL = 0.0001  # seconds between two tries for a byte that another process holds
 
 MOST = 16  # items in one transaction, so that other writers get their turn
+SLOW = 1.0  # seconds after which a write fails because of the database, not of its item
 Item = TypeVar("Item")
 Result = TypeVar("Result")
 
@@ -230,8 +230,15 @@ class GroupCommit(Generic[Item, Result]):
         elif beside:
             self._write_for_all(beside)
         if mine.task is _Task.WRITE_ALONE:
-            with self._transaction():
-                result = self._write([item])[0]
+            begun_at = time.monotonic()
+            try:
+                with self._transaction():
+                    result = self._write([item])[0]
+            except Exception:
+                if time.monotonic() - begun_at >= SLOW:  # those beside it would wait as long, one after the other
+                    for member in beside or ():
+                        member.task = _Task.RETURN
+                raise
             self.last_error = None
             return result
         if mine.error is not None:
@@ -254,9 +261,7 @@ class GroupCommit(Generic[Item, Result]):
                 self._hand_over(members)
 
     def _write_for_all(
-        self,
-        members: list[_Member[Item, Result]],
-        join: Callable[[], list[_Member[Item, Result]]] = list,
+        self, members: list[_Member[Item, Result]], join: Callable[[], list[_Member[Item, Result]]] = list
     ) -> None:
         """Writes the items of the members, and of those that `join` returns once the transaction has begun."""
         task = _Task.RETURN

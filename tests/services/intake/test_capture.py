@@ -14,6 +14,7 @@ from sqlalchemy import func, select, text, update
 from tests.support.factories import ADA, point_at
 from tests.support.waiting import wait_until
 from webapp.clock import utcnow
+from webapp.db import write_turns
 from webapp.db.transactions import transaction
 from webapp.db.write_turns import MOST, GroupCommit, SideBySide, meet
 from webapp.extensions import db
@@ -192,6 +193,22 @@ def test_requests_side_by_side_wait_for_a_missing_database_only_once(
     assert writing.group.last_error is ValueError
     side_by_side(app, writing, [4])
     assert (writing.results[4], writing.group.last_error) == (4, None)
+
+
+def test_requests_side_by_side_wait_at_most_twice_for_a_database_that_is_slow_to_fail(
+    app: Flask, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def write(items: Sequence[int]) -> Sequence[int]:
+        raise ValueError(f"waited for {len(items)}")
+
+    writing = Writing(app, write)
+    monkeypatch.setattr(write_turns, "SLOW", 0.0)
+    side_by_side(app, writing, [1, 2, 3])
+    assert writing.groups == [[1, 2, 3], [1]]
+    assert writing.results == {1: "waited for 1", 2: "waited for 3", 3: "waited for 3"}
+    monkeypatch.setattr(write_turns, "SLOW", 60.0)
+    side_by_side(app, writing, [4, 5])
+    assert writing.groups[2:] == [[4, 5], [4], [5]]
 
 
 def test_requests_side_by_side_and_in_threads_share_a_group(app: Flask) -> None:
