@@ -62,11 +62,13 @@ def create_app(
     app.wsgi_app = busy.RefusesEarly(app)  # type: ignore[method-assign]
     if short_way:
         app.wsgi_app = ShortWay(app, short_leads.WAYS)  # type: ignore[method-assign]
-        app.extensions["leadhook_together"] = [b"POST /f/", *(f"POST {way} ".encode() for way in short_leads.WAYS)]
     app.wsgi_app = ClientAddress(app.wsgi_app)  # type: ignore[method-assign]
     if config.trusted_proxies:
         hops = config.trusted_proxies
         app.wsgi_app = ProxyFix(app.wsgi_app, x_for=hops, x_proto=hops, x_host=hops)  # type: ignore[method-assign]
+    if short_way:
+        posts = [b"POST /f/", *(f"POST {way} ".encode() for way in short_leads.WAYS)]
+        app.extensions["leadhook_together"] = app.wsgi_app, posts
 
     log.configure()
     extensions.db.init_app(app)

@@ -5,10 +5,15 @@ import signal
 from collections.abc import Iterator
 from contextlib import ExitStack
 from pathlib import Path
+from unittest.mock import Mock
 
 import pytest
 
+from tests.conftest import AppMaker
 from tests.servers.test_kept_connections import asked, body_of, connected, get, is_closed, server
+from webapp.servers.incoming import Arrival
+from webapp.servers.patient_worker import PatientWorker
+from webapp.servers.together import first_bytes
 
 pytestmark = pytest.mark.once
 
@@ -108,3 +113,22 @@ def test_a_process_that_stops_answers_what_has_come(tmp_path: Path) -> None:
             answer = asked(client, b"")
             assert body_of(answer) == b"together %b %b" % (name, name)
             assert is_closed(client)
+
+
+def test_no_posts_go_together_where_the_app_has_a_middleware_of_somebody_else(make_app: AppMaker) -> None:
+    app = make_app(TRUSTED_PROXIES="1")
+    assert first_bytes(app) == (b"POST /f/", b"POST /api/v1/leads ")
+    ours = app.wsgi_app
+    app.wsgi_app = lambda environ, start_response: ours(dict(environ), start_response)  # type: ignore[method-assign]
+    assert first_bytes(app) == ()
+    assert first_bytes(ours) == ()
+
+
+def test_the_loop_begins_the_threads_for_what_goes_on_elsewhere() -> None:
+    """The thread of posts together would otherwise begin them while the loop does, too."""
+    worker, conn = PatientWorker.__new__(PatientWorker), Mock()
+    worker.threads, worker.together, worker.go_together = Mock(), Mock(), [b"POST /f/"]
+    conn.receive.return_value, conn.begins_with.return_value = Arrival.WHOLE, True
+    worker._look(conn)
+    worker.threads.begin.assert_called_once_with()
+    worker.together.put.assert_called_once_with(conn)

@@ -99,6 +99,7 @@ class PatientWorker(Answering):
         if arrival is not Arrival.WHOLE:
             self._go_on(conn, arrival)
         elif conn.begins_with(self.go_together):
+            self.threads.begin()  # for what goes on there
             self.together.put(conn)
         else:
             self.threads.put(conn)

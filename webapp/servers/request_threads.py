@@ -16,11 +16,17 @@ class RequestThreads:
         self._queue: SimpleQueue[Connection | None] = SimpleQueue()
         self._has_begun = False
 
-    def put(self, conn: Connection) -> None:
+    def begin(self) -> None:
+        """Begins the threads, once. Only for the loop: two threads might both begin them, and a process that has more
+        of them than `end` knows would never end."""
         if not self._has_begun:
             self._has_begun = True
             for number in range(self._number):
                 threading.Thread(target=self._run, name=f"{self._name}-{number}").start()
+
+    def put(self, conn: Connection) -> None:
+        """In any thread once they have begun; before that, in the loop's."""
+        self.begin()
         self._queue.put(conn)
 
     def end(self) -> None:

@@ -1,8 +1,8 @@
 """Requests that are answered together by one thread of a web process: they come to the same address at the same time.
 
-The app names the first bytes of such requests (`leadhook_together` in its extensions). Its code is the same as for a
-request alone. It raises Elsewhere if the rest of the work is not for this thread, which must never wait for long. Then
-another thread goes on with that request. See docs/adr/0025-posts-that-come-together.md.
+The app names the first bytes of such requests (`leadhook_together` in its extensions, behind its `wsgi_app`). Its code
+is the same as for a request alone. It raises Elsewhere if the rest of the work is not for this thread, which must never
+wait for long. Then another thread goes on with that request. See docs/adr/0025-posts-that-come-together.md.
 """
 
 import time
@@ -61,6 +61,8 @@ class Together(RequestThreads):
 
 
 def first_bytes(app: Any) -> Sequence[bytes]:
-    """How requests begin that go together."""
+    """How requests begin that go together. None do where somebody has put a middleware of their own around the app: one
+    that goes on elsewhere would leave it, and what that made of the request and its answer."""
     extensions: dict[str, Any] = getattr(app, "extensions", {})
-    return tuple(extensions.get("leadhook_together", ()))
+    within, begins = extensions.get("leadhook_together", (None, ()))
+    return tuple(begins) if getattr(app, "wsgi_app", None) is within else ()
