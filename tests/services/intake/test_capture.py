@@ -49,15 +49,15 @@ class Writing:
         assert self.released.wait(60)
         return self.write(items)
 
-    def begin(self, item: int) -> None:
-        def run() -> None:
-            with self.app.app_context():
-                try:
-                    self.results[item] = self.group.run(item)
-                except ValueError as error:
-                    self.results[item] = str(error)
+    def run(self, item: int) -> None:
+        with self.app.app_context():
+            try:
+                self.results[item] = self.group.run(item)
+            except ValueError as error:
+                self.results[item] = str(error)
 
-        self.threads.append(threading.Thread(target=run))
+    def begin(self, item: int) -> None:
+        self.threads.append(threading.Thread(target=self.run, args=(item,)))
         self.threads[-1].start()
 
     def first_then(self, others: Sequence[int]) -> None:
@@ -141,25 +141,17 @@ def test_a_group_waits_for_a_missing_database_only_once(app: Flask, monkeypatch:
 # Side by side in one thread -------------------------------------------------------------------------------------------
 
 
-def side_by_side(app: Flask, writing: Writing, items: Sequence[int]) -> None:
+def side_by_side(writing: Writing, items: Sequence[int]) -> None:
     writing.released.set()
-
-    def run(item: int) -> None:
-        with app.app_context():
-            try:
-                writing.results[item] = writing.group.run(item)
-            except ValueError as error:
-                writing.results[item] = str(error)
-
-    SideBySide().run([partial(run, item) for item in items])
+    SideBySide().run([partial(writing.run, item) for item in items])
 
 
 def test_items_of_requests_side_by_side_are_written_together(app: Flask) -> None:
     writing = Writing(app, lambda items: [item * 2 for item in items])
-    side_by_side(app, writing, [1, 2, 3])
+    side_by_side(writing, [1, 2, 3])
     assert writing.groups == [[1, 2, 3]]
     assert writing.results == {1: 2, 2: 4, 3: 6}
-    side_by_side(app, writing, [4])
+    side_by_side(writing, [4])
     assert (writing.groups[1:], writing.results[4]) == ([[4]], 8)
 
 
@@ -170,7 +162,7 @@ def test_an_error_of_one_request_does_not_affect_those_beside_it(app: Flask) -> 
         return items
 
     writing = Writing(app, write)
-    side_by_side(app, writing, [1, 2, 3])
+    side_by_side(writing, [1, 2, 3])
     assert writing.results == {1: 1, 2: "two", 3: 3}
     assert sorted(writing.groups) == [[1], [1, 2, 3], [2], [3]]
 
@@ -187,11 +179,11 @@ def test_requests_side_by_side_wait_for_a_missing_database_only_once(
     writing = Writing(app, lambda items: items)
     with monkeypatch.context() as patch:
         patch.setattr(db.session, "connection", away)
-        side_by_side(app, writing, [1, 2, 3])
+        side_by_side(writing, [1, 2, 3])
     assert writing.results == dict.fromkeys((1, 2, 3), "away")
     assert len(tried) == 1
     assert writing.group.last_error is ValueError
-    side_by_side(app, writing, [4])
+    side_by_side(writing, [4])
     assert (writing.results[4], writing.group.last_error) == (4, None)
 
 
@@ -203,11 +195,11 @@ def test_requests_side_by_side_wait_at_most_twice_for_a_database_that_is_slow_to
 
     writing = Writing(app, write)
     monkeypatch.setattr(write_turns, "SLOW", 0.0)
-    side_by_side(app, writing, [1, 2, 3])
+    side_by_side(writing, [1, 2, 3])
     assert writing.groups == [[1, 2, 3], [1]]
     assert writing.results == {1: "waited for 1", 2: "waited for 3", 3: "waited for 3"}
     monkeypatch.setattr(write_turns, "SLOW", 60.0)
-    side_by_side(app, writing, [4, 5])
+    side_by_side(writing, [4, 5])
     assert writing.groups[2:] == [[4, 5], [4], [5]]
 
 
@@ -215,7 +207,7 @@ def test_requests_side_by_side_and_in_threads_share_a_group(app: Flask) -> None:
     writing = Writing(app, lambda items: items)
     writing.begin(0)
     assert writing.entered.wait(60)
-    beside = threading.Thread(target=side_by_side, args=(app, writing, [1, 2]))
+    beside = threading.Thread(target=side_by_side, args=(writing, [1, 2]))
     beside.start()
     for thread in (*writing.threads, beside):
         thread.join(60)
