@@ -52,7 +52,7 @@ def as_the_server_asks(app: Flask) -> Callable[..., Any]:
 
     def ask(environ: dict[str, Any], start_response: Any) -> Any:
         target = f"{environ['PATH_INFO']}{'?' if environ.get('QUERY_STRING') else ' '}"
-        if not f"{environ['REQUEST_METHOD']} {target}".encode("latin-1").startswith(tuple(first)):
+        if not f"{environ['REQUEST_METHOD']} {target}".encode("latin-1").startswith(first):
             return app(environ, start_response)
         environ[TOGETHER] = True
         answers: list[Any] = []

@@ -103,8 +103,9 @@ def write(
     """
     real = [sent for sent, _ in moves if not sent.due.test]
     failed = sum(one.counts_as_failure for one in real)
-    answers = any(one.outcome.error is None or one.outcome.code != NO_ANSWER for one in real)
-    slow = True if any(one.outcome.error == ErrorKind.TIMEOUT for one in real) else False if answers else None
+    timed_out = any(one.outcome.error == ErrorKind.TIMEOUT for one in real)
+    came = any(one.outcome.error is None or one.outcome.code != NO_ANSWER for one in real)
+    slow = timed_out if timed_out or came else None
     delivered = any(one.outcome.delivered for one in real)
     answered = delivered or any(sent.outcome.delivered for sent, _ in moves)
     unended = next((one.outcome.unended for one, _ in reversed(moves) if one.outcome.code != NO_ANSWER), None)

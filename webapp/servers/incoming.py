@@ -4,7 +4,6 @@ import contextlib
 import re
 import socket
 import time
-from collections.abc import Sequence
 from enum import Enum, auto
 from typing import Any
 
@@ -128,9 +127,9 @@ class Connection(TConn):  # type: ignore[misc]
         self._begun_at = time.monotonic()
         self.timeout = self._begun_at + PATIENCE
 
-    def begins_with(self, some: Sequence[bytes]) -> bool:
+    def begins_with(self, some: tuple[bytes, ...]) -> bool:
         """Whether the request begins with one of these."""
-        return self._received.startswith(tuple(some))
+        return self._received.startswith(some)
 
     @property
     def everyday(self) -> Everyday | None:
@@ -179,14 +178,15 @@ class Connection(TConn):  # type: ignore[misc]
         return Arrival.WAITS
 
     def _find_head(self, searched: int) -> bool:
-        end = self._received.find(b"\r\n\r\n", searched) + 4
-        looked_at = searched, end if end > 3 else len(self._received)
+        blank = self._received.find(b"\r\n\r\n", searched)
+        end = blank + 4 if blank >= 0 else 0
+        looked_at = searched, end or len(self._received)
         has_alone = self._received.count(b"\n", *looked_at) != self._received.count(b"\r\n", *looked_at)
         if has_alone and (alone := _ALONE.search(self._received, *looked_at)):
             self._head = self._needs = alone.end()
             self._begun_at = time.monotonic()
             return True
-        if end <= 3:
+        if not end:
             return False
         self._head = self._needs = end
         self._begun_at = time.monotonic()

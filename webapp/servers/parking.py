@@ -8,7 +8,7 @@ the threads of those who post leads.
 import random
 import socket
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from functools import partial
 from selectors import EVENT_READ
 from typing import Any
@@ -26,7 +26,7 @@ class Parking(ThreadWorker):  # type: ignore[misc]  # gunicorn has no types
     `_wait`."""
 
     wsgi: Any
-    go_together: Sequence[bytes]  # how requests begin that one thread answers together
+    go_together: tuple[bytes, ...]  # how requests begin that one thread answers together
     waiting: dict[Connection, None]  # for their client, or for news, in the order in which they began to
     woken: RequestThreads
 

@@ -6,7 +6,7 @@ wait for long. Then another thread goes on with that request. See docs/adr/0025-
 """
 
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from contextlib import suppress
 from functools import partial
 from queue import Empty
@@ -60,7 +60,7 @@ class Together(RequestThreads):
                 yield conn
 
 
-def first_bytes(app: Any) -> Sequence[bytes]:
+def first_bytes(app: Any) -> tuple[bytes, ...]:
     """How requests begin that go together. None do where somebody has put a middleware of their own around the app: one
     that goes on elsewhere would leave it, and what that made of the request and its answer."""
     extensions: dict[str, Any] = getattr(app, "extensions", {})
