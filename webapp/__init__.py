@@ -67,8 +67,8 @@ def create_app(
         hops = config.trusted_proxies
         app.wsgi_app = ProxyFix(app.wsgi_app, x_for=hops, x_proto=hops, x_host=hops)  # type: ignore[method-assign]
     if short_way:
-        posts = [b"POST /f/", *(f"POST {way} ".encode() for way in short_leads.WAYS)]
-        app.extensions["leadhook_together"] = app.wsgi_app, posts
+        posts = b"POST /f/", *(f"POST {way} ".encode() for way in short_leads.WAYS)
+        app.extensions["leadhook_together"] = app.wsgi_app, (posts, (b"GET /f/",))
 
     log.configure()
     extensions.db.init_app(app)

@@ -117,7 +117,7 @@ def test_a_process_that_stops_answers_what_has_come(tmp_path: Path) -> None:
 
 def test_no_posts_go_together_where_the_app_has_a_middleware_of_somebody_else(make_app: AppMaker) -> None:
     app = make_app(TRUSTED_PROXIES="1")
-    assert first_bytes(app) == (b"POST /f/", b"POST /api/v1/leads ")
+    assert first_bytes(app) == ((b"POST /f/", b"POST /api/v1/leads "), (b"GET /f/",))
     ours = app.wsgi_app
     app.wsgi_app = lambda environ, start_response: ours(dict(environ), start_response)  # type: ignore[method-assign]
     assert first_bytes(app) == ()
@@ -127,8 +127,9 @@ def test_no_posts_go_together_where_the_app_has_a_middleware_of_somebody_else(ma
 def test_the_loop_begins_the_threads_for_what_goes_on_elsewhere() -> None:
     """The thread of posts together would otherwise begin them while the loop does, too."""
     worker, conn = PatientWorker.__new__(PatientWorker), Mock()
-    worker.threads, worker.together, worker.go_together = Mock(), Mock(), [b"POST /f/"]
+    together = Mock()
+    worker.threads, worker.together = Mock(), {(b"POST /f/",): together}
     conn.receive.return_value, conn.begins_with.return_value = Arrival.WHOLE, True
     worker._look(conn)
     worker.threads.begin.assert_called_once_with()
-    worker.together.put.assert_called_once_with(conn)
+    together.put.assert_called_once_with(conn)

@@ -90,4 +90,4 @@ def _together(path: str, read: bytes) -> bytes:
     return b"%b %b %b" % (thread, read, b",".join(brought[1] or [b"alone"]))
 
 
-app.extensions = {"leadhook_together": (None, [b"POST /together"])}  # type: ignore[attr-defined]
+app.extensions = {"leadhook_together": (None, ((b"POST /together",),))}  # type: ignore[attr-defined]

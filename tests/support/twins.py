@@ -8,6 +8,7 @@ import re
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import timedelta
+from itertools import chain
 from typing import Any
 
 import time_machine
@@ -47,8 +48,8 @@ Settings = Callable[[Interface], object]
 
 
 def as_the_server_asks(app: Flask) -> Callable[..., Any]:
-    """The app, whose posts of forms run side by side with others: see servers/together.py."""
-    first = first_bytes(app)
+    """The app, whose posts and views of forms run side by side with others: see servers/together.py."""
+    first = tuple(chain(*first_bytes(app)))
 
     def ask(environ: dict[str, Any], start_response: Any) -> Any:
         target = f"{environ['PATH_INFO']}{'?' if environ.get('QUERY_STRING') else ' '}"

@@ -29,6 +29,7 @@ from webapp.delivery.rings import queues, rung_key, serving_key
 from webapp.delivery.sending import Sending
 from webapp.delivery.several import LaneDue
 from webapp.delivery.slots import Slots
+from webapp.servers.redis_server import Command, converse, without_scores
 from webapp.webhooks.exchanges import Exchange, wait
 
 log = structlog.get_logger()
@@ -86,18 +87,16 @@ class Server:
         """The lanes that are rung, waiting so long for the first one. Renews the key."""
         now = time.monotonic()
         renews = seconds > 0 or now > self._renewed_at + RENEWS
-        with queues.patient.pipeline(transaction=False) as pipeline:
-            if renews:
-                pipeline.get(serving_key)
-                pipeline.pexpire(serving_key, round(ALIVE * 1000))
-            if seconds:
-                pipeline.bzpopmin(rung_key, timeout=max(seconds, 0.01))  # Redis 6.2 has no BZMPOP
-            pipeline.zpopmin(rung_key, max(1, MOST - 1 - fewer))
-            *found, others = pipeline.execute()
+        commands: list[Command] = []
+        if renews:
+            commands += ("GET", serving_key), ("PEXPIRE", serving_key, round(ALIVE * 1000))
+        if seconds:
+            commands.append(("BZPOPMIN", rung_key, max(seconds, 0.01)))  # Redis 6.2 has no BZMPOP
+        *found, others = converse(queues.patient, *commands, ("ZPOPMIN", rung_key, max(1, MOST - 1 - fewer)))
         if renews:
             self._renewed_at, self._is_ours = now, found[0] == self.token
         first = [int(found[-1][1])] if seconds and found[-1] else []
-        return first + [int(lane) for lane, _ in others]
+        return first + [int(lane) for lane in without_scores(others)]
 
     def end(self) -> None:
         """A ring adds its lane before it asks for the key. So it finds none, or its lane is found here."""

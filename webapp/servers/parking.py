@@ -15,7 +15,6 @@ from typing import Any
 
 from gunicorn.workers.gthread import ThreadWorker
 
-from webapp.servers import together
 from webapp.servers.incoming import Connection
 from webapp.servers.request_threads import RequestThreads
 from webapp.servers.waits import Wait, Waits, offered
@@ -26,12 +25,10 @@ class Parking(ThreadWorker):  # type: ignore[misc]  # gunicorn has no types
     `_wait`."""
 
     wsgi: Any
-    go_together: tuple[bytes, ...]  # how requests begin that one thread answers together
     waiting: dict[Connection, None]  # for their client, or for news, in the order in which they began to
     woken: RequestThreads
 
     def run(self) -> None:
-        self.go_together = together.first_bytes(self.wsgi)
         self.wsgi = offered(self.wsgi)
         super().run()
 

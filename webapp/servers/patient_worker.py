@@ -6,7 +6,7 @@ middle would stop Leadhook. Here one loop waits for all clients of a process (do
 
 - A request of up to 64 KB gets a thread when all of it is there. A larger one is read by a few threads of its own, so
   uploads wait only for one another. A head of more than 64 KB is refused.
-- Posts of forms that come at the same time share one thread: together.py.
+- Posts of forms that come at the same time share one thread, and views of forms another one: together.py.
 - A head must be there after 10 seconds. A body has 10 seconds and one more for every 4 KB that came. Else: 408.
 - The system takes a whole page of an answer (SEND_BUFFER). For the rest of a longer one, a client may keep us waiting
   for 10 seconds, and one more for every 4 KB that it read. The next answer begins when the last one is read.
@@ -30,13 +30,14 @@ from webapp.servers.answering import Answering
 from webapp.servers.even_share import EvenShare
 from webapp.servers.incoming import Arrival, Connection
 from webapp.servers.request_threads import RequestThreads
-from webapp.servers.together import TOGETHER, Elsewhere, Together
+from webapp.servers.together import TOGETHER, Elsewhere, Together, first_bytes
 from webapp.servers.waits import Waits
 
 SEND_BUFFER = 256 * 1024  # bytes; more than any page, style or script that a visitor gets
 MOST_UPLOADS = 64  # large requests that wait for a thread: they cannot be closed for new connections
 LINGER = 2.0  # seconds to read our last answer before the connection is closed
 MOST_DISCARDED = 64 * 1024  # bytes that a client may still send meanwhile
+LETS = 0.0005  # seconds that the loop lets a thread go on with many requests, before it takes what has come
 LOOK = 0.5  # seconds between two looks for clients that are late
 OPEN_FILES = 4096  # a process has up to 1,000 connections, and needs files for the rest
 OUT_OF_FILES = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM})
@@ -61,7 +62,7 @@ class PatientWorker(Answering):
         self.threads = RequestThreads(self.cfg.threads, "request", self._work)
         self.uploads = RequestThreads(upload_threads, "upload", self._work)
         self.woken = RequestThreads(1, "woken", self._work)
-        self.together = Together(partial(self._work, beside=True))
+        self.together: dict[tuple[bytes, ...], Together] = {}
         self._free_uploads = MOST_UPLOADS + upload_threads
         self.cfg.set("sendfile", False)  # Python's waits for a reader without a limit
         self._share = EvenShare(self.age)
@@ -71,8 +72,13 @@ class PatientWorker(Answering):
         try:
             super().init_process()  # until the process ends
         finally:
-            for threads in (self.threads, self.uploads, self.woken, self.together):
+            for threads in (self.threads, self.uploads, self.woken, *self.together.values()):
                 threads.end()
+
+    def run(self) -> None:
+        for begins in first_bytes(self.wsgi):
+            self.together[begins] = Together(partial(self._work, beside=True))
+        super().run()
 
     def accept(self, listener: Any) -> None:
         if self.cfg.is_ssl or self.cfg.protocol != "http":
@@ -98,11 +104,13 @@ class PatientWorker(Answering):
         arrival = conn.receive()
         if arrival is not Arrival.WHOLE:
             self._go_on(conn, arrival)
-        elif conn.begins_with(self.go_together):
-            self.threads.begin()  # for what goes on there
-            self.together.put(conn)
-        else:
-            self.threads.put(conn)
+            return
+        threads: RequestThreads = self.threads
+        for begins, together in self.together.items():
+            if conn.begins_with(begins):
+                self.threads.begin()  # for what goes on there
+                threads = together
+        threads.put(conn)
 
     def _begins_beside(self, conn: Connection) -> bool:
         """In the thread that works on several: whether it may. What gunicorn must read may wait for the client."""
@@ -169,6 +177,8 @@ class PatientWorker(Answering):
             self._share.say(self.nr_conns)
         else:
             self._share.end()
+        if any(each.has_many for each in self.together.values()):
+            time.sleep(LETS)  # each of its answers brings a client's next request: the loop takes some of them at once
         events = self.poller.select(timeout)
         for key, _ in events:
             key.data(key.fileobj)

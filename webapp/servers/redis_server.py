@@ -152,6 +152,12 @@ def run(script: Script, *calls: tuple[str, *tuple[str | float, ...]]) -> list[An
         return [script([key], arguments) for key, *arguments in calls]
 
 
+def without_scores(answer: Sequence[Any]) -> Sequence[Any]:
+    """The members that ZPOPMIN answers, with a count. The third version of the protocol has each with its score in a
+    list of its own, the second has all in one."""
+    return [member for member, _ in answer] if answer and isinstance(answer[0], list) else answer[::2]
+
+
 def _answers(connection: Any, commands: Sequence[Command]) -> list[Any]:
     """All are read before an error among them is raised: an answer that is left would be the next command's."""
     connection.send_packed_command([_packed(commands)])

@@ -1,4 +1,5 @@
 """Requests that are answered together by one thread of a web process: they come to the same address at the same time.
+Posts of forms have such a thread, and views of forms another one, which waits for no writer.
 
 The app names the first bytes of such requests (`leadhook_together` in its extensions, behind its `wsgi_app`). Its code
 is the same as for a request alone. It raises Elsewhere if the rest of the work is not for this thread, which must never
@@ -6,7 +7,7 @@ wait for long. Then another thread goes on with that request. See docs/adr/0025-
 """
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 from functools import partial
 from queue import Empty
@@ -31,9 +32,11 @@ class Elsewhere(BaseException):
 
 
 class Together(RequestThreads):
-    """One thread that works on all connections that have come, side by side."""
+    """One thread that works on all connections that have come, side by side. `has_many`: it works on so many that the
+    loop lets it."""
 
     def __init__(self, work: Callable[[Connection], None]) -> None:
+        self.has_many = False
         super().__init__(1, "together", work)
 
     def _run(self) -> None:
@@ -42,8 +45,10 @@ class Together(RequestThreads):
             if last >= MANY:
                 self._gather(last - 1)
             works = [partial(self._work, each) for each in (conn, *self._more())]
-            beside.run(works)
             last = len(works)
+            self.has_many = last >= MANY
+            beside.run(works)
+            self.has_many = False
 
     def _gather(self, more: int) -> None:
         ends_at = time.monotonic() + GATHER
@@ -60,9 +65,9 @@ class Together(RequestThreads):
                 yield conn
 
 
-def first_bytes(app: Any) -> tuple[bytes, ...]:
-    """How requests begin that go together. None do where somebody has put a middleware of their own around the app: one
-    that goes on elsewhere would leave it, and what that made of the request and its answer."""
+def first_bytes(app: Any) -> Sequence[tuple[bytes, ...]]:
+    """How requests begin that go together, for each such thread. None do where somebody has put a middleware of their
+    own around the app: one that goes on elsewhere would leave it, and what that made of the request and its answer."""
     extensions: dict[str, Any] = getattr(app, "extensions", {})
     within, begins = extensions.get("leadhook_together", (None, ()))
-    return tuple(begins) if getattr(app, "wsgi_app", None) is within else ()
+    return begins if getattr(app, "wsgi_app", None) is within else ()

@@ -1,6 +1,5 @@
 """Create a lead: the same services judge and capture it as a post to the form."""
 
-from dataclasses import replace
 from ipaddress import ip_address
 from typing import Annotated, Any
 
@@ -117,12 +116,12 @@ def _form(public_id: str) -> PublishedForm:
 
 
 def _post(body: NewLeadRequest, caller: Caller) -> Post:
-    post = replace(post_of(body, f"{request.scheme}://{request.host}"), key=_key())
+    post = post_of(body, f"{request.scheme}://{request.host}")._replace(key=_key())
     if caller.access == KeyAccess.PRIVATE:
         return post
     _refuse_private(body.source)
-    post = replace(post, page=request.referrer, origin=request.headers.get("Origin"))
-    return replace(post, ip=request.remote_addr, user_agent=request.user_agent.string)
+    post = post._replace(page=request.referrer, origin=request.headers.get("Origin"))
+    return post._replace(ip=request.remote_addr, user_agent=request.user_agent.string)
 
 
 def post_of(body: NewLeadRequest, origin: str) -> Post:

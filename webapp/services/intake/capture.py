@@ -3,7 +3,6 @@
 Submissions that arrive at the same time are captured together: two statements (PostgreSQL: one) and one commit for all.
 """
 
-import dataclasses
 from collections.abc import Collection, Mapping, Sequence
 from datetime import datetime
 from functools import cache
@@ -30,8 +29,7 @@ from webapp.services.webhooks.shapes import Shape
 from webapp.webhooks.payload import payload_of
 
 
-@dataclasses.dataclass(frozen=True, slots=True)
-class NewLead:
+class NewLead(NamedTuple):
     """The columns of a lead that is not stored yet, by the attributes of `Lead`.
 
     `fields` holds every declared key. Of several leads with the same `nonce` only the first is stored; one with a
@@ -39,6 +37,8 @@ class NewLead:
     not delivered and not mailed.
     """
 
+    public_id: str
+    received_at: datetime
     account_id: int
     interface_id: int
     name: str  # of the visitor, cut to 500 characters
@@ -58,17 +58,17 @@ class NewLead:
     anonymise_after_delivery: bool = False
     files: Sequence[str] = ()  # public ids of stored files, which become the lead's; not a column
     ip: str | None = None  # the visitor's, to count automatic answers; not a column, and `source` may not have it
-    public_id: str = dataclasses.field(default_factory=lead_id)
-    received_at: datetime = dataclasses.field(default_factory=utcnow)
 
     @property
     def columns(self) -> dict[str, Any]:
         """Its values by attribute of `Lead`, JSON in JSON's own types."""
-        values = {name: getattr(self, name) for name in LEAD_COLUMNS}
-        return {**values, "fields": dict(self.fields), "source": dict(self.source), "consents": list(self.consents)}
+        values = self._asdict()
+        values |= {"fields": dict(self.fields), "source": dict(self.source), "consents": list(self.consents)}
+        del values["files"], values["ip"]
+        return values
 
 
-LEAD_COLUMNS = tuple(field.name for field in dataclasses.fields(NewLead) if field.name not in ("files", "ip"))
+LEAD_COLUMNS = tuple(name for name in NewLead._fields if name not in ("files", "ip"))
 
 
 class Submission(NamedTuple):
@@ -100,6 +100,8 @@ def new_lead(
     name, email, visitor = who(fields or interface.fields, answers)
     is_delivered = any(webhook.url for webhook in interface.webhooks)
     return NewLead(
+        public_id=lead_id(),
+        received_at=utcnow(),
         account_id=interface.account_id,
         interface_id=interface.id,
         name=name,

@@ -98,7 +98,7 @@ def _valid(digits: str, country: str | None) -> tuple[str | None, str]:
         number = phonenumbers.parse(digits if country else f"+{digits}", country, keep_raw_input=True)
     except phonenumbers.NumberParseException:
         return None, ""
-    if not phonenumbers.is_valid_number(number):
+    if not _is_valid(number):
         return None, ""
     source, code = number.country_code_source, str(number.country_code)
     exit_code = _exit_code(digits, country) if country and source == CountryCodeSource.FROM_NUMBER_WITH_IDD else ""
@@ -109,6 +109,13 @@ def _valid(digits: str, country: str | None) -> tuple[str | None, str]:
     if digits != before + significant and not _has_prefix(digits, before, significant, number):
         return None, ""
     return f"+{code}{significant}", exit_code
+
+
+def _is_valid(number: phonenumbers.PhoneNumber) -> bool:
+    """As phonenumbers.is_valid_number, which looks twice what kind of number it is: to find its region, and in that.
+    Most numbers are valid in the first region of their country code."""
+    region = phonenumbers.region_code_for_country_code(number.country_code or 0)
+    return phonenumbers.is_valid_number_for_region(number, region) or phonenumbers.is_valid_number(number)
 
 
 def _has_prefix(digits: str, before: str, significant: str, number: phonenumbers.PhoneNumber) -> bool:

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from enum import Enum, auto
-from typing import Any
+from typing import Any, NamedTuple
 
 import structlog
 
@@ -36,8 +36,7 @@ NOTHING: dict[str, Any] = {}
 log = structlog.get_logger()
 
 
-@dataclass(frozen=True, slots=True)
-class Post:
+class Post(NamedTuple):
     """What was posted, and what the request says about where it comes from.
 
     `values` holds the last value of each name, `repeated` all values of each name of a form post. `own_origins` are the
@@ -108,7 +107,7 @@ def submit(public_id: str, post: Post) -> Captured | Declined:
         try:
             outcome = _capture(judgement, post) if isinstance(judgement, capture.Submission) else None
         except FilesGone as gone:
-            post = replace(post, lost=post.lost | gone.public_ids)
+            post = post._replace(lost=post.lost | gone.public_ids)
             continue
         if outcome:
             return outcome

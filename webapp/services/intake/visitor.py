@@ -109,7 +109,10 @@ def first_touch(packed: Mapping[str, object]) -> dict[str, str]:
 
 
 def _first(reader: Callable[[object], str], name: str, ways: Sequence[Mapping[str, object]]) -> str:
-    return next((text for way in ways if name in way and (text := reader(way[name]))), "")
+    for way in ways:
+        if name in way and (text := reader(way[name])):
+            return text
+    return ""
 
 
 def _queries(page: str, referrer: str) -> list[dict[str, str]]:
