@@ -5,14 +5,16 @@ from collections.abc import Callable
 from dataclasses import replace
 from itertools import product
 from typing import Any
-from urllib.parse import urlencode
+from urllib.parse import parse_qsl, urlencode
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from tests.conftest import AppMaker
 from tests.support.factories import ADA
 from tests.support.twins import Case, Settings, Side, differences
-from webapp.blueprints.short_way import LONGEST, MOST_KINDS
+from webapp.blueprints.short_way import LONGEST, MOST_KINDS, _pairs
 from webapp.clock import utcnow
 from webapp.db.transactions import transaction
 from webapp.extensions import db
@@ -353,3 +355,34 @@ def test_posts_are_counted_whichever_way_they_take(twins: Pair) -> None:
     ours, theirs = (side.app.extensions["leadhook_post_counters"].totals() for side in (short, flask))
     assert ours == theirs
     assert (ours["accepted"], ours["spam"]) == (8, 2), ours
+
+
+# A body's pairs ------------------------------------------------------------------------------------------------------
+
+PIECES = [
+    "a",
+    "name",
+    "=",
+    "=",
+    "&",
+    "&",
+    "+",
+    "%",
+    "%2",
+    "%20",
+    "%2B",
+    "%26",
+    "%3D",
+    "%00",
+    "%C3%A9",
+    "%c3",
+    "%F0%9F%98%80",
+]
+PIECES += ["%F0%9F%98%80", "%ed%a0%80", ";", "[]", " ", "\n", "\x7f", "\0"]
+BODY_TEXTS = st.lists(st.sampled_from(PIECES) | st.text(st.characters(max_codepoint=127)), max_size=30).map("".join)
+
+
+@settings(max_examples=1000, deadline=None)
+@given(BODY_TEXTS)
+def test_pairs_are_read_as_the_standard_library_reads_them(text: str) -> None:
+    assert _pairs(text) == parse_qsl(text, keep_blank_values=True, errors="werkzeug.url_quote")

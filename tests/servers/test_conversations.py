@@ -2,6 +2,7 @@
 
 import threading
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -18,7 +19,7 @@ from redis.retry import Retry
 from tests.support.valkey import ONCE, Valkey, ValkeyOnPort
 from tests.support.waiting import wait_until
 from webapp.servers import redis_server
-from webapp.servers.redis_server import converse
+from webapp.servers.redis_server import converse, without_scores
 from webapp.web.limits import Counter
 
 PATIENT = 30.0  # seconds: a slow machine is not what is tested
@@ -44,6 +45,14 @@ def counted(redis: Redis) -> list[int]:
     return [redis.llen(key) for key in redis.keys("LIMITS:*")]  # type: ignore[misc, union-attr]
 
 
+@contextmanager
+def stopping(server: ValkeyOnPort) -> Iterator[None]:
+    try:
+        yield
+    finally:
+        server.stop()
+
+
 def close_all(valkey: Valkey) -> None:
     """Has the server close all its connections, as `timeout` in its settings does."""
     with Redis.from_url(valkey.url, retry=ONCE) as another:
@@ -54,6 +63,18 @@ def test_the_answers_come_in_the_order_of_the_commands(redis: Redis) -> None:
     found = converse(redis, ("SET", "text", "ü 日本"), ("ZADD", "set", "NX", "1.5", 7), ("GET", "text"), ("GET", "no"))
     assert found == [b"OK", 1, "ü 日本".encode(), None]
     assert redis.zrange("set", 0, -1, withscores=True) == [(b"7", 1.5)]
+
+
+@pytest.mark.parametrize("version", [2, 3])
+def test_both_versions_of_the_protocol_answer_the_same_members(tmp_path: Path, version: int) -> None:
+    commands = ("BZPOPMIN", "set", 0.01), ("ZPOPMIN", "set", 5)
+    server = ValkeyOnPort(tmp_path).start()
+    with redis_server.connect(f"{server.url}?protocol={version}", socket_timeout=PATIENT) as redis, stopping(server):
+        redis.zadd("set", {str(number): number + 0.5 for number in (3, 1, 2)})
+        first, others = converse(redis, *commands)
+        assert (first[1], [*without_scores(others)]) == (b"1", [b"2", b"3"])
+        first, others = converse(redis, *commands)
+        assert (first, [*without_scores(others)]) == (None, [])
 
 
 def test_many_arguments_are_sent_whole(redis: Redis) -> None:

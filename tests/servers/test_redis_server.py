@@ -298,6 +298,7 @@ def test_a_sentinel_url_is_read(url: str, hosts: object, of_server: object, of_s
         "redis://h?socket_read_size=65536",
         "redis://h?command_packer=x",
         "unix:///x.sock?driver_info=x",
+        "unix:///x.sock?protocol=3",
         "rediss://h?ssl_min_version=TLSv1_3",
         "redis://h?socket_keepalive_options=x",
         "redis://h?connection_class=x",
@@ -329,6 +330,7 @@ def test_a_url_that_cannot_work_stops_the_start(make_app: AppMaker, url: str) ->
         "redis://h?socket_keepalive=true",
         "redis://h?client_name=leads",
         "unix:///tmp/x.sock?db=3",
+        "unix:///tmp/x.sock?protocol=2",
     ],
 )
 def test_other_options_are_taken(url: str) -> None:

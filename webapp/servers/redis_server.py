@@ -68,6 +68,8 @@ def checked(url: str) -> str:
         options = parse_url(url)  # type: ignore[no-untyped-call]
     except ValueError:
         raise ValueError("is not a Redis URL such as redis://:password@host:6379/0") from None
+    if url.startswith("unix://") and str(options.get("protocol")) == "3":
+        raise ValueError("cannot have the option protocol=3: with it, redis-py connects to a host only")
     for name in FORBIDDEN:
         if name in options:
             raise ValueError(f"cannot have the option {name}: Leadhook reads the answers of Redis as bytes")

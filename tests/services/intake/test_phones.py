@@ -1,7 +1,9 @@
 """Phone numbers as people write and paste them: read exactly, or kept as typed; and the exit codes of the world."""
 
+import random
 import re
 import time
+from collections.abc import Iterator
 
 import phonenumbers
 import pytest
@@ -341,3 +343,30 @@ def test_the_examples_in_the_docs_are_true() -> None:
         for typed in (first, *(other.replace("…", "(212) 736-5000") for other in others)):
             expected = (number[1], None) if number else (typed, UNPARSED)
             assert result(typed, None if country == "any" else country)[:2] == expected
+
+
+def examples() -> Iterator[str]:
+    """Each example of the library of each type, also a digit shorter, longer and with another end; and any digits after
+    the country codes whose first region does not take all numbers."""
+    kinds = [kind for kind in vars(phonenumbers.PhoneNumberType).values() if isinstance(kind, int)]
+    for region in phonenumbers.SUPPORTED_REGIONS:
+        for number in filter(None, (phonenumbers.example_number_for_type(region, kind) for kind in kinds)):
+            text = phonenumbers.format_number(number, phonenumbers.PhoneNumberFormat.E164)
+            yield from (text, text[:-1], f"{text}1", f"{text[:-1]}{(int(text[-1]) + 5) % 10}")
+    any_digit = random.Random(20261128)
+    for code in (1, 7, 44, 47, 212, 290, 358, 599):
+        for _ in range(500):
+            yield f"+{code}{any_digit.randrange(10 ** any_digit.randrange(4, 12))}"
+
+
+def test_a_number_is_valid_where_the_library_says_so() -> None:
+    seen = set()
+    for text in examples():
+        try:
+            number = phonenumbers.parse(text)
+        except phonenumbers.NumberParseException:
+            continue
+        found = phonenumbers.is_valid_number(number)
+        assert contact_details._is_valid(number) is found, text
+        seen.add((number.country_code, found))
+    assert len(seen) > 400, "valid and wrong ones of most country codes"

@@ -1,15 +1,20 @@
 """A form that is kept in the process says what the database says, without a session."""
 
+from collections.abc import Sequence
 from datetime import UTC, datetime
+from functools import partial
 from typing import Any
 
 import pytest
+from flask import Flask
 from sqlalchemy import inspect, update
+from sqlalchemy.exc import OperationalError
 from werkzeug.exceptions import NotFound
 
 from tests.support.factories import ADA, point_at
 from webapp.db import bulk
 from webapp.db.transactions import transaction
+from webapp.db.write_turns import SideBySide
 from webapp.extensions import db
 from webapp.models import (
     Account,
@@ -18,11 +23,13 @@ from webapp.models import (
     Interface,
     IpAddresses,
     Scheme,
+    User,
     Webhook,
     WebhookState,
 )
 from webapp.services.intake import capture, published_forms
 from webapp.services.intake.capture import Submission, new_lead
+from webapp.services.interfaces import interfaces
 
 AT = datetime(2026, 3, 31, 23, 59, 59, 999999, UTC)
 # Values of every kind, none of which is a column's default.
@@ -140,6 +147,65 @@ def test_a_part_that_changes_while_it_is_read_makes_a_form_that_no_lead_is_accep
     with transaction():
         [lead_id] = capture.capture([Submission(current, new_lead(current.interface, ADA, {}))])
     assert lead_id
+
+
+# Side by side --------------------------------------------------------------------------------------------------------
+
+
+def asked_together(app: Flask, public_ids: Sequence[str]) -> list[Any]:
+    """What each of these requests gets, all side by side: its form, or its error."""
+    found: dict[int, Any] = {}
+
+    def ask(number: int, public_id: str) -> None:
+        with app.app_context():
+            try:
+                found[number] = published_forms.get(public_id)
+            except Exception as error:
+                found[number] = error
+
+    SideBySide().run([partial(ask, number, public_id) for number, public_id in enumerate(public_ids)])
+    return [found[number] for number in range(len(public_ids))]
+
+
+def test_requests_side_by_side_ask_once_for_each_form(
+    app: Flask, interface: Interface, owner: User, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with transaction():
+        second = interfaces.create(owner.account_id, "Second").public_id
+    first, asked = interface.public_id, list[str]()
+    db.session.rollback()
+
+    class Counted:
+        def one_or_none(self, public_id: str) -> Any:
+            asked.append(public_id)
+            return version.one_or_none(public_id=public_id)
+
+    version = published_forms._VERSION
+    monkeypatch.setattr(published_forms, "_VERSION", Counted())
+    forms = asked_together(app, [first, "if_none", second, first, "if_none", "é", first])
+    names = [each.interface.name if not isinstance(each, Exception) else type(each) for each in forms]
+    assert names == ["Contact sales", NotFound, "Second", "Contact sales", NotFound, NotFound, "Contact sales"]
+    assert asked == [first, "if_none", second]
+
+
+def test_once_the_database_fails_it_is_not_asked_again_for_those_side_by_side(
+    app: Flask, interface: Interface, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first, asked = interface.public_id, list[str]()
+    db.session.rollback()
+
+    class FailsLater:
+        def one_or_none(self, public_id: str) -> Any:
+            asked.append(public_id)
+            if public_id == first:
+                return version.one_or_none(public_id=public_id)
+            raise OperationalError("SELECT", {}, Exception("away"))
+
+    version = published_forms._VERSION
+    monkeypatch.setattr(published_forms, "_VERSION", FailsLater())
+    forms = asked_together(app, [first, "if_2", "if_3", first, "if_2"])
+    assert [isinstance(each, OperationalError) for each in forms] == [False, True, True, False, True]
+    assert asked == [first, "if_2"]
 
 
 def before_reading(monkeypatch: pytest.MonkeyPatch, name: str, *changes: Any) -> None:
