@@ -14,7 +14,7 @@ from werkzeug.middleware.proxy_fix import ProxyFix
 
 from webapp import blueprints, cli, extensions, log, private_home
 from webapp.blueprints.api import short_leads
-from webapp.blueprints.short_way import ShortWay
+from webapp.blueprints.short_way import ShortWay, go_together
 from webapp.config import Config
 from webapp.db import bulk, engines, transactions
 from webapp.db.slow_reads import Room, Turns
@@ -67,8 +67,7 @@ def create_app(
         hops = config.trusted_proxies
         app.wsgi_app = ProxyFix(app.wsgi_app, x_for=hops, x_proto=hops, x_host=hops)  # type: ignore[method-assign]
     if short_way:
-        posts = b"POST /f/", *(f"POST {way} ".encode() for way in short_leads.WAYS)
-        app.extensions["leadhook_together"] = app.wsgi_app, (posts, (b"GET /f/",))
+        app.extensions["leadhook_together"] = app.wsgi_app, go_together(short_leads.WAYS)
 
     log.configure()
     extensions.db.init_app(app)

@@ -5,6 +5,7 @@ from http.client import HTTPConnection
 
 import pytest
 from flask import Flask
+from sqlalchemy import text
 
 from tests.journeys.test_posts_together import answered, clients
 from tests.journeys.test_stalled_clients import site_of, stalled
@@ -87,3 +88,20 @@ def test_a_client_that_does_not_read_a_long_page_holds_up_no_other_view(app: Fla
             for _ in range(20):
                 view(other, forms["open"])
                 assert answered(other)[0] == 200
+
+
+def test_style_sheets_and_other_pages_do_not_wait_for_views_that_wait(app: Flask, forms: dict[str, str]) -> None:
+    if db.engine.dialect.name != "postgresql":
+        pytest.skip("readers of SQLite wait for nobody")
+    db.session.rollback()
+    with site_of(app, "--workers", "1") as site, clients(site) as connections, clients(site, 1) as [other]:
+        view(other, forms["open"])
+        sheet = re.findall('/f/look/[^"]+', answered(other)[1])[0]
+        with transaction():
+            db.session.execute(text("LOCK TABLE interfaces IN ACCESS EXCLUSIVE MODE"))
+            for client in connections:
+                view(client, forms["open"])
+            for _ in range(5):
+                view(other, sheet)
+                assert answered(other)[0] == 200
+        assert [answered(client)[0] for client in connections] == [200] * len(connections)

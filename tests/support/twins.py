@@ -8,7 +8,6 @@ import re
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import timedelta
-from itertools import chain
 from typing import Any
 
 import time_machine
@@ -21,7 +20,7 @@ from webapp.db.transactions import read_only, transaction
 from webapp.db.write_turns import SideBySide
 from webapp.extensions import db
 from webapp.models import Delivery, Interface, Lead, Mail
-from webapp.servers.together import TOGETHER, Elsewhere, first_bytes
+from webapp.servers.together import TOGETHER, Elsewhere, beginnings
 from webapp.services.intake import visitor
 from webapp.services.interfaces import interfaces
 
@@ -49,11 +48,12 @@ Settings = Callable[[Interface], object]
 
 def as_the_server_asks(app: Flask) -> Callable[..., Any]:
     """The app, whose posts and views of forms run side by side with others: see servers/together.py."""
-    first = tuple(chain(*first_bytes(app)))
+    beginning = [each.match for each in beginnings(app)]
 
     def ask(environ: dict[str, Any], start_response: Any) -> Any:
         target = f"{environ['PATH_INFO']}{'?' if environ.get('QUERY_STRING') else ' '}"
-        if not f"{environ['REQUEST_METHOD']} {target}".encode("latin-1").startswith(first):
+        request = f"{environ['REQUEST_METHOD']} {target}".encode("latin-1")
+        if not any(begins(request) for begins in beginning):
             return app(environ, start_response)
         environ[TOGETHER] = True
         answers: list[Any] = []

@@ -98,6 +98,13 @@ class ShortAnswer(NamedTuple):
     fresh: Mapping[str, str] = NO_HEADERS  # headers that differ each time
 
 
+def go_together(posts: Iterable[str]) -> tuple[re.Pattern[bytes], re.Pattern[bytes]]:
+    """How posts begin, and how views of forms do, for servers/together.py. `posts`: as for ShortWay. What else is below
+    /f/ begins otherwise: a style sheet must not wait for a database that a page waits for."""
+    form, others = _ADDRESS.pattern, "".join(f"|{re.escape(address)} " for address in posts)
+    return re.compile(f"POST (?:{form}[ ?]{others})".encode()), re.compile(f"GET {form}[ ?]".encode())
+
+
 Way = Callable[["WSGIEnvironment"], ShortAnswer | None]  # finds the answer; None where Flask must
 
 
@@ -171,6 +178,7 @@ class ShortWay:
 def _answer(
     status: str, headers: list[tuple[str, str]], body: bytes, _: "WSGIEnvironment", start_response: "StartResponse"
 ) -> Iterable[bytes]:
+    """A WSGI app that gives an answer which is made already."""
     start_response(status, headers)
     return [body]
 

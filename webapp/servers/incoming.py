@@ -127,9 +127,9 @@ class Connection(TConn):  # type: ignore[misc]
         self._begun_at = time.monotonic()
         self.timeout = self._begun_at + PATIENCE
 
-    def begins_with(self, some: tuple[bytes, ...]) -> bool:
-        """Whether the request begins with one of these."""
-        return self._received.startswith(some)
+    def begins_with(self, beginning: re.Pattern[bytes]) -> bool:
+        """Whether the request begins so."""
+        return beginning.match(self._received) is not None
 
     @property
     def everyday(self) -> Everyday | None:

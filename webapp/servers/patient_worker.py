@@ -21,6 +21,7 @@ import socket
 import time
 from contextlib import suppress
 from functools import partial
+from re import Pattern
 from typing import Any
 
 from gunicorn.workers.gthread import STOP_KEEPALIVE_LINGER
@@ -30,14 +31,14 @@ from webapp.servers.answering import Answering
 from webapp.servers.even_share import EvenShare
 from webapp.servers.incoming import Arrival, Connection
 from webapp.servers.request_threads import RequestThreads
-from webapp.servers.together import TOGETHER, Elsewhere, Together, first_bytes
+from webapp.servers.together import TOGETHER, Elsewhere, Together, beginnings
 from webapp.servers.waits import Waits
 
 SEND_BUFFER = 256 * 1024  # bytes; more than any page, style or script that a visitor gets
 MOST_UPLOADS = 64  # large requests that wait for a thread: they cannot be closed for new connections
 LINGER = 2.0  # seconds to read our last answer before the connection is closed
 MOST_DISCARDED = 64 * 1024  # bytes that a client may still send meanwhile
-LETS = 0.0005  # seconds that the loop lets a thread go on with many requests, before it takes what has come
+PAUSE = 0.0005  # seconds that the loop stands still while a thread works on many requests, so that the thread gets on
 LOOK = 0.5  # seconds between two looks for clients that are late
 OPEN_FILES = 4096  # a process has up to 1,000 connections, and needs files for the rest
 OUT_OF_FILES = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM})
@@ -62,7 +63,7 @@ class PatientWorker(Answering):
         self.threads = RequestThreads(self.cfg.threads, "request", self._work)
         self.uploads = RequestThreads(upload_threads, "upload", self._work)
         self.woken = RequestThreads(1, "woken", self._work)
-        self.together: dict[tuple[bytes, ...], Together] = {}
+        self.together: dict[Pattern[bytes], Together] = {}
         self._free_uploads = MOST_UPLOADS + upload_threads
         self.cfg.set("sendfile", False)  # Python's waits for a reader without a limit
         self._share = EvenShare(self.age)
@@ -76,8 +77,8 @@ class PatientWorker(Answering):
                 threads.end()
 
     def run(self) -> None:
-        for begins in first_bytes(self.wsgi):
-            self.together[begins] = Together(partial(self._work, beside=True))
+        for beginning in beginnings(self.wsgi):
+            self.together[beginning] = Together(partial(self._work, beside=True))
         super().run()
 
     def accept(self, listener: Any) -> None:
@@ -106,8 +107,8 @@ class PatientWorker(Answering):
             self._go_on(conn, arrival)
             return
         threads: RequestThreads = self.threads
-        for begins, together in self.together.items():
-            if conn.begins_with(begins):
+        for beginning, together in self.together.items():
+            if conn.begins_with(beginning):
                 self.threads.begin()  # for what goes on there
                 threads = together
         threads.put(conn)
@@ -178,7 +179,7 @@ class PatientWorker(Answering):
         else:
             self._share.end()
         if any(each.has_many for each in self.together.values()):
-            time.sleep(LETS)  # each of its answers brings a client's next request: the loop takes some of them at once
+            time.sleep(PAUSE)  # each of its answers brings a client's next request: some of them are taken at once
         events = self.poller.select(timeout)
         for key, _ in events:
             key.data(key.fileobj)

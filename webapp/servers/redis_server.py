@@ -155,8 +155,7 @@ def run(script: Script, *calls: tuple[str, *tuple[str | float, ...]]) -> list[An
 
 
 def without_scores(answer: Sequence[Any]) -> Sequence[Any]:
-    """The members that ZPOPMIN answers, with a count. The third version of the protocol has each with its score in a
-    list of its own, the second has all in one."""
+    """The members that ZPOPMIN with a count answers. Version 3 of the protocol gives pairs, version 2 one flat list."""
     return [member for member, _ in answer] if answer and isinstance(answer[0], list) else answer[::2]
 
 

@@ -1,7 +1,7 @@
-"""Requests that are answered together by one thread of a web process: they come to the same address at the same time.
-Posts of forms have such a thread, and views of forms another one, which waits for no writer.
+"""Requests that are answered together by one thread of a web process: they begin alike and come at the same time.
+Posts of forms have such a thread. Views of forms have another one, so they do not wait behind posts.
 
-The app names the first bytes of such requests (`leadhook_together` in its extensions, behind its `wsgi_app`). Its code
+The app names the beginnings of such requests (`leadhook_together` in its extensions, behind its `wsgi_app`). Its code
 is the same as for a request alone. It raises Elsewhere if the rest of the work is not for this thread, which must never
 wait for long. Then another thread goes on with that request. See docs/adr/0025-posts-that-come-together.md.
 """
@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 from functools import partial
 from queue import Empty
+from re import Pattern
 from typing import Any
 
 from webapp.db.write_turns import MOST, SideBySide
@@ -18,7 +19,9 @@ from webapp.servers.incoming import Connection
 from webapp.servers.request_threads import RequestThreads
 
 TOGETHER = "leadhook.together"  # in the WSGI environment
-MANY = 4  # of these came together the last time: then their clients send the next ones about now
+# So many came together: their clients send the next ones about when these are answered. The thread waits for those, and
+# the loop pauses meanwhile.
+MANY = 4
 GATHER = 0.002  # seconds at most to wait for as many again
 STEP = 0.0002  # seconds between two looks whether they have come
 
@@ -32,8 +35,7 @@ class Elsewhere(BaseException):
 
 
 class Together(RequestThreads):
-    """One thread that works on all connections that have come, side by side. `has_many`: it works on so many that the
-    loop lets it."""
+    """One thread that works on all connections that have come, side by side. `has_many`: on MANY or more just now."""
 
     def __init__(self, work: Callable[[Connection], None]) -> None:
         self.has_many = False
@@ -65,9 +67,9 @@ class Together(RequestThreads):
                 yield conn
 
 
-def first_bytes(app: Any) -> Sequence[tuple[bytes, ...]]:
-    """How requests begin that go together, for each such thread. None do where somebody has put a middleware of their
-    own around the app: one that goes on elsewhere would leave it, and what that made of the request and its answer."""
+def beginnings(app: Any) -> Sequence[Pattern[bytes]]:
+    """For each such thread, how its requests begin. There is none where somebody has put a middleware of their own
+    around the app: what goes on elsewhere would leave it, and what that made of the request and its answer."""
     extensions: dict[str, Any] = getattr(app, "extensions", {})
     within, begins = extensions.get("leadhook_together", (None, ()))
     return begins if getattr(app, "wsgi_app", None) is within else ()

@@ -206,6 +206,8 @@ def test_once_the_database_fails_it_is_not_asked_again_for_those_side_by_side(
     forms = asked_together(app, [first, "if_2", "if_3", first, "if_2"])
     assert [isinstance(each, OperationalError) for each in forms] == [False, True, True, False, True]
     assert asked == [first, "if_2"]
+    errors = [each for each in forms if isinstance(each, Exception)]
+    assert len({id(error) for error in errors}) == len(errors), "each has a stack of its own"
 
 
 def before_reading(monkeypatch: pytest.MonkeyPatch, name: str, *changes: Any) -> None:

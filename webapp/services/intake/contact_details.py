@@ -112,8 +112,8 @@ def _valid(digits: str, country: str | None) -> tuple[str | None, str]:
 
 
 def _is_valid(number: phonenumbers.PhoneNumber) -> bool:
-    """As phonenumbers.is_valid_number, which looks twice what kind of number it is: to find its region, and in that.
-    Most numbers are valid in the first region of their country code."""
+    """As phonenumbers.is_valid_number, which finds out twice what kind of number it is: once to find its region, once
+    within that region. Most numbers are valid in the first region of their country code."""
     region = phonenumbers.region_code_for_country_code(number.country_code or 0)
     return phonenumbers.is_valid_number_for_region(number, region) or phonenumbers.is_valid_number(number)
 

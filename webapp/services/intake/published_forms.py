@@ -5,6 +5,7 @@ from any process: a page view asks for the version, and the statement that inser
 """
 
 from collections.abc import Mapping, Sequence
+from copy import copy
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, NamedTuple
@@ -117,8 +118,10 @@ def get(public_id: str) -> PublishedForm:
 
 
 class _Asked:
-    """A request that asks for the version of a form: its row, or why it cannot be had."""
+    """A request for the version of a form. `row`: None where there is no such form; `error`: why the database could not
+    say."""
 
+    is_answered = False
     row: tuple[Any, ...] | None = None
     error: Exception | None = None
 
@@ -129,15 +132,18 @@ class _Asked:
 def _row_of(public_id: str) -> tuple[Any, ...] | None:
     """The version in the database; requests side by side ask once for each form."""
     mine = _Asked(public_id)
-    beside = meet(_VERSION, mine)
-    _ask_for([mine] if beside is None else beside)
+    if beside := meet(_VERSION, mine):
+        _ask_for(beside)
+    if not mine.is_answered:
+        _ask_for([mine])
     if mine.error:
         raise mine.error
     return mine.row
 
 
 def _ask_for(asked: Sequence[_Asked]) -> None:
-    """After an error no more is asked: a database that is away may take ten seconds to say so."""
+    """Fills in the row of each. After an error it asks no more: a database that is away may take ten seconds to say so.
+    Each request has an error of its own, because each that raises one adds its stack to it."""
     rows: dict[str, tuple[Any, ...] | None] = {}
     failed: Exception | None = None
     for each in asked:
@@ -146,7 +152,9 @@ def _ask_for(asked: Sequence[_Asked]) -> None:
                 rows[each.public_id] = _VERSION.one_or_none(public_id=each.public_id)
             except Exception as error:  # noqa: BLE001 - each of them raises it
                 failed = error
-        each.row, each.error = rows.get(each.public_id), None if each.public_id in rows else failed
+        each.row, each.is_answered = rows.get(each.public_id), True
+        if each.public_id not in rows:
+            each.error = copy(failed)
 
 
 _ACCOUNTS, _INTERFACES = PlainObjects(Account), PlainObjects(Interface)
