@@ -182,6 +182,7 @@ class Installation:
     def settle(self) -> None:
         """Ends what is left over and forgets what was learned of endpoints: as if nothing had happened yet."""
         with db.engine.begin() as connection:
+            connection.execute(select(Lane.webhook_id).with_for_update())  # first, as workers do: else a deadlock
             left = update(Delivery).where(Delivery.state == DeliveryState.PENDING)
             connection.execute(left.values(state=DeliveryState.CANCELLED))
             connection.execute(

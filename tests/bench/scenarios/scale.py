@@ -85,7 +85,7 @@ class _Backlog:
         hold = lanes._take(self.hooks[number % HOOKS].webhook_id)
         assert hold
         assert lanes._select(hold)
-        lanes._give_back(hold)
+        lanes._let_go(hold)
 
 
 def _timed(deed: Callable[[int], None], number: int) -> float:
