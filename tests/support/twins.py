@@ -103,6 +103,7 @@ class Side:
     def __init__(self, app: Flask, account_id: int, settings: Settings) -> None:
         self.app, self.asked_flask, self._seen = app, 0, 0
         self._asked = as_the_server_asks(app)
+        self._token = ""
         self.names: dict[str, str] = {}  # that cases may have, beside the form's own
         app.before_request_funcs.setdefault(None, []).insert(0, self._note)
         with app.app_context():
@@ -113,7 +114,6 @@ class Side:
             self.form, self.row = interface.public_id, interface.id
             with time_machine.travel(utcnow() - timedelta(hours=1), tick=False):
                 self._old = visitor.new_token(self.form)
-            self._token = visitor.new_token(self.form)
             db.session.rollback()
 
     def _note(self) -> None:
@@ -121,6 +121,9 @@ class Side:
 
     def ask(self, case: Case, number: int) -> dict[str, Any]:
         """The answer, and what was stored since the last one."""
+        if not number:  # a new token for each case: one that grows old would be "too fast" for one side only
+            with self.app.app_context():
+                self._token = visitor.new_token(self.form)
         body = self._filled(case.body.decode("latin-1"), number).encode("latin-1")
         client = Client(self._asked, use_cookies=False)
         sent = {name: self._filled(value, number) for name, value in case.headers.items()}
