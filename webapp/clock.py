@@ -31,13 +31,15 @@ def utc(at: datetime) -> str:
     return f"{at.day} {at:%b %Y, %H:%M:%S} UTC"
 
 
-def _as_text(at: datetime | None) -> str | None:
-    """Such as 2026-11-23 08:00:00.123456."""
-    if at is None:
-        return None
+def _in_utc(at: datetime) -> datetime:
     if at.tzinfo is None:
         raise ValueError("a naive datetime cannot be stored")
-    return at.astimezone(UTC).isoformat(" ", "microseconds")[:26]
+    return at.astimezone(UTC)
+
+
+def _as_text(at: datetime | None) -> str | None:
+    """Such as 2026-11-23 08:00:00.123456."""
+    return None if at is None else _in_utc(at).isoformat(" ", "microseconds")[:26]
 
 
 class UTCDateTime(TypeDecorator[datetime]):
@@ -47,12 +49,7 @@ class UTCDateTime(TypeDecorator[datetime]):
     cache_ok = True
 
     def process_bind_param(self, value: datetime | None, dialect: Dialect) -> datetime | None:
-        if value is None:
-            return None
-        if value.tzinfo is None:
-            raise ValueError("a naive datetime cannot be stored")
-        value = value.astimezone(UTC)
-        return value.replace(tzinfo=None) if dialect.name == "sqlite" else value
+        return None if value is None else _in_utc(value)
 
     def bind_processor(self, dialect: Dialect) -> Any:
         """For SQLite the text that SQLAlchemy writes, in half of the time."""

@@ -7,6 +7,7 @@ import pytest
 from flask import Flask
 from sqlalchemy import text
 
+from tests.conftest import ON_POSTGRESQL
 from tests.journeys.test_posts_together import answered, clients
 from tests.journeys.test_stalled_clients import site_of, stalled
 from tests.support.waiting import wait_until
@@ -90,9 +91,8 @@ def test_a_client_that_does_not_read_a_long_page_holds_up_no_other_view(app: Fla
                 assert answered(other)[0] == 200
 
 
+@pytest.mark.skipif(not ON_POSTGRESQL, reason="readers of SQLite wait for nobody")
 def test_style_sheets_and_other_pages_do_not_wait_for_views_that_wait(app: Flask, forms: dict[str, str]) -> None:
-    if db.engine.dialect.name != "postgresql":
-        pytest.skip("readers of SQLite wait for nobody")
     db.session.rollback()
     with site_of(app, "--workers", "1") as site, clients(site) as connections, clients(site, 1) as [other]:
         view(other, forms["open"])

@@ -1,5 +1,6 @@
 """A form that is kept in the process says what the database says, without a session."""
 
+import traceback
 from collections.abc import Sequence
 from datetime import UTC, datetime
 from functools import partial
@@ -167,6 +168,10 @@ def asked_together(app: Flask, public_ids: Sequence[str]) -> list[Any]:
     return [found[number] for number in range(len(public_ids))]
 
 
+def stack_of(error: Exception) -> list[str]:
+    return [frame.name for frame in traceback.extract_tb(error.__traceback__)]
+
+
 def test_requests_side_by_side_ask_once_for_each_form(
     app: Flask, interface: Interface, owner: User, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -208,6 +213,7 @@ def test_once_the_database_fails_it_is_not_asked_again_for_those_side_by_side(
     assert asked == [first, "if_2"]
     errors = [each for each in forms if isinstance(each, Exception)]
     assert len({id(error) for error in errors}) == len(errors), "each has a stack of its own"
+    assert ["one_or_none" in stack_of(error) for error in errors] == [True, False, False], "the first says where"
 
 
 def before_reading(monkeypatch: pytest.MonkeyPatch, name: str, *changes: Any) -> None:

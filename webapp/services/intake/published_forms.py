@@ -143,7 +143,7 @@ def _row_of(public_id: str) -> tuple[Any, ...] | None:
 
 def _ask_for(asked: Sequence[_Asked]) -> None:
     """Fills in the row of each. After an error it asks no more: a database that is away may take ten seconds to say so.
-    Each request has an error of its own, because each that raises one adds its stack to it."""
+    The others get copies of it, because each that raises an error adds its stack to it."""
     rows: dict[str, tuple[Any, ...] | None] = {}
     failed: Exception | None = None
     for each in asked:
@@ -151,9 +151,9 @@ def _ask_for(asked: Sequence[_Asked]) -> None:
             try:
                 rows[each.public_id] = _VERSION.one_or_none(public_id=each.public_id)
             except Exception as error:  # noqa: BLE001 - each of them raises it
-                failed = error
+                each.error = failed = error
         each.row, each.is_answered = rows.get(each.public_id), True
-        if each.public_id not in rows:
+        if each.public_id not in rows and not each.error:
             each.error = copy(failed)
 
 
