@@ -9,6 +9,7 @@ import time_machine
 from flask import Flask
 from redis import Redis
 
+from tests.conftest import AppMaker
 from tests.support.valkey import Valkey
 from webapp.web.api.rates import Quota, api_limit
 
@@ -42,6 +43,21 @@ def test_one_question_has_the_answer_of_two(limited: Flask, valkey: Valkey) -> N
         assert redis.keys("*/one*")
         assert redis.keys("*/two*")
     assert {quota.is_exceeded for quotas in with_one[0] for quota in quotas} == {True, False}
+
+
+def test_redis_keeps_only_the_requests_that_count(limited: Flask, valkey: Valkey) -> None:
+    begin = float(int(time.time()))
+    with Redis.from_url(valkey.url) as redis:
+        for second, kept in (0, 1), (5, 2), (9, 3), (12, 3), (16, 3), (25, 2):
+            with time_machine.travel(begin + second, tick=False):
+                assert api_limit.count("kept")[0].left == 5 - kept
+            [list_of_ten_seconds] = redis.keys("*/api/kept/5/10/second")
+            assert redis.llen(list_of_ten_seconds) == kept
+
+
+def test_a_limit_of_none_lets_no_request_in(make_app: AppMaker) -> None:
+    with make_app(API_RATE_LIMIT="0 per minute").app_context():
+        assert api_limit.count("key") == [Quota("default", 0, 60, 0, 60, True)]
 
 
 def test_without_redis_the_process_counts_alone(limited: Flask) -> None:
