@@ -135,8 +135,8 @@ def _flask_config(config: Config, worker: bool, plans_once: bool, connections: t
         "WTF_CSRF_TIME_LIMIT": None,  # as long as the session, so that a form left open for hours is not refused
         "WTF_CSRF_SSL_STRICT": False,  # security.py checks Sec-Fetch-Site instead, which needs no referrer
         "SQLALCHEMY_DATABASE_URI": config.database_url,
-        "SQLALCHEMY_ENGINE_OPTIONS": engines.options(*database, connections[0]),
-        "SQLALCHEMY_BINDS": engines.binds(*database, connections[1]),
+        "SQLALCHEMY_ENGINE_OPTIONS": engines.options(*database, connections[0], bulk.json_text),
+        "SQLALCHEMY_BINDS": engines.binds(*database, connections[1], bulk.json_text),
         # FULL, so that an accepted lead survives a power cut. A worker could only lose records of attempts, and would
         # then repeat these attempts.
         "SQLITE_SYNCHRONOUS": "NORMAL" if worker else "FULL",

@@ -1,10 +1,12 @@
 """The settings of a session, and what DATABASE_URL may add to them."""
 
 import pytest
-from sqlalchemy import text
+from flask import Flask
+from markupsafe import Markup
+from sqlalchemy import JSON, Text, cast, literal, select, text
 
 from tests.conftest import ON_POSTGRESQL, AppMaker
-from webapp.db import engines
+from webapp.db import bulk, engines
 from webapp.db.transactions import read_autocommit
 from webapp.extensions import db
 
@@ -81,6 +83,36 @@ def test_json_is_read_as_the_library_reads_it(document: str) -> None:
     import json
 
     assert engines._from_json(document) == json.loads(document)
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        {"ä": ["é", "🚀", "\ud83d", "\x00", "\x7f", "\u2028"]},
+        Markup("<b>"),
+        [],
+        {},
+        "",
+        0,
+        -0.0,
+        1e300,
+        10**40,
+        True,
+        None,
+    ],
+)
+def test_json_is_stored_so_that_both_databases_give_it_back(app: Flask, value: object) -> None:
+    import json
+
+    assert json.loads(bulk.json_text(value)) == engines._from_json(bulk.json_text(value)) == value
+    for engine in db.engines.values():
+        with engine.connect() as connection:
+            assert connection.scalar(select(literal(value, JSON))) == value
+
+
+def test_json_is_stored_without_spaces_and_escapes(app: Flask) -> None:
+    with read_autocommit() as connection:
+        assert connection.scalar(select(cast(literal({"ä": [1, "é"]}, JSON), Text))) == '{"ä":[1,"é"]}'
 
 
 @pytest.mark.parametrize("document", ["", "{", "nothing", "[1,]"])

@@ -4,8 +4,10 @@ import json
 from datetime import UTC, datetime, timedelta, timezone
 
 import pytest
+from markupsafe import Markup
 
-from webapp.webhooks.payload import lead_payload
+from webapp.webhooks import as_javascript
+from webapp.webhooks.payload import encode, lead_payload
 
 RECEIVED_AT = datetime(2026, 11, 23, 8, 0, 0, 123456, tzinfo=UTC)
 
@@ -71,6 +73,20 @@ def test_letters_of_all_scripts_are_sent_as_utf8_and_not_as_escapes():
 def test_half_a_surrogate_pair_is_replaced_and_two_halves_are_joined():
     fields = json.loads(payload(fields={"name": "a\ud83d b", "mood": "\ud83d\ude80"}))["data"]["lead"]["fields"]
     assert fields == {"name": "a� b", "mood": "🚀"}
+
+
+def test_every_character_is_printed_as_javascript_does():
+    """Leads without a number with decimals take a faster way."""
+    characters = [chr(code) for code in range(0x110000) if not 0xD800 <= code < 0xE000]
+    fields = dict.fromkeys(characters, "".join(characters[:0x3000]))
+    fields = {name: value if name < "\x80" else name for name, value in fields.items() if not name.isdigit()}
+    slow = as_javascript.text({"type": "a", "data": fields})
+    assert encode({"type": "a", "data": fields}, is_plain=True) == slow.encode()
+
+
+@pytest.mark.parametrize("value", [Markup("<b>"), 2**53, -(10**30), True, [["a"], {}], {"a": {"b": None}}, ""])
+def test_what_is_printed_the_faster_way_is_the_same(value: object):
+    assert encode({"value": value}, is_plain=True) == as_javascript.text({"value": value}).encode()
 
 
 def test_times_are_utc_with_milliseconds_wherever_they_come_from():

@@ -145,13 +145,13 @@ def capture(submissions: Sequence[Submission]) -> list[str | None]:
     with_key = [lead.nonce for _, lead in submissions if lead.nonce and lead.content_digest]
     spent = idempotency.release(with_key) if with_key else ()
     wanted = [each for each in submissions if each.lead.nonce not in spent]
-    promised = [
-        {**columns, "public_id": lead.public_id}
-        for form, lead in wanted
-        for columns in deliveries(lead, form.interface, form.shapes)
-    ]
+    promised: list[dict[str, Any]] = []
+    for form, lead in wanted:
+        for columns in deliveries(lead, form.interface, form.shapes):
+            columns["public_id"] = lead.public_id
+            promised.append(columns)
     sent = {row["public_id"] for row in promised if not row["shadow"]}
-    rows = [_stored(lead, lead.public_id in sent) | _version_values(form) for form, lead in wanted]
+    rows = [_row(form, lead, lead.public_id in sent) for form, lead in wanted]
     stored = _insert(rows, promised) if rows else set()
     if any(lead.files for _, lead in wanted):
         stored_files.attach({lead.public_id: lead.files for _, lead in wanted if lead.public_id in stored})
@@ -182,7 +182,7 @@ def deliveries(
         body = body or payload_of(lead, interface)
         shaped = shape.of_lead(body, spam=lead.spam is not None, always=only is not None) if shape else {}
         if shaped is not None:
-            found.append({**_delivery_columns(lead, webhook, body), **shaped})
+            found.append(_delivery_columns(lead, webhook, body) | shaped)
     return found
 
 
@@ -203,18 +203,18 @@ def _delivery_columns(lead: NewLead | Lead, webhook: Webhook, payload: bytes) ->
     }
 
 
-def _stored(lead: NewLead, is_sent: bool) -> dict[str, Any]:
-    """The columns of a lead. It may be sent nowhere although there are webhooks: none of their conditions holds."""
-    nowhere = {} if is_sent else {"no_webhook": lead.spam is None, "anonymise_after_delivery": False}
-    return {**lead.columns, **nowhere}
-
-
 # A lead is inserted only while its form has the version it was accepted by.
 _CONDITIONS = {f"form_{name}": column for name, column in VERSION.items()}
 
 
-def _version_values(form: PublishedForm) -> dict[str, Any]:
-    return dict(zip(_CONDITIONS, form.version, strict=True))
+def _row(form: PublishedForm, lead: NewLead, is_sent: bool) -> dict[str, Any]:
+    """The columns of a lead, and its form's version. It may be sent nowhere although there are webhooks: none of their
+    conditions holds."""
+    row = lead.columns
+    if not is_sent:
+        row.update(no_webhook=lead.spam is None, anonymise_after_delivery=False)
+    row.update(zip(_CONDITIONS, form.version, strict=True))
+    return row
 
 
 def _insert_leads(dialect: str, given: bulk.Values) -> Any:
