@@ -104,13 +104,14 @@ def _measured(given: argparse.Namespace, facts: Mapping[str, Any]) -> tuple[dict
                 server = postgres if database == "postgresql" else None
                 try:
                     if builds.beside() and name not in WHOLE:
-                        found[name] += beside.rows(name, database, sizes.rounds, given.quick)
+                        rows = beside.rows(name, database, sizes.rounds, given.quick)
                     else:
-                        found[name] += _one(name, sizes, database, server)
+                        rows = _one(name, sizes, database, server)
+                    found[name] += rows
+                    report.append(rows, facts, quick=given.quick)  # at once: the next database may take long, or fail
                 except Exception:  # the next one is worth measuring
                     traceback.print_exc()
                     failed.append(f"{name} on {database}")
-            report.append(found[name], facts, quick=given.quick)
     if not given.quick and (given.rounds or FEWEST) >= FEWEST:
         _publish({name: rows for name, rows in found.items() if not any(one.startswith(name) for one in failed)}, facts)
     for name in failed:

@@ -14,6 +14,7 @@ from urllib.parse import urlencode
 
 from tests.bench.lead import ANSWERS, BROWSER, TRACKED
 
+PATIENCE = 60.0  # seconds without an answer
 HEADERS = f"user-agent: {BROWSER}\r\naccept-language: en\r\n"
 
 
@@ -113,7 +114,9 @@ class _Sender:
             self._connect()
         while self.answered < len(self.requests):
             wait = self._send_due()
-            for key, _ in self.selector.select(wait):
+            ready = self.selector.select(wait)
+            assert ready or wait < PATIENCE, f"{len(self.requests) - self.answered} requests were not answered"
+            for key, _ in ready:
                 self._read(key.data)
         ended = time.monotonic()
         for key in list(self.selector.get_map().values()):
@@ -138,7 +141,7 @@ class _Sender:
             line.number, self.due[self.next] = self.next, at
             line.sock.sendall(self.requests[self.next])
             self.next += 1
-        return 60.0
+        return PATIENCE
 
     def _read(self, line: _Line) -> None:
         received = line.sock.recv(65536)
