@@ -247,13 +247,12 @@ class GroupCommit(Generic[Item, Result]):
 
     def _wait_for_turn(self, mine: _Member[Item, Result]) -> None:
         with self._lock:
-            if self._has_leader:
+            waits, self._has_leader = self._has_leader, True
+            if waits:
                 self._waiting.append(mine)
-            else:
-                self._has_leader, mine.task = True, _Task.BE_LEADER
-        if mine.task is not _Task.BE_LEADER:
+        if waits:  # also if it was made the leader just now: then it was woken, and must take that
             mine.wait()
-        if mine.task is _Task.BE_LEADER:
+        if not waits or mine.task is _Task.BE_LEADER:
             members = [mine]
             try:
                 self._write_for_all(members, lambda: self._take(MOST - 1))

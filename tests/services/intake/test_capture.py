@@ -56,8 +56,8 @@ class Writing:
             except ValueError as error:
                 self.results[item] = str(error)
 
-    def begin(self, item: int) -> None:
-        self.threads.append(threading.Thread(target=self.run, args=(item,)))
+    def begin(self, item: int, name: str | None = None) -> None:
+        self.threads.append(threading.Thread(target=self.run, args=(item,), name=name))
         self.threads[-1].start()
 
     def first_then(self, others: Sequence[int]) -> None:
@@ -136,6 +136,42 @@ def test_a_group_waits_for_a_missing_database_only_once(app: Flask, monkeypatch:
         thread.join(60)
     assert {item: writing.results[item] for item in (1, 2, 3)} == dict.fromkeys((1, 2, 3), "away")
     assert len(tried) == 1
+
+
+class LeavesLate:
+    """A lock whose holder `late` stays at its end until `may_leave` is set, like a thread that must wait."""
+
+    def __init__(self, late: str) -> None:
+        self.lock, self.late = threading.Lock(), late
+        self.left, self.may_leave = threading.Event(), threading.Event()
+
+    def __enter__(self) -> None:
+        self.lock.acquire()
+
+    def __exit__(self, *_: object) -> None:
+        self.lock.release()
+        if threading.current_thread().name == self.late:
+            self.left.set()
+            assert self.may_leave.wait(60)
+
+
+def test_a_thread_that_is_made_the_leader_before_it_waits_leads_the_next_ones(app: Flask) -> None:
+    """It was once woken for nothing: its own post and all that came after it were never answered."""
+    writing = Writing(app, lambda items: items)
+    writing.group._lock = lock = LeavesLate("late")  # type: ignore[assignment]
+    writing.begin(0)
+    assert writing.entered.wait(60)
+    writing.begin(1, "late")
+    assert lock.left.wait(60)
+    writing.released.set()
+    writing.threads[0].join(60)
+    writing.begin(2)
+    wait_until(lambda: len(writing.group._waiting) == 1, "it to wait")
+    lock.may_leave.set()
+    for thread in writing.threads:
+        thread.join(60)
+    writing.run(3)
+    assert writing.results == {0: 0, 1: 1, 2: 2, 3: 3}
 
 
 # Side by side in one thread -------------------------------------------------------------------------------------------
