@@ -138,10 +138,10 @@ class Round:
         with bulk.driver() as connection:
             holds = several.take(connection, self._rung)
         self.has_taken = bool(holds)
-        if len(holds) < len(self._rung):
-            self._ring_skipped({hold.webhook_id for hold in holds})
         found: Mapping[int, LaneDue] = {}
         try:
+            if len(holds) < len(self._rung):
+                self._ring_skipped({hold.webhook_id for hold in holds})
             found = self._read(holds)
         finally:
             for hold in holds:
