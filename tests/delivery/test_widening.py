@@ -25,6 +25,7 @@ from webapp.delivery.watching import Watcher
 from webapp.extensions import db
 from webapp.models import Attempt, Delivery, Interface, Lane, Webhook
 from webapp.services.webhooks import webhooks
+from webapp.services.webhooks.shapes import UNRENDERED
 from webapp.webhooks.outcome import NO_ANSWER, ErrorKind, Outcome
 
 DEADLINE = 1.0
@@ -404,6 +405,40 @@ def test_a_system_without_threads_ends_it_and_loses_nothing(
     wait_until(lambda: drain(pointed) and states() == {"delivered": 19, "pending": 1}, "the others")
     assert sum(tries().values()) == len(receiver.requests) == 20
     assert set(tries().values()) == {1}
+
+
+@pytest.mark.once
+def test_a_lead_that_hangs_before_one_without_a_payload_is_sent_once(
+    pointed: Interface, receiver: Receiver, watched: None
+) -> None:
+    """A drain leaves out what could not be rendered, so the lead under way is not where it is in the batch."""
+    receiver.queue(hanging())
+    leads(pointed, 4)
+    with transaction():
+        second = select(Delivery.id).order_by(Delivery.id).offset(1).limit(1).scalar_subquery()
+        db.session.execute(update(Delivery).where(Delivery.id == second).values(payload=UNRENDERED))
+    drain(pointed)
+    ids = [request.headers["webhook-id"] for request in receiver.requests]
+    assert len(ids) == len(set(ids)) == 3
+    assert set(tries().values()) == {1}
+    assert is_let_go()
+
+
+@pytest.mark.once
+def test_a_widening_that_fails_at_its_beginning_does_not_keep_the_drain(
+    app: Flask, pointed: Interface, receiver: Receiver, watched: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def failing(*_: object, **__: object) -> None:
+        raise MemoryError
+
+    monkeypatch.setattr(widening, "ThreadPoolExecutor", failing)
+    room = widening.room._value
+    receiver.queue(hanging())
+    leads(pointed, 2)
+    drained = begin_to_drain(app, pointed)
+    drained.join(20)
+    assert not drained.is_alive()
+    wait_until(lambda: widening.room._value == room, "the thread to end")
 
 
 @pytest.mark.once

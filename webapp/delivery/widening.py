@@ -102,7 +102,13 @@ class Widening:
 
     def run(self) -> None:
         """Raises what the database raises; then the lane is free when its lease ends."""
-        rows = self._drain.batch.rows
+        try:
+            self._send_all()
+        finally:
+            self._is_over.set()  # also after an error: the drain waits for it without a limit
+
+    def _send_all(self) -> None:
+        rows = [due for due in self._drain.batch.rows if due.payload]  # the others are not sent
         left = len(list(self._drain.left))  # so that the drain begins none of them
         current = rows[len(rows) - left - 1].id
         self._under_way[current] = time.monotonic()
@@ -119,7 +125,6 @@ class Widening:
             self._record(last=True)
         finally:
             self._pool.shutdown(wait=False)
-            self._is_over.set()
 
     def _has_work(self) -> bool:
         self._start()
