@@ -19,6 +19,7 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from tests.conftest import ON_POSTGRESQL, AppMaker
 from tests.support.factories import ADA
+from tests.support.no_threads import refused
 from tests.support.site import ROOT, Site
 from tests.support.waiting import wait_until
 from webapp.db import slow_reads
@@ -303,6 +304,19 @@ def test_a_watch_that_ended_is_started_again(app: Flask, client: FlaskClient, mo
     monkeypatch.setattr(slow_reads, "LONGEST", 0.1)
     monkeypatch.setitem(app.view_functions, "health.alive", public(endless))
     assert client.get("/healthz").status_code == 503
+
+
+def test_a_read_that_cannot_be_watched_for_want_of_a_thread_stops_no_later_one(
+    app: Flask, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its request has failed, so its end is never noted."""
+    monkeypatch.setattr(slow_reads, "_watch", None)
+    with app.test_request_context(), monkeypatch.context() as patch:
+        patch.setattr(threading, "Thread", refused)
+        with pytest.raises(RuntimeError, match="new thread"):
+            db.session.execute(text("SELECT 1"))
+        db.session.rollback()
+    assert not slow_reads._reads
 
 
 def test_exports_and_work_outside_of_requests_may_take_longer(app: Flask, monkeypatch: pytest.MonkeyPatch) -> None:

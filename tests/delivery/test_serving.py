@@ -3,6 +3,7 @@
 import threading
 import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pytest
@@ -13,6 +14,7 @@ from sqlalchemy.exc import OperationalError
 
 from tests.conftest import ON_POSTGRESQL
 from tests.support.factories import delivery_of, point_at, sign, submit
+from tests.support.no_threads import refused
 from tests.support.receiver import Behaviour, Line, Receiver, answering, hanging
 from tests.support.serving import drains, rung, serve
 from tests.support.valkey import Valkey
@@ -171,6 +173,26 @@ def test_a_first_contact_is_made_by_a_slot(interface: Interface, receiver: Recei
     assert slots.drained(within=30)
     assert states_of([lead]) == [DELIVERED]
     assert drains() == []
+
+
+def test_a_system_without_threads_sends_nothing_twice(
+    owner: User, receiver: Receiver, slots: Slots, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What a round hands over waits for a thread that gets free. Once it was handed over again, and the round ended."""
+    with transaction():
+        made = [interfaces.create(owner.account_id, f"Number {number}") for number in range(4)]
+    go_on = threading.Event()
+    slots.begin(go_on.wait)  # type: ignore[arg-type]  # the only thread
+    monkeypatch.setattr(ThreadPoolExecutor, "_adjust_thread_count", refused)
+    for interface in made:
+        point_at(interface, f"{receiver.url}/{interface.public_id}")
+    leads = [submit(interface) for interface in made]
+    serve()
+    go_on.set()
+    assert slots.drained(within=30)
+    assert states_of(leads) == [DELIVERED] * 4
+    assert all(is_free(interface) for interface in made)
+    assert len(receiver.requests) == 4
 
 
 def test_one_receiver_that_hangs_delays_none_of_the_others(
@@ -577,14 +599,18 @@ def test_an_error_of_our_own_code_locks_no_lane_and_sends_nothing_twice(
     assert len(receiver.requests) == 10
 
 
-def test_lanes_are_let_go_if_they_cannot_be_read(
-    kept: list[Interface], receiver: Receiver, slots: Slots, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize("step", ["read", "free"])
+def test_lanes_are_let_go_if_they_or_those_that_others_hold_cannot_be_read(
+    kept: list[Interface], receiver: Receiver, slots: Slots, monkeypatch: pytest.MonkeyPatch, step: str
 ) -> None:
     def failing(*given: Any) -> Any:
         raise OperationalError("SELECT", {}, Exception("the server is gone"))
 
-    monkeypatch.setattr(several, "read", failing)
-    submit(kept[0]), submit(kept[1])
+    monkeypatch.setattr(several, step, failing)
+    submit(kept[0]), submit(kept[1]), submit(kept[2])
+    held = kept[2].webhook.id
+    db.session.rollback()
+    assert lanes._take(held)
     with pytest.raises(OperationalError):
         serve()
     assert is_free(kept[0])

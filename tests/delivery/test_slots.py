@@ -3,9 +3,11 @@
 import threading
 import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
+from tests.support.no_threads import refused
 from webapp.delivery import slots
 from webapp.delivery.slots import ACTIVE, Slots, waiting
 
@@ -116,3 +118,25 @@ def test_what_another_job_hands_over_finds_a_slot_while_many_compute(jobs: Jobs)
     jobs.over.set()
     assert pool.drained(within=10)
     assert pool.has_room()
+
+
+def test_a_system_without_threads_performs_a_job_once_on_a_thread_that_gets_free(
+    jobs: Jobs, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pool, done = Slots(4), list[int]()
+    pool.begin(jobs.computing)
+    with monkeypatch.context() as patch:
+        patch.setattr(ThreadPoolExecutor, "_adjust_thread_count", refused)
+        pool.add(lambda: done.append(1))
+    assert not done
+    jobs.over.set()
+    assert pool.drained(within=10)
+    assert done == [1]
+
+
+def test_without_any_thread_a_job_is_refused_and_not_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(ThreadPoolExecutor, "_adjust_thread_count", refused)
+    pool = Slots(4)
+    with pytest.raises(RuntimeError, match="new thread"):
+        pool.add(lambda: None)
+    assert pool.drained(within=0)

@@ -197,9 +197,9 @@ def begin(connection: Connection) -> PageRead | None:
     if not has_request_context():
         return None
     read = PageRead(connection)
-    _reads[id(read)] = read
     if _watch is None or not _watch.is_alive():  # after a fork, none of the parent's threads is
         _start_watch()
+    _reads[id(read)] = read  # last: without a thread its `end` is not called, and later reads would be stopped
     return read
 
 

@@ -106,9 +106,23 @@ class Slots:
         self._submit(job)
 
     def _submit(self, job: Callable[[], None]) -> None:
-        future = self._pool.submit(job)
+        future: Future[None] = Future()
         self._busy.add(future)
-        future.add_done_callback(self._end)
+        try:
+            self._pool.submit(self._perform, job, future)
+        except RuntimeError:  # the system has no thread left
+            if not self._pool._threads:
+                self._busy.discard(future)
+                raise
+            # The pool has taken the job, and one of its threads performs it later: to raise would have it done twice.
+
+    def _perform(self, job: Callable[[], None], future: Future[None]) -> None:
+        try:
+            job()
+        finally:
+            self._busy.discard(future)
+            future.set_result(None)
+            self._ended.set()
 
     @property
     def busy(self) -> bool:
@@ -123,10 +137,6 @@ class Slots:
         active = busy - sum(age > WAITS_AFTER for age in waits)
         taken = busy - sum(age > HANGS_AFTER for age in waits)
         return active < ACTIVE and taken < self._count and busy < self._threads
-
-    def _end(self, future: Future[None]) -> None:
-        self._busy.discard(future)
-        self._ended.set()
 
     def drained(self, within: float) -> bool:
         """Waits for running jobs, at most `within` seconds; returns whether all of them ended."""

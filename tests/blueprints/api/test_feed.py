@@ -17,6 +17,7 @@ from tests.blueprints.api.test_leads import problem_of
 from tests.conftest import ON_POSTGRESQL, PASSWORD
 from tests.support.api import Caller, caller
 from tests.support.factories import ADA, delivery_of, point_at, submit
+from tests.support.no_threads import refused
 from tests.support.postgres import Postgres
 from tests.support.waiting import wait_until
 from webapp.clock import utcnow
@@ -411,6 +412,20 @@ def test_a_new_lead_wakes_those_who_wait_for_its_webhook_once(fed: Interface, wa
     late = watched(webhook_id, after)
     wait_until(lambda: late, "a feed that began to wait too late to be woken")
     assert (one, another, stranger) == ([webhook_id], [webhook_id], [])
+
+
+def test_feeds_are_watched_once_the_system_has_a_thread_again(
+    fed: Interface, watched: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    webhook_id, after = fed.webhook.id, horizon.settled()
+    db.session.rollback()
+    with monkeypatch.context() as patch:
+        patch.setattr(threading, "Thread", refused)
+        with pytest.raises(RuntimeError, match="new thread"):
+            watched(webhook_id, after)
+    woken = watched(webhook_id, after)
+    submit(fed)
+    wait_until(lambda: woken, "the next feed to be woken")
 
 
 def test_a_key_without_read_and_an_ended_one_open_no_feed(app: Flask, owner: User, fed: Interface) -> None:

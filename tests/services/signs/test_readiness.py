@@ -20,6 +20,7 @@ from structlog.testing import capture_logs
 
 from tests.conftest import ON_POSTGRESQL, AppMaker
 from tests.support.factories import ADA
+from tests.support.no_threads import refused
 from tests.support.postgres import Postgres, running_postgres
 from tests.support.waiting import wait_until
 from webapp.db.engines import AUTOCOMMIT
@@ -369,3 +370,14 @@ def test_a_probe_that_fails_in_our_own_code_is_not_ready_and_the_next_one_is_mad
         assert state(client) == (503, "unavailable")
     assert state(client) == (200, "ready")
     wait_until(lambda: failed, "the traceback in the log")
+
+
+def test_a_probe_that_got_no_thread_is_made_for_the_next_request(
+    client: FlaskClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Once every later request waited for that probe, and found the database away until the process ended."""
+    with monkeypatch.context() as patch:
+        patch.setattr(readiness, "Thread", refused)
+        with pytest.raises(RuntimeError, match="new thread"):
+            readiness.probe.readiness()
+    assert state(client) == (200, "ready")

@@ -68,9 +68,10 @@ class Probe:
         """
         with self._lock:
             if self._running is None and monotonic() >= self._asked_at + EVERY:
-                self._running, self._asked_at = Event(), monotonic()
-                app = current_app._get_current_object()  # type: ignore[attr-defined]
-                Thread(target=self._run, args=(app, self._running), name="readiness", daemon=True).start()
+                app, ended = current_app._get_current_object(), Event()  # type: ignore[attr-defined]
+                # First: where the system has no thread left, the next request must try again.
+                Thread(target=self._run, args=(app, ended), name="readiness", daemon=True).start()
+                self._running, self._asked_at = ended, monotonic()
             running, left = self._running, self._asked_at + PATIENCE - monotonic()
         if running is not None and not running.wait(max(0.0, left)):
             self._hangs.report(HANGS)

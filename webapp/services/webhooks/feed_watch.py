@@ -42,8 +42,8 @@ class FeedWatch:
         with self._changed:
             self._waiters[waiter] = None
             if not self._runs:
-                self._runs = True
                 threading.Thread(target=self._run, args=(app,), name="feed watch", daemon=True).start()
+                self._runs = True  # not where the system has no thread left: then the next one that waits tries again
 
     def remove(self, waiter: Waiter) -> None:
         with self._changed:
