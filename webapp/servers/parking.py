@@ -66,6 +66,8 @@ class Parking(ThreadWorker):  # type: ignore[misc]  # gunicorn has no types
 
     def _stirs(self, conn: Connection) -> None:
         """Its client has left, or sends the next request already: then this one waits no longer."""
+        if conn.wait is None:  # it went on after the poller had seen this, and waits for its next request by now
+            return
         try:
             has_left = not conn.sock.recv(1, socket.MSG_PEEK | socket.MSG_DONTWAIT)
         except BlockingIOError:
@@ -87,7 +89,9 @@ class Parking(ThreadWorker):  # type: ignore[misc]  # gunicorn has no types
         """In any thread."""
         try:
             self.poller.register(conn.sock, EVENT_READ, partial(self._when_readable, conn, readable))
-        except (OSError, ValueError, KeyError):  # it is closed already, or the system has no more memory for it
+        except (OSError, ValueError, KeyError, RuntimeError):
+            # It is closed already, or the system has no more memory for it. RuntimeError: the poller looks for a closed
+            # one among all others, and another thread has just added one of those.
             self.method_queue.defer(self._close, conn)
             return
         self.waiting[conn] = None
