@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 from flask import Flask
-from sqlalchemy import bindparam, case, inspect, literal, select, text, update
+from sqlalchemy import Integer, bindparam, case, inspect, literal, select, text, update
 from sqlalchemy.exc import IntegrityError, OperationalError
 
 from tests.conftest import ON_POSTGRESQL
@@ -171,6 +171,17 @@ def test_on_sqlite_what_raises_stores_nothing_and_the_next_writer_has_its_turn(
         fail_after(lambda: rename("Lost").run(bulk.plain(), {}))
     with transaction():
         assert db.session.scalars(select(Account.name)).all() == [name]
+
+
+@pytest.mark.skipif(ON_POSTGRESQL, reason="PostgreSQL commits before it answers")
+def test_on_sqlite_a_commit_that_fails_after_the_rows_is_an_error_of_a_session(app: Flask) -> None:
+    """SQLite commits a single statement when its last row is read."""
+    with transaction():
+        db.session.execute(text("CREATE TABLE one (id INTEGER PRIMARY KEY)"))
+        db.session.execute(text("CREATE TABLE two (one REFERENCES one DEFERRABLE INITIALLY DEFERRED)"))
+    statement = bulk.Statement(text("INSERT INTO two VALUES (7) RETURNING one").columns(one=Integer))
+    with bulk.driver() as connection, pytest.raises(IntegrityError):
+        statement.rows(connection, {})
 
 
 @pytest.mark.skipif(ON_POSTGRESQL, reason="PostgreSQL has many writers")

@@ -59,6 +59,16 @@ def test_a_writer_that_fails_lets_the_next_one_write(engine: Engine) -> None:
     assert counted(engine) == 1
 
 
+def test_a_writer_whose_engine_was_disposed_meanwhile_lets_the_next_one_write(engine: Engine) -> None:
+    """Another thread does that, whose connection was lost."""
+    with engine.begin() as connection:
+        connection.execute(text("UPDATE counts SET n = 7"))
+        engine.dispose()
+    with engine.begin() as connection:
+        assert connection.info["has_turn"]
+    assert counted(engine) == 7
+
+
 def test_a_reader_does_not_wait_for_a_writer(engine: Engine) -> None:
     with engine.begin() as connection:
         connection.execute(text("UPDATE counts SET n = 7"))

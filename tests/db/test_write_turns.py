@@ -111,6 +111,15 @@ def test_a_forked_process_does_not_own_its_parents_lock(tmp_path: Path) -> None:
     lock.release()
 
 
+def test_a_lock_whose_file_was_closed_meanwhile_is_released(tmp_path: Path) -> None:
+    lock = ProcessLock(str(tmp_path / "gate"))
+    assert lock.acquire(60)
+    lock.close()
+    lock.release()
+    assert lock.acquire(60)
+    lock.release()
+
+
 def test_without_a_usable_file_no_process_waits(tmp_path: Path) -> None:
     lock = ProcessLock(str(tmp_path / "missing" / "gate"))
     assert not lock.acquire(60)

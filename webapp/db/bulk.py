@@ -121,6 +121,13 @@ class Plain:
             raise self._explained(sql, error) from error
         return cursor
 
+    def all(self, cursor: Any) -> Any:
+        """All rows. With the last one SQLite commits the statement, so this may fail after `execute` did not."""
+        try:
+            return cursor.fetchall()
+        except self.dialect.loaded_dbapi.Error as error:
+            raise self._explained("", error) from error
+
     def _explained(self, sql: str, error: Any) -> Any:
         """The error as SQLAlchemy raises it. The pool forgets all connections whose server is gone or read-only."""
         lost = getattr(error, "sqlstate", None) == READ_ONLY
@@ -156,7 +163,7 @@ class Statement:
             return cursor.all()
         if (processors := self._returned.get(dialect)) is None:
             processors = self._returned[dialect] = self._processors(dialect, cursor.description)
-        rows = cursor.fetchall()
+        rows = connection.all(cursor)
         return [_processed(row, processors) for row in rows] if processors else rows
 
     def _prepare(self, dialect: Dialect) -> tuple[str, Callable[[Values], Any]]:

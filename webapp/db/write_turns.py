@@ -94,7 +94,8 @@ class ProcessLock:
             return False
 
     def release(self) -> None:
-        with contextlib.suppress(OSError):
+        """Also after `close`, which has released it."""
+        with contextlib.suppress(OSError, ValueError):
             fcntl.lockf(self._file, fcntl.LOCK_UN, 1, LOCK)
 
     def close(self) -> None:
