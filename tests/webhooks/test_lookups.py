@@ -190,6 +190,28 @@ def test_an_answer_that_came_in_time_is_not_kept() -> None:
         assert address(lookups.ask(slow, "crm.example", 443, PATIENT, GREEDY)) == f"93.184.216.{number}"
 
 
+def test_a_try_whose_time_is_over_is_not_kept_by_a_look_up_that_fails_just_then(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    lookups, slow, found, gives_up = Lookups(1), Slow(), list[Any](), Lookups._give_up
+
+    def failing(*_: object) -> bool:
+        raise MemoryError
+
+    def ended_just_now(*given: Any) -> bool:
+        slow.answers.set()
+        wait_until(lambda: lookups.are_over, "the look-up to end")
+        return gives_up(*given)
+
+    monkeypatch.setattr("threading.excepthook", lambda _: None)
+    monkeypatch.setattr(Lookups, "_keep", failing)
+    monkeypatch.setattr(Lookups, "_give_up", ended_just_now)
+    asking = Thread(target=lambda: found.append(lookups.ask(slow, "crm.example", 443, SHORT, GREEDY)), daemon=True)
+    asking.start()
+    asking.join(PATIENT)
+    assert [address(one) for one in found] == ["93.184.216.1"]
+
+
 def test_a_late_answer_is_used_for_a_minute_only(monkeypatch: pytest.MonkeyPatch) -> None:
     lookups, slow = Lookups(MOST), Slow()
     monkeypatch.setattr(lookups_module, "LATE_SECONDS", 0.0)

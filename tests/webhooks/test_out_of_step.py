@@ -9,6 +9,7 @@ from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from ipaddress import ip_network
 from threading import Thread
+from typing import Any
 
 import pytest
 
@@ -209,6 +210,32 @@ def test_kept_connections_of_a_distrusted_webhook_are_closed(sender: Sender, rec
     assert idle.sock.fileno() == -1
     assert not sender._idle._order
     assert not sender._idle._stacks
+
+
+def test_a_connection_given_back_just_when_its_webhook_is_distrusted_is_closed(
+    sender: Sender, receiver: Receiver
+) -> None:
+    post(sender, receiver.url)
+    kept = sender._idle
+    [idle] = kept._order
+    assert kept.take(idle.key) is idle
+    distrusts = Thread(target=kept.distrust, args=(idle.key,))
+
+    class Meanwhile(dict[Any, float]):
+        """Another thread distrusts the webhook after this one has looked whether it is; or next, if it has to wait."""
+
+        def get(self, *given: Any) -> Any:
+            found = super().get(*given)
+            distrusts.start()
+            if not kept._lock.locked():
+                distrusts.join(60)
+            return found
+
+    kept._distrusted = Meanwhile({(7, *idle.key[1:]): 0.0})
+    kept.give(idle)
+    distrusts.join(60)
+    assert not kept._order
+    assert idle.sock.fileno() == -1
 
 
 class Handler(BaseHTTPRequestHandler):

@@ -240,10 +240,10 @@ class IdleConnections:
     def give(self, connection: HttpConnection) -> None:
         """Keeps a connection for the next delivery of its webhook."""
         now = connection.idle_since = monotonic()
-        if self._distrusted and self._distrusted.get(connection.key, 0.0) > now:
-            connection.close()
-            return
-        with self._lock:
+        with self._lock:  # `distrust` closes what is there, so this must not have looked before it
+            if self._distrusted and self._distrusted.get(connection.key, 0.0) > now:
+                connection.close()
+                return
             self._stacks.setdefault(connection.key, []).append(connection)
             self._order[connection] = None
             while self._order and (len(self._order) > self._max_idle or self._is_stale(next(iter(self._order)), now)):

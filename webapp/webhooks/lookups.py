@@ -176,8 +176,8 @@ class Lookups:
                     resolver.keep_late(host, [info[4][0] for info in found])
         finally:
             self._end(key, account)
-        if not answer.done():
-            answer.set_result(found)
+            if not answer.done():  # also after an error: a try whose time is over just now waits for it without a limit
+                answer.set_result(found)
 
     def _end(self, key: Key, account: int) -> None:
         with self._changed:
