@@ -55,6 +55,23 @@ def test_redis_keeps_only_the_requests_that_count(limited: Flask, valkey: Valkey
             assert redis.llen(list_of_ten_seconds) == kept
 
 
+def test_a_long_list_that_no_longer_counts_is_dropped_in_few_steps(limited: Flask, valkey: Valkey) -> None:
+    """Redis answers no other question meanwhile: one by one, a million of a day took over two seconds."""
+    now = time.time()
+    with Redis.from_url(valkey.url) as redis:
+        api_limit.count("long")
+        [name] = redis.keys("*/api/long/5/10/second")
+        for over, counting in (9_999, 3), (10_000, 0), (5, 4):
+            redis.delete(name)
+            redis.lpush(name, *[now - 20] * over, *[now] * counting)
+            redis.config_resetstat()
+            with time_machine.travel(now, tick=False):
+                assert api_limit.count("long")[0].left == 4 - counting
+            calls = {command: each["calls"] for command, each in redis.info("commandstats").items()}
+            assert sum(calls.get(f"cmdstat_{each}", 0) for each in ("lindex", "rpop", "ltrim")) < 200
+            assert redis.llen(name) == counting + 1
+
+
 def test_a_limit_of_none_lets_no_request_in(make_app: AppMaker) -> None:
     with make_app(API_RATE_LIMIT="0 per minute").app_context():
         assert api_limit.count("key") == [Quota("default", 0, 60, 0, 60, True)]

@@ -26,13 +26,20 @@ _QUOTAS = "leadhook.quotas"  # in the WSGI environment
 
 # Counts a request in a list of `limits`, and says how many of them count and when the oldest of these was: the library
 # asks Redis twice for that, which takes as long as all else that the short way does. Those that no longer count are
-# dropped here: to find them in a list that the library would keep takes twenty steps.
+# dropped here, mostly one: to find them in a list that the library would keep takes twenty steps. After a rest they may
+# be a million: each time twice as many are dropped, or half as many, as Redis answers no other question meanwhile.
 _HIT = b"""
 local now, most, window = tonumber(ARGV[1]), tonumber(ARGV[2]), tonumber(ARGV[3])
-local oldest = redis.call('LINDEX', KEYS[1], -1)
-while oldest and tonumber(oldest) < now - window do
-  redis.call('RPOP', KEYS[1])
-  oldest = redis.call('LINDEX', KEYS[1], -1)
+local function at(place) return redis.call('LINDEX', KEYS[1], place) end
+local function is_over(entry) return entry and tonumber(entry) < now - window end
+local oldest, several = at(-1), 1
+while is_over(oldest) do
+  if several == 1 or is_over(at(-several)) then
+    redis.call('LTRIM', KEYS[1], 0, -1 - several)
+    oldest, several = at(-1), several * 2
+  else
+    several = several / 2
+  end
 end
 local used = redis.call('LLEN', KEYS[1])
 if used >= most then return {0, used, oldest or ARGV[1]} end
