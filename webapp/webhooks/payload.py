@@ -12,6 +12,7 @@ from webapp.webhooks import as_javascript
 PLACES = ("page_url", "page_title", "referrer")
 UTM = ("source", "medium", "campaign", "term", "content")
 CLICK_IDS = ("gclid", "gbraid", "wbraid", "dclid", "fbclid", "msclkid", "ttclid", "twclid", "li_fat_id")
+_PLAIN = frozenset({str, int, bool, type(None)})
 TRACKED = (*PLACES, *(f"utm_{name}" for name in UTM), *CLICK_IDS)  # what a form may carry of the source, by name
 
 
@@ -41,8 +42,13 @@ def lead_payload(**values: Unpack[LeadValues]) -> bytes:
     `click_ids` becomes {}. A value that JSON has no type for raises TypeError; NaN and infinity raise ValueError,
     because no receiver reads them.
     """
-    is_plain = not values.get("undeclared") and float not in map(type, values["fields"].values())
+    is_plain = not values.get("undeclared") and all(map(_is_plain, values["fields"].values()))
     return encode(lead_document(**values), is_plain)
+
+
+def _is_plain(answer: object) -> bool:
+    """Whether msgspec prints it as JavaScript does. It prints much besides that JSON has no type for."""
+    return type(answer) in _PLAIN or (type(answer) is list and {*map(type, answer)} <= {str})
 
 
 def lead_document(

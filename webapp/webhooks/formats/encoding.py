@@ -1,4 +1,4 @@
-"""JSON bytes of any tree, as JSON.stringify prints them (see as_javascript.py), fast where Python prints the same."""
+"""JSON bytes of any tree, as JSON.stringify prints them (see as_javascript.py), fast where msgspec prints the same."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -25,7 +25,7 @@ def encode_bounded(value: Any) -> bytes:
 
 
 def is_plain(tree: Any, most: float = float("inf")) -> bool:
-    """Whether Python's json prints what JavaScript does: no number has decimals, no key looks like an index.
+    """Whether msgspec prints what JavaScript does: no number has decimals, no key looks like an index.
 
     CannotRender for a tree that has more than `most` characters."""
     plain, size, ahead = True, 0, [tree]
