@@ -136,18 +136,20 @@ class _Routes:
 
 
 _grouped: dict[int, tuple[Blueprint, int, list[Any]]] = {}  # by the identity of a blueprint, which stays
+_one_at_a_time = threading.RLock()  # a test may make apps in several threads; blueprints may have blueprints
 
 
 def _register(blueprint: Blueprint, app: Flask, options: dict[str, Any]) -> None:
-    deferred = blueprint.deferred_functions
-    kept = _grouped.get(id(blueprint))
-    if not kept or kept[1] != len(deferred):
-        kept = _grouped[id(blueprint)] = blueprint, len(deferred), _group(deferred)
-    blueprint.deferred_functions = kept[2]
-    try:
-        REGISTER(blueprint, app, options)
-    finally:
-        blueprint.deferred_functions = deferred
+    with _one_at_a_time:
+        deferred = blueprint.deferred_functions
+        kept = _grouped.get(id(blueprint))
+        if not kept or kept[1] != len(deferred):
+            kept = _grouped[id(blueprint)] = blueprint, len(deferred), _group(deferred)
+        blueprint.deferred_functions = kept[2]
+        try:
+            REGISTER(blueprint, app, options)
+        finally:
+            blueprint.deferred_functions = deferred
 
 
 def _group(deferred: list[Callable[[BlueprintSetupState], object]]) -> list[Any]:
