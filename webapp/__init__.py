@@ -136,7 +136,7 @@ def _flask_config(config: Config, worker: bool, plans_once: bool, connections: t
         "WTF_CSRF_SSL_STRICT": False,  # security.py checks Sec-Fetch-Site instead, which needs no referrer
         "SQLALCHEMY_DATABASE_URI": config.database_url,
         "SQLALCHEMY_ENGINE_OPTIONS": engines.options(*database, connections[0], bulk.json_text),
-        "SQLALCHEMY_BINDS": engines.binds(*database, connections[1], bulk.json_text),
+        "SQLALCHEMY_BINDS": engines.binds(*database, connections[1]),
         # FULL, so that an accepted lead survives a power cut. A worker could only lose records of attempts, and would
         # then repeat these attempts.
         "SQLITE_SYNCHRONOUS": "NORMAL" if worker else "FULL",

@@ -7,7 +7,7 @@ not: the planner assumes a hundred rows in such a document, and would scan a sma
 
 import json
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from contextvars import ContextVar
 from functools import cache, lru_cache
 from typing import Any
@@ -197,13 +197,12 @@ def _processed(row: Sequence[Any], processors: Processors) -> tuple[Any, ...]:
 
 
 def json_text(value: Any) -> str:
-    """As json.dumps, without spaces, in a tenth of its time. What msgspec cannot print, a subclass of str or half a
-    character, json.dumps prints; and what is not in ASCII, because a database of PostgreSQL may have any encoding."""
-    with suppress(TypeError, UnicodeEncodeError):
-        text = msgspec.json.encode(value)
-        if text.isascii():
-            return text.decode()
-    return json.dumps(value)
+    """JSON for SQLite: as json.dumps, without spaces and escapes, in a tenth of its time. What msgspec cannot print, a
+    subclass of str or half a character, json.dumps prints."""
+    try:
+        return msgspec.json.encode(value).decode()
+    except (TypeError, UnicodeEncodeError):
+        return json.dumps(value)
 
 
 class Bulk:

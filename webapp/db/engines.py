@@ -42,8 +42,10 @@ PLANS_ONCE = {"plan_cache_mode": "force_generic_plan", "enable_seqscan": "off"}
 def options(
     database_url: str, prepares: bool, plans_once: bool, pool_size: int, print_json: PrintJson = json.dumps
 ) -> dict[str, Any]:
-    """Arguments of `create_engine`. `prepares`: statements may be prepared, and settings sent while connecting."""
-    found: dict[str, Any] = {"pool_size": pool_size, "pool_timeout": 30, "json_serializer": print_json}
+    """Arguments of `create_engine`. `prepares`: statements may be prepared, and settings sent while connecting.
+    `print_json`: for SQLite, whose texts are always in UTF-8. A database of PostgreSQL may have another encoding, which
+    takes only the escapes of json.dumps."""
+    found: dict[str, Any] = {"pool_size": pool_size, "pool_timeout": 30}
     found["pool_use_lifo"] = True  # the connection used last has its statements prepared
     found["hide_parameters"] = True  # errors are logged, and a visitor's data must not be
     url = make_url(database_url)
@@ -52,7 +54,7 @@ def options(
         found["connect_args"] = {**ours, **_session(url, prepares, plans_once)}
         found["max_overflow"] = 0
     else:
-        found["json_deserializer"] = _from_json  # psycopg reads JSON itself
+        found |= {"json_serializer": print_json, "json_deserializer": _from_json}  # psycopg reads JSON itself
     return found
 
 
@@ -74,9 +76,7 @@ def _session(url: URL, prepares: bool, plans_once: bool) -> dict[str, Any]:
     return {"options": f"{theirs} {ours}".strip()}  # of two, PostgreSQL takes the last
 
 
-def binds(
-    database_url: str, prepares: bool, plans_once: bool, pool_size: int, print_json: PrintJson = json.dumps
-) -> dict[str, Any]:
+def binds(database_url: str, prepares: bool, plans_once: bool, pool_size: int) -> dict[str, Any]:
     """On PostgreSQL, separate connections for autocommit statements.
 
     With the others, switching to autocommit and back, and a rollback without a transaction, took a third of the
@@ -84,6 +84,6 @@ def binds(
     """
     if make_url(database_url).get_backend_name() != "postgresql":
         return {}
-    found = options(database_url, prepares, plans_once, pool_size, print_json)
+    found = options(database_url, prepares, plans_once, pool_size)
     found |= {"isolation_level": "AUTOCOMMIT", "skip_autocommit_rollback": True, "pool_reset_on_return": None}
     return {AUTOCOMMIT: {"url": database_url, **found}}

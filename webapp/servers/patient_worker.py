@@ -192,7 +192,7 @@ class PatientWorker(Answering):
         if now < self._looked_at + LOOK:
             return
         self._looked_at = now
-        # Once the process stops, none waits for news, also one that began to when `_cap_keepalive` was over.
+        # Once the process stops, none waits for news, also none that began to wait after `_cap_keepalive`.
         stops = not self.alive
         for conn in [each for each in list(self.waiting) if each.timeout <= now or (stops and each.wait)]:
             if conn.wait:
