@@ -699,6 +699,26 @@ def test_lanes_are_served_in_the_order_of_their_rings(app: Flask) -> None:
     assert rung() == [3, 1, 2]
 
 
+def test_lanes_that_are_always_due_again_do_not_keep_others_out(app: Flask, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A job may last long, so each round has one more, however many are due again."""
+    served, number = set[int](), serving.MOST + 20
+
+    class Again:
+        has_taken = True
+
+        def __init__(self, rung: list[int], stopping: Callable[[], bool]) -> None:
+            self.due = list(rung)
+
+        def run(self) -> None:
+            served.update(self.due)
+
+    monkeypatch.setattr(serving, "Round", Again)
+    ring_lanes(range(number))
+    serve(lambda: len(served) == number)
+    assert served == set(range(number))
+    assert sorted(rung()) == sorted(served)
+
+
 def test_a_second_job_ends_at_once_and_leaves_the_lanes_to_the_first(alone: Interface, receiver: Receiver) -> None:
     submit(alone)
     queues.redis.set(serving_key, "another job", px=30_000)

@@ -22,7 +22,7 @@ from tests.support.interrupting import moments_of, told_at
 from tests.support.valkey import Valkey
 from tests.support.waiting import wait_until
 from webapp.delivery import threaded_worker
-from webapp.delivery.slots import Slots, StopSign
+from webapp.delivery.slots import LONGEST, Slots, StopSign
 from webapp.delivery.threaded_worker import OneQueue, ThreadedWorker
 
 performed: list[Any] = []
@@ -209,6 +209,13 @@ def test_a_job_is_listed_while_it_runs_and_deleted_after_it(app: Flask, queue: O
     perform_all(app, queue)
     assert performed == [("9-looks", "started", ["9-looks"])]
     assert not queue.connection.exists("rq:job:9-looks", queue.started_job_registry.key)
+
+
+def test_a_job_that_lasts_as_long_as_ours_may_is_not_taken_for_lost(app: Flask, queue: OneQueue) -> None:
+    """It sends until LONGEST is over, and then waits for the last answer: 15 s, if nobody set WEBHOOK_DEADLINE."""
+    job = queue.enqueue(note, "one", job_timeout=-1)
+    ttl = ThreadedWorker(app, queue, Slots(1)).get_heartbeat_ttl(job)
+    assert ttl > LONGEST + 15
 
 
 def test_a_job_that_raises_is_kept_as_failed(app: Flask, queue: OneQueue) -> None:

@@ -449,7 +449,7 @@ def test_its_turn_counts_from_the_beginning_of_the_drains_batch(pointed: Interfa
     db.session.rollback()
     hold, batch = taken(webhook_id)
     sending, now = Sending(batch, lambda: False), time.monotonic()
-    for begun_at, is_over in ((now - widening.TURN, True), (now, False)):
+    for begun_at, is_over in ((now - widening.LONGEST, True), (now, False)):
         found = lanes.Underway(hold, sending, lambda: False, begun_at, threading.get_ident())
         assert widening.Widening(found)._is_closing() is is_over
 

@@ -28,16 +28,16 @@ from webapp.delivery.lanes import Hold
 from webapp.delivery.rings import queues, rung_key, serving_key
 from webapp.delivery.sending import Sending
 from webapp.delivery.several import LaneDue
-from webapp.delivery.slots import Slots
+from webapp.delivery.slots import LONGEST, Slots
 from webapp.servers.redis_server import Command, converse, without_scores
 from webapp.webhooks.exchanges import Exchange, wait
 
 log = structlog.get_logger()
 
-SERVES = 10.0  # seconds of a job: the next one may be in another process, whose connections to receivers are others
+SERVES = LONGEST  # seconds of a job. The next one may be in another process, which has to connect first
 ALIVE = 1.0  # seconds that the key outlives the last round
 WAITS = 0.5  # seconds that a job waits for a ring, before it ends
-MOST = 50  # lanes of a round; where more are due again and again, the others wait for the next slice
+MOST = 50  # lanes of a round; where more are due again and again, each round has one more
 RENEWS = 0.2  # seconds after which the key is renewed, while lanes are rung all the time
 PACE = 0.006  # seconds from the beginning of a round to the next: more leads share one
 PACE_OF_NONE = 0.01  # the same after a round all of whose lanes were locked: their holders look for more themselves

@@ -13,6 +13,7 @@ from concurrent.futures import Future, ThreadPoolExecutor, wait
 from contextlib import contextmanager, suppress
 from queue import Empty, SimpleQueue
 
+LONGEST = 45.0  # seconds of a job that finds more to do all the time. RQ takes a job of more than 90 s for lost
 ACTIVE = 8  # jobs that may compute at the same time
 WAITS_AFTER = 0.02  # seconds of waiting for an answer after which a job is not active
 HANGS_AFTER = 1.0  # seconds of waiting after which a job occupies no slot

@@ -25,13 +25,12 @@ from webapp.delivery.lanes import Underway
 from webapp.delivery.ledger import Batch, Due
 from webapp.delivery.pace import MOST, Pace
 from webapp.delivery.sending import Sending
-from webapp.delivery.slots import waiting
+from webapp.delivery.slots import LONGEST, waiting
 from webapp.webhooks.outcome import ErrorKind
 
 log = structlog.get_logger()
 
 CANNOT_LOOK = "newer leads cannot be looked for"
-TURN = 45.0  # seconds; a job that lasts longer than 90 s counts as lost
 RECORDS_AFTER = 0.5  # seconds that an answer waits to be recorded at most, while others are under way
 LOOKS_EVERY = 1.0  # seconds between two looks for newer leads, while all that is due is under way
 TENTH = 0.1  # seconds between two looks at the own sends
@@ -72,7 +71,7 @@ class Widening:
         self.hold = found.hold
         self._drain = found.sent
         self._stopping = found.stopping
-        self._ends_at = found.begun_at + TURN
+        self._ends_at = found.begun_at + LONGEST
         self._is_over = threading.Event()
         self._changed = threading.Condition()
         self._ended: list[int] = []  # deliveries whose send ended, not noted yet
