@@ -27,5 +27,5 @@ def test_each_page_takes_three_statements_and_the_last_one_no_more_time(filled: 
     assert set(found.sizes[:-1]) == {100}
     assert max(found.statements) <= 3, found.statements
     ends = (api_pages.FIRST, found.last)
-    first, last = api_pages.milliseconds(program, ends, 7, api_pages.clock_of(app))
+    first, last = api_pages.milliseconds(program, ends, 21, api_pages.clock_of(app))
     assert min(last) <= 1.5 * min(first), (first, last)
