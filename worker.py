@@ -165,6 +165,8 @@ def _work(app: Flask, role: str, slots: int) -> int:
             if role == SWEEP:
                 _sweep(app)
                 return 0
+            if role in (FAST, SLOW):
+                rehearse()
             sweeper = threading.Thread(target=_sweep_beside, args=(app,), name="sweep", daemon=True)
             if role == MAIL:
                 sweeper.start()

@@ -17,9 +17,9 @@ from webapp.models import Delivery, Interface, Lane
 
 @pytest.mark.skipif(not ON_POSTGRESQL, reason="SQLite plans a statement once, where it prepares it")
 def test_a_worker_has_its_batch_query_planned_only_once(make_app: AppMaker) -> None:
-    """On a large table PostgreSQL took longer to plan it than to run it."""
-    ours = "FROM pg_prepared_statements WHERE statement LIKE '%FROM deliveries%'"
-    asked = f"SELECT custom_plans, generic_plans {ours}"
+    """On a large table PostgreSQL took longer to plan it than to run it. After a start, all sessions plan at once."""
+    ours = "statement LIKE '%FROM deliveries%' AND statement NOT LIKE '%pg_prepared%'"
+    asked = f"SELECT custom_plans, generic_plans FROM pg_prepared_statements WHERE {ours}"
     with make_app(worker=True, plans_once=True).app_context():
         with read_autocommit() as connection:
             for webhook_id in range(20):
@@ -31,8 +31,7 @@ def test_a_worker_has_its_batch_query_planned_only_once(make_app: AppMaker) -> N
                 ledger.batch(plain, webhook_id)
             [by_driver] = plain.execute(asked.replace("%", "%%")).fetchall()
     for custom_plans, generic_plans in (by_sqlalchemy, by_driver):
-        assert custom_plans == 0
-        assert generic_plans > 10
+        assert (custom_plans, generic_plans) == (0, 20)
 
 
 def test_the_driver_reads_the_same_batch_as_sqlalchemy(interface: Interface) -> None:

@@ -1,5 +1,6 @@
 """The rehearsals of worker processes: they change nothing, and no error in them stops a process from starting."""
 
+import signal
 from collections.abc import Iterator
 from typing import Any
 
@@ -7,10 +8,13 @@ import pytest
 from flask import Flask
 from sqlalchemy import Engine, event, text
 
+import worker
 from tests.support.factories import point_at, submit
 from tests.support.reporting import fail
 from webapp.db.transactions import transaction
+from webapp.delivery import threaded_worker
 from webapp.delivery.rehearsal import rehearse
+from webapp.delivery.rings import FAST, SLOW
 from webapp.extensions import db
 from webapp.models import Interface
 from webapp.services.reports import reports
@@ -37,6 +41,23 @@ def test_a_database_that_is_not_ready_does_not_stop_the_start(interface: Interfa
     with transaction():
         db.session.execute(text("ALTER TABLE lanes RENAME TO not_yet"))
     rehearse()
+
+
+@pytest.mark.parametrize("role", [FAST, SLOW])
+def test_each_process_rehearses_on_its_own_connections_before_it_takes_jobs(
+    app: Flask, monkeypatch: pytest.MonkeyPatch, role: str
+) -> None:
+    done: list[str] = []
+
+    def serve(_: Flask, queue: str, slots: int) -> bool:
+        done.append(queue)
+        return True
+
+    monkeypatch.setattr(worker, "rehearse", lambda: done.append("rehearsed"))
+    monkeypatch.setattr(threaded_worker, "serve", serve)
+    monkeypatch.setattr(signal, "signal", lambda *_: None)
+    assert worker._work(app, role, 1) == 0
+    assert done == ["rehearsed", role]
 
 
 @pytest.fixture

@@ -704,8 +704,6 @@ def test_lanes_that_are_always_due_again_do_not_keep_others_out(app: Flask, monk
     served, number = set[int](), serving.MOST + 20
 
     class Again:
-        has_taken = True
-
         def __init__(self, rung: list[int], stopping: Callable[[], bool]) -> None:
             self.due = list(rung)
 

@@ -8,6 +8,7 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 
 from tests.support.no_threads import refused
+from tests.support.waiting import wait_until
 from webapp.delivery import slots
 from webapp.delivery.slots import ACTIVE, Slots, waiting
 
@@ -118,6 +119,32 @@ def test_what_another_job_hands_over_finds_a_slot_while_many_compute(jobs: Jobs)
     jobs.over.set()
     assert pool.drained(within=10)
     assert pool.has_room()
+
+
+def test_what_another_job_hands_over_finds_a_slot_while_others_hang(
+    jobs: Jobs, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(slots, "HANGS_AFTER", 0.0)
+    pool = Slots(10)
+    for number in range(1, 41):
+        wait_until(pool.has_room, f"room for job {number}", every=0.005)
+        pool.add(jobs.waiting)
+    assert jobs.wait_for(40)
+    assert not pool.has_room()  # a process has four threads for each slot
+    jobs.over.set()
+    assert pool.drained(within=10)
+
+
+def test_what_another_job_hands_over_finds_no_slot_while_others_wait_for_a_moment(
+    jobs: Jobs, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(slots, "HANGS_AFTER", 1000.0)
+    pool = Slots(10)
+    for _ in range(10):
+        assert pool.has_room()
+        pool.add(jobs.waiting)
+    assert jobs.wait_for(10)
+    assert not pool.has_room()
 
 
 def test_a_system_without_threads_performs_a_job_once_on_a_thread_that_gets_free(

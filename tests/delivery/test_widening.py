@@ -3,7 +3,7 @@
 import itertools
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
@@ -18,12 +18,14 @@ from tests.support.receiver import Line, Receiver, answering, hanging
 from tests.support.waiting import wait_until
 from webapp.clock import now_sql
 from webapp.db.transactions import read_autocommit, transaction
-from webapp.delivery import lanes, ledger, widening
+from webapp.delivery import lanes, ledger, watching, widening
 from webapp.delivery.pace import MOST, Pace
 from webapp.delivery.sending import Sending
+from webapp.delivery.slots import waiting_since
 from webapp.delivery.watching import Watcher
 from webapp.extensions import db
-from webapp.models import Attempt, Delivery, Interface, Lane, Webhook
+from webapp.models import Attempt, Delivery, Interface, Lane, User, Webhook
+from webapp.services.interfaces import interfaces
 from webapp.services.webhooks import webhooks
 from webapp.services.webhooks.shapes import UNRENDERED
 from webapp.webhooks.outcome import NO_ANSWER, ErrorKind, Outcome
@@ -155,6 +157,46 @@ def test_leads_that_come_while_one_hangs_are_sent_at_once(
     wait_until(lambda: states() == {"delivered": 3, "pending": 1}, "them to be recorded while the first one hangs")
     drained.join(20)
     assert is_let_go()
+
+
+@pytest.mark.parametrize("app", [60.0], indirect=True)
+def test_newer_leads_of_lanes_that_hang_are_looked_for_in_one_question(
+    app: Flask, owner: User, receiver: Receiver, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Hundreds of receivers may hang. Only the lanes with a newer lead are widened."""
+    asked, ask, go_on = list[Sequence[int]](), watching.with_newer, threading.Event()
+
+    def asking(webhook_ids: Sequence[int], known: Iterable[int]) -> Collection[int]:
+        asked.append(webhook_ids)
+        return ask(webhook_ids, known)
+
+    def held(line: Line) -> bool:
+        go_on.wait(30)
+        return answering()(line)
+
+    monkeypatch.setattr(watching, "with_newer", asking)
+    monkeypatch.setattr(watching, "LOOKS_EVERY", 0.0)
+    receiver.behave(held)
+    with transaction():
+        made = [interfaces.create(owner.account_id, f"Number {number}") for number in range(4)]
+    for interface in made:
+        point_at(interface, f"{receiver.url}/{interface.public_id}")
+        leads(interface, 1)
+    webhook_ids = [interface.webhook.id for interface in made]
+    addresses = [interface.public_id for interface in made]
+    drained = [begin_to_drain(app, interface) for interface in made]
+    receiver.wait_for(4)
+    leads(made[1], 1), leads(made[3], 1)
+    wait_until(lambda: all(waiting_since(one.thread) for one in lanes.underway.copy().values()), "all to wait")
+    db.session.rollback()
+    Watcher(app)._look()
+    assert [sorted(one) for one in asked] == [sorted(webhook_ids)]
+    newer = receiver.wait_for(6)[4:]
+    go_on.set()
+    for thread in drained:
+        thread.join(20)
+    assert sorted(request.path.rpartition("/")[2] for request in newer) == sorted([addresses[1], addresses[3]])
+    assert states() == {"delivered": 6}
 
 
 @pytest.mark.once
@@ -304,11 +346,11 @@ def test_a_thread_that_takes_over_late_is_the_only_one(
 ) -> None:
     """On a busy machine a new thread may wait for the interpreter for longer than until the next look."""
     begun, looks = list[Any](), list[Any]()
-    widen, look = Watcher._widen, Watcher._holds_up_others
+    widen, look = Watcher._widen, Watcher._look
 
-    def looked(*arguments: Any) -> bool:
+    def looked(*arguments: Any) -> None:
         looks.append(arguments)
-        return look(*arguments)
+        look(*arguments)
 
     def late(*arguments: Any) -> None:
         begun.append(arguments)
@@ -320,7 +362,7 @@ def test_a_thread_that_takes_over_late_is_the_only_one(
         receiver.wait_for(5)
         return answering(500)(line)
 
-    monkeypatch.setattr(Watcher, "_holds_up_others", looked)
+    monkeypatch.setattr(Watcher, "_look", looked)
     monkeypatch.setattr(Watcher, "_widen", late)
     room = widening.room._value
     receiver.queue(fail_after_the_others)

@@ -73,7 +73,8 @@ def _session(url: URL, prepares: bool, plans_once: bool) -> dict[str, Any]:
         return {"prepare_threshold": None, **({"options": theirs} if theirs else {})}
     settings = SETTINGS | (PLANS_ONCE if plans_once else {})
     ours = " ".join(f"-c {name}={value}" for name, value in settings.items())
-    return {"options": f"{theirs} {ours}".strip()}  # of two, PostgreSQL takes the last
+    found: dict[str, Any] = {"options": f"{theirs} {ours}".strip()}  # of two, PostgreSQL takes the last
+    return found | ({"prepare_threshold": 0} if plans_once else {})  # at once, not the sixth time
 
 
 def binds(database_url: str, prepares: bool, plans_once: bool, pool_size: int) -> dict[str, Any]:

@@ -40,7 +40,6 @@ WAITS = 0.5  # seconds that a job waits for a ring, before it ends
 MOST = 50  # lanes of a round; where more are due again and again, each round has one more
 RENEWS = 0.2  # seconds after which the key is renewed, while lanes are rung all the time
 PACE = 0.006  # seconds from the beginning of a round to the next: more leads share one
-PACE_OF_NONE = 0.01  # the same after a round all of whose lanes were locked: their holders look for more themselves
 PATIENCE = lanes.QUICK / 1000  # seconds that a round waits for an answer
 
 
@@ -78,7 +77,7 @@ class Server:
                     one.run()
                 finally:
                     due = one.due
-                time.sleep(max(0.0, began_at + (PACE if one.has_taken else PACE_OF_NONE) - time.monotonic()))
+                time.sleep(max(0.0, began_at + PACE - time.monotonic()))
         finally:
             if due:
                 rings.ring_lanes(due)
@@ -124,7 +123,7 @@ class Round:
 
     def __init__(self, rung: Sequence[int], stopping: Callable[[], bool]) -> None:
         self._rung = rung
-        self.due, self.has_taken = list[int](), False
+        self.due = list[int]()
         self._stopping = stopping
         self._app = cast(Flask, current_app._get_current_object())  # type: ignore[attr-defined]
         self._slots: Slots | None = self._app.extensions.get("leadhook_slots")
@@ -137,7 +136,6 @@ class Round:
         self._ends_at = time.monotonic() + ledger.SLICE
         with bulk.driver() as connection:
             holds = several.take(connection, self._rung)
-        self.has_taken = bool(holds)
         found: Mapping[int, LaneDue] = {}
         try:
             if len(holds) < len(self._rung):

@@ -194,3 +194,18 @@ def _last_look(dialect: str) -> Statement:
 def last_look(connection: Plain, webhook_ids: Sequence[int]) -> list[int]:
     """Those of the lanes that have a due delivery."""
     return _ids(_last_look(connection.dialect.name), connection, _given(connection, webhook_ids))
+
+
+@cache
+def _with_newer(dialect: str) -> Statement:
+    others = ~bulk.among(dialect, Delivery.id, "known")
+    due = ledger.is_due(has=lambda *of: has_one(*of, others))
+    these = bulk.among(dialect, Lane.webhook_id, "lanes")
+    return Statement(select(Lane.webhook_id).join(Webhook).where(these, ledger.ACTIVE, due))
+
+
+def with_newer(connection: Plain, webhook_ids: Sequence[int], known: Iterable[int]) -> list[int]:
+    """Those of the lanes that have a due delivery beside the known ones (delivery ids)."""
+    dialect = connection.dialect.name
+    given = _given(connection, webhook_ids, known=bulk.ids(dialect, known))
+    return _ids(_with_newer(dialect), connection, given)

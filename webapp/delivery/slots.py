@@ -39,6 +39,11 @@ def waiting_since(thread: int) -> float | None:
     return _waiting.get(thread)
 
 
+def _waiting_longer_than(seconds: float) -> int:
+    now = time.monotonic()
+    return sum(now - since > seconds for since in _waiting.copy().values())
+
+
 class ToldToStop(BaseException):
     """The process was asked to end while it waited."""
 
@@ -100,7 +105,7 @@ class Slots:
 
     def has_room(self) -> bool:
         """Whether a slot is free for `add`, be many jobs active or not: what another job hands over is soon done."""
-        return not self._stopping() and len(self._busy) < self._count
+        return not self._stopping() and self._has_slot()
 
     def add(self, job: Callable[[], None]) -> None:
         """Performs a job on a thread, room or not, and does not wait: for what another job has begun."""
@@ -131,13 +136,16 @@ class Slots:
         return bool(self._busy)
 
     def _has_room(self) -> bool:
-        busy, now = len(self._busy), time.monotonic()
+        busy = len(self._busy)
         if busy < min(ACTIVE, self._count):
             return True
-        waits = [now - since for since in _waiting.copy().values()]
-        active = busy - sum(age > WAITS_AFTER for age in waits)
-        taken = busy - sum(age > HANGS_AFTER for age in waits)
-        return active < ACTIVE and taken < self._count and busy < self._threads
+        return busy - _waiting_longer_than(WAITS_AFTER) < ACTIVE and self._has_slot()
+
+    def _has_slot(self) -> bool:
+        busy = len(self._busy)
+        if busy < self._count:
+            return True
+        return busy < self._threads and busy - _waiting_longer_than(HANGS_AFTER) < self._count
 
     def drained(self, within: float) -> bool:
         """Waits for running jobs, at most `within` seconds; returns whether all of them ended."""

@@ -13,7 +13,7 @@ from flask import Flask
 from webapp.delivery import lanes
 from webapp.delivery.lanes import Underway
 from webapp.delivery.slots import waiting_since
-from webapp.delivery.widening import LOOKS_EVERY, Widening, has_newer, room
+from webapp.delivery.widening import LOOKS_EVERY, Widening, room, with_newer
 
 log = structlog.get_logger()
 
@@ -45,12 +45,26 @@ class Watcher:
         with self._app.app_context():
             while not self._stopped.wait(EVERY):
                 self._rest()
-                for found in lanes.underway.copy().values():
-                    try:
-                        if self._holds_up_others(found):
-                            self._take_over(found)
-                    except Exception as error:  # the thread must go on with the next lane
-                        log.error("a lane could not be widened", webhook=found.hold.webhook_id, exc_info=error)
+                try:
+                    self._look()
+                except Exception as error:  # the thread must go on
+                    log.error("sends could not be watched", exc_info=error)
+
+    def _look(self) -> None:
+        """Leads that came after a lane's batch are looked for in all lanes at once: hundreds may hang."""
+        unknown: list[Underway] = []
+        for found in lanes.underway.copy().values():
+            if self._holds_up_its_batch(found):
+                self._take_over(found)
+            elif self._may_hold_up_newer(found):
+                unknown.append(found)
+        if not unknown:
+            return
+        known = [due.id for found in unknown for due in found.sent.batch.rows]
+        newer = with_newer([found.hold.webhook_id for found in unknown], known)
+        for found in unknown:
+            if found.hold.webhook_id in newer:
+                self._take_over(found)
 
     def _rest(self) -> None:
         """Waits while nothing is under way: an idle process never wakes for it."""
@@ -58,21 +72,29 @@ class Watcher:
         if not lanes.underway and not self._stopped.is_set():  # else something began, or ended, just before
             lanes.send_begun.wait()
 
-    def _holds_up_others(self, found: Underway) -> bool:
-        now, since = time.monotonic(), waiting_since(found.thread)
-        if since is None or found.sent.wait_for_others or found.stopping():
+    def _holds_up_its_batch(self, found: Underway) -> bool:
+        now, since = time.monotonic(), _may_be_widened(found)
+        is_late = now - since >= TAKES_LONG or now - found.begun_at >= BATCH_TAKES_LONG
+        return bool(since and is_late and operator.length_hint(found.sent.left))
+
+    def _may_hold_up_newer(self, found: Underway) -> bool:
+        """After 1, 2, 4, 8 seconds of its last send."""
+        now, since = time.monotonic(), _may_be_widened(found)
+        if not since or operator.length_hint(found.sent.left) or now - since < LOOKS_EVERY:
             return False
-        if operator.length_hint(found.sent.left):
-            return now - since >= TAKES_LONG or now - found.begun_at >= BATCH_TAKES_LONG
-        # After 1, 2, 4, 8 seconds: hundreds of receivers that hang are looked after, too.
-        if now - since < LOOKS_EVERY or now - self._looked_at.get(found.thread, 0.0) < (now - since) / 2:
+        if now - self._looked_at.get(found.thread, 0.0) < (now - since) / 2:
             return False
         self._looked_at[found.thread] = now
-        return has_newer(found.hold.webhook_id, {due.id for due in found.sent.batch.rows})
+        return True
 
     def _take_over(self, found: Underway) -> None:
         """Starts the only thread for it, which may begin late: before the next look the batch has its mark."""
-        widening = Widening(found)
+        try:
+            self._begin(Widening(found), found)
+        except Exception as error:  # the other lanes must be looked at
+            log.error("a lane could not be widened", webhook=found.hold.webhook_id, exc_info=error)
+
+    def _begin(self, widening: Widening, found: Underway) -> None:
         if room.acquire(blocking=False):
             found.sent.wait_for_others = widening.wait
             try:
@@ -92,3 +114,9 @@ class Watcher:
             log.error("a widened lane failed", webhook=found.hold.webhook_id, exc_info=error)
         finally:
             room.release()
+
+
+def _may_be_widened(found: Underway) -> float:
+    """Since when (monotonic) its send waits for the receiver; 0.0 if it does not, or is not to be taken over."""
+    since = waiting_since(found.thread)
+    return 0.0 if since is None or found.sent.wait_for_others or found.stopping() else since

@@ -12,15 +12,15 @@ at most a batch is sent and not recorded; while the process stops, no send begin
 import threading
 import time
 from collections import deque
-from collections.abc import Container
+from collections.abc import Collection, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 
 import structlog
 from sqlalchemy.exc import SQLAlchemyError
 
-from webapp.db.transactions import read_autocommit
-from webapp.delivery import lanes, ledger
+from webapp.db import bulk
+from webapp.delivery import lanes, ledger, several
 from webapp.delivery.lanes import Underway
 from webapp.delivery.ledger import Batch, Due
 from webapp.delivery.pace import MOST, Pace
@@ -206,7 +206,7 @@ class Widening:
             self._refill()  # to renew the lease
         elif not self._rows and since >= LOOKS_EVERY:
             self._recorded_at = time.monotonic()
-            if has_newer(self.hold.webhook_id, self._under_way):
+            if with_newer([self.hold.webhook_id], self._under_way):
                 self._refill()
 
     def _refill(self) -> None:
@@ -241,12 +241,11 @@ class Widening:
         return following
 
 
-def has_newer(webhook_id: int, known: Container[int]) -> bool:
-    """Whether a webhook has due deliveries beside these; False where the database cannot be asked."""
+def with_newer(webhook_ids: Sequence[int], known: Iterable[int]) -> Collection[int]:
+    """Those of the webhooks that have due deliveries beside the known ones; none where the database cannot be asked."""
     try:
-        with read_autocommit() as connection:
-            found = ledger.batch(connection, webhook_id)
+        with bulk.driver() as connection:
+            return several.with_newer(connection, webhook_ids, known)
     except SQLAlchemyError as error:  # what is under way must be recorded
-        log.warning(CANNOT_LOOK, webhook=webhook_id, error=type(error).__name__)
-        return False
-    return found is not None and any(due.id not in known for due in found.rows)
+        log.warning(CANNOT_LOOK, error=type(error).__name__)
+        return []
