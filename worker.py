@@ -27,6 +27,7 @@ from webapp.db.transactions import disconnect
 from webapp.delivery import sweep, threaded_worker
 from webapp.delivery.rehearsal import rehearse
 from webapp.delivery.rings import FAST, MAIL, NAMES, SLOW, queues
+from webapp.extensions import db
 from webapp.log import Trouble
 from webapp.run.forks import share_memory
 from webapp.run.supervisor import Part, Stopped, Supervisor
@@ -165,8 +166,8 @@ def _work(app: Flask, role: str, slots: int) -> int:
             if role == SWEEP:
                 _sweep(app)
                 return 0
-            if role in (FAST, SLOW):
-                rehearse()
+            if role == FAST and db.engine.dialect.name == "postgresql":
+                rehearse()  # each session connects and plans; on SQLite it would only take memory
             sweeper = threading.Thread(target=_sweep_beside, args=(app,), name="sweep", daemon=True)
             if role == MAIL:
                 sweeper.start()

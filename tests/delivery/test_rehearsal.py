@@ -9,6 +9,7 @@ from flask import Flask
 from sqlalchemy import Engine, event, text
 
 import worker
+from tests.conftest import ON_POSTGRESQL
 from tests.support.factories import point_at, submit
 from tests.support.reporting import fail
 from webapp.db.transactions import transaction
@@ -44,7 +45,7 @@ def test_a_database_that_is_not_ready_does_not_stop_the_start(interface: Interfa
 
 
 @pytest.mark.parametrize("role", [FAST, SLOW])
-def test_each_process_rehearses_on_its_own_connections_before_it_takes_jobs(
+def test_on_postgresql_a_process_of_the_fast_queue_rehearses_in_its_own_sessions_before_it_takes_jobs(
     app: Flask, monkeypatch: pytest.MonkeyPatch, role: str
 ) -> None:
     done: list[str] = []
@@ -57,7 +58,7 @@ def test_each_process_rehearses_on_its_own_connections_before_it_takes_jobs(
     monkeypatch.setattr(threaded_worker, "serve", serve)
     monkeypatch.setattr(signal, "signal", lambda *_: None)
     assert worker._work(app, role, 1) == 0
-    assert done == ["rehearsed", role]
+    assert done == (["rehearsed", FAST] if ON_POSTGRESQL and role == FAST else [role])
 
 
 @pytest.fixture

@@ -1,8 +1,9 @@
 """Runs through a drain before a worker process has a lead, so that no lead waits for what is made only once.
 
 Building a statement takes some milliseconds, reading the TLS authorities a tenth of a second. On SQLite all writers
-would wait while the statements for the process's first time-out are built. The parent does this for all processes. Then
-each process does it again, on its first connections: connecting and planning would take 20 ms of its first round.
+would wait while the statements for the process's first time-out are built. The parent does this for all processes. On
+PostgreSQL a process of `fast` does it again, in its own sessions: to connect and to plan would take 20 ms of its first
+round.
 """
 
 import contextlib
