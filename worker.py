@@ -42,6 +42,7 @@ log = structlog.get_logger()
 CONNECTIONS, CONNECTIONS_OF_SWEEP = (10, 10), (1, 1)
 OPEN_FILES = 4096  # a process may look up 256 names at once, with up to six sockets each
 SWEEP, CHECKS = "sweep", "checks"
+REHEARSES = 1.0  # seconds that a process waits for its rehearsal before it takes jobs
 GIVE_UP = 1.0  # seconds that an ending process waits for its sweep
 
 
@@ -167,7 +168,7 @@ def _work(app: Flask, role: str, slots: int) -> int:
                 _sweep(app)
                 return 0
             if role == FAST and db.engine.dialect.name == "postgresql":
-                rehearse()  # each session connects and plans; on SQLite it would only take memory
+                _rehearse_in_sessions(app)
             sweeper = threading.Thread(target=_sweep_beside, args=(app,), name="sweep", daemon=True)
             if role == MAIL:
                 sweeper.start()
@@ -178,6 +179,19 @@ def _work(app: Flask, role: str, slots: int) -> int:
     except Exception as error:
         log.error("a worker process failed", role=role, exc_info=error)
         return 1
+
+
+def _rehearse_in_sessions(app: Flask) -> None:
+    """So that the first lead does not wait for connections and plans. SQLite has no sessions: it would only take memory
+    there. A database that does not answer does not hold up the start or the end."""
+
+    def run() -> None:
+        with app.app_context():
+            rehearse()
+
+    thread = threading.Thread(target=run, name="rehearsal", daemon=True)
+    thread.start()
+    thread.join(REHEARSES)
 
 
 def _sweep_beside(app: Flask) -> None:

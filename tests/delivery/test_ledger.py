@@ -4,6 +4,7 @@ import dataclasses
 
 import pytest
 from sqlalchemy import Connection, text, update
+from sqlalchemy.exc import NotSupportedError
 
 from tests.conftest import ON_POSTGRESQL, AppMaker
 from tests.support.factories import point_at, sign, submit
@@ -32,6 +33,27 @@ def test_a_worker_has_its_batch_query_planned_only_once(make_app: AppMaker) -> N
             [by_driver] = plain.execute(asked.replace("%", "%%")).fetchall()
     for custom_plans, generic_plans in (by_sqlalchemy, by_driver):
         assert (custom_plans, generic_plans) == (0, 20)
+
+
+@pytest.mark.skipif(not ON_POSTGRESQL, reason="SQLite plans anew after each change")
+def test_a_column_that_has_another_type_now_fails_once_in_a_process(make_app: AppMaker) -> None:
+    """Deliveries go on while `db upgrade` runs."""
+    with make_app(worker=True, plans_once=True).app_context():
+
+        def read() -> None:
+            with bulk.driver() as plain:
+                ledger.batch(plain, 1)
+
+        read()
+        with db.engine.begin() as connection:
+            connection.execute(text("ALTER TABLE webhooks ALTER COLUMN url TYPE varchar(2999)"))
+        try:
+            with pytest.raises(NotSupportedError, match="cached plan"):
+                read()
+            read()
+        finally:
+            with db.engine.begin() as connection:
+                connection.execute(text("ALTER TABLE webhooks ALTER COLUMN url TYPE varchar(2048)"))
 
 
 def test_the_driver_reads_the_same_batch_as_sqlalchemy(interface: Interface) -> None:

@@ -1,6 +1,7 @@
 """The rehearsals of worker processes: they change nothing, and no error in them stops a process from starting."""
 
 import signal
+import threading
 from collections.abc import Iterator
 from typing import Any
 
@@ -9,11 +10,13 @@ from flask import Flask
 from sqlalchemy import Engine, event, text
 
 import worker
-from tests.conftest import ON_POSTGRESQL
+from tests.conftest import ON_POSTGRESQL, AppMaker
 from tests.support.factories import point_at, submit
+from tests.support.postgres import Postgres
 from tests.support.reporting import fail
-from webapp.db.transactions import transaction
-from webapp.delivery import threaded_worker
+from webapp.db import bulk
+from webapp.db.transactions import read_autocommit, transaction
+from webapp.delivery import several, threaded_worker
 from webapp.delivery.rehearsal import rehearse
 from webapp.delivery.rings import FAST, SLOW
 from webapp.extensions import db
@@ -59,6 +62,50 @@ def test_on_postgresql_a_process_of_the_fast_queue_rehearses_in_its_own_sessions
     monkeypatch.setattr(signal, "signal", lambda *_: None)
     assert worker._work(app, role, 1) == 0
     assert done == (["rehearsed", FAST] if ON_POSTGRESQL and role == FAST else [role])
+
+
+@pytest.mark.skipif(not ON_POSTGRESQL, reason="SQLite has no sessions")
+def test_a_database_that_does_not_answer_holds_up_neither_the_start_nor_the_end(
+    app: Flask, postgres: Postgres, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    begun = threading.Event()
+
+    def serve(*_: Any) -> bool:
+        begun.set()
+        return True
+
+    monkeypatch.setattr(threaded_worker, "serve", serve)
+    monkeypatch.setattr(signal, "signal", lambda *_: None)
+    monkeypatch.setattr(worker, "REHEARSES", 0.1)
+    with db.engine.connect() as other:
+        other.execute(text("LOCK TABLE lanes IN ACCESS EXCLUSIVE MODE"))
+        working = threading.Thread(target=worker._work, args=(app, FAST, 1), daemon=True)
+        working.start()
+        assert begun.wait(20)
+        working.join(20)
+        assert not working.is_alive()
+    [rehearsal] = [one for one in threading.enumerate() if one.name == "rehearsal"] or [working]
+    rehearsal.join(20)
+
+
+@pytest.mark.skipif(not ON_POSTGRESQL, reason="SQLite plans a statement where it runs it")
+def test_what_is_rehearsed_is_planned_for_ids_of_any_size(make_app: AppMaker) -> None:
+    """psycopg gives a number the smallest type that it fits into, and PostgreSQL plans for each type."""
+    count = text("SELECT name FROM pg_prepared_statements WHERE statement NOT LIKE '%pg_prepared%'")
+    with make_app(worker=True, plans_once=True).app_context():
+        rehearse()
+        with read_autocommit() as connection:
+            before = set(connection.execute(count).scalars())
+        with bulk.driver() as plain:
+            for each in (7, 40_000, 3_000_000_000):
+                several.take(plain, [each])
+                several.read(plain, [each])
+                several.with_newer(plain, [each], [each, 8])
+                several.last_look(plain, [each])
+        with read_autocommit() as connection:
+            assert set(connection.execute(count).scalars()) == before
+        with db.engine.begin() as connection:
+            assert len(list(connection.execute(count))) > 2 * 3, "what SQLAlchemy records is planned, too"
 
 
 @pytest.fixture

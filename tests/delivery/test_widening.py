@@ -170,10 +170,16 @@ def test_newer_leads_of_lanes_that_hang_are_looked_for_in_one_question(
         asked.append(webhook_ids)
         return ask(webhook_ids, known)
 
+    def widening_it(watcher: Watcher, found: Any, widening: Any) -> None:
+        widened.append(found.hold.webhook_id)
+        widen(watcher, found, widening)
+
     def held(line: Line) -> bool:
         go_on.wait(30)
         return answering()(line)
 
+    widened, widen = list[int](), Watcher._widen
+    monkeypatch.setattr(Watcher, "_widen", widening_it)
     monkeypatch.setattr(watching, "with_newer", asking)
     monkeypatch.setattr(watching, "LOOKS_EVERY", 0.0)
     receiver.behave(held)
@@ -196,6 +202,7 @@ def test_newer_leads_of_lanes_that_hang_are_looked_for_in_one_question(
     for thread in drained:
         thread.join(20)
     assert sorted(request.path.rpartition("/")[2] for request in newer) == sorted([addresses[1], addresses[3]])
+    assert sorted(widened) == sorted([webhook_ids[1], webhook_ids[3]])
     assert states() == {"delivered": 6}
 
 

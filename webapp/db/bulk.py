@@ -20,7 +20,7 @@ from sqlalchemy.exc import DBAPIError
 from sqlalchemy.pool import PoolProxiedConnection
 from sqlalchemy.types import TypeEngine
 
-from webapp.db.engines import AUTOCOMMIT, READ_ONLY
+from webapp.db.engines import AUTOCOMMIT, LOST
 from webapp.db.transactions import TAKE_TURN, collecting_callbacks, end_transaction, in_transaction
 from webapp.extensions import db
 
@@ -129,8 +129,8 @@ class Plain:
             raise self._explained("", error) from error
 
     def _explained(self, sql: str, error: Any) -> Any:
-        """The error as SQLAlchemy raises it. The pool forgets all connections whose server is gone or read-only."""
-        lost = getattr(error, "sqlstate", None) == READ_ONLY
+        """The error as SQLAlchemy raises it. The pool forgets all connections if one is of no use."""
+        lost = getattr(error, "sqlstate", None) in LOST
         if self._pooled is not None and (lost or self.dialect.is_disconnect(error, self._pooled, None)):
             self._pooled.invalidate(error)
             self._engine.dispose()

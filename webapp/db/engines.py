@@ -13,7 +13,9 @@ from sqlalchemy.engine import URL, make_url
 
 _SCAN = json.JSONDecoder().scan_once  # type: ignore[attr-defined]
 PrintJson = Callable[[Any], str]
-READ_ONLY = "25006"  # SQLSTATE: the server takes no writes
+# SQLSTATEs after which a connection is of no use: the server takes no writes, or a column that a prepared statement
+# returns has another type now.
+LOST = "25006", "0A000"
 AUTOCOMMIT = "autocommit"  # the bind whose statements commit themselves
 
 SETTINGS = {

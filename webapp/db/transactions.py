@@ -24,7 +24,7 @@ from sqlalchemy.exc import InvalidatePoolError
 from sqlalchemy.orm import Session, SessionTransaction
 
 from webapp.db import slow_reads
-from webapp.db.engines import AUTOCOMMIT, READ_ONLY
+from webapp.db.engines import AUTOCOMMIT, LOST
 from webapp.db.write_turns import FairLock, ProcessLock
 from webapp.extensions import db
 
@@ -258,6 +258,12 @@ def _bind_postgresql(engine: Engine) -> None:
     still answers SELECTs, so a pool would keep them long after there is a new primary.
     """
 
+    @event.listens_for(engine, "connect")
+    def connect(dbapi_connection: Any, record: Any) -> None:
+        """One type for all whole numbers: psycopg takes one by the value, and each would be a statement of its own."""
+        if dbapi_connection.prepare_threshold == 0:
+            dbapi_connection.adapters.register_dumper(int, engine.dialect.loaded_dbapi.types.numeric.Int8Dumper)
+
     @event.listens_for(engine, "checkin")
     def checkin(dbapi_connection: Any, record: Any) -> None:
         record.info["used_at"] = monotonic()
@@ -277,7 +283,7 @@ def _bind_postgresql(engine: Engine) -> None:
 
     @event.listens_for(engine, "handle_error")
     def treat_as_lost(context: ExceptionContext) -> None:
-        if getattr(context.original_exception, "sqlstate", None) == READ_ONLY:
+        if getattr(context.original_exception, "sqlstate", None) in LOST:
             context.is_disconnect = True
 
 

@@ -44,7 +44,7 @@ def rehearse() -> None:
     """
     token = encrypt(generate_secret())
     due = Due(NO_ROW, "", b"{}", False, DeliveryState.PENDING, 0, None, None)
-    settings = WebhookSettings(NO_ROW, NOWHERE, True, None, token, None, None, False, 1, False)
+    settings = WebhookSettings(NO_ROW, NOWHERE, True, NO_ROW, token, None, None, False, 1, False)
     _rehearse_request(Batch(settings, [due]))
     tries = [Sent(due, "", utcnow(), 0, outcome) for outcome in _OUTCOMES]
     with contextlib.suppress(SQLAlchemyError):
@@ -69,8 +69,9 @@ def _rehearse_request(batch: Batch) -> None:
 
 
 def _by_sqlalchemy() -> AbstractContextManager[Connection]:
-    """As `lanes.py` records. Nothing is committed. SQLite is locked only while a statement runs."""
-    return read_autocommit() if db.engine.dialect.name == "sqlite" else db.engine.connect()
+    """As `lanes.py` records. SQLite is locked only while a statement runs. On PostgreSQL it commits: after a rollback,
+    psycopg forgets what it has prepared."""
+    return read_autocommit() if db.engine.dialect.name == "sqlite" else db.engine.begin()
 
 
 def _rehearse_record(connection: Connection | Plain, settings: WebhookSettings, tries: Sequence[Sent]) -> None:

@@ -89,7 +89,8 @@ class Slots:
         self._count = count
         self._pace = pace
         self._threads = count * THREADS_PER_SLOT
-        self._pool = ThreadPoolExecutor(self._threads, thread_name_prefix="slot")
+        # More threads than `begin` and `has_room` allow: what has begun must not wait behind those that hang.
+        self._pool = ThreadPoolExecutor(self._threads + count, thread_name_prefix="slot")
         self._busy: set[Future[None]] = set()
         self._ended = threading.Event()
         self._stopping = stopping
