@@ -186,8 +186,11 @@ def _rehearse_in_sessions(app: Flask) -> None:
     there. A database that does not answer does not hold up the start or the end."""
 
     def run() -> None:
-        with app.app_context():
-            rehearse()
+        try:
+            with app.app_context():
+                rehearse()
+        except Exception as error:
+            log.error("a rehearsal failed", exc_info=error)
 
     thread = threading.Thread(target=run, name="rehearsal", daemon=True)
     thread.start()

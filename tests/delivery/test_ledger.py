@@ -56,6 +56,16 @@ def test_a_column_that_has_another_type_now_fails_once_in_a_process(make_app: Ap
                 connection.execute(text("ALTER TABLE webhooks ALTER COLUMN url TYPE varchar(2048)"))
 
 
+@pytest.mark.skipif(not ON_POSTGRESQL, reason="SQLite's connections are a file")
+def test_what_postgresql_does_not_support_costs_no_connection(make_app: AppMaker) -> None:
+    """It has the same code as a plan for a column that has another type now."""
+    with make_app(worker=True, plans_once=True).app_context(), bulk.driver() as plain:
+        before = plain.execute("SELECT pg_backend_pid()").fetchone()
+        with pytest.raises(NotSupportedError, match="FOR UPDATE"):
+            plain.execute("SELECT count(*) FROM lanes FOR UPDATE")
+        assert plain.execute("SELECT pg_backend_pid()").fetchone() == before
+
+
 def test_the_driver_reads_the_same_batch_as_sqlalchemy(interface: Interface) -> None:
     """Values of every kind, with their types: times, bytes, texts of a StrEnum, NULL."""
     point_at(interface, "https://crm.example/hook")

@@ -20,7 +20,7 @@ from sqlalchemy.exc import DBAPIError
 from sqlalchemy.pool import PoolProxiedConnection
 from sqlalchemy.types import TypeEngine
 
-from webapp.db.engines import AUTOCOMMIT, LOST
+from webapp.db.engines import AUTOCOMMIT, is_lost
 from webapp.db.transactions import TAKE_TURN, collecting_callbacks, end_transaction, in_transaction
 from webapp.extensions import db
 
@@ -130,8 +130,7 @@ class Plain:
 
     def _explained(self, sql: str, error: Any) -> Any:
         """The error as SQLAlchemy raises it. The pool forgets all connections if one is of no use."""
-        lost = getattr(error, "sqlstate", None) in LOST
-        if self._pooled is not None and (lost or self.dialect.is_disconnect(error, self._pooled, None)):
+        if self._pooled is not None and (is_lost(error) or self.dialect.is_disconnect(error, self._pooled, None)):
             self._pooled.invalidate(error)
             self._engine.dispose()
         base = self.dialect.loaded_dbapi.Error

@@ -13,9 +13,6 @@ from sqlalchemy.engine import URL, make_url
 
 _SCAN = json.JSONDecoder().scan_once  # type: ignore[attr-defined]
 PrintJson = Callable[[Any], str]
-# SQLSTATEs after which a connection is of no use: the server takes no writes, or a column that a prepared statement
-# returns has another type now.
-LOST = "25006", "0A000"
 AUTOCOMMIT = "autocommit"  # the bind whose statements commit themselves
 
 SETTINGS = {
@@ -39,6 +36,13 @@ WAITS = {
 # would plan them again each time, which takes longer than running them. And the plan is kept while a table grows: made
 # for a small one, it read the whole table each time.
 PLANS_ONCE = {"plan_cache_mode": "force_generic_plan", "enable_seqscan": "off"}
+
+
+def is_lost(error: Any) -> bool:
+    """Whether the connection of this error of psycopg is of no use any more: the server takes no writes (25006), or a
+    column that a prepared statement returns has another type now. Other errors have that statement's code, too."""
+    state = getattr(error, "sqlstate", None)
+    return state == "25006" or (state == "0A000" and error.diag.source_function == "RevalidateCachedQuery")
 
 
 def options(

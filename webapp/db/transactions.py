@@ -24,7 +24,7 @@ from sqlalchemy.exc import InvalidatePoolError
 from sqlalchemy.orm import Session, SessionTransaction
 
 from webapp.db import slow_reads
-from webapp.db.engines import AUTOCOMMIT, LOST
+from webapp.db.engines import AUTOCOMMIT, is_lost
 from webapp.db.write_turns import FairLock, ProcessLock
 from webapp.extensions import db
 
@@ -283,7 +283,7 @@ def _bind_postgresql(engine: Engine) -> None:
 
     @event.listens_for(engine, "handle_error")
     def treat_as_lost(context: ExceptionContext) -> None:
-        if getattr(context.original_exception, "sqlstate", None) in LOST:
+        if is_lost(context.original_exception):
             context.is_disconnect = True
 
 

@@ -18,6 +18,7 @@ ACTIVE = 8  # jobs that may compute at the same time
 WAITS_AFTER = 0.02  # seconds of waiting for an answer after which a job is not active
 HANGS_AFTER = 1.0  # seconds of waiting after which a job occupies no slot
 THREADS_PER_SLOT = 4
+LEAST_MORE = 64  # threads for what has begun: more than a round has lanes
 POLL = 0.005  # seconds between two checks for a free slot
 
 _waiting: dict[int, float] = {}  # by thread id of this process: since when (monotonic) it waits for a receiver
@@ -90,7 +91,7 @@ class Slots:
         self._pace = pace
         self._threads = count * THREADS_PER_SLOT
         # More threads than `begin` and `has_room` allow: what has begun must not wait behind those that hang.
-        self._pool = ThreadPoolExecutor(self._threads + count, thread_name_prefix="slot")
+        self._pool = ThreadPoolExecutor(self._threads + max(count, LEAST_MORE), thread_name_prefix="slot")
         self._busy: set[Future[None]] = set()
         self._ended = threading.Event()
         self._stopping = stopping
