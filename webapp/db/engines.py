@@ -40,7 +40,7 @@ PLANS_ONCE = {"plan_cache_mode": "force_generic_plan", "enable_seqscan": "off"}
 
 def is_lost(error: Any) -> bool:
     """Whether the connection of this error of psycopg is of no use any more: the server takes no writes (25006), or a
-    column that a prepared statement returns has another type now. Other errors have that statement's code, too."""
+    column that a prepared statement returns has another type now. Other errors have its code (0A000), too."""
     state = getattr(error, "sqlstate", None)
     return state == "25006" or (state == "0A000" and error.diag.source_function == "RevalidateCachedQuery")
 
